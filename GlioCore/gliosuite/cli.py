@@ -1,0 +1,176 @@
+"""The command line: parses, hands over to `commands`, and turns errors into exit codes.
+
+0 done, 2 bad input (one line ``error: ...``), 3 a cohort with failed cases, 1 a defect of ours, 130 cancelled.
+"""
+
+import argparse
+import difflib
+import importlib
+import json
+import os
+import signal
+import sys
+import warnings
+from typing import Any, NoReturn
+
+from .errors import InputError
+
+# Each module of `commands` adds its own subcommands with `register(add)`; none imports numpy at the top, so --help is instant and
+# --threads can still be set before the numeric libraries start.
+COMMAND_MODULES = ("imports", "case", "registration", "lesions", "perfusion", "rt", "simulate", "doctor")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence: no usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(
+            f"{message} (gliosuite {self.prog.removeprefix('gliosuite').strip()} --help lists the options)".replace(
+                "gliosuite  ", "gliosuite "
+            )
+        )
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            near = difflib.get_close_matches(str(value), [str(c) for c in action.choices], 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; choose from {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"{value!r} is not known{hint}")
+
+
+class Reporter:
+    """Progress on stderr: a bar on a terminal, plain lines elsewhere, JSON lines on request."""
+
+    def __init__(self, step: str, quiet: bool = False, as_json: bool = False) -> None:
+        self.step, self.quiet, self.as_json = step, quiet, as_json
+        self.bar = sys.stderr.isatty() and not as_json
+        self.last = ""
+
+    def __call__(self, fraction: float, message: str) -> None:
+        if self.quiet:
+            return
+        fraction = min(max(float(fraction), 0.0), 1.0)
+        if self.as_json:
+            print(
+                json.dumps({"step": self.step, "fraction": round(fraction, 4), "message": message}),
+                file=sys.stderr,
+                flush=True,
+            )
+        elif self.bar:
+            done = int(30 * fraction)
+            print(
+                f"\r[{'#' * done}{'.' * (30 - done)}] {100 * fraction:3.0f} % {message[:60]:<60}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif message != self.last:
+            print(f"{100 * fraction:3.0f} % {message}", file=sys.stderr, flush=True)
+        self.last = message
+
+    def end(self) -> None:
+        """Leave the bar's line."""
+        if self.bar and self.last and not self.quiet:
+            print(file=sys.stderr, flush=True)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    common = _Parser(add_help=False)
+    group = common.add_argument_group("common options")
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to compute: auto takes a CUDA device where torch sees one and the step can use it (default auto)",
+    )
+    group.add_argument("--threads", type=_positive, metavar="N", help="number of CPU threads (default all)")
+    group.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    group.add_argument(
+        "--progress", choices=("bar", "json"), default="bar", help="json: one object per line on stderr (default bar)"
+    )
+
+    parser = _Parser(
+        prog="gliosuite",
+        description="Glioma MRI: perfusion maps, target volumes and RT structure sets. Research use only.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, help: str, **kwargs: Any) -> argparse.ArgumentParser:
+        return subparsers.add_parser(
+            name,
+            help=help,
+            description=kwargs.pop("description", help),
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **kwargs,
+        )
+
+    for name in COMMAND_MODULES:
+        importlib.import_module(f"{__package__}.commands.{name}").register(add)
+    return parser
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the return value is the exit code."""
+    reporter = Reporter("gliosuite")
+    try:
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if args.version:
+            from .steps import version
+
+            print(version())
+            return 0
+        if args.command is None:
+            parser.print_help(sys.stderr)
+            raise InputError("a command is needed, e.g. gliosuite demo --out demo")
+        if args.threads:
+            for name in (
+                "OMP_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+            ):
+                os.environ[name] = str(args.threads)
+        if hasattr(signal, "SIGTERM"):
+            signal.signal(signal.SIGTERM, _terminate)
+        reporter = Reporter(args.command, args.quiet, args.progress == "json")
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr, flush=True)
+        result = args.run(args, reporter)
+        reporter.end()
+        if result is not None:
+            from .files import plain
+
+            print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+        return 0
+    except InputError as error:
+        reporter.end()
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        reporter.end()
+        print("cancelled", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def entry() -> NoReturn:
+    """The ``gliosuite`` executable."""
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""DICOM: a study in, maps out."""

@@ -1,0 +1,164 @@
+"""Results appear whole or not at all: temporary names in the same folder, then ``os.replace``."""
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+_PARTIAL = ".gliosuite-partial-"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
+
+
+def _sentence(path: Path, error: OSError) -> InputError:
+    """Say in one sentence why `path` could not be written."""
+    if error.errno in _FULL:
+        return InputError(f"no space left to write {path}: free some disk space or choose another --out")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return InputError(f"{path} cannot be written ({error.strerror}): choose an output folder that you may write to")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return InputError(f"{path} cannot be written: a file stands where a folder is needed")
+    return InputError(f"{path} cannot be written: {error.strerror or error}")
+
+
+@contextlib.contextmanager
+def _making_folder(folder: Path) -> Iterator[None]:
+    """Make `folder` and its parents; remove those that were made here again if the body fails and left them empty."""
+    made = []
+    try:
+        for parent in [*reversed(folder.parents), folder]:
+            if not parent.exists():
+                parent.mkdir()
+                made.append(parent)
+        if not folder.is_dir():
+            raise InputError(f"{folder} is a file; an output folder is needed")
+        yield
+    except BaseException as error:
+        for parent in reversed(made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise _sentence(folder, error) from error
+        raise
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path` (same suffixes); move it into place when the body succeeds.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written or the disk is full; then nothing is left behind.
+    """
+    path = Path(path).absolute()
+    with _making_folder(path.parent):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+        except OSError as error:
+            raise _sentence(path, error) from error
+        try:
+            partial = folder / path.name
+            yield partial
+            os.replace(partial, path)
+        except OSError as error:
+            raise _sentence(path, error) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def staged(out: str | Path) -> Iterator[Path]:
+    """Yield an empty folder on the same disk; when the body succeeds, move all that it holds into `out`, file by file.
+
+    Files already in `out` are replaced only as whole files; others stay. When the body fails, `out` is as it was before (absent, if
+    it was made here).
+
+    Raises
+    ------
+    InputError
+        If `out` cannot be written, is a file, or the disk is full.
+    """
+    out = Path(out).absolute()
+    with _making_folder(out):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=out))
+        except OSError as error:
+            raise _sentence(out, error) from error
+        try:
+            yield folder
+            for source in sorted(p for p in folder.rglob("*") if p.is_file()):
+                target = out / source.relative_to(folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+        except OSError as error:
+            raise _sentence(out, error) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write UTF-8 text with ``\\n`` line ends on every platform."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write JSON with sorted content as given, NaN as null, ending in a newline."""
+    return write_text(path, json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write a CSV table with ``\\n`` line ends."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return write_text(path, buffer.getvalue())
+
+
+def plain(content: Any) -> Any:
+    """Turn dataclasses, numpy scalars and arrays, paths and non-finite numbers into what JSON can hold."""
+    import dataclasses
+    import math
+
+    if dataclasses.is_dataclass(content) and not isinstance(content, type):
+        return plain({f.name: getattr(content, f.name) for f in dataclasses.fields(content)})
+    if isinstance(content, dict):
+        return {str(k): plain(v) for k, v in content.items()}
+    if isinstance(content, (list, tuple, set, frozenset)):
+        return [plain(v) for v in content]
+    if isinstance(content, Path):
+        return content.as_posix()
+    if hasattr(content, "tolist"):
+        return plain(content.tolist())
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; a missing or broken one is an `InputError` that names it."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,526 @@
+"""The only reader and writer of image files; geometry, resampling, and 4-D series as curves.
+
+At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays, curves ``(n_voxels, n_times)``. Arrays are in
+SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
+"""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+from .files import atomic
+
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".seq.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
+_DESCRIPTION = "ITK_FileNotes"  # ITK's key for NIfTI's descrip field when writing
+
+
+def suffix(path: str | Path) -> str:
+    """The image suffix of `path` (``".nii.gz"``), or ``""`` if it is not one that GlioSuite reads."""
+    name = Path(path).name.lower()
+    return next((s for s in SUFFIXES if name.endswith(s)), "")
+
+
+# ---------------------------------------------------------------------------------------------------------------- geometry
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The geometry of a 3-D image: size (x, y, z), spacing mm, origin mm (LPS), direction (9 numbers, row by row)."""
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> "Grid":
+        """The grid of a 3-D image."""
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Array shape (z, y, x)."""
+        return self.size[::-1]
+
+    @property
+    def voxel_cc(self) -> float:
+        """Volume of a voxel in cubic centimetres."""
+        return float(np.prod(self.spacing)) / 1000.0
+
+    def image(self, array: np.ndarray) -> sitk.Image:
+        """An image of `array` (z, y, x) on this grid; booleans become uint8."""
+        if array.shape != self.shape:
+            raise ValueError(f"array of shape {array.shape} does not fit a grid of shape {self.shape}")
+        image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        return image
+
+    def blank(self, pixel: int = sitk.sitkUInt8) -> sitk.Image:
+        """An image of zeros on this grid."""
+        image = sitk.Image([int(s) for s in self.size], pixel)
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        return image
+
+    def corners(self) -> np.ndarray:
+        """Positions (8, 3) of the corner voxels' centres in mm (LPS)."""
+        index = np.stack(np.meshgrid(*[(0, s - 1) for s in self.size], indexing="ij"), -1).reshape(-1, 3)
+        matrix = np.reshape(self.direction, (3, 3)) * self.spacing
+        return index @ matrix.T + self.origin
+
+    def matches(self, other: "Grid", tolerance_voxels: float = 0.01) -> bool:
+        """Whether both grids have the same voxels, to `tolerance_voxels` of the smallest spacing."""
+        if tuple(self.size) != tuple(other.size):
+            return False
+        return bool(np.abs(self.corners() - other.corners()).max() <= tolerance_voxels * min(self.spacing))
+
+    def isotropic(self, spacing_mm: float = 1.0) -> "Grid":
+        """The grid with the same field of view and orientation and cubic voxels of `spacing_mm`."""
+        spacing = np.asarray(self.spacing)
+        size = np.maximum(np.round(np.asarray(self.size) * spacing / spacing_mm), 1).astype(int)
+        matrix = np.reshape(self.direction, (3, 3))
+        # The edges of the field of view stay where they are (centred), so the first voxel's centre moves.
+        shift = (np.asarray(self.size) * spacing - size * spacing_mm) / 2 + (spacing_mm - spacing) / 2
+        origin = np.asarray(self.origin) + matrix @ shift
+        return Grid(
+            tuple(int(s) for s in size), (spacing_mm,) * 3, tuple(float(o) for o in origin), tuple(self.direction)
+        )
+
+
+@dataclass(frozen=True)
+class Series:
+    """A 4-D series: frames (t, z, y, x) float32 on a 3-D grid; `name` says where it came from, for messages."""
+
+    frames: np.ndarray
+    grid: Grid
+    name: str = "series"
+
+    @property
+    def n_times(self) -> int:
+        """Number of time points."""
+        return self.frames.shape[0]
+
+    def curves(self, mask: np.ndarray | None = None) -> np.ndarray:
+        """Curves (n_voxels, n_times) of the voxels in the boolean `mask` (z, y, x), or of all."""
+        if mask is None:
+            return np.ascontiguousarray(self.frames.reshape(self.n_times, -1).T)
+        return np.ascontiguousarray(self.frames[:, mask].T)
+
+    def frame(self, index: int) -> sitk.Image:
+        """One time point as an image."""
+        return self.grid.image(self.frames[index])
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Mean over time (z, y, x)."""
+        return self.frames.mean(axis=0)
+
+
+# ------------------------------------------------------------------------------------------------------------------ reading
+
+_NIFTI_BITS = {
+    2: 8,
+    4: 16,
+    8: 32,
+    16: 32,
+    32: 64,
+    64: 64,
+    128: 24,
+    256: 8,
+    512: 16,
+    768: 32,
+    1024: 64,
+    1280: 64,
+    1536: 128,
+    1792: 128,
+    2304: 32,
+}
+
+
+def _inflated_bytes(path: Path) -> tuple[bytes, int]:
+    """The first 352 bytes and the full length of a gzip stream, read to its end.
+
+    Raises
+    ------
+    InputError
+        If the stream ends early or its checksum is wrong.
+    """
+    head, length = b"", 0
+    try:
+        with gzip.open(path, "rb") as stream:
+            while block := stream.read(1 << 22):
+                if len(head) < 352:
+                    head += block[: 352 - len(head)]
+                length += len(block)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"{path} is truncated or damaged ({str(error).rstrip('.')}); copy or export the file again"
+        ) from error
+    return head, length
+
+
+def _check_nifti(path: Path) -> None:
+    """Refuse a NIfTI file that holds fewer voxels than its header says: SimpleITK reads the missing ones as 0 without a word."""
+    if path.name.lower().endswith(".gz"):
+        head, length = _inflated_bytes(path)
+    else:
+        length = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(352)
+    if len(head) < 348:
+        raise InputError(f"{path} is not a NIfTI file: {len(head)} bytes of header found, 348 needed")
+    order = next((o for o in "<>" if struct.unpack(o + "i", head[:4])[0] in (348, 540)), None)
+    if order is None:
+        raise InputError(f"{path} is not a NIfTI file: its header does not start with 348 or 540")
+    if struct.unpack(order + "i", head[:4])[0] == 348:
+        dims = struct.unpack(order + "8h", head[40:56])
+        kind = struct.unpack(order + "h", head[70:72])[0]
+        offset = struct.unpack(order + "f", head[108:112])[0]
+    else:
+        dims = struct.unpack(order + "8q", head[16:80])
+        kind = struct.unpack(order + "h", head[12:14])[0]
+        offset = struct.unpack(order + "q", head[168:176])[0]
+    if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
+        raise InputError(f"{path} has impossible dimensions {dims} in its header")
+    voxels = int(np.prod(np.asarray(dims[1 : dims[0] + 1], dtype=np.int64)))
+    needed = int(offset) + voxels * _NIFTI_BITS.get(kind, 8) // 8
+    if length < needed:
+        raise InputError(
+            f"{path} is truncated: {length} bytes found, {needed} needed for {'x'.join(map(str, dims[1 : dims[0] + 1]))} voxels"
+        )
+
+
+def _check_nrrd(path: Path) -> None:
+    """Read a compressed NRRD's stream to its end; the byte count of a raw one is checked by ITK itself."""
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    if not head.startswith(b"NRRD"):
+        raise InputError(f"{path} is not an NRRD file: it starts with {head[:8]!r}")
+    end = head.find(b"\n\n")
+    end, gap = (end, 2) if end >= 0 else (head.find(b"\r\n\r\n"), 4)
+    fields = dict(line.split(": ", 1) for line in head[: max(end, 0)].decode("latin-1").splitlines() if ": " in line)
+    if end < 0 or "data file" in fields or "encoding" not in fields:
+        return
+    sizes = [int(s) for s in fields.get("sizes", "0").split()]
+    width = {
+        "char": 1,
+        "int8": 1,
+        "uint8": 1,
+        "uchar": 1,
+        "short": 2,
+        "int16": 2,
+        "uint16": 2,
+        "ushort": 2,
+        "float": 4,
+        "int": 4,
+        "int32": 4,
+        "uint32": 4,
+        "uint": 4,
+        "double": 8,
+    }
+    kind = (
+        fields.get("type", "")
+        .replace("unsigned ", "u")
+        .replace("signed ", "")
+        .replace("_t", "")
+        .replace("ulong long", "double")
+        .replace("long long", "double")
+    )
+    needed = int(np.prod(sizes)) * width.get(kind, 1)
+    if fields["encoding"].strip() in ("gzip", "gz"):
+        with path.open("rb") as stream:
+            stream.seek(end + gap)
+            inflate, length = zlib.decompressobj(47), 0
+            try:
+                while block := stream.read(1 << 22):
+                    length += len(inflate.decompress(block))
+            except zlib.error as error:
+                raise InputError(f"{path} is damaged ({error}); copy or export the file again") from error
+    else:
+        length = path.stat().st_size - end - gap
+    if fields["encoding"].strip() in ("gzip", "gz", "raw") and length < needed:
+        raise InputError(
+            f"{path} is truncated: {length} bytes of voxels found, {needed} needed; copy or export the file again"
+        )
+
+
+def _read(path: str | Path) -> sitk.Image:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; an image file ({', '.join(SUFFIXES)}) is needed")
+    kind = suffix(path)
+    if not kind:
+        raise InputError(
+            f"{path} is not an image that GlioSuite reads; its name must end in one of {', '.join(SUFFIXES)}"
+        )
+    try:
+        if ".nii" in kind:
+            _check_nifti(path)
+        elif ".nrrd" in kind:
+            _check_nrrd(path)
+        return sitk.ReadImage(str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
+        raise InputError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _flat(image: sitk.Image) -> sitk.Image:
+    """Drop axes of length 1 beyond the third; give a 2-D image a third axis."""
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        size = list(image.GetSize())
+        size[-1] = 0
+        image = sitk.Extract(image, size, [0] * len(size))
+    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def read_image(path: str | Path) -> sitk.Image:
+    """Read a 3-D image (NIfTI, NRRD, MHA).
+
+    Returns
+    -------
+    SimpleITK.Image
+        Scalar, 3-D, in the file's pixel type.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, no image, or holds more than one volume.
+    """
+    image = _flat(_read(path))
+    if image.GetDimension() != 3:
+        raise InputError(f"{path} has {image.GetSize()[3]} volumes; one 3-D image is needed")
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(
+            f"{path} has {image.GetNumberOfComponentsPerPixel()} values per voxel; a scalar image is needed"
+        )
+    return image
+
+
+def read_series(path: str | Path) -> Series:
+    """Read a 4-D series (NIfTI, MHA, or NRRD with the frames as vector components, as Slicer writes them).
+
+    Returns
+    -------
+    Series
+        Frames (t, z, y, x) float32.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, or not 4-D.
+    """
+    image = _read(path)
+    while image.GetDimension() == 5 and 1 in image.GetSize()[3:]:  # NIfTI written as x, y, z, 1, t
+        size = list(image.GetSize())
+        size[3 if size[3] == 1 else 4] = 0
+        image = sitk.Extract(image, size, [0] * 5)
+    if image.GetDimension() == 3 and image.GetNumberOfComponentsPerPixel() > 1:
+        frames = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
+        grid = Grid.of(image)
+    elif image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:
+        frames = sitk.GetArrayViewFromImage(image)
+        direction = np.reshape(image.GetDirection(), (4, 4))[:3, :3]
+        grid = Grid(image.GetSize()[:3], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel()))
+    else:
+        count = (
+            1
+            if image.GetDimension() == 3
+            else f"{image.GetDimension()}-D data with {image.GetNumberOfComponentsPerPixel()} values per voxel instead of"
+        )
+        raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
+    return Series(np.ascontiguousarray(frames, dtype=np.float32), grid, Path(path).name)
+
+
+def read_mask(
+    path: str | Path, like: sitk.Image | Grid | None = None, labels: Sequence[int] | None = None
+) -> sitk.Image:
+    """Read a mask: voxels > 0 (or, with `labels`, those values) as uint8 0/1, carried to the grid of `like` by signed distance.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty, or empty on the wanted grid.
+    """
+    image = read_image(path)
+    if image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
+        values = np.nan_to_num(sitk.GetArrayFromImage(image))
+        mask = (np.isin(np.round(values), labels) if labels else values > 0.5).astype(np.uint8)
+    else:
+        values = sitk.GetArrayViewFromImage(image)
+        mask = (np.isin(values, labels) if labels else values > 0).astype(np.uint8)
+    if not mask.any():
+        raise InputError(
+            f"{path} is empty: no voxel {'with a label of ' + str(list(labels)) if labels else 'above 0'}; a mask with at least one is needed"
+        )
+    mask = Grid.of(image).image(mask)
+    if like is None:
+        return mask
+    carried = resample_mask(mask, like)
+    if not sitk.GetArrayViewFromImage(carried).any():
+        raise InputError(
+            f"{path} does not overlap the image that it is for: no voxel of the mask lies on its grid; a mask of the same patient and position is needed"
+        )
+    return carried
+
+
+# ------------------------------------------------------------------------------------------------------------------ writing
+
+
+def write_image(image: sitk.Image, path: str | Path, description: str = "") -> Path:
+    """Write an image whole or not at all; `description` (80 characters) goes into NIfTI's ``descrip`` field.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    if not suffix(path):
+        raise InputError(
+            f"{path} is not an image name that GlioSuite writes; it must end in one of {', '.join(SUFFIXES)}"
+        )
+    if description:
+        image = sitk.Image(image)
+        image.SetMetaData(_DESCRIPTION, description[:79])
+    with atomic(path) as partial:
+        try:
+            sitk.WriteImage(
+                image, str(partial), useCompression=not path.name.lower().endswith((".nii", ".mhd", ".nhdr"))
+            )
+            if ".nii" in suffix(path):
+                _check_nifti(partial)  # ITK does not notice a full disk
+        except (RuntimeError, InputError) as error:
+            raise InputError(
+                f"{path} could not be written whole: the disk may be full ({str(error).strip().splitlines()[-1]})"
+            ) from error
+    return path
+
+
+def write_series(series: Series, path: str | Path, dt_s: float = 1.0, description: str = "") -> Path:
+    """Write a series as a 4-D file; `dt_s` is put where formats keep the frame interval."""
+    image = sitk.JoinSeries([series.grid.image(frame) for frame in series.frames], 0.0, dt_s)
+    return write_image(image, path, description)
+
+
+# --------------------------------------------------------------------------------------------------------------- resampling
+
+
+def as_grid(like: sitk.Image | Grid) -> Grid:
+    """The grid of an image, or the grid itself."""
+    return like if isinstance(like, Grid) else Grid.of(like)
+
+
+def array(image: sitk.Image, dtype: type = np.float32) -> np.ndarray:
+    """The voxels (z, y, x) as a new array of `dtype`."""
+    return sitk.GetArrayFromImage(image).astype(dtype, copy=False)
+
+
+def boolean(mask: sitk.Image) -> np.ndarray:
+    """The mask as a boolean array (z, y, x)."""
+    return sitk.GetArrayViewFromImage(mask) > 0
+
+
+def resample(
+    image: sitk.Image,
+    like: sitk.Image | Grid,
+    transform: sitk.Transform | None = None,
+    interpolation: str = "linear",
+    outside: float = 0.0,
+) -> sitk.Image:
+    """Resample to another grid; `transform` maps points of the target to points of `image` (LPS mm), as registration gives it.
+
+    Parameters
+    ----------
+    interpolation
+        ``"linear"``, ``"bspline"`` or ``"nearest"``. Masks and label maps have functions of their own.
+
+    Returns
+    -------
+    SimpleITK.Image
+        float32, unless ``"nearest"``, which keeps the pixel type.
+    """
+    grid = as_grid(like)
+    method = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline, "nearest": sitk.sitkNearestNeighbor}[
+        interpolation
+    ]
+    if interpolation != "nearest":
+        image = sitk.Cast(image, sitk.sitkFloat32)
+    if transform is None and Grid.of(image).matches(grid):
+        return sitk.Image(image)
+    return sitk.Resample(
+        image,
+        [int(s) for s in grid.size],
+        transform or sitk.Transform(3, sitk.sitkIdentity),
+        method,
+        grid.origin,
+        grid.spacing,
+        grid.direction,
+        outside,
+        image.GetPixelID(),
+    )
+
+
+def signed_distance(mask: sitk.Image) -> sitk.Image:
+    """Distance in mm to the mask's edge, negative inside, between voxel centres (so zero lies half-way across the edge)."""
+    inside = sitk.Cast(mask > 0, sitk.sitkUInt8)
+    if not boolean(inside).any():
+        return sitk.Cast(inside, sitk.sitkFloat32) + 1e6
+    distance = lambda m: sitk.SignedMaurerDistanceMap(
+        m, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
+    )  # noqa: E731
+    outer = array(distance(inside))
+    whole = boolean(inside).all()
+    inner = np.full_like(outer, 1e6) if whole else array(distance(1 - inside))
+    return Grid.of(mask).image(np.where(boolean(inside), -inner, outer).astype(np.float32))
+
+
+def resample_mask(mask: sitk.Image, like: sitk.Image | Grid, transform: sitk.Transform | None = None) -> sitk.Image:
+    """Carry a 0/1 mask to another grid by its signed distance (never by nearest neighbour); uint8."""
+    grid = as_grid(like)
+    if transform is None and Grid.of(mask).matches(grid):
+        return sitk.Cast(mask > 0, sitk.sitkUInt8)
+    if not boolean(mask).any():
+        return grid.blank()
+    carried = resample(signed_distance(mask), grid, transform, outside=1e6)
+    return sitk.Cast(carried < 0, sitk.sitkUInt8)
+
+
+def resample_labels(labels: sitk.Image, like: sitk.Image | Grid, transform: sitk.Transform | None = None) -> sitk.Image:
+    """Carry a label map to another grid: each voxel takes the label whose signed distance is lowest, if that is below 0; uint16."""
+    grid = as_grid(like)
+    values = [int(v) for v in np.unique(sitk.GetArrayViewFromImage(labels)) if v > 0]
+    best = np.zeros(grid.shape, np.float32)
+    result = np.zeros(grid.shape, np.uint16)
+    for value in values:
+        distance = array(resample(signed_distance(labels == value), grid, transform, outside=1e6))
+        nearer = distance < best
+        best[nearer] = distance[nearer]
+        result[nearer] = value
+    return grid.image(result)
+
+
+def volume_cc(mask: sitk.Image) -> float:
+    """Volume of a mask in cubic centimetres."""
+    return float(boolean(mask).sum()) * Grid.of(mask).voxel_cc
+
+
+def map_image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:
+    """Put one value per voxel of the boolean `mask` (z, y, x) onto a float32 image; voxels outside it are 0."""
+    result = np.zeros(grid.shape, np.float32)
+    result[mask] = values
+    return grid.image(result)

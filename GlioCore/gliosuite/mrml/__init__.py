@@ -1,0 +1,1 @@
+"""The only room that imports slicer: arrays and images to MRML nodes and back."""

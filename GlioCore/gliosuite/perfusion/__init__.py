@@ -1,0 +1,1 @@
+"""DCE and DSC: from signal to maps."""

@@ -1,0 +1,1 @@
+"""Target volumes: margins, comparison, RT structure sets."""

@@ -1,0 +1,1 @@
+"""Digital glioma patients with known truth."""
