@@ -482,7 +482,7 @@ def signed_distance(mask: sitk.Image) -> sitk.Image:
         return sitk.Cast(inside, sitk.sitkFloat32) + 1e6
     distance = lambda m: sitk.SignedMaurerDistanceMap(
         m, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
-    )  # noqa: E731
+    )
     outer = array(distance(inside))
     whole = boolean(inside).all()
     inner = np.full_like(outer, 1e6) if whole else array(distance(1 - inside))
