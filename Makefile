@@ -1,0 +1,78 @@
+# Two commands on a fresh machine: make demo, make test. Everything goes into .venv; nothing is installed elsewhere.
+
+PYTHON := $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
+STAMP := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
+FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
+FLOOR_TESTS := $(foreach room,perfusion curves rt registration motion followup lesions dicom case images files,$(wildcard Testing/unit/test_$(room)*.py))
+
+.PHONY: help demo test test-floor lint format bench docs anatomy icons screenshots clean
+
+help:
+	@echo "make demo        install and run a simulated patient through everything"
+	@echo "make test        install with test tools and run the test suite"
+	@echo "make test-floor  run the unit tests with the versions of Slicer 5.10"
+	@echo "make lint        ruff;  make bench  benchmarks;  make docs  command reference and link check"
+	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
+	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data"
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 with venv is needed and was not found (Debian: apt-get install python3 python3-venv)"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# The stamps' names carry a hash of constraints.txt and pyproject.toml: a second make does nothing, a changed pin installs again.
+.venv/.base-$(STAMP): | .venv/bin/python
+	$(PIP) setuptools wheel
+	$(PIP) --no-build-isolation -e ".[report]"
+	@touch $@
+
+.venv/.test-$(STAMP): .venv/.base-$(STAMP)
+	$(PIP) torch
+	$(PIP) --no-build-isolation -e ".[test,dev]"
+	$(PIP) versioneer cython
+	@$(PIP) --no-build-isolation --no-cache-dir pyradiomics \
+		|| echo "pyradiomics could not be built here, so radiomics are off; gliosuite doctor says what it needs"
+	@touch $@
+
+demo: .venv/.base-$(STAMP)
+	$(BIN)/gliosuite demo --out demo
+
+test: .venv/.test-$(STAMP)
+	$(BIN)/python -m pytest $(PYTEST)
+
+.venv-floor/.floor-$(FLOOR_STAMP):
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 with venv is needed and was not found"; exit 2; }
+	$(PYTHON) -m venv .venv-floor
+	.venv-floor/bin/python -m pip --disable-pip-version-check install -q -r Testing/floor.txt
+	@touch $@
+
+test-floor: .venv-floor/.floor-$(FLOOR_STAMP)
+	.venv-floor/bin/python -m pytest -p no:cacheprovider $(FLOOR_TESTS)
+
+lint: .venv/.test-$(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/.test-$(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.test-$(STAMP)
+	@for script in Testing/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: .venv/.test-$(STAMP)
+	$(BIN)/python Docs/make_docs.py
+
+anatomy: .venv/.test-$(STAMP)
+	$(BIN)/python Resources/make_anatomy.py
+
+icons: .venv/.test-$(STAMP)
+	$(BIN)/python Resources/icons/make_icons.py
+
+screenshots: .venv/.test-$(STAMP)
+	$(BIN)/python Resources/make_screenshots.py
+
+clean:
+	rm -rf .venv .venv-floor demo build
