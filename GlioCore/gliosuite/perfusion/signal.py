@@ -1,0 +1,92 @@
+"""Between MR signal and concentration: spoiled gradient echo (DCE) and susceptibility contrast (DSC)."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def spgr_signal(r1: np.ndarray, tr_s: float, flip_angle_deg: ArrayLike) -> np.ndarray:
+    """Steady-state signal of a spoiled gradient echo per unit of equilibrium magnetisation; `r1` in 1/s, no T2* decay."""
+    angle = np.deg2rad(np.asarray(flip_angle_deg, np.float64))
+    e1 = np.exp(-tr_s * r1)
+    return np.sin(angle) * (1.0 - e1) / (1.0 - np.cos(angle) * e1)
+
+
+def spgr_to_concentration(
+    signal: ArrayLike, tr_s: float, flip_angle_deg: ArrayLike, t10_s: ArrayLike, r1: float, n_baseline: int
+) -> np.ndarray:
+    """Concentration from spoiled gradient echo signal, by the exact inverse of the signal equation.
+
+    Parameters
+    ----------
+    signal
+        (..., t), any scale.
+    tr_s
+        Repetition time in s.
+    flip_angle_deg
+        Flip angle in degrees; one, or one per curve (...,) where a B1 map corrects it.
+    t10_s
+        T1 before contrast in s; one, or one per curve (...,).
+    r1
+        Relaxivity in 1/(mM s).
+    n_baseline
+        The mean of frames ``[0, n_baseline)`` is the signal before contrast.
+
+    Returns
+    -------
+    numpy.ndarray
+        Concentration (..., t) in mM, float64; NaN where no T1 gives that signal (above the highest one the flip angle allows) or
+        where the baseline is not above 0.
+    """
+    signal = np.asarray(signal, np.float64)
+    r10 = 1.0 / np.asarray(t10_s, np.float64)[..., None]
+    cosine = np.cos(np.deg2rad(np.asarray(flip_angle_deg, np.float64)))[..., None]
+    baseline = signal[..., :n_baseline].mean(axis=-1, keepdims=True)
+    e10 = np.exp(-tr_s * r10)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # s = S/S0 * (1 - e10) / (1 - cos e10) is the signal per sin(angle) M0; it is solved for e1.
+        scaled = np.where(baseline > 0, signal / baseline, np.nan) * (1.0 - e10) / (1.0 - cosine * e10)
+        ratio = (1.0 - scaled * cosine) / (1.0 - scaled)
+        change = np.log(ratio) / tr_s - r10
+    change = np.where((scaled < 1.0) & (ratio > 0), change, np.nan)
+    return change / r1
+
+
+def concentration_to_spgr(
+    concentration_mM: ArrayLike,
+    tr_s: float,
+    flip_angle_deg: ArrayLike,
+    t10_s: ArrayLike,
+    r1: float,
+    s0: ArrayLike = 1.0,
+) -> np.ndarray:
+    """Spoiled gradient echo signal of a concentration (..., t); `s0` is the signal before contrast, so 0 mM gives `s0`."""
+    r10 = 1.0 / np.asarray(t10_s, np.float64)[..., None]
+    angle = np.asarray(flip_angle_deg, np.float64)[..., None]
+    rate = r10 + r1 * np.asarray(concentration_mM, np.float64)
+    unit = spgr_signal(rate, tr_s, angle) / spgr_signal(r10, tr_s, angle)
+    return np.asarray(s0, np.float64)[..., None] * unit
+
+
+def signal_to_dr2star(signal: ArrayLike, te_s: float, n_baseline: int) -> np.ndarray:
+    """Change of the transverse relaxation rate, ``-ln(S / S0) / TE``.
+
+    Parameters
+    ----------
+    signal
+        (..., t).
+    te_s
+        Echo time in s.
+    n_baseline
+        S0 is the mean of frames ``[0, n_baseline)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        (..., t) in 1/s, float64. Frames with a signal at or below 0 (noise in a full bolus) are taken at a hundredth of S0, so that
+        one of them does not spoil the curve; NaN where S0 is not above 0.
+    """
+    signal = np.asarray(signal, np.float64)
+    baseline = signal[..., :n_baseline].mean(axis=-1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(baseline > 0, signal / baseline, np.nan)
+        return -np.log(np.where(signal > 0, relative, 0.01 * np.sign(baseline))) / te_s
