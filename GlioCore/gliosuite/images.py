@@ -255,25 +255,36 @@ def _check_nrrd(path: Path) -> None:
         )
 
 
-def _read(path: str | Path) -> sitk.Image:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; an image file ({', '.join(SUFFIXES)}) is needed")
+def check_file(path: str | Path) -> None:
+    """Refuse an image file that is missing, truncated or damaged, without decoding its voxels."""
+    path = _existing(path)
     kind = suffix(path)
-    if not kind:
-        raise InputError(
-            f"{path} is not an image that GlioSuite reads; its name must end in one of {', '.join(SUFFIXES)}"
-        )
     try:
         if ".nii" in kind:
             _check_nifti(path)
         elif ".nrrd" in kind:
             _check_nrrd(path)
-        return sitk.ReadImage(str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; an image file ({', '.join(SUFFIXES)}) is needed")
+    if not suffix(path):
+        raise InputError(
+            f"{path} is not an image that GlioSuite reads; its name must end in one of {', '.join(SUFFIXES)}"
+        )
+    return path
+
+
+def _read(path: str | Path) -> sitk.Image:
+    check_file(path)
+    try:
+        return sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error

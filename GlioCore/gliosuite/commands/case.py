@@ -1,7 +1,143 @@
-"""Commands of this family (being written)."""
+"""``run``, ``report``, ``demo``."""
 
+import argparse
 from collections.abc import Callable
+from typing import Any
+
+Add = Callable[..., argparse.ArgumentParser]
+Progress = Callable[[float, str], None]
 
 
-def register(add: Callable) -> None:
-    """Add this family's commands."""
+def register(add: Add) -> None:
+    """Add ``run``, ``report`` and ``demo``."""
+    p = add(
+        "run",
+        "take a case through everything that it allows: registration, lesions, maps, target volumes, report",
+        description="Take a case through everything that it allows. A step whose inputs and settings have not changed is kept, so a second "
+        "run resumes. What was skipped or refused, and why, is in run.json and in the report.",
+    )
+    p.add_argument("case", metavar="CASE", help="case folder, or its case.json")
+    p.add_argument("--out", required=True, metavar="DIR", help="results folder")
+    _options(p)
+    p.set_defaults(run=_run)
+
+    p = add("report", "write report.html from the results of run or demo")
+    p.add_argument("folder", metavar="DIR", help="results folder of gliosuite run")
+    p.set_defaults(run=_report)
+
+    p = add(
+        "demo",
+        "simulate a patient and take it through everything",
+        description="Simulate a glioma patient (DIR/case, with the truth in DIR/truth) and take it through everything, down to DIR/report.html.",
+    )
+    p.add_argument("--out", required=True, metavar="DIR", help="results folder")
+    p.add_argument("--seed", type=int, default=1, metavar="N", help="which patient (default 1)")
+    _options(p)
+    p.set_defaults(run=_demo)
+
+
+def _options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out a step (registered lesions dce dsc progression rt) or an image or mask role; may be repeated",
+    )
+    p.add_argument(
+        "--scheme",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="CTV scheme; may be repeated (default rtog, s3-eortc, estro-eano)",
+    )
+    p.add_argument(
+        "--spacing-mm",
+        type=float,
+        default=1.0,
+        metavar="MM",
+        help="voxel size of the grid that everything is carried to, mm (default 1)",
+    )
+    p.add_argument("--no-motion", action="store_true", help="do not correct 4-D series for motion")
+    p.add_argument(
+        "--model",
+        default="etm",
+        choices=("tofts", "etm", "patlak", "2cxm", "auto"),
+        help="DCE model (default etm, extended Tofts)",
+    )
+    p.add_argument(
+        "--aif",
+        default="auto",
+        choices=("auto", "parker"),
+        help="DCE arterial input function: found in the data, or the population's (default auto)",
+    )
+    p.add_argument(
+        "--leakage",
+        default="bsw",
+        choices=("none", "bsw", "bidirectional", "residue"),
+        help="DSC leakage correction (default bsw)",
+    )
+    p.add_argument(
+        "--deconvolution",
+        default="osvd",
+        choices=("osvd", "csvd", "ssvd", "tikhonov"),
+        help="DSC deconvolution (default osvd)",
+    )
+    p.add_argument(
+        "--engine",
+        default="auto",
+        choices=("auto", "brainsfit", "simpleitk"),
+        help="registration engine: auto takes BRAINSFit where there is one (default auto)",
+    )
+
+
+def _settings(args: argparse.Namespace) -> Any:
+    from ..errors import InputError
+    from ..pipeline import RunSettings
+
+    if not 0.3 <= args.spacing_mm <= 10:
+        raise InputError(f"--spacing-mm is {args.spacing_mm}; a voxel size between 0.3 and 10 mm is needed")
+    settings = {
+        "skip": tuple(args.skip),
+        "spacing_mm": args.spacing_mm,
+        "motion": not args.no_motion,
+        "dce_model": args.model,
+        "dce_aif": args.aif,
+        "leakage": args.leakage,
+        "deconvolution": args.deconvolution,
+        "engine": args.engine,
+    }
+    return RunSettings(**settings | ({"schemes": tuple(args.scheme)} if args.scheme else {}))
+
+
+def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..case import Case
+    from ..pipeline import run_case
+
+    return run_case(Case.load(args.case), args.out, _settings(args), args.device, progress)
+
+
+def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    import warnings
+
+    from ..report import write_report
+
+    path, missing = write_report(args.folder)
+    if missing:
+        warnings.warn(missing, stacklevel=1)
+    return {"report": path}
+
+
+def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from pathlib import Path
+
+    from ..pipeline import run_case
+    from ..simulate import simulate_case
+    from ..steps import part
+
+    settings = _settings(args)
+    out = Path(args.out)
+    progress(0.0, "simulating a patient")
+    case = simulate_case(args.seed).write(out, dicom=True)
+    result = run_case(case, out, settings, args.device, part(progress, 0.2, 1.0))
+    return {"case": case.folder, **result}
