@@ -10,11 +10,17 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 
 
-def missing(reason: str) -> None:
+def _missing(reason: str) -> None:
     """Skip with a sentence; inside `.ci/run`, where everything is installed, such a skip is a failure."""
     if os.environ.get("GLIOSUITE_CI"):
         pytest.fail(f"{reason} (in .ci/run everything that tests need is there)")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def missing():
+    """``missing("EGL is not installed")`` skips, or fails inside `.ci/run`."""
+    return _missing
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +43,7 @@ def tool():
     def find(name: str) -> str:
         path = shutil.which(name)
         if path is None:
-            missing(f"{name} is not installed")
+            _missing(f"{name} is not installed")
         return path
 
     return find

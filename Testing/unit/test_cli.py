@@ -1,0 +1,125 @@
+"""The command line's contract: exit codes, one-line errors, stdout for JSON alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from gliosuite.cli import Reporter, build_parser, main
+
+
+def last(err: str) -> str:
+    return err.strip().splitlines()[-1]
+
+
+def test_a_missing_command_is_exit_2_and_names_one(gliosuite):
+    code, out, err = gliosuite()
+    assert code == 2
+    assert out == ""
+    assert last(err).startswith("error: a command is needed")
+
+
+def test_a_typo_in_a_command_suggests_the_right_one(gliosuite):
+    code, out, err = gliosuite("rprt", "x")
+    assert (code, out) == (2, "")
+    assert "did you mean report?" in last(err)
+    assert len(err.strip().splitlines()) == 1, "no usage block"
+
+
+def test_a_typo_in_a_choice_suggests_the_right_one(gliosuite):
+    code, _, err = gliosuite("run", "x", "--out", "y", "--leakage", "bws")
+    assert code == 2
+    assert "did you mean bsw?" in last(err)
+
+
+def test_a_missing_option_is_named(gliosuite):
+    code, _, err = gliosuite("run", "x")
+    assert code == 2
+    assert "--out" in last(err)
+    assert "gliosuite run --help" in last(err)
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two"])
+def test_threads_must_be_a_whole_number(gliosuite, threads):
+    code, _, err = gliosuite("doctor", f"--threads={threads}")
+    assert code == 2
+    assert "not a whole number of at least 1" in last(err)
+
+
+def test_a_missing_case_folder_is_named_and_nothing_is_made(gliosuite, tmp_path):
+    code, out, err = gliosuite("run", tmp_path / "nothing", "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert "nothing" in last(err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_command_has_help_with_a_sentence_for_every_option(capsys):
+    parser = build_parser()
+    actions = next(a for a in parser._actions if a.dest == "command")
+    assert {"import", "run", "register", "motion", "t1", "aif", "dce", "dsc", "ctv", "compare", "rtstruct"} <= set(
+        actions.choices
+    )
+    for name, command in actions.choices.items():
+        assert command.get_default("run") is not None, name
+        for action in command._actions:
+            assert action.help, f"{name} {action.option_strings or action.dest} has no help"
+        with pytest.raises(SystemExit) as stop:
+            main([name, "--help"])
+        assert stop.value.code == 0
+    assert "usage: gliosuite" in capsys.readouterr().out
+
+
+def test_help_loads_no_numeric_library():
+    code = "import sys; from gliosuite.cli import build_parser; build_parser(); print([m for m in ('numpy', 'SimpleITK') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_env())
+    assert done.stdout.strip() == "[]"
+
+
+def test_json_progress_is_one_object_per_line(capsys):
+    report = Reporter("dce", as_json=True)
+    report(0.25, "fitting")
+    report(2.0, "done")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        {"step": "dce", "fraction": 0.25, "message": "fitting"},
+        {"step": "dce", "fraction": 1.0, "message": "done"},
+    ]
+
+
+def test_quiet_says_nothing(capsys):
+    Reporter("dce", quiet=True)(0.5, "fitting")
+    assert capsys.readouterr().err == ""
+
+
+def test_doctor_prints_one_json_object(gliosuite):
+    code, out, _ = gliosuite("doctor")
+    assert code == 0
+    pieces = json.loads(out)["pieces"]
+    assert pieces["numpy"]["found"] is True
+    for piece in pieces.values():
+        assert piece["found"] or (piece["switches_off"] and piece["get"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM ends a process at once on Windows")
+def test_sigterm_is_exit_130_and_leaves_nothing(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gliosuite", "demo", "--out", str(tmp_path / "demo")],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_env(),
+    )
+    child.stderr.readline()  # the first progress line: the command is at work
+    time.sleep(1.0)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert not list(tmp_path.rglob(".gliosuite-partial-*"))
+
+
+def _env() -> dict[str, str]:
+    import gliosuite
+
+    return os.environ | {"PYTHONPATH": os.path.dirname(os.path.dirname(gliosuite.__file__))}
