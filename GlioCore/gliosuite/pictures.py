@@ -37,11 +37,15 @@ def slices_that_matter(mask: np.ndarray, count: int = 3) -> list[int]:
     if not area.any():
         middle = mask.shape[0] // 2
         return sorted({max(0, middle - 15), middle, min(mask.shape[0] - 1, middle + 15)})[:count]
+    largest = int(area.argmax())
     share = np.cumsum(area) / area.sum()
-    wanted = np.linspace(0, 1, count + 2)[1:-1]
-    picked = [int(np.searchsorted(share, w)) for w in wanted]
-    picked[count // 2] = int(area.argmax())
-    return sorted(set(picked))
+    ends = [int(np.searchsorted(share, w)) for w in np.linspace(0, 1, count + 1)[1:-1]]
+    near = sorted({largest, *ends})
+    while len(near) < count and len(near) < np.count_nonzero(
+        area
+    ):  # two picks fell on one slice: take a neighbour with lesion
+        near = sorted({*near, next(i for i in np.argsort(-area) if i not in near)})
+    return near
 
 
 def _figure(width: float, height: float) -> Any:
@@ -150,8 +154,11 @@ def contours_figure(
         [int(np.median(a)) for a in np.nonzero(focus[box])] if focus[box].any() else [s // 2 for s in brain[box].shape]
     )
     cuts = [("axial", z) for z in slices_that_matter(focus[box])] + [("coronal", centre[1]), ("sagittal", centre[2])]
-    figure = _figure(3.1 * len(cuts), 3.3 * len(backgrounds) + 0.5)
-    grid = figure.add_gridspec(len(backgrounds), len(cuts), left=0.005, right=0.995, top=0.94, bottom=0.4 / (3.3 * len(backgrounds) + 0.5), wspace=0.03, hspace=0.08)  # fmt: skip
+    height = 3.3 * len(backgrounds) + 0.5
+    figure = _figure(3.1 * len(cuts), height)
+    grid = figure.add_gridspec(
+        len(backgrounds), len(cuts), left=0.005, right=0.995, top=0.94, bottom=0.4 / height, wspace=0.03, hspace=0.08
+    )
     for row, (title, volume) in enumerate(backgrounds.items()):
         window = _window(volume, brain)
         for column, (plane, index) in enumerate(cuts):

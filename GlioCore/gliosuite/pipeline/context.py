@@ -1,0 +1,105 @@
+"""What the steps of a run share: settings, the case, where results lie, and how a step says what came of it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from ..case import Case
+from ..images import Grid, read_image
+from ..steps import sha256
+
+STEPS = ("registered", "lesions", "dce", "dsc", "progression", "rt")
+REFERENCES = ("t1c", "flair", "t1", "t2")
+STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
+SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What `run_case` does; every field is written beside the results.
+
+    Attributes
+    ----------
+    spacing_mm
+        Voxel size of the grid that everything is carried to.
+    skip
+        Steps or image roles to leave out.
+    schemes
+        CTV schemes (names of the scheme table).
+    motion
+        Whether 4-D series are corrected for rigid motion, frame by frame.
+    dce_model, dce_aif, hematocrit, relaxivity
+        As in ``gliosuite dce``; values in case.json win.
+    leakage, deconvolution
+        As in ``gliosuite dsc``.
+    engine
+        Registration engine: auto, brainsfit or simpleitk.
+    """
+
+    spacing_mm: float = 1.0
+    skip: tuple[str, ...] = ()
+    schemes: tuple[str, ...] = ("rtog", "s3-eortc", "estro-eano")
+    motion: bool = True
+    dce_model: str = "etm"
+    dce_aif: str = "auto"
+    hematocrit: float = 0.42
+    relaxivity: float = 4.5
+    leakage: str = "bsw"
+    deconvolution: str = "osvd"
+    engine: str = "auto"
+
+
+class SkippedStep(Exception):
+    """A step that the case does not allow; the text says why."""
+
+
+@dataclass
+class Run:
+    """What the steps share: the case, where results lie, and what came before."""
+
+    case: Case
+    out: Path
+    settings: RunSettings
+    device: str
+    reference: str | None
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, role: str) -> bool:
+        return role in self.case.images and role not in self.settings.skip
+
+    def hash(self, name: str) -> str:
+        """The hash of a case file, computed once."""
+        if name not in self.hashes:
+            self.hashes[name] = sha256(self.case.files()[name])
+        return self.hashes[name]
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The grid that everything is carried to."""
+        return Grid.of(self.case.image(self.reference)).isotropic(self.settings.spacing_mm)
+
+    def transform(self, role: str) -> sitk.Transform | None:
+        """From points of the reference to points of `role`; None where it was not registered."""
+        path = self.out / "registered" / f"{role}.tfm"
+        return sitk.ReadTransform(str(path)) if path.exists() else None
+
+    def result(self, *parts: str) -> Path | None:
+        """A file that an earlier step wrote, or None."""
+        path = self.out.joinpath(*parts)
+        return path if path.exists() else None
+
+    def masks(self) -> dict[str, sitk.Image]:
+        """The masks of the lesions step."""
+        return {p.name[:-7]: read_image(p) for p in sorted((self.out / "lesions").glob("*.nii.gz"))}
+
+
+@dataclass
+class Done:
+    """What a step reports."""
+
+    summary: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,126 @@
+"""DCE and DSC of a case: fitted on their native grids, the maps carried to the common grid."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..files import plain
+from ..images import Grid, array, boolean, resample, resample_mask, write_image
+from ..steps import Progress, part
+from .context import SERIES_NEEDS, Done, Run, SkippedStep
+
+
+def _perfusion_masks(run: Run, role: str, grid: Grid) -> dict[str, sitk.Image]:
+    """The lesion masks on a series' native grid; empty where they cannot be carried."""
+    transform = run.transform(role)
+    if transform is None:
+        return {}
+    back = transform.GetInverse()
+    return {name: resample_mask(mask, grid, back) for name, mask in run.masks().items()}
+
+
+def _steady(run: Run, role: str, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
+    """A series, corrected for motion where that is wanted."""
+    series = run.case.series(role)
+    if not run.settings.motion:
+        return series, ["Motion was not corrected."], {}
+    from .motion import correct_motion
+
+    motion = correct_motion(series, progress=progress)
+    return motion.series, list(motion.notes), {"motion": plain(motion.summary)}
+
+
+def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.Image, folder: Path) -> None:
+    """Write maps on the common grid; a voxel is undefined where most of what it is made of is undefined."""
+    transform = run.transform(role)
+    if transform is None:
+        return
+    inside = array(mask) > 0
+    for name, image in maps.items():
+        values = array(image)
+        defined = inside & np.isfinite(values)
+        weight = array(resample(Grid.of(image).image(defined.astype(np.float32)), run.grid, transform))
+        carried = array(
+            resample(Grid.of(image).image(np.where(defined, values, 0).astype(np.float32)), run.grid, transform)
+        )
+        result = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
+        fitted = array(resample(Grid.of(image).image(inside.astype(np.float32)), run.grid, transform)) > 0.5
+        write_image(
+            run.grid.image(np.where(fitted, result, 0).astype(np.float32)), folder / "on_t1c" / f"{name}.nii.gz", name
+        )
+
+
+def dce(run: Run, folder: Path, progress: Progress) -> Done:
+    """DCE maps of the case, native and on the common grid."""
+    from .perfusion.dce import DceSettings, dce_maps, write
+
+    if "dce" not in run:
+        raise SkippedStep("the case has no DCE series")
+    tr_ms, flip, times = run.case.need("dce", *SERIES_NEEDS["dce"])
+    known = run.case.acquisition("dce")
+    series, notes, more = _steady(run, "dce", part(progress, 0.0, 0.5))
+    masks = _perfusion_masks(run, "dce", series.grid)
+    settings = DceSettings(
+        tr_ms=tr_ms,
+        flip_angle_deg=flip,
+        model=run.settings.dce_model,
+        hematocrit=known.get("hematocrit", run.settings.hematocrit),
+        relaxivity=known.get("relaxivity", run.settings.relaxivity),
+    )
+    t10, how = _t10(run, series.grid, known)
+    maps = dce_maps(
+        series,
+        times,
+        settings,
+        aif=run.settings.dce_aif,
+        t10=t10,
+        mask=masks.get("brain"),
+        progress=part(progress, 0.5, 0.95),
+    )
+    write(maps, folder)
+    wanted = {n: m for n, m in maps.maps.items() if not n.endswith("_sd")}
+    _to_reference(run, "dce", wanted, maps.mask, folder)
+    return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
+
+
+def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Image, str]:
+    """The T1 before contrast: fitted from VFA where there is one, else as given, else 1 s (S0's value)."""
+    if "vfa" in run:
+        from .perfusion.t1 import t1_map
+
+        flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
+        t1 = t1_map(run.case.series("vfa"), flips, tr_ms)
+        return resample(t1, grid), "T1 before contrast: fitted from the variable flip angle series."
+    if "t10_s" in known:
+        return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
+    return (
+        1.0,
+        "T1 before contrast: 1 s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
+    )
+
+
+def dsc(run: Run, folder: Path, progress: Progress) -> Done:
+    """DSC maps of the case, native and on the common grid."""
+    from .perfusion.dsc import DscSettings, dsc_maps, write
+
+    if "dsc" not in run:
+        raise SkippedStep("the case has no DSC series")
+    te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
+    series, notes, more = _steady(run, "dsc", part(progress, 0.0, 0.5))
+    masks = _perfusion_masks(run, "dsc", series.grid)
+    settings = DscSettings(
+        te_ms=te_ms, tr_ms=tr_ms, leakage=run.settings.leakage, deconvolution=run.settings.deconvolution
+    )
+    lesion = [boolean(masks[n]) for n in ("cel", "t2l", "cavity") if n in masks]
+    maps = dsc_maps(
+        series,
+        settings,
+        mask=masks.get("brain"),
+        lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
+        progress=part(progress, 0.5, 0.95),
+    )
+    write(maps, folder)
+    _to_reference(run, "dsc", {n: m for n, m in maps.maps.items() if not n.endswith("_sd")}, maps.mask, folder)
+    return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])

@@ -1,0 +1,232 @@
+"""A case through every step: checks first, then each step whole or not at all, kept where nothing has changed."""
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..case import Case
+from ..errors import InputError
+from ..files import plain, read_json, staged, write_csv, write_json
+from ..images import array, boolean, check_file, read_image
+from ..statistics import region_statistics
+from ..steps import Progress, part, sha256, silent, version
+from .context import REFERENCES, SERIES_NEEDS, STEPS, STRUCTURAL, Done, Run, RunSettings, SkippedStep
+from .maps import dce, dsc
+from .structure import lesions, progression, registered
+from .targets import rt
+
+_FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
+    "registered": registered,
+    "lesions": lesions,
+    "dce": dce,
+    "dsc": dsc,
+    "progression": progression,
+    "rt": rt,
+}
+# What a step's result depends on: case files by role, settings, and the steps before it.
+_INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "registered": ((*STRUCTURAL, "dce", "dsc"), ("spacing_mm", "engine", "skip"), ()),
+    "lesions": (("masks",), ("skip",), ("registered",)),
+    "dce": (("dce", "vfa"), ("motion", "dce_model", "dce_aif", "hematocrit", "relaxivity"), ("lesions",)),
+    "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
+    "progression": (("followup", "masks"), (), ("lesions",)),
+    "rt": (("dicom",), ("schemes",), ("lesions", "progression")),
+}
+
+
+def _fingerprint(run: Run, step: str, before: dict[str, str]) -> str:
+    """A hash of all that a step's result depends on; equal means that the result can be kept."""
+    roles, settings, upstream = _INPUTS[step]
+    files = run.case.files()
+    names = [r for r in roles if r in files] + [
+        n
+        for n in files
+        if n.split(":")[0] in ({"mask"} if "masks" in roles else set()) | ({"dicom"} if "dicom" in roles else set())
+    ]
+    if "followup" in roles and run.case.followup is not None:
+        later = {n: sha256(p) for n, p in run.case.followup.files().items() if not n.startswith("dicom")}
+    else:
+        later = {}
+    content = {
+        "step": step,
+        "version": version(),
+        "files": {n: run.hash(n) for n in sorted(set(names))},
+        "followup": later,
+        "acquisition": {r: run.case.acquisition(r) for r in roles if r in run.case.images},
+        "masks": run.case.data.get("masks", {}) if "masks" in roles else None,
+        "settings": {s: getattr(run.settings, s) for s in settings},
+        "before": {u: before.get(u) for u in upstream},
+    }
+    return hashlib.sha256(json.dumps(plain(content), sort_keys=True).encode()).hexdigest()
+
+
+def check(case: Case, settings: RunSettings) -> None:
+    """Refuse a case that cannot go through before anything is computed: damaged files, missing acquisition values.
+
+    Raises
+    ------
+    InputError
+        One sentence that names the file.
+    """
+    unknown = [s for s in settings.skip if s not in STEPS and s not in case.images and s not in case.masks]
+    if unknown:
+        raise InputError(
+            f"--skip {unknown[0]}: neither a step ({', '.join(STEPS)}) nor a role of this case ({', '.join((*case.images, *case.masks))})"
+        )
+    for role in case.images:
+        if role not in settings.skip:
+            check_file(case.path(role))
+    for role in case.masks:
+        if role not in settings.skip:
+            case.mask(role)
+    for role, keys in SERIES_NEEDS.items():
+        if role in case.images and role not in settings.skip:
+            case.need(role, *keys)
+    if "vfa" in case.images and "vfa" not in settings.skip:
+        case.need("vfa", "flip_angle_deg", "tr_ms")
+
+
+def run_case(
+    case: Case, out: str | Path, settings: RunSettings | None = None, device: str = "auto", progress: Progress = silent
+) -> dict[str, Any]:
+    """Take a case through every step that it allows, and write the report.
+
+    Each step's folder appears whole or not at all; a step whose inputs and settings have not changed is kept, so a second run
+    resumes. A step that the case does not allow is skipped, one whose input turns out unfit is refused; both are in ``run.json``
+    and in the report with the reason.
+
+    Parameters
+    ----------
+    case
+        From `Case.load`.
+    out
+        The results folder.
+
+    Returns
+    -------
+    dict
+        The content of ``run.json`` and the path of the report.
+
+    Raises
+    ------
+    InputError
+        If the case is damaged or incomplete (nothing is written then), or `out` cannot be written.
+    """
+    from .doctor import switched_off
+
+    settings = settings or RunSettings()
+    check(case, settings)
+    out = Path(out)
+    reference = next((r for r in REFERENCES if r in case.images and r not in settings.skip), None)
+    run = Run(case, out, settings, device, reference)
+    prints: dict[str, str] = {}
+    records: list[dict[str, Any]] = []
+    for i, step in enumerate(STEPS):
+        stretch = part(progress, i / (len(STEPS) + 1), (i + 1) / (len(STEPS) + 1))
+        prints[step] = _fingerprint(run, step, prints)
+        records.append(_one_step(run, step, prints[step], stretch))
+        if records[-1]["status"] == "refused":
+            warnings.warn(f"{step} was refused: {records[-1]['why']}", stacklevel=2)
+    summary = {
+        "id": case.id,
+        "version": version(),
+        "simulated": bool(case.data.get("simulated")),
+        "research_use": "For research use only.",
+        "reference": reference,
+        "steps": records,
+        "off": switched_off(),
+    }
+    with staged(out) as folder:
+        write_json(folder / "run.json", summary)
+        write_json(folder / "provenance.json", _provenance(run, records))
+        if (rows := _regions(run)) is not None:
+            write_csv(folder / "regions.csv", *rows)
+    from .report import write_report
+
+    progress(len(STEPS) / (len(STEPS) + 1), "report")
+    report, missing = write_report(out)
+    if missing:
+        warnings.warn(missing, stacklevel=2)
+    return {"report": report, **summary}
+
+
+def _one_step(run: Run, step: str, fingerprint: str, progress: Progress) -> dict[str, Any]:
+    """Run, keep, skip or refuse one step; the record for ``run.json``."""
+    if step in run.settings.skip:
+        return {"step": step, "status": "skipped", "why": f"--skip {step} was given"}
+    record = run.out / step / "provenance.json"
+    if record.exists() and (old := read_json(record)).get("fingerprint") == fingerprint:
+        return old["record"] | {"status": "kept"}
+    progress(0.0, step)
+    start = time.perf_counter()
+    try:
+        with staged(run.out / step) as folder:
+            done = _FUNCTIONS[step](run, folder, progress)
+            result = {"step": step, "status": "done", **plain(done)}
+            write_json(
+                folder / "provenance.json",
+                {
+                    "fingerprint": fingerprint,
+                    "version": version(),
+                    "settings": done.settings,
+                    "inputs": dict(run.hashes),
+                    "device": "cpu",
+                    "seconds": round(time.perf_counter() - start, 2),
+                    "record": result,
+                },
+            )
+        return result
+    except SkippedStep as reason:
+        return {"step": step, "status": "skipped", "why": str(reason)}
+    except InputError as error:
+        return {"step": step, "status": "refused", "why": str(error)}
+
+
+def _provenance(run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
+    steps = {r["step"]: read_json(p) for r in records if (p := run.out / r["step"] / "provenance.json").exists()}
+    return {
+        "version": version(),
+        "settings": plain(run.settings),
+        "inputs": dict(sorted(run.hashes.items())),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        "steps": {n: {k: v for k, v in s.items() if k != "record"} for n, s in steps.items()},
+    }
+
+
+def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
+    """Statistics of every map in every region on the common grid, as a table; None where there are no maps or regions."""
+    masks = {n: boolean(m) for n, m in run.masks().items()}
+    maps = {
+        p.name[:-7]: array(read_image(p))
+        for kind in ("dce", "dsc")
+        for p in sorted((run.out / kind / "on_t1c").glob("*.nii.gz"))
+    }
+    if not masks or not maps:
+        return None
+    if "brain" in masks:
+        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
+        near = sitk.BinaryDilate(
+            run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
+        )
+        masks["normal"] = masks["brain"] & ~boolean(near)
+    rows = []
+    for name, values in maps.items():
+        for region, mask in masks.items():
+            s = region_statistics(np.where(values == 0, np.nan, values), mask)
+            rows.append(
+                [
+                    name,
+                    region,
+                    s.n,
+                    s.n_undefined,
+                    *(f"{v:.6g}" for v in (s.mean, s.sd, s.median, s.p5, s.p25, s.p75, s.p95)),
+                ]
+            )
+    return ["map", "region", "n", "n_undefined", "mean", "sd", "median", "p5", "p25", "p75", "p95"], rows
