@@ -33,17 +33,20 @@ _STEPS = {
 _STYLE = """
 :root { --ink: #1f2328; --soft: #57606a; --line: #d0d7de; --fill: #f6f8fa; --warn: #fff4d6; }
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: var(--ink); margin: 0 auto; max-width: 1180px; padding: 24px; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: var(--ink); }
+body { margin: 0 auto; max-width: 1180px; padding: 24px; }
 h1 { font-size: 26px; margin: 0; } h2 { font-size: 19px; margin: 34px 0 8px; border-bottom: 1px solid var(--line); padding-bottom: 4px; }
 h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 6px 0; } .soft { color: var(--soft); }
 .notice { background: var(--warn); border: 1px solid #e6c96a; border-radius: 6px; padding: 8px 12px; margin: 14px 0; }
 img { width: 100%; border-radius: 6px; display: block; background: #101418; } figure { margin: 10px 0; }
 figcaption { color: var(--soft); font-size: 13px; margin-top: 4px; }
-table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px; }
+td, th { font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } td.n, th.n { text-align: right; } .wide { overflow-x: auto; }
 .tag { display: inline-block; border-radius: 4px; padding: 0 6px; font-size: 12px; background: var(--fill); border: 1px solid var(--line); }
-.draft { background: var(--warn); border-color: #e6c96a; } .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
+.draft { background: var(--warn); border-color: #e6c96a; }
+.swatch { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
 ul { margin: 6px 0; padding-left: 20px; } code { background: var(--fill); padding: 0 4px; border-radius: 3px; font-size: 13px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--soft); }
 @media print { body { max-width: none; padding: 0; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
@@ -217,14 +220,10 @@ def _lesions_section(results: Results, draw: bool) -> str:
             results.spacing,
         )
         what = "Outlines of drafts: " if drafts else "Outlines: "
-        text = (
-            _picture(
-                picture,
-                what
-                + "axial slices through the lesion (largest area in the middle), coronal and sagittal through its centre; patient's right on the left.",
-            )
-            + text
+        what += (
+            "axial slices through the lesion (largest area in the middle), coronal and sagittal through its centre; "
         )
+        text = _picture(picture, what + "patient's right on the left.") + text
     return text
 
 
@@ -249,7 +248,7 @@ def _maps_section(results: Results, kind: str, names: Sequence[str], draw: bool)
         )
         text += _picture(
             picture,
-            "Maps over T1c inside the brain mask, on the slices that matter; outlines as above. Fitted on the native grid and resampled to T1c.",
+            "Maps over T1c inside the brain mask, on the slices that matter; fitted on the native grid, then resampled.",
         )
     curve = results.folder / kind / "aif.csv"
     if curve.exists():
@@ -350,6 +349,11 @@ def _rt_section(results: Results, draw: bool) -> str:
     return text
 
 
+def _progression_section(results: Results) -> str:
+    rows = [(_e(k.replace("_", " ")), _number(v)) for k, v in results.step("progression").get("summary", {}).items()]
+    return _table(("quantity", "value"), rows)
+
+
 def _registration_section(results: Results, draw: bool) -> str:
     from .pictures import checkerboards_figure
 
@@ -382,25 +386,27 @@ def _registration_section(results: Results, draw: bool) -> str:
     return text
 
 
+def _section(results: Results, name: str, draw: bool) -> str:
+    if name == "dce":
+        return _maps_section(results, name, DCE_MAPS, draw)
+    if name == "dsc":
+        return _maps_section(results, name, DSC_MAPS, draw)
+    if name == "progression":
+        return _progression_section(results)
+    return {"registered": _registration_section, "lesions": _lesions_section, "rt": _rt_section}[name](results, draw)
+
+
 def build(results: Results, pictures: bool = True) -> str:
     """The page as HTML; without `pictures` it has tables and text alone."""
     run = results.run
     sections = []
     for name, title in _STEPS.items():
         step = results.step(name)
-        if step.get("status") not in ("done", "kept"):
-            continue
-        content = {
-            "registered": lambda: _registration_section(results, pictures),
-            "lesions": lambda: _lesions_section(results, pictures),
-            "dce": lambda: _maps_section(results, "dce", DCE_MAPS, pictures),
-            "dsc": lambda: _maps_section(results, "dsc", DSC_MAPS, pictures),
-            "progression": lambda: _settings(step.get("summary", {})).replace("<summary>Settings", "<summary>Numbers"),
-            "rt": lambda: _rt_section(results, pictures),
-        }[name]()
-        sections.append(
-            (name, f"<h2>{title}</h2>{content}{_list(step.get('notes', []))}{_settings(step.get('settings', {}))}")
-        )
+        if step.get("status") in ("done", "kept"):
+            content = (
+                _section(results, name, pictures) + _list(step.get("notes", [])) + _settings(step.get("settings", {}))
+            )
+            sections.append((name, f"<h2>{title}</h2>{content}"))
     order = ["lesions", "dce", "dsc", "rt", "progression", "registered"]
     sections.sort(key=lambda s: order.index(s[0]))
     undone = [
