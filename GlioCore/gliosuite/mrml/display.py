@@ -1,0 +1,77 @@
+"""How maps look in the views: our colour tables, ranges with units, 0 transparent, a colour legend."""
+
+import json
+
+import numpy as np
+import slicer
+import slicer.util
+
+from .. import resources
+
+
+def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
+    """The scene's colour table of that name (``inferno``, ``turbo``, ...), made once."""
+    name = f"GlioSuite {colormap}"
+    found = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
+    if found is not None:
+        return found
+    stops = json.loads(resources.read_text("colormaps.json"))[colormap]
+    points = np.array([[int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)] for stop in stops])
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetTypeToUser()
+    table.SetName(name)
+    table.SetNumberOfColors(256)
+    where = np.linspace(0, 1, len(points))
+    for index, fraction in enumerate(np.linspace(0, 1, 256)):
+        rgb = [float(np.interp(fraction, where, points[:, channel])) for channel in range(3)]
+        table.SetColor(index, f"{index}", *rgb, 1.0)
+    return slicer.mrmlScene.AddNode(table)
+
+
+def describe(quantity: str) -> tuple[str, str, str, list[float] | None]:
+    """Title, unit, colour map and range of a map (``ktrans``, ``cbv``, ...); its SD shares all but the title."""
+    maps = json.loads(resources.read_text("display.json"))["maps"]
+    base = quantity.removesuffix("_sd")
+    entry = maps.get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None})
+    title = entry["title"] if base == quantity else f"SD of {entry['title']}"
+    return title, entry["unit"], entry["colormap"], entry["range"]
+
+
+def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool = False) -> None:
+    """Colours, range, threshold and legend of a map.
+
+    Values up to 0 are transparent, since a map is 0 outside its mask; maps that may be negative (a delay) show all but exactly 0 as
+    far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
+    the 98th percentile of what is above 0.
+    """
+    title, unit, colormap, window = describe(quantity)
+    values = slicer.util.arrayFromVolume(node)
+    if window is None:
+        positive = values[values > 0]
+        window = [0.0, float(np.percentile(positive, 98)) if positive.size else 1.0]
+    low, high = window
+    top = max(float(values.max()), high)
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(color_table(colormap).GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+    display.SetThreshold(low if low < 0 else high * 1e-6, top)
+    display.SetApplyThreshold(True)
+    node.SetAttribute("GlioSuite.Quantity", quantity)
+    node.SetAttribute("GlioSuite.Unit", unit)
+    if legend:
+        shown = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+        shown.SetTitleText(f"{title} [{unit}]" if unit else title)
+        shown.SetLabelFormat("%.3g")
+        shown.SetNumberOfLabels(5)
+        shown.SetVisibility(True)
+
+
+def show_over(
+    background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode | None, opacity: float = 0.6
+) -> None:
+    """Show `foreground` over `background` in all slice views of the scene."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(background.GetID())
+        composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+        composite.SetForegroundOpacity(opacity)

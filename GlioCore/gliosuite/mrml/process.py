@@ -1,0 +1,99 @@
+"""Long steps as ``PythonSlicer -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..steps import Progress, silent
+
+FOLDER = (
+    Path(__file__).resolve().parents[2]
+)  # the folder that holds the package: as working directory it puts it on the path
+
+
+class CancelledError(Exception):
+    """The user cancelled a step."""
+
+
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """The command line of a step: the application's own Python, ``-m gliosuite``, the arguments, progress as JSON."""
+    python = shutil.which("PythonSlicer") or sys.executable
+    return [python, "-m", "gliosuite", *arguments, "--progress", "json"]
+
+
+def read_line(line: str) -> tuple[str, Any]:
+    """What a line on stderr says: ``("progress", (fraction, message))``, ``("warning" or "error", sentence)`` or ``("other", line)``."""
+    line = line.strip()
+    for kind in ("error", "warning"):
+        if line.startswith(f"{kind}: "):
+            return kind, line.removeprefix(f"{kind}: ")
+    if line.startswith("{"):
+        try:
+            entry = json.loads(line)
+            return "progress", (float(entry["fraction"]), str(entry["message"]))
+        except (ValueError, KeyError, TypeError):
+            pass
+    return "other", line
+
+
+def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
+    """The JSON result of a step that ended with exit code `code`.
+
+    Raises
+    ------
+    InputError
+        On exit code 2, with the sentence that the step gave.
+    CancelledError
+        On exit code 130, or where a signal ended the process.
+    RuntimeError
+        On any other code, with the last lines of stderr.
+    """
+    if code == 0:
+        return json.loads(output)
+    if code == 2:
+        said = [text for kind, text in map(read_line, lines) if kind == "error"]
+        raise InputError(said[-1] if said else "the step refused its input without saying why")
+    if code == 130 or code < 0:
+        raise CancelledError("cancelled")
+    raise RuntimeError(f"the step ended with exit code {code}:\n" + "\n".join(list(lines)[-15:]))
+
+
+def run(
+    arguments: Sequence[str],
+    progress: Progress = silent,
+    warn: Callable[[str], None] = lambda sentence: None,
+    start: Callable[..., subprocess.Popen] = subprocess.Popen,
+) -> dict[str, Any]:
+    """Run a step and wait for it; for batch use, since it holds the caller until the step ends.
+
+    Parameters
+    ----------
+    arguments
+        Command and options, e.g. ``["dce", "series.nrrd", ...]``; paths must be absolute.
+    progress, warn
+        Called with what the step reports.
+    start
+        Starts the process, as ``subprocess.Popen`` does.
+    """
+    lines = []
+    # stdout goes to a file, so that reading stderr line by line cannot block on a full pipe.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = start(
+            command_line(arguments), stdout=output, stderr=subprocess.PIPE, text=True, encoding="utf-8", cwd=FOLDER
+        )
+        for line in process.stderr:
+            lines.append(line.rstrip("\n"))
+            kind, content = read_line(line)
+            if kind == "progress":
+                progress(*content)
+            elif kind == "warning":
+                warn(content)
+        code = process.wait()
+        output.seek(0)
+        return outcome(code, output.read(), lines)

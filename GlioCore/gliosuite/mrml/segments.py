@@ -1,0 +1,149 @@
+"""Segments and masks: a segment to any grid by signed distance, masks to segments with our names, colours and terminology."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from .. import resources
+from ..errors import InputError
+from ..images import Grid, as_grid, boolean, resample_mask
+from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
+
+
+def mask_from_segment(
+    segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, like: sitk.Image | Grid
+) -> sitk.Image:
+    """A segment as a uint8 0/1 mask on the grid of `like`.
+
+    Raises
+    ------
+    InputError
+        If the segment does not exist, is empty or does not overlap the grid, or the segmentation lies under a transform.
+    """
+    refuse_transform(segmentation)
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    if segment is None:
+        raise InputError(f"{segmentation.GetName()} has no segment {segment_id!r}; choose one of its segments")
+    name = f"segment {segment.GetName()} of {segmentation.GetName()}"
+    labelmap = slicer.vtkOrientedImageData()
+    binary = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    if not segmentation.GetSegmentation().ContainsRepresentation(binary):
+        segmentation.CreateBinaryLabelmapRepresentation()
+    extent = (0, -1, 0, -1, 0, -1)
+    if segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap):
+        extent = labelmap.GetExtent()
+    size = tuple(b - a + 1 for a, b in zip(extent[::2], extent[1::2], strict=True))
+    if min(size) < 1:
+        raise InputError(f"{name} is empty; draw or import it first")
+    voxels = numpy_support.vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(size[::-1]) > 0
+    if not voxels.any():
+        raise InputError(f"{name} is empty; draw or import it first")
+    matrix = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(matrix)
+    to_ras = slicer.util.arrayFromVTKMatrix(matrix)
+    # The label map is cropped to the segment: two voxels around it let the signed distance cross its edge.
+    to_ras[:3, 3] += to_ras[:3, :3] @ (np.array(extent[::2]) - 2)
+    padded = np.pad(voxels, 2)
+    mask = grid_from_matrix(to_ras, padded.shape[::-1], name).image(padded)
+    carried = _pasted(mask, as_grid(like))
+    if not boolean(carried).any():
+        raise InputError(f"{name} does not overlap the image that it is for; a segment on that image is needed")
+    return carried
+
+
+def _pasted(mask: sitk.Image, grid: Grid) -> sitk.Image:
+    """The mask on `grid`: copied where both share one lattice (exact and quick), carried by signed distance otherwise."""
+    own = Grid.of(mask)
+    start = np.array(grid.blank().TransformPhysicalPointToContinuousIndex(own.origin))
+    shift = np.round(start).astype(int)
+    size = own.size
+    end = np.array(grid.blank().TransformPhysicalPointToContinuousIndex(tuple(own.corners()[-1])))
+    if np.abs(start - shift).max() > 0.01 or np.abs(end - (shift + np.array(size) - 1)).max() > 0.01:
+        return resample_mask(mask, grid)
+    result = np.zeros(grid.shape, np.uint8)
+    low = np.maximum(shift, 0)
+    high = np.minimum(shift + size, grid.size)
+    if (high > low).all():
+        to = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
+        of = tuple(slice(a, b) for a, b in zip((low - shift)[::-1], (high - shift)[::-1], strict=True))
+        result[to] = sitk.GetArrayViewFromImage(mask)[of]
+    return grid.image(result)
+
+
+def segmentation_from_masks(
+    masks: Mapping[str, sitk.Image],
+    reference: slicer.vtkMRMLVolumeNode,
+    name: str,
+    segmentation: slicer.vtkMRMLSegmentationNode | None = None,
+) -> slicer.vtkMRMLSegmentationNode:
+    """Masks as segments, with their region's colour, title and terminology; drawn as outlines.
+
+    Parameters
+    ----------
+    masks
+        Region name (``cel``, ``t2l``, ..., or a CTV's name) to mask.
+    reference
+        Volume whose geometry the segmentation refers to.
+    name
+        Name of a new node.
+    segmentation
+        Node to add to, or None for a new one; a segment of the same name is replaced.
+    """
+    if segmentation is None:
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    segments = segmentation.GetSegmentation()
+    display = segmentation.GetDisplayNode()
+    for index, (region, mask) in enumerate(masks.items()):
+        title, color, tag = appearance(region, index)
+        old = segments.GetSegmentIdBySegmentName(title)
+        if old:
+            segments.RemoveSegment(old)
+        identifier = segments.AddEmptySegment("", title, color)
+        if tag:
+            segments.GetSegment(identifier).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
+        slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+            oriented(mask), segmentation, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+        )
+    display.SetAllSegmentsVisibility2DFill(False)
+    display.SetAllSegmentsVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(2)
+    return segmentation
+
+
+def appearance(region: str, index: int) -> tuple[str, tuple[float, float, float], str]:
+    """Title, colour (0-1) and terminology tag of a region; a CTV takes the next of the CTV colours."""
+    display = json.loads(resources.read_text("display.json"))
+    codes = json.loads(resources.read_text("terminology.json"))
+    known = display["regions"].get(region)
+    if known is None:
+        title, color = region, display["ctvs"][index % len(display["ctvs"])]
+    else:
+        title, color = known["title"], known["color"]
+    rgb = tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    code = codes.get(region, codes["gtv"] if region.lower().startswith("gtv") else None if known else codes["ctv"])
+    if code is None:
+        return title, rgb, ""
+    category, kind = ("^".join(code[key]) for key in ("category", "type"))
+    return (
+        title,
+        rgb,
+        f"Segmentation category and type - 3D Slicer General Anatomy list~{category}~{kind}~^^~Anatomic codes - DICOM master list~^^~^^",
+    )
+
+
+def oriented(mask: sitk.Image) -> slicer.vtkOrientedImageData:
+    """A mask as the oriented image that segmentations hold."""
+    voxels = np.ascontiguousarray(boolean(mask), dtype=np.uint8)
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*mask.GetSize())
+    scalars = numpy_support.numpy_to_vtk(voxels.ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    image.GetPointData().SetScalars(scalars)
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(Grid.of(mask))))
+    return image

@@ -1,0 +1,126 @@
+"""Volume nodes and SimpleITK images: RAS to LPS, arrays (k, j, i) as they are, subject hierarchy."""
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import slicer.util
+import vtk
+
+from ..errors import InputError
+from ..images import Grid
+
+TO_LPS = np.diag([-1.0, -1.0, 1.0])
+
+
+def refuse_transform(node: slicer.vtkMRMLTransformableNode) -> None:
+    """Refuse a node that lies under a transform: its voxels are not where its own geometry says.
+
+    Raises
+    ------
+    InputError
+        Naming the node, the transform, and what to do.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        raise InputError(
+            f"{node.GetName()} lies under the transform {transform.GetName()}; harden it (Data module, right click, Harden transform) "
+            "or move the node out of it, and try again"
+        )
+
+
+def grid_of(node: slicer.vtkMRMLVolumeNode) -> Grid:
+    """The grid of a volume node in LPS.
+
+    Raises
+    ------
+    InputError
+        If the node is empty, lies under a transform, or has sheared axes.
+    """
+    refuse_transform(node)
+    if node.GetImageData() is None or not node.GetImageData().GetNumberOfPoints():
+        raise InputError(f"{node.GetName()} holds no image; a loaded volume is needed")
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return grid_from_matrix(slicer.util.arrayFromVTKMatrix(matrix), node.GetImageData().GetDimensions(), node.GetName())
+
+
+def grid_from_matrix(ijk_to_ras: np.ndarray, size: tuple[int, int, int], name: str) -> Grid:
+    """The grid (LPS) of a 4 x 4 matrix from voxel indices to RAS mm; sheared axes are refused with `name`."""
+    columns = ijk_to_ras[:3, :3]
+    spacing = np.linalg.norm(columns, axis=0)
+    direction = columns / spacing
+    if np.abs(direction.T @ direction - np.eye(3)).max() > 1e-3:
+        raise InputError(
+            f"{name} has axes that are not at right angles (a sheared acquisition); resample it onto a straight grid first"
+        )
+    return Grid(
+        tuple(int(s) for s in size),
+        tuple(float(s) for s in spacing),
+        tuple(float(o) for o in TO_LPS @ ijk_to_ras[:3, 3]),
+        tuple(float(d) for d in (TO_LPS @ direction).ravel()),
+    )
+
+
+def ijk_to_ras(grid: Grid) -> np.ndarray:
+    """The 4 x 4 matrix from voxel indices (i, j, k) to RAS mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = TO_LPS @ np.reshape(grid.direction, (3, 3)) * grid.spacing
+    matrix[:3, 3] = TO_LPS @ grid.origin
+    return matrix
+
+
+def image_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:
+    """A volume node as an image: LPS, voxels copied in their type.
+
+    Raises
+    ------
+    InputError
+        If the node is empty, has several values per voxel, lies under a transform, or has sheared axes.
+    """
+    grid = grid_of(node)
+    components = node.GetImageData().GetNumberOfScalarComponents()
+    if components != 1:
+        raise InputError(f"{node.GetName()} has {components} values per voxel; a scalar volume is needed")
+    return grid.image(np.array(slicer.util.arrayFromVolume(node)))
+
+
+def node_from_image(
+    image: sitk.Image, name: str, node: slicer.vtkMRMLScalarVolumeNode | None = None, labels: bool = False
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """A volume node in the scene from an image; voxels that are not finite become 0, since views cannot show them.
+
+    Parameters
+    ----------
+    image
+        3-D image (LPS).
+    name
+        Name of a new node; an existing one keeps its own.
+    node
+        Node to fill again, or None for a new one.
+    labels
+        Make a label map.
+    """
+    kind = "vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode"
+    voxels = sitk.GetArrayFromImage(image)
+    if np.issubdtype(voxels.dtype, np.floating):
+        voxels = np.nan_to_num(voxels, nan=0.0, posinf=0.0, neginf=0.0)
+    if node is None:
+        node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    slicer.util.updateVolumeFromArray(node, voxels)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(Grid.of(image))))
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+    return node
+
+
+def place_beside(node: slicer.vtkMRMLNode, reference: slicer.vtkMRMLNode, folder: str | None = None) -> None:
+    """Put `node` under the same study as `reference` in the subject hierarchy, in a folder of that name where given."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    beside = hierarchy.GetItemByDataNode(reference)
+    parent = hierarchy.GetItemParent(beside) if beside else hierarchy.GetSceneItemID()
+    if folder is not None:
+        found = hierarchy.GetItemChildWithName(parent, folder)
+        parent = found or hierarchy.CreateFolderItem(parent, folder)
+    # The application has made an item for the node already; without its plugins there is none yet.
+    item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node)
+    hierarchy.SetItemParent(item, parent)

@@ -1,0 +1,72 @@
+"""A step in a process of its own: progress, warnings, result, errors, and what is told of a crash."""
+
+import subprocess
+import sys
+
+import pytest
+from gliosuite.errors import InputError
+
+
+def child(script):
+    """A way to start a process that runs `script` instead of the command line, and keeps what it was given."""
+    seen = {}
+
+    def start(arguments, **options):
+        seen.update(arguments=arguments, **options)
+        return subprocess.Popen([sys.executable, "-c", script], **options)
+
+    return start, seen
+
+
+def test_result_progress_and_warnings(slicer):
+    from gliosuite.mrml.process import FOLDER, run
+
+    start, seen = child(
+        "import sys\n"
+        'print(\'{"step": "dce", "fraction": 0.5, "message": "fitting"}\', file=sys.stderr)\n'
+        "print('warning: few frames', file=sys.stderr)\n"
+        "print('{\"maps\": [\"' + 'k' * 200000 + '\"]}')\n"
+    )
+    progress, warnings = [], []
+    result = run(["dce", "a.nrrd"], lambda *p: progress.append(p), warnings.append, start)
+    assert len(result["maps"][0]) == 200000
+    assert progress == [(0.5, "fitting")]
+    assert warnings == ["few frames"]
+    assert seen["arguments"][1:] == ["-m", "gliosuite", "dce", "a.nrrd", "--progress", "json"]
+    assert (FOLDER / "gliosuite" / "cli.py").exists()
+    assert seen["cwd"] == FOLDER
+
+
+def test_bad_input_is_the_sentence_of_the_step(slicer):
+    from gliosuite.mrml.process import run
+
+    start, _ = child("import sys; print('error: no time points', file=sys.stderr); sys.exit(2)")
+    with pytest.raises(InputError, match=r"^no time points$"):
+        run(["dce"], start=start)
+
+
+def test_a_crash_shows_its_last_lines(slicer):
+    from gliosuite.mrml.process import run
+
+    start, _ = child("raise ValueError('what happened')")
+    with pytest.raises(RuntimeError, match=r"exit code 1:[\s\S]*what happened"):
+        run(["dce"], start=start)
+
+
+def test_cancelled(slicer):
+    from gliosuite.mrml.process import CancelledError, run
+
+    start, _ = child("import sys; sys.exit(130)")
+    with pytest.raises(CancelledError):
+        run(["dce"], start=start)
+
+
+def test_the_real_command_runs_from_anywhere(slicer, tmp_path, monkeypatch):
+    """The working directory alone puts the package on the path: no installation, no PYTHONPATH."""
+    from gliosuite.mrml.process import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with pytest.raises(InputError, match="not known"):
+        run(["no-such-command"])
+    assert run(["doctor"])

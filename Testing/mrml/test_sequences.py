@@ -1,0 +1,134 @@
+"""Sequence and MultiVolume nodes as series, with times in s or ms and what is known of the acquisition."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, Series
+
+ROTATION = sitk.VersorTransform((0.1, 0.2, 0.9), 0.3).GetMatrix()
+GRID = Grid((6, 5, 4), (1.2, 1.0, 3.0), (10.0, -20.0, 5.0), ROTATION)
+TIMES = (0.0, 4.5, 9.0, 15.0)
+
+
+def series():
+    frames = np.random.default_rng(3).normal(100, 5, (4, *GRID.shape)).astype(np.float32)
+    return Series(frames, GRID, "DCE")
+
+
+def multivolume(slicer, labels="0,4500,9000,15000", unit="ms"):
+    """A vector volume with MultiVolume's attributes: the node's own class is not in slicer-core."""
+    import vtk
+    from gliosuite.mrml.volumes import ijk_to_ras
+    from vtk.util import numpy_support
+
+    truth = series()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "DCE multivolume")
+    image = vtk.vtkImageData()
+    image.SetDimensions(*GRID.size)
+    values = np.ascontiguousarray(np.moveaxis(truth.frames, 0, -1)).reshape(-1, 4)
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(values, deep=True))
+    node.SetAndObserveImageData(image)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(GRID)))
+    node.SetAttribute("MultiVolume.NumberOfFrames", "4")
+    node.SetAttribute("MultiVolume.FrameLabels", labels)
+    node.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits", unit)
+    return node
+
+
+def test_sequence_round_trip(slicer):
+    from gliosuite.mrml.sequences import node_from_series, series_from_node, timing
+
+    truth = series()
+    node = node_from_series(truth, TIMES, "DCE")
+    back = series_from_node(node)
+    assert np.array_equal(back.frames, truth.frames)
+    assert back.grid.matches(GRID, 1e-5)
+    assert back.name == "DCE"
+    assert timing(node).seconds() == TIMES
+
+
+def test_sequence_file_written_by_slicer_reads_back_the_same(slicer, tmp_path):
+    from gliosuite.images import read_series
+    from gliosuite.mrml.sequences import node_from_series
+
+    truth = series()
+    node = node_from_series(truth, TIMES, "DCE")
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    slicer.mrmlScene.AddNode(storage)
+    storage.SetFileName(str(tmp_path / "dce.seq.nrrd"))
+    assert storage.WriteData(node)
+    back = read_series(tmp_path / "dce.seq.nrrd")
+    assert np.allclose(back.frames, truth.frames)
+    assert back.grid.matches(GRID, 1e-4)
+
+
+def test_index_in_ms_and_an_override(slicer):
+    from gliosuite.mrml.sequences import node_from_series, timing
+
+    node = node_from_series(series(), (0, 4500, 9000, 15000), "DCE")
+    assert timing(node).seconds() == (0.0, 4500.0, 9000.0, 15000.0)
+    assert timing(node).seconds("ms") == TIMES
+    node.SetIndexUnit("ms")
+    assert timing(node).unit == "ms"
+    assert timing(node).seconds() == TIMES
+
+
+def test_no_unit_or_no_rising_index_gives_no_times(slicer):
+    from gliosuite.mrml.sequences import node_from_series, timing
+
+    node = node_from_series(series(), TIMES, "DCE")
+    node.SetIndexUnit("")
+    assert timing(node).seconds() is None
+    assert timing(node).seconds("s") == TIMES
+    assert timing(multivolume(slicer, labels="a,b,c,d")).seconds("s") is None
+    assert timing(multivolume(slicer, labels="0,2,1,3")).seconds("s") is None
+
+
+def test_times_start_at_0(slicer):
+    from gliosuite.mrml.sequences import timing
+
+    assert timing(multivolume(slicer, labels="36000,36004.5,36009,36015", unit="s")).seconds() == TIMES
+
+
+def test_multivolume(slicer):
+    from gliosuite.mrml.sequences import series_from_node, timing
+
+    node = multivolume(slicer)
+    back = series_from_node(node)
+    assert np.array_equal(back.frames, series().frames)
+    assert back.grid.matches(GRID, 1e-5)
+    assert timing(node).seconds() == TIMES
+
+
+def test_acquisition_from_attributes_then_dicom(slicer):
+    from gliosuite.mrml.sequences import acquisition, node_from_series
+
+    node = multivolume(slicer)
+    node.SetAttribute("MultiVolume.DICOM.RepetitionTime", "5.4")
+    node.SetAttribute("MultiVolume.DICOM.FlipAngle", "0")
+    assert acquisition(node) == {"tr_ms": 5.4}
+    sequence = node_from_series(series(), TIMES, "DCE")
+    sequence.GetNthDataNode(0).SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    database = {("1.2.3", "0018,0080"): "6.1", ("1.2.3", "0018,0081"): "", ("1.2.3", "0018,1314"): "12"}
+    assert acquisition(sequence, lambda uid, tag: database[uid, tag]) == {"tr_ms": 6.1, "flip_angle_deg": 12.0}
+
+
+def test_other_nodes_are_refused(slicer):
+    from gliosuite.mrml.sequences import series_from_node
+    from gliosuite.mrml.volumes import node_from_image
+
+    with pytest.raises(InputError, match="T1c is a vtkMRMLScalarVolumeNode; a sequence"):
+        series_from_node(node_from_image(GRID.blank(), "T1c"))
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "empty")
+    with pytest.raises(InputError, match="empty has no frames"):
+        series_from_node(empty)
+
+
+def test_frames_of_two_geometries_are_refused(slicer):
+    from gliosuite.mrml.sequences import node_from_series, series_from_node
+
+    node = node_from_series(series(), TIMES, "DCE")
+    node.GetNthDataNode(2).SetSpacing(2, 2, 2)
+    with pytest.raises(InputError, match="DCE: frame 3 lies on another grid than frame 1"):
+        series_from_node(node)

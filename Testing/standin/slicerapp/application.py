@@ -1,0 +1,141 @@
+"""Completes slicer-core with what the desktop application adds: a scene, logics, and the Python that Slicer puts beside them."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+_LOGICS = {
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Colors": "vtkSlicerColorLogic",
+}
+_kept = []  # logics must outlive their use: VTK does not hold them
+
+
+class Application:
+    """The few calls of ``slicer.app`` that modules make."""
+
+    applicationName = "Stand-in"  # noqa: N815
+
+    def __init__(self, logic: object) -> None:
+        self._logic = logic
+        self.started = []
+
+    def applicationLogic(self):  # noqa: N802
+        return self._logic
+
+    def connect(self, signal: str, function) -> None:
+        self.started.append((signal, function))
+
+    def testingEnabled(self) -> bool:  # noqa: N802
+        return True
+
+    def setOverrideCursor(self, cursor) -> None:  # noqa: N802
+        pass
+
+    def restoreOverrideCursor(self) -> None:  # noqa: N802
+        pass
+
+    def processEvents(self) -> None:  # noqa: N802
+        pass
+
+
+def start(gui: bool = False):
+    """A fresh scene with its logics; the ``slicer`` package, completed. With `gui` also qt, ctk and the qMRML widgets (PySide6)."""
+    import slicer
+    import slicer.util
+    import vtk
+
+    assert hasattr(slicer, "vtkMRMLScene"), "another package called slicer hides slicer-core"
+    vtk.vtkObject.GlobalWarningDisplayOff()
+    _kept.clear()
+    slicer.mrmlScene = slicer.vtkMRMLScene()
+    logic = slicer.vtkSlicerApplicationLogic()
+    logic.SetMRMLScene(slicer.mrmlScene)
+    logic.GetColorLogic().SetMRMLScene(slicer.mrmlScene)
+    logic.GetColorLogic().AddDefaultColorNodes()
+    logic.SetSliceLogics(vtk.vtkCollection())
+    logic.SetViewLogics(vtk.vtkCollection())
+    slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance().SetMRMLApplicationLogic(logic)
+    modules = types.SimpleNamespace()
+    for name, class_name in _LOGICS.items():
+        module_logic = getattr(slicer, class_name)()
+        module_logic.SetMRMLScene(slicer.mrmlScene)
+        module_logic.SetMRMLApplicationLogic(logic)
+        logic.SetModuleLogic(name, module_logic)
+        _kept.append(module_logic)
+        setattr(modules, name.lower(), types.SimpleNamespace(name=name, logic=lambda kept=module_logic: kept))
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(slicer.mrmlScene, True)
+    slicer.modules = modules
+    slicer.app = Application(logic)
+    _kept.append(logic)
+
+    from slicerapp import parameters, scripted
+
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr = lambda text, *_: text
+    i18n.translate = lambda context, text: text
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.requested = []
+    packaging.load_requirements = lambda path: [
+        line for line in Path(path).read_text().splitlines() if line and not line.startswith("#")
+    ]
+    packaging.pip_ensure = lambda requirements, requester="": packaging.requested.append((requester, requirements))
+    for name, module in {
+        "ScriptedLoadableModule": scripted,
+        "parameterNodeWrapper": parameters,
+        "i18n": i18n,
+        "packaging": packaging,
+    }.items():
+        sys.modules[f"slicer.{name}"] = module
+        setattr(slicer, name, module)
+    slicer.util.settingsValue = lambda key, default, converter=None: default
+    slicer.util.modulePath = lambda name: getattr(modules, name.lower()).path
+    if gui:
+        from slicerapp import ctk, qt, widgets
+
+        sys.modules["qt"], sys.modules["ctk"] = qt, ctk
+        slicer.ctk, slicer.qt = ctk, qt
+        widgets.complete(slicer)
+    return slicer
+
+
+def load(path: Path):
+    """Load a scripted module's file as Slicer does: its folder joins ``sys.path``, its metadata class is made; the Python module."""
+    import slicer
+
+    path = Path(path)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    parent = types.SimpleNamespace(path=str(path), hidden=False, icon=None)
+    entry = types.SimpleNamespace(name=path.stem, path=str(path), metadata=parent)
+    setattr(slicer.modules, path.stem.lower(), entry)
+    entry.module = getattr(module, path.stem)(parent)
+    return module
+
+
+@contextlib.contextmanager
+def environment(**values: str):
+    """Environment variables for a while."""
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
