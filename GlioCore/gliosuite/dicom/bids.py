@@ -1,0 +1,183 @@
+"""A BIDS subject (NIfTI with JSON sidecars) becomes a case folder."""
+
+import datetime
+import gzip
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..case import Case
+from ..errors import InputError
+from ..files import read_json, staged, write_json
+from ..images import read_image, read_series, suffix
+from ..steps import Progress, provenance, sha256, silent
+
+_SUFFIXES = {
+    "T2w": "t2",
+    "FLAIR": "flair",
+    "dwi": "dti",
+    "dsc": "dsc",
+    "dce": "dce",
+    "ADC": "adc",
+    "adc": "adc",
+    "VFA": "vfa",
+}
+_SERIES = ("dti", "dsc", "dce", "vfa")
+
+
+def is_bids(folder: str | Path) -> bool:
+    """Whether a folder looks like a BIDS subject: NIfTI files in ``anat``, ``perf`` or ``dwi``, of sessions or directly."""
+    return bool(_files(Path(folder)))
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """NIfTI files by session (``""`` where there are none), in order."""
+    found: dict[str, list[Path]] = {}
+    if not folder.is_dir():
+        return found
+    for session in (folder, *sorted(folder.glob("ses-*"))):
+        files = [
+            p
+            for kind in ("anat", "perf", "dwi")
+            for p in sorted((session / kind).glob("*"))
+            if suffix(p) in (".nii", ".nii.gz")
+        ]
+        if files:
+            found["" if session == folder else session.name] = files
+    return found
+
+
+def import_bids(
+    src: str | Path, out: str | Path, case_id: str | None = None, keep_dates: bool = False, progress: Progress = silent
+) -> Case:
+    """Write a BIDS subject as a case folder; its sessions become baseline and follow-ups in the order of their names.
+
+    Roles come from the suffixes: ``T1w`` (with an entity ``ce-``: t1c), ``T2w``, ``FLAIR``, ``dwi``, ``dsc``, ``dce``, ``VFA``; TR,
+    TE, flip angle and frame times from the JSON sidecars (s, made ms). ``days`` come from ``acq_time`` in ``*_scans.tsv``.
+
+    Raises
+    ------
+    InputError
+        If no file has a known suffix, or a file is damaged.
+    """
+    src, out = Path(src), Path(out)
+    started = time.monotonic()
+    sessions = _files(src)
+    notes: list[str] = []
+    with staged(out) as folder:
+        visits = []
+        for number, (session, files) in enumerate(sessions.items()):
+            progress(number / len(sessions), f"session {session or number + 1}")
+            place = "" if number == 0 else "followup/" if number == 1 else f"followup_{number}/"
+            visits.append(_visit(files, folder, place, notes))
+        if not any(v["images"] for v in visits):
+            raise InputError(
+                f"{src} holds no T1w, T2w, FLAIR, dwi, dsc, dce or VFA image; a BIDS subject folder with some is needed"
+            )
+        dates = [_date(src if not s else src / s) for s in sessions]
+        for i in range(len(visits) - 1, 0, -1):
+            if dates[0] and dates[i]:
+                visits[i] = {"days": (dates[i] - dates[0]).days} | visits[i]
+            visits[i - 1]["followup"] = visits[i]
+        if keep_dates and dates[0]:
+            visits[0]["date"] = dates[0].strftime("%Y%m%d")
+        write_json(folder / "case.json", {"id": case_id or out.resolve().name} | visits[0] | {"notes": notes})
+        hashes = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*.nii.gz"))}
+        write_json(folder / "provenance.json", provenance("import", {}, {}, time.monotonic() - started, outputs=hashes))
+    progress(1.0, "done")
+    return Case.load(out)
+
+
+def _role(path: Path) -> str | None:
+    stem = path.name[: -len(suffix(path))]
+    kind = stem.rpartition("_")[2]
+    if kind == "T1w":
+        return "t1c" if re.search(r"_ce-", stem) else "t1"
+    return _SUFFIXES.get(kind)
+
+
+def _visit(files: list[Path], folder: Path, place: str, notes: list[str]) -> dict[str, Any]:
+    images: dict[str, Any] = {}
+    for path in files:
+        role = _role(path)
+        if role is None:
+            notes.append(f"{path.name} has no role: its suffix is not one that GlioSuite uses")
+            continue
+        if role == "vfa" and "_flip-" in path.name:
+            notes.append(
+                f"{path.name} has no role: one 4-D file with a list of flip angles is needed, not one file per angle"
+            )
+            continue
+        if role in images:
+            count = sum(r.split("_")[0] == role for r in images) + 1
+            notes.append(f"{path.name} became {role}_{count}: another file comes first for {role}")
+            role = f"{role}_{count}"
+        base = role.split("_")[0]
+        count = read_series(path).n_times if base in _SERIES else 0 * read_image(path).GetDimension()
+        target = folder / f"{place}images/{role}.nii.gz"
+        _copy(path, target)
+        stem = path.name[: -len(suffix(path))]
+        for kind in (".bval", ".bvec"):
+            side = path.with_name(stem + kind)
+            if base == "dti" and side.exists():
+                shutil.copyfile(side, target.with_name(role + kind))
+        sidecar = path.with_name(stem + ".json")
+        images[role] = {"path": target.relative_to(folder).as_posix()} | _acquisition(
+            read_json(sidecar) if sidecar.exists() else {}, base, count
+        )
+        if base in ("dce", "dsc") and "times_s" not in images[role]:
+            warnings.warn(
+                f"{path.name}: its sidecar gives no frame times; add images.{role}.times_s to case.json", stacklevel=2
+            )
+    return {"images": images, "masks": {}, "clinical": {}, "dicom": {}}
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".gz"):
+        shutil.copyfile(path, target)
+        return
+    with path.open("rb") as source, target.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as stream:
+        shutil.copyfileobj(source, stream)
+
+
+def _acquisition(sidecar: Mapping[str, Any], role: str, count: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, name, scale in (
+        ("tr_ms", "RepetitionTime", 1000.0),
+        ("te_ms", "EchoTime", 1000.0),
+        ("ti_ms", "InversionTime", 1000.0),
+    ):
+        if isinstance(sidecar.get(name), (int, float)):
+            found[key] = round(sidecar[name] * scale, 6)
+    if "RepetitionTimeExcitation" in sidecar:  # where RepetitionTime means the time per volume
+        found["tr_ms"] = round(float(sidecar["RepetitionTimeExcitation"]) * 1000, 6)
+    if "FlipAngle" in sidecar:
+        found["flip_angle_deg"] = sidecar["FlipAngle"]
+    if "MagneticFieldStrength" in sidecar:
+        found["field_strength_t"] = sidecar["MagneticFieldStrength"]
+    for name in ("FrameTimes", "FrameTimesStart", "VolumeTiming"):
+        times = sidecar.get(name)
+        if role in ("dce", "dsc") and isinstance(times, list) and len(times) == count:
+            found.setdefault("times_s", [float(t) - float(times[0]) for t in times])
+    step = sidecar.get("TemporalResolution") or (sidecar.get("RepetitionTime") if role == "dsc" else None)
+    if role in ("dce", "dsc") and "times_s" not in found and isinstance(step, (int, float)):
+        found["times_s"] = [round(i * float(step), 6) for i in range(count)]
+    return found
+
+
+def _date(session: Path) -> datetime.date | None:
+    """The earliest ``acq_time`` of a session's scans."""
+    found = []
+    for table in session.glob("*_scans.tsv"):
+        rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]
+        if rows and "acq_time" in rows[0]:
+            column = rows[0].index("acq_time")
+            found += [
+                m[0] for row in rows[1:] if column < len(row) and (m := re.match(r"\d{4}-\d{2}-\d{2}", row[column]))
+            ]
+    return datetime.date.fromisoformat(min(found)) if found else None

@@ -1,0 +1,260 @@
+"""The slices inside a DICOM file: one of a classic file, many of an enhanced multi-frame file, a Siemens mosaic or an RT dose grid."""
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .elements import items, number, numbers, private, seconds, text, texts, whole
+
+_PHILIPS = "Philips MR Imaging DD 001"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One slice at one time point.
+
+    Parameters
+    ----------
+    index
+        Number of the frame (or mosaic tile) in its file, from 0.
+    position, orientation
+        Centre of the first voxel in mm (LPS); direction cosines along a row and along a column.
+    spacing
+        Distance in mm between rows and between columns.
+    scale_slope
+        Philips' private slope: ``(stored * slope + intercept) / (slope * scale_slope)`` compares between series.
+    acquired_s, content_s
+        Acquisition and image creation, seconds from a fixed day.
+    offset_s
+        Time of the frame since the start of its series, where the scanner says so.
+    """
+
+    index: int
+    rows: int
+    columns: int
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+    thickness: float | None
+    slope: float
+    intercept: float
+    scale_slope: float | None
+    image_type: tuple[str, ...]
+    tr_ms: float | None
+    te_ms: float | None
+    ti_ms: float | None
+    flip_angle_deg: float | None
+    b_value: float | None
+    b_vector: tuple[float, ...] | None
+    instance_number: int | None
+    acquisition_number: int | None
+    temporal_position: int | None
+    offset_s: float | None
+    trigger_ms: float | None
+    acquired_s: float | None
+    content_s: float | None
+
+
+def frames_of(ds: Any) -> tuple[Frame, ...]:
+    """The frames of a dataset; empty where it holds no image with a position in space."""
+    if not whole(ds, "Rows") or not whole(ds, "Columns"):
+        return ()
+    groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    if groups:
+        shared = items(ds, "SharedFunctionalGroupsSequence")[:1]
+        return tuple(f for i, g in enumerate(groups) if (f := _frame(ds, i, [g, *shared])))
+    frame = _frame(ds, 0, [])
+    if frame is None:
+        return ()
+    if "MOSAIC" in frame.image_type:
+        return _mosaic(ds, frame)
+    offsets = numbers(ds, "GridFrameOffsetVector")
+    if len(offsets) > 1:
+        return _dose(ds, frame, offsets)
+    # A multi-frame file of an older kind (secondary capture, ultrasound) says nothing of where its frames lie.
+    return (frame,) if (whole(ds, "NumberOfFrames") or 1) == 1 else ()
+
+
+def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
+    """One frame; `groups` are its functional groups, most specific first, empty in a classic file."""
+
+    def macro(sequence: str) -> Any:
+        return (items(groups, sequence) or [None])[0] if groups else ds
+
+    plane, measures = macro("PlanePositionSequence"), macro("PixelMeasuresSequence")
+    position = numbers(plane, "ImagePositionPatient")
+    orientation = numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient")
+    spacing = numbers(measures, "PixelSpacing")
+    if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
+        return None
+    transformation = macro("PixelValueTransformationSequence")
+    content, timing = macro("FrameContentSequence"), macro("MRTimingAndRelatedParametersSequence")
+    philips = [p[0] for g in groups for tag in ((0x2005, 0x140F),) if tag in g and (p := g[tag].value)] or [ds]
+    b_value, b_vector = _diffusion(ds, groups, philips)
+    when = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
+    if groups:
+        acquired = seconds(when[:8], when[8:])
+        te = number(macro("MREchoSequence"), "EffectiveEchoTime")
+        ti = numbers(macro("MRModifierSequence"), "InversionTimes")[:1]
+        offset = number(macro("TemporalPositionSequence"), "TemporalPositionTimeOffset")
+        temporal = whole(content, "TemporalPositionIndex")
+        acquisition = whole(content, "FrameAcquisitionNumber")
+        frame_type = texts(macro("MRImageFrameTypeSequence") or macro("CTImageFrameTypeSequence"), "FrameType")
+    else:
+        stamp = text(ds, "AcquisitionDateTime")
+        day = text(ds, "AcquisitionDate") or text(ds, "SeriesDate") or text(ds, "StudyDate")
+        acquired = seconds(day, text(ds, "AcquisitionTime")) or seconds(stamp[:8], stamp[8:])
+        te, ti = number(ds, "EchoTime"), numbers(ds, "InversionTime")[:1]
+        begin = private(ds, 0x2005, _PHILIPS, 0xA0)
+        offset = begin[0] if begin else None
+        temporal = whole(ds, "TemporalPositionIdentifier")
+        acquisition = whole(ds, "AcquisitionNumber")
+        frame_type = []
+    scale = next((s for p in philips if (s := private(p, 0x2005, _PHILIPS, 0x0E))), [])
+    return Frame(
+        index=index,
+        rows=whole(ds, "Rows") or 0,
+        columns=whole(ds, "Columns") or 0,
+        position=position,
+        orientation=_unit(orientation),
+        spacing=spacing,
+        thickness=number(measures, "SpacingBetweenSlices") or number(measures, "SliceThickness"),
+        slope=_or(number(transformation, "RescaleSlope") or number(ds, "DoseGridScaling"), 1.0),
+        intercept=_or(number(transformation, "RescaleIntercept"), 0.0),
+        scale_slope=scale[0] if scale and scale[0] > 0 else None,
+        image_type=tuple(t.upper() for t in frame_type or texts(ds, "ImageType")),
+        tr_ms=number(timing, "RepetitionTime"),
+        te_ms=te,
+        ti_ms=ti[0] if ti and ti[0] > 0 else None,
+        flip_angle_deg=number(timing, "FlipAngle"),
+        b_value=b_value,
+        b_vector=b_vector,
+        instance_number=index + 1 if groups else whole(ds, "InstanceNumber"),
+        acquisition_number=acquisition,
+        temporal_position=temporal,
+        offset_s=offset,
+        trigger_ms=number(macro("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime")
+        if groups
+        else number(ds, "TriggerTime"),
+        acquired_s=acquired,
+        content_s=None if groups else seconds(text(ds, "ContentDate"), text(ds, "ContentTime")),
+    )
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _unit(orientation: tuple[float, ...]) -> tuple[float, ...]:
+    """Row and column directions, made exactly orthonormal: headers round to six digits."""
+    row, column = np.asarray(orientation[:3]), np.asarray(orientation[3:])
+    row = row / (np.linalg.norm(row) or 1.0)
+    column = column - row * (row @ column)
+    column = column / (np.linalg.norm(column) or 1.0)
+    return (*map(float, row), *map(float, column))
+
+
+# ---------------------------------------------------------------------------------------------------------------- diffusion
+
+
+def _diffusion(ds: Any, groups: list[Any], philips: list[Any]) -> tuple[float | None, tuple[float, ...] | None]:
+    """b-value (s/mm2) and gradient direction (LPS) by the standard's element, else by Siemens', GE's and Philips' private ones."""
+    if groups:
+        macro = (items(groups, "MRDiffusionSequence") or [None])[0]
+        directions = items(macro, "DiffusionGradientDirectionSequence")
+        vector = numbers(directions[0], "DiffusionGradientOrientation") if directions else ()
+        b = number(macro, "DiffusionBValue")
+        if b is not None:
+            return b, vector if len(vector) == 3 else None
+    b = number(ds, "DiffusionBValue")
+    vector: Any = numbers(ds, "DiffusionGradientOrientation")
+    if b is None and (found := private(ds, 0x0019, "SIEMENS MR HEADER", 0x0C)):
+        b, vector = found[0], private(ds, 0x0019, "SIEMENS MR HEADER", 0x0E)
+    if b is None and (found := private(ds, 0x0043, "GEMS_PARM_01", 0x39)):
+        # GE adds 1e9 to say that the value is the nominal one. Its directions are in the scan's own axes and are not read.
+        b = found[0] % 1e6 if found[0] >= 1e6 else found[0]
+    for p in philips:
+        if b is None and (found := private(p, 0x2001, "Philips Imaging DD 001", 0x03)):
+            axes = [private(p, 0x2005, _PHILIPS, e) for e in (0xB0, 0xB1, 0xB2)]
+            b, vector = found[0], [a[0] for a in axes] if all(axes) else ()
+    if b is None or not math.isfinite(b) or b < 0:
+        return None, None
+    return float(b), tuple(float(v) for v in vector) if len(vector) == 3 else None
+
+
+# ------------------------------------------------------------------------------------------------------ mosaics, dose grids
+
+
+def _mosaic(ds: Any, frame: Frame) -> tuple[Frame, ...]:
+    """The tiles of a Siemens mosaic as slices.
+
+    ImagePositionPatient belongs to the mosaic as if it were one big slice about the same centre; the tiles' own corner follows from
+    that (NiBabel, "DICOM mosaic"; Siemens' CSA header gives the number of tiles and the direction of stacking).
+    """
+    count = private(ds, 0x0019, "SIEMENS MR HEADER", 0x0A)
+    csa = _csa(ds)
+    n = int(count[0]) if count else int((csa.get("NumberOfImagesInMosaic") or [0])[0])
+    if n < 1:
+        return ()
+    side = math.ceil(math.sqrt(n))
+    rows, columns = frame.rows // side, frame.columns // side
+    row, column = np.asarray(frame.orientation[:3]), np.asarray(frame.orientation[3:])
+    corner = np.asarray(frame.position)
+    corner = corner + row * frame.spacing[1] * (frame.columns - columns) / 2
+    corner = corner + column * frame.spacing[0] * (frame.rows - rows) / 2
+    normal = np.cross(row, column)
+    stacking = csa.get("SliceNormalVector") or []
+    if len(stacking) == 3 and normal @ np.asarray(stacking) < 0:
+        normal = -normal
+    step = frame.thickness or 1.0
+    values = {name: getattr(frame, name) for name in Frame.__slots__}
+    return tuple(
+        Frame(
+            **values
+            | {"index": k, "rows": rows, "columns": columns, "position": tuple(map(float, corner + k * step * normal))}
+        )
+        for k in range(n)
+    )
+
+
+def _csa(ds: Any) -> dict[str, list[float]]:
+    """Numbers in Siemens' CSA image header (format SV10): name -> values."""
+    try:
+        raw = ds.private_block(0x0029, "SIEMENS CSA HEADER")[0x10].value
+    except (KeyError, AttributeError):
+        return {}
+    if not isinstance(raw, bytes) or raw[:4] != b"SV10":
+        return {}
+    found: dict[str, list[float]] = {}
+    try:
+        (tags,) = struct.unpack_from("<I", raw, 8)
+        at = 16
+        for _ in range(tags):
+            name = raw[at : at + 64].split(b"\0")[0].decode("latin-1")
+            (count,) = struct.unpack_from("<i", raw, at + 76)
+            at += 84
+            values = []
+            for _ in range(count):
+                (length,) = struct.unpack_from("<i", raw, at + 4)
+                values.append(raw[at + 16 : at + 16 + length].split(b"\0")[0].strip())
+                at += 16 + (length + 3) // 4 * 4
+            if name in ("NumberOfImagesInMosaic", "SliceNormalVector"):
+                found[name] = [float(v) for v in values if v]
+    except (struct.error, ValueError):
+        return {}
+    return found
+
+
+def _dose(ds: Any, frame: Frame, offsets: tuple[float, ...]) -> tuple[Frame, ...]:
+    """The planes of an RT dose grid: along the normal, at offsets from the first (the absolute z of some writers included)."""
+    row, column = np.asarray(frame.orientation[:3]), np.asarray(frame.orientation[3:])
+    normal = np.cross(row, column)
+    first = offsets[0]  # 0, or the plane's own z: either way only the differences count
+    values = {name: getattr(frame, name) for name in Frame.__slots__}
+    return tuple(
+        Frame(**values | {"index": k, "position": tuple(map(float, np.asarray(frame.position) + (z - first) * normal))})
+        for k, z in enumerate(offsets)
+    )

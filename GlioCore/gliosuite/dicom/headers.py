@@ -1,0 +1,314 @@
+"""DICOM headers: which files are DICOM, and of each what sorting, timing and roles need.
+
+Datasets are read up to the pixels and dropped at once, so that a study of thousands of files stays small in memory. Everything that
+names the patient is kept apart (`Identity`), to keep it out of what is written.
+"""
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, require
+from ..steps import Progress, silent
+from .elements import day_of, first_type, items, number, shared_groups, text, texts, whole
+from .frames import Frame, frames_of
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_DIRECTORY = "1.2.840.10008.1.3.10"
+RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+REGISTRATIONS = ("1.2.840.10008.5.1.4.1.1.66.1", "1.2.840.10008.5.1.4.1.1.66.3")
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5")
+# Compressed pixels have no byte count of their own; these have.
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What names one patient; `words` must not appear in anything that is written."""
+
+    key: str
+    name: str
+    patient_id: str
+    birth_date: str
+    words: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What one DICOM file says of itself; times ms, angles degrees. `frames` has one entry per slice (tile, frame) in the file."""
+
+    path: Path
+    identity: Identity
+    sop_class: str
+    sop_uid: str
+    modality: str
+    study_uid: str
+    series_uid: str
+    series_number: int | None
+    frame_of_reference: str
+    manufacturer: str
+    description: str
+    purpose: str
+    study_date: str
+    image_type: tuple[str, ...]
+    sequence: frozenset[str]
+    variant: frozenset[str]
+    sequence_name: str
+    echo_planar: bool
+    inversion: bool
+    volumetric: bool
+    angiography: bool
+    colour: bool
+    tr_ms: float | None
+    te_ms: float | None
+    ti_ms: float | None
+    flip_angle_deg: float | None
+    contrast: dict[str, Any] | None
+    weight_kg: float | None
+    age: float | None
+    sex: str | None
+    field_strength_t: float | None
+    temporal_positions: int | None
+    temporal_resolution_ms: float | None
+    duration_s: float | None
+    images_expected: int | None
+    transfer_syntax: str
+    problem: str | None
+    frames: tuple[Frame, ...]
+
+    @cached_property
+    def start_s(self) -> float | None:
+        """When the first frame was acquired (seconds, any origin), or None."""
+        known = [f.acquired_s for f in self.frames if f.acquired_s is not None]
+        return min(known) if known else None
+
+
+# ------------------------------------------------------------------------------------------------------------------ reading
+
+
+def files_in(folder: str | Path, without: Path | None = None) -> list[Path]:
+    """All files below `folder` in name order, but for those below `without`."""
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"{folder} does not exist; a folder with DICOM files is needed")
+    if folder.is_file():
+        return [folder]
+    try:
+        found = [p for p in folder.rglob("*") if p.is_file()]
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from error
+    return sorted(p for p in found if without is None or without not in p.parents)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM does: ``DICM`` at byte 128, or, without a preamble, a data element of group 2 or 8."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if start[128:132] == b"DICM":
+        return True
+    return len(start) >= 16 and start[:2] in (b"\x08\x00", b"\x02\x00") and start[3] == 0 and start[2] < 0x20
+
+
+def read_headers(files: Iterable[Path], progress: Progress = silent) -> tuple[list[Header], list[Path]]:
+    """Read the headers of the DICOM files among `files`.
+
+    Returns
+    -------
+    headers, others
+        `others` are the files that are no DICOM.
+
+    Raises
+    ------
+    InputError
+        If a DICOM file is too damaged to say which series it belongs to.
+    """
+    files = list(files)
+    headers, others = [], []
+    with warnings.catch_warnings():
+        # pydicom quotes the offending value in its warnings, which may be the patient's name.
+        warnings.simplefilter("ignore")
+        for i, path in enumerate(files):
+            if i % 50 == 0:
+                progress(i / len(files), "reading DICOM headers")
+            header = _read(path) if is_dicom(path) else None
+            if header is None:
+                others.append(path)
+            else:
+                headers.append(header)
+    return headers, others
+
+
+def _read(path: Path) -> Header | None:
+    """The header of one file; None for a DICOMDIR and for what only looked like DICOM."""
+    pydicom = require("pydicom", "reading DICOM files")
+    try:
+        with path.open("rb") as stream:
+            marked = stream.read(132)[128:] == b"DICM"
+            stream.seek(0)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            pixels = _pixel_bytes(stream, dataset)
+        sop_class = text(dataset, "SOPClassUID")
+        if sop_class == _DIRECTORY or text(getattr(dataset, "file_meta", {}), "MediaStorageSOPClassUID") == _DIRECTORY:
+            return None
+        if not text(dataset, "SeriesInstanceUID") or not sop_class:
+            if not marked and not sop_class:
+                return None
+            raise ValueError("it ends before its SeriesInstanceUID")
+        return _header(path, dataset, pixels)
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises whatever the broken bytes lead to
+        reason = (
+            str(error)
+            if isinstance(error, ValueError) and "SeriesInstanceUID" in str(error)
+            else "its data elements cannot be parsed"
+        )
+        raise InputError(
+            f"{path} is a damaged or truncated DICOM file ({reason}); export it again or remove it"
+        ) from error
+
+
+def _pixel_bytes(stream: Any, dataset: "Dataset") -> int | None:
+    """Bytes of pixels in the file behind the header; None where that cannot be told (compressed, deflated)."""
+    if _syntax(dataset) not in _UNCOMPRESSED:
+        return None
+    position = stream.tell()
+    end = stream.seek(0, 2)
+    explicit = _syntax(dataset) != _UNCOMPRESSED[0]
+    return max(end - position - (12 if explicit else 8), 0)
+
+
+def _syntax(dataset: "Dataset") -> str:
+    return text(getattr(dataset, "file_meta", {}), "TransferSyntaxUID") or _UNCOMPRESSED[0]
+
+
+def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
+    frames = frames_of(ds)
+    first = frames[0] if frames else None
+    sequence = frozenset(texts(ds, "ScanningSequence"))
+    shared = shared_groups(ds)
+    ti = first.ti_ms if first else None
+    echo_pulse = text(ds, "EchoPulseSequence").upper()
+    modifier = {"SPIN": {"SE"}, "GRADIENT": {"GR"}, "BOTH": {"SE", "GR"}}.get(echo_pulse, set())
+    steady = text(ds, "SteadyStatePulseSequence").upper()
+    inversion = any(text(m, "InversionRecovery").upper() == "YES" for m in items(shared, "MRModifierSequence"))
+    return Header(
+        path=path,
+        identity=_identity(ds),
+        sop_class=text(ds, "SOPClassUID"),
+        sop_uid=text(ds, "SOPInstanceUID"),
+        modality=text(ds, "Modality").upper(),
+        study_uid=text(ds, "StudyInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        series_number=whole(ds, "SeriesNumber"),
+        frame_of_reference=text(ds, "FrameOfReferenceUID"),
+        manufacturer=text(ds, "Manufacturer"),
+        description=" ".join(dict.fromkeys(t for t in (text(ds, "SeriesDescription"), text(ds, "ProtocolName")) if t)),
+        purpose=" ".join(
+            text(ds, k)
+            for k in ("StudyDescription", "RequestedProcedureDescription", "PerformedProcedureStepDescription")
+        ),
+        study_date=next(
+            (d for k in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if (d := day_of(text(ds, k)))), ""
+        ),
+        image_type=first.image_type if first else tuple(t.upper() for t in texts(ds, "ImageType")),
+        sequence=sequence | modifier,
+        variant=frozenset(texts(ds, "SequenceVariant")) | ({"SS"} if steady not in ("", "NONE") else set()),
+        sequence_name=text(ds, "SequenceName") or text(ds, "PulseSequenceName"),
+        echo_planar="EP" in sequence or text(ds, "EchoPlanarPulseSequence").upper() == "YES",
+        inversion="IR" in sequence or inversion or bool(ti),
+        volumetric=text(ds, "MRAcquisitionType").upper() == "3D",
+        angiography=text(ds, "AngioFlag").upper() == "Y" or "TOF" in first_type(ds),
+        colour=(whole(ds, "SamplesPerPixel") or 1) != 1,
+        tr_ms=first.tr_ms if first else None,
+        te_ms=first.te_ms if first else None,
+        ti_ms=ti,
+        flip_angle_deg=first.flip_angle_deg if first else None,
+        contrast=_contrast(ds),
+        weight_kg=number(ds, "PatientWeight"),
+        age=_age(text(ds, "PatientAge")),
+        sex=text(ds, "PatientSex").upper() or None,
+        field_strength_t=number(ds, "MagneticFieldStrength"),
+        temporal_positions=whole(ds, "NumberOfTemporalPositions"),
+        temporal_resolution_ms=number(ds, "TemporalResolution"),
+        duration_s=number(ds, "AcquisitionDuration"),
+        images_expected=whole(ds, "ImagesInAcquisition"),
+        transfer_syntax=_syntax(ds),
+        problem=_problem(ds, pixel_bytes),
+        frames=frames,
+    )
+
+
+def _problem(ds: "Dataset", pixel_bytes: int | None) -> str | None:
+    """Say that the pixels are cut off, if they are."""
+    rows, columns = whole(ds, "Rows"), whole(ds, "Columns")
+    if not rows or not columns or pixel_bytes is None:
+        return None
+    bits = (whole(ds, "BitsAllocated") or 16) * rows * columns * (whole(ds, "NumberOfFrames") or 1)
+    needed = bits * (whole(ds, "SamplesPerPixel") or 1) // 8
+    if pixel_bytes < needed:
+        return f"is truncated: {pixel_bytes} bytes of pixels found, {needed} needed"
+    return None
+
+
+# -------------------------------------------------------------------------------------------------- patient, dates, contrast
+
+
+def _identity(ds: "Dataset") -> Identity:
+    name, number_, birth = text(ds, "PatientName"), text(ds, "PatientID"), text(ds, "PatientBirthDate")
+    others = texts(ds, "OtherPatientIDs") + texts(ds, "OtherPatientNames") + texts(ds, "PatientBirthName")
+    others += texts(ds, "AccessionNumber") + texts(ds, "PatientTelephoneNumbers") + texts(ds, "IssuerOfPatientID")
+    whole_words = [w for w in (name, number_, birth, *others) if w]
+    parts = [p for w in (name, *texts(ds, "OtherPatientNames")) for p in re.split(r"[\s^=,]+", w)]
+    if re.fullmatch(r"\d{8}", birth):
+        y, m, d = birth[:4], birth[4:6], birth[6:]
+        parts += [f"{y}-{m}-{d}", f"{d}.{m}.{y}", f"{m}/{d}/{y}", f"{d}/{m}/{y}"]
+    # One or two letters (initials, "F") would strike out innocent text.
+    words = frozenset(w.lower() for w in [*whole_words, *parts] if len(w) >= 3)
+    key = number_ or f"{name}|{birth}"
+    return Identity(key.strip().lower(), name, number_, birth, words)
+
+
+def _age(value: str) -> float | None:
+    match = re.fullmatch(r"0*(\d+)([DWMY]?)", value)
+    if not match:
+        return None
+    years = int(match[1]) / {"D": 365.25, "W": 52.18, "M": 12.0}.get(match[2], 1.0)
+    return min(round(years, 1), 90.0)  # above 89 an age counts as identifying
+
+
+_NONE = {"", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "0", "NULL", "N/A", "NA"}
+
+
+def _contrast(ds: "Dataset") -> dict[str, Any] | None:
+    """What is said of a contrast agent, or None."""
+    agent = text(ds, "ContrastBolusAgent")
+    sequence = items(ds, "ContrastBolusAgentSequence")
+    usage = items(shared_groups(ds), "ContrastBolusUsageSequence")
+    if not agent and sequence:
+        agent = text(sequence[0], "CodeMeaning")
+    volume = number(ds, "ContrastBolusVolume") or (number(sequence[0], "ContrastBolusVolume") if sequence else None)
+    dose = number(ds, "ContrastBolusTotalDose")
+    given = agent.upper() not in _NONE or bool(sequence) or bool(volume) or bool(dose)
+    if usage and all(text(u, "ContrastBolusAgentAdministered").upper() == "NO" for u in usage):
+        given = False
+    if not given:
+        return None
+    found = {
+        "agent": agent or None,
+        "volume_ml": volume,
+        "total_dose_ml": dose,
+        "concentration_mg_per_ml": number(ds, "ContrastBolusIngredientConcentration"),
+        "flow_rate_ml_per_s": number(ds, "ContrastFlowRate"),
+    }
+    return {k: v for k, v in found.items() if v is not None}

@@ -1,0 +1,358 @@
+"""Which part a series plays in a glioma study, by its attributes; what its name says counts only where they are silent."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from .headers import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, Header
+from .sort import DicomSeries, join
+
+MIN_DYNAMIC = 10  # fewer time points are phases of an examination, not a perfusion series
+_MIN_SLICES = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A role (None: not used) and why, in one sentence; `strength` 2 by attributes, 1 partly by a weaker hint."""
+
+    role: str | None
+    why: str
+    strength: int = 2
+
+
+def object_role(header: Header) -> str | None:
+    """The role of what is no image series: ``rtstruct dose reg seg``."""
+    if header.sop_class == RT_STRUCTURE_SET:
+        return "rtstruct"
+    if header.sop_class == RT_DOSE:
+        return "dose"
+    if header.sop_class in REGISTRATIONS:
+        return "reg"
+    return "seg" if header.sop_class in SEGMENTATIONS else None
+
+
+def judge_all(series: Sequence[DicomSeries]) -> list[tuple[DicomSeries, Verdict]]:
+    """Judge the series of one visit together: some roles show only beside the other series.
+
+    Flip angles of a T1 measurement and dynamic series that were stored one series per time point are joined; a contrast agent that
+    every series claims, the ones before the injection too, says nothing; a T1-weighted image taken after the perfusion series is
+    contrast-enhanced.
+    """
+    series = _join_frames(_join_flip_angles(list(series)))
+    mr = [s for s in series if s.header.modality == "MR"]
+    claims = len(mr) < 3 or not all(s.header.contrast for s in mr)
+    verdicts = [judge(s, contrast_tells=claims) for s in series]
+    perfusion = [s.start_s for s, v in zip(series, verdicts, strict=True) if v.role in ("dce", "dsc") and s.start_s]
+    result = []
+    for s, v in zip(series, verdicts, strict=True):
+        if v.role == "t1" and perfusion and s.start_s and s.start_s > min(perfusion) and _hint(s, "pre") is None:
+            v = replace(v, role="t1c", why=v.why + "; taken after the perfusion series began, so with contrast agent")
+        result.append((s, v))
+    return result
+
+
+# --------------------------------------------------------------------------------------------------------------- one series
+
+_HINTS = {
+    "post": r"post|gad|gd|km|ce|contrast|t1c|t1ce|t1gd|\+c|c\+|\+gd|dotarem|gadovist",
+    "pre": r"pre|precontrast|nativ|native|no contrast|without|w o|ohne|plain|nc|unenhanced",
+    "flair": r"flair|t2flair|tirm|dark.?fluid|darkfluid",
+    "t1": r"t1\w*|mprage|mpr|bravo|spgr|tfe|vibe",
+    "t2": r"t2\w*",
+    "adc": r"adc|apparent",
+    "fa": r"fa|fractional",
+    "dwi": r"dwi|dti|diff\w*|ep2d.?diff\w*|hardi|trace\w*",
+    "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
+    "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
+    "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
+    "map": r"cbv|cbf|rcbv|rcbf|mtt|ttp|tmax|k2|ktrans|gbp|pbp|colou?r|sub|subtr\w*|mip|mpr.?range",
+}
+_PLANNING = (
+    r"gamma.?knife|stereo\w*|image.?guid\w*|guidance|navi|navigation|neuronav\w*|brainlab|stealth|radiosurg\w*"
+    r"|cyber.?knife|planning|gk"
+)
+
+
+def _hint(series: DicomSeries, kind: str) -> str | None:
+    """The word in the series' description or protocol name that hints at `kind`, or None."""
+    match = re.search(rf"(?<![a-z0-9])(?:{_HINTS[kind]})(?![a-z0-9])", _words(series.header.description))
+    return match[0].strip() if match else None
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[_\-.,;:()\[\]*/]+", " ", text.lower())
+
+
+def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
+    """The role of one series by its own attributes.
+
+    Parameters
+    ----------
+    contrast_tells
+        False where all series of the visit claim a contrast agent, so that the attribute means nothing.
+    """
+    h = series.header
+    if h.sop_class == RT_DOSE:
+        return Verdict("dose", f"RT Dose, {series.n_slices} planes")
+    if h.modality == "CT":
+        if "LOCALIZER" in h.image_type or series.n_slices < _MIN_SLICES:
+            return Verdict(None, f"CT localizer or single images ({series.n_slices})")
+        return Verdict("ct", f"modality CT, {series.n_slices} slices")
+    if h.modality != "MR":
+        return Verdict(None, f"modality {h.modality or 'not given'} has no role")
+    if h.colour:
+        return Verdict(None, "a colour picture, not measured values")
+    if "LOCALIZER" in h.image_type or series.n_slices < _MIN_SLICES:
+        count = f"{series.n_slices} slice{'s' if series.n_slices > 1 else ''} in this orientation"
+        return Verdict(None, f"a localizer or too few slices ({count})")
+    if derived := _derived(series):
+        return derived
+    if len(series.values("b_value")) > 1 or len({s.frame.b_vector for s in series.slices} - {None}) > 1:
+        return _diffusion(series)
+    if series.n_times > 1 and len(series.values("flip_angle_deg")) == series.n_times:
+        return Verdict("vfa", f"one volume for each flip angle of {_list(series.values('flip_angle_deg'))} degrees")
+    if series.n_times > 1:
+        return _dynamic(series)
+    return _structural(series, contrast_tells)
+
+
+def _derived(series: DicomSeries) -> Verdict | None:
+    """Maps and reconstructions, by ImageType; None for images as the scanner measured them."""
+    kinds = set(series.header.image_type)
+    if kinds & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY"} and not kinds & {
+        "M",
+        "MAGNITUDE",
+        "M_SE",
+        "M_FFE",
+    }:
+        return Verdict(None, "phase, real or imaginary images")
+    if kinds & {"ADC", "APPARENT DIFFUSION COEFFICIENT", "ADC_UNSPECIFIED"} or any(k.startswith("ADC") for k in kinds):
+        return Verdict("adc", "ImageType names an ADC map")
+    if kinds & {"FA", "FRACTIONAL ANISOTROPY"} or any(k.startswith("FRACT") for k in kinds):
+        return Verdict("fa", "ImageType names a map of fractional anisotropy")
+    if kinds & {"TRACEW", "TENSOR", "TENSOR_B0", "EADC", "EXP", "ISO"} and len(series.values("b_value")) < 2:
+        return Verdict(None, "a diffusion image averaged over directions, with one b-value")
+    if any(
+        k.startswith(
+            (
+                "CBV",
+                "RCBV",
+                "CBF",
+                "RCBF",
+                "MTT",
+                "TTP",
+                "PBP",
+                "GBP",
+                "PERFUSION",
+                "SUB",
+                "MIP",
+                "MINIP",
+                "PROJECTION",
+                "MAX_IP",
+                "MIN_IP",
+            )
+        )
+        for k in kinds
+    ):
+        return Verdict(None, f"computed from other images (ImageType {', '.join(sorted(kinds))})")
+    if "DERIVED" in kinds:
+        if word := _hint(series, "adc"):
+            return Verdict("adc", f"derived images whose name says {word!r}", 1)
+        if (word := _hint(series, "fa")) and _hint(series, "dwi"):
+            return Verdict("fa", f"derived images whose name says {word!r}", 1)
+        if word := _hint(series, "map"):
+            return Verdict(None, f"derived images whose name says {word!r}")
+    if (
+        "SECONDARY" in kinds
+        and series.header.tr_ms is None
+        and series.header.te_ms is None
+        and not series.header.sequence
+    ):
+        return Verdict(None, "a secondary image without acquisition attributes")
+    return None
+
+
+def _diffusion(series: DicomSeries) -> Verdict:
+    b_values = series.values("b_value")
+    directions = len({s.frame.b_vector for s in series.slices if s.frame.b_vector and any(s.frame.b_vector)})
+    where = f", {directions} gradient directions" if directions > 1 else ""
+    return Verdict("dti", f"diffusion-weighted: b = {_list(b_values)} s/mm2{where}")
+
+
+def _dynamic(series: DicomSeries) -> Verdict:
+    h, n = series.header, series.n_times
+    if word := _hint(series, "other"):
+        return Verdict(None, f"{n} time points, but its name says {word!r}")
+    if word := _hint(series, "dwi"):
+        return Verdict(None, f"{n} volumes whose name says {word!r}, but no b-values are in the headers")
+    if n < MIN_DYNAMIC:
+        return Verdict(None, f"{n} time points; a perfusion series has at least {MIN_DYNAMIC}")
+    agent = "with contrast agent" if h.contrast else "no contrast agent stated"
+    facts = f"{n} time points, {_facts(h)}"
+    if h.te_ms is None:
+        for role in ("dsc", "dce"):
+            if word := _hint(series, role):
+                return Verdict(role, f"{facts}; its name says {word!r}", 1)
+        return Verdict(None, f"{facts}; neither TE nor name tells DCE from DSC")
+    if h.te_ms >= 15:
+        if n > 150 and not h.contrast:
+            return Verdict(None, f"{facts}: T2*-weighted, {agent}, too many frames for a bolus (functional MRI?)")
+        kind = "echo-planar" if h.echo_planar else "gradient-echo" if "GR" in h.sequence else "spin-echo"
+        strong = bool(h.contrast) or _hint(series, "dsc") is not None
+        return Verdict("dsc", f"{facts}: T2*-weighted {kind} dynamic, {agent}", 2 if strong else 1)
+    if h.echo_planar:
+        return Verdict(None, f"{facts}: echo-planar with a short TE is neither DCE nor DSC")
+    strong = bool(h.contrast) or _hint(series, "dce") is not None
+    return Verdict("dce", f"{facts}: T1-weighted dynamic, {agent}", 2 if strong else 1)
+
+
+def _structural(series: DicomSeries, contrast_tells: bool) -> Verdict:
+    h = series.header
+    if h.angiography or (word := _hint(series, "other")):
+        return Verdict(None, f"an angiography ({_facts(h)})" if h.angiography else f"its name says {word!r}")
+    if len(series.values("b_value")) == 1 and (h.echo_planar or series.values("b_value") != [0.0]):
+        return Verdict(
+            None,
+            f"diffusion-weighted with the one b-value {series.values('b_value')[0]:g} s/mm2; at least two are needed",
+        )
+    weighting, why, strength = _weighting(series)
+    if weighting != "t1":
+        return Verdict(weighting, why, strength)
+    if h.contrast and contrast_tells:
+        agent = h.contrast.get("agent")
+        return Verdict("t1c", f"{why}, ContrastBolus attributes present" + (f" ({agent})" if agent else ""), strength)
+    silent = (
+        "no contrast agent stated"
+        if not h.contrast
+        else "all series of the visit state a contrast agent, which tells nothing"
+    )
+    if word := _hint(series, "pre"):
+        return Verdict("t1", f"{why}; {silent}, its name says {word!r}", strength)
+    if word := _hint(series, "post"):
+        return Verdict("t1c", f"{why}; {silent}, but its name says {word!r}", 1)
+    if match := re.search(rf"(?<![a-z0-9])(?:{_PLANNING})(?![a-z0-9])", _words(f"{h.purpose} {h.description}")):
+        return Verdict(
+            "t1c",
+            f"{why}; {silent}, but it was taken for planning ({match[0]!r}), which is done with contrast agent: check this",
+            1,
+        )
+    return Verdict("t1", f"{why}; {silent}", strength)
+
+
+def _weighting(series: DicomSeries) -> tuple[str | None, str, int]:
+    """T1, T2, FLAIR or none of them, by sequence, TR, TE, TI and flip angle."""
+    h, facts = series.header, _facts(series.header)
+    tr, te, ti = h.tr_ms, h.te_ms, h.ti_ms
+    gradient = "GR" in h.sequence and "SE" not in h.sequence
+    if te is None or tr is None:
+        for role in ("flair", "t1", "t2"):
+            if word := _hint(series, role):
+                return role, f"its name says {word!r}; {'TR' if tr is None else 'TE'} is not in the headers", 1
+        return None, f"{facts}: TR or TE missing, and the name does not tell the weighting", 2
+    if h.inversion and ti is not None and ti >= 1400 and te >= 50:
+        return "flair", f"{facts}: inversion recovery that nulls fluid, with a long TE", 2
+    if te >= 50 and tr >= 2000 and (word := _hint(series, "flair")):
+        return "flair", f"{facts}: long TE, and its name says {word!r} (no inversion time in the headers)", 1
+    if h.echo_planar:
+        return None, f"{facts}: a single echo-planar volume", 2
+    if ti is not None and ti < 300 and te >= 20:
+        return None, f"{facts}: inversion recovery that nulls fat", 2
+    if gradient:
+        if te >= 12:
+            return None, f"{facts}: T2*-weighted gradient echo", 2
+        if "SS" in h.variant and "SP" not in h.variant and (h.flip_angle_deg or 0) >= 30:
+            return None, f"{facts}: balanced steady state, not T1-weighted", 2
+        if ti is None and tr < 50 and (h.flip_angle_deg or 90) < 8:
+            return (
+                None,
+                f"{facts}: gradient echo with a small flip angle and no series of other flip angles beside it",
+                2,
+            )
+        return "t1", f"{facts}: {'3-D ' if h.volumetric else ''}T1-weighted gradient echo", 2
+    if te >= 60 and tr >= 1500:
+        return "t2", f"{facts}: spin echo with long TR and TE", 2
+    if te < 40 and (tr <= 1200 or (ti is not None and 300 <= ti < 1400)):
+        return "t1", f"{facts}: T1-weighted spin echo", 2
+    return None, f"{facts}: neither T1- nor T2-weighted (proton density?)", 2
+
+
+def _facts(h: Header) -> str:
+    """Sequence, TR, TE, TI and flip angle as far as they are known."""
+    parts = ["/".join(sorted(h.sequence)) or "sequence not given"]
+    for name, value, unit in (
+        ("TR", h.tr_ms, "ms"),
+        ("TE", h.te_ms, "ms"),
+        ("TI", h.ti_ms, "ms"),
+        ("flip angle", h.flip_angle_deg, "degrees"),
+    ):
+        if value is not None:
+            parts.append(f"{name} {value:g} {unit}")
+    return ", ".join(parts)
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:g}" for v in values)
+
+
+# --------------------------------------------------------------------------------------------------------- several series
+
+
+def _same_scan(s: DicomSeries) -> tuple:
+    """What series of one measurement have in common."""
+    h = s.header
+    position = tuple(round(float(v)) for v in min((x.frame.position for x in s.slices), key=lambda p: tuple(p)))
+    rounded = tuple(None if v is None else round(v, 1) for v in (h.tr_ms, h.te_ms))
+    return (
+        h.study_uid,
+        h.sequence,
+        rounded,
+        s.frame.rows,
+        s.frame.columns,
+        s.n_slices,
+        position,
+        s.frame.image_type,
+        bool(h.contrast),
+    )
+
+
+def _joinable(s: DicomSeries) -> bool:
+    h = s.header
+    return (
+        h.modality == "MR"
+        and s.n_times == 1
+        and s.n_slices >= _MIN_SLICES
+        and "GR" in h.sequence
+        and h.flip_angle_deg is not None
+    )
+
+
+def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
+    """Join spoiled gradient-echo series that differ in nothing but the flip angle: a T1 measurement."""
+    groups: dict[tuple, list[DicomSeries]] = {}
+    for s in series:
+        if _joinable(s) and s.header.ti_ms is None and (s.header.tr_ms or 99) < 50 and (s.header.te_ms or 99) < 12:
+            groups.setdefault(_same_scan(s), []).append(s)
+    for members in groups.values():
+        angles = {m.header.flip_angle_deg: m for m in members}
+        if len(angles) >= 2 and len(angles) == len(members):
+            series = _replaced(series, sorted(members, key=lambda m: m.header.flip_angle_deg or 0))
+    return series
+
+
+def _join_frames(series: list[DicomSeries]) -> list[DicomSeries]:
+    """Join series that are one time point each of a dynamic: at least `MIN_DYNAMIC` alike, taken one after the other."""
+    groups: dict[tuple, list[DicomSeries]] = {}
+    for s in series:
+        if s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES and s.start_s is not None:
+            groups.setdefault((*_same_scan(s), s.header.flip_angle_deg), []).append(s)
+    for members in groups.values():
+        if len(members) >= MIN_DYNAMIC and len({m.start_s for m in members}) == len(members):
+            series = _replaced(series, sorted(members, key=lambda m: m.start_s or 0))
+    return series
+
+
+def _replaced(series: list[DicomSeries], members: list[DicomSeries]) -> list[DicomSeries]:
+    """The list with `members` joined at the place of the first."""
+    at = min(series.index(m) for m in members)
+    rest = [s for s in series if s not in members]
+    return [*rest[:at], join(members), *rest[at:]]

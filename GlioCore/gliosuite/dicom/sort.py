@@ -1,0 +1,328 @@
+"""DICOM slices into series, and a series into time points and positions."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..images import Grid
+from .frames import Frame
+from .headers import RT_DOSE, Header
+
+_SAME_POSITION_MM = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One frame and the file that it lies in."""
+
+    header: Header
+    frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSeries:
+    """Slices that belong together: same series, size, orientation, image type and echo.
+
+    `id` is the series number (with a letter where a series was split, with ``+`` where several were joined); it is what the command
+    line calls the series.
+    """
+
+    id: str
+    slices: tuple[Slice, ...]
+
+    @property
+    def header(self) -> Header:
+        """The header of the first slice."""
+        return self.slices[0].header
+
+    @property
+    def frame(self) -> Frame:
+        """The first slice's frame."""
+        return self.slices[0].frame
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files, each once, in name order."""
+        return tuple(sorted({s.header.path for s in self.slices}))
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """For each slice its place along the normal, as a number from 0 in ascending order."""
+        along = np.asarray([s.frame.position for s in self.slices]) @ self.normal
+        order = np.argsort(along, kind="stable")
+        steps = np.diff(along[order]) > _SAME_POSITION_MM
+        index = np.empty(len(along), int)
+        index[order] = np.concatenate([[0], np.cumsum(steps)])
+        return index
+
+    @cached_property
+    def normal(self) -> np.ndarray:
+        """Direction in which slices are stacked: rows x columns."""
+        return np.cross(self.frame.orientation[:3], self.frame.orientation[3:])
+
+    @cached_property
+    def n_slices(self) -> int:
+        """Number of different positions."""
+        return int(self.positions.max()) + 1
+
+    @cached_property
+    def n_times(self) -> int:
+        """How often most positions occur."""
+        return Counter(np.bincount(self.positions).tolist()).most_common(1)[0][0]
+
+    @cached_property
+    def start_s(self) -> float | None:
+        """When the acquisition began (seconds from a fixed day), or None."""
+        known = [s.frame.acquired_s for s in self.slices if s.frame.acquired_s is not None]
+        return min(known) if known else None
+
+    @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (x, y, z) in mm; z is the distance between neighbouring slices."""
+        along = np.sort(np.asarray([s.frame.position for s in self.slices]) @ self.normal)
+        gaps = np.diff(along)
+        gaps = gaps[gaps > _SAME_POSITION_MM]
+        depth = float(np.median(gaps)) if gaps.size else float(self.frame.thickness or 1.0)
+        return (float(self.frame.spacing[1]), float(self.frame.spacing[0]), depth)
+
+    def values(self, name: str) -> list[Any]:
+        """The different known values of a frame's attribute, in ascending order."""
+        return sorted({v for s in self.slices if (v := getattr(s.frame, name)) is not None})
+
+    def __str__(self) -> str:
+        text = self.header.description
+        return f"series {self.id}" + (f" ({text})" if text else "")
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A series in order: ``slices[t][z]`` on `grid`; `by` says what told the time points apart."""
+
+    slices: tuple[tuple[Slice, ...], ...]
+    grid: Grid
+    by: str
+
+
+# ------------------------------------------------------------------------------------------------------------ into series
+
+
+def split(headers: Iterable[Header]) -> list[DicomSeries]:
+    """Image slices grouped into series, in the order of their numbers; files without image slices are left out."""
+    groups: dict[tuple, list[Slice]] = defaultdict(list)
+    for header in headers:
+        for frame in header.frames:
+            # Each RT dose is a grid of its own, also where a series holds those of several beams.
+            own = header.sop_uid if header.sop_class == RT_DOSE else ""
+            groups[(header.series_uid, own, *_kind(frame))].append(Slice(header, frame))
+    by_uid: dict[str, list[list[Slice]]] = defaultdict(list)
+    for (uid, *_), slices in groups.items():
+        by_uid[uid].append(sorted(slices, key=_as_stored))
+    numbers = Counter(parts[0][0].header.series_number for parts in by_uid.values())
+    seen: Counter = Counter()
+    result = []
+    for parts in sorted(by_uid.values(), key=lambda p: (_number(p[0][0]), p[0][0].header.series_uid)):
+        number = parts[0][0].header.series_number
+        name = "?" if number is None else str(number)
+        if numbers[number] > 1:  # the same number twice, e.g. in exports of several studies
+            seen[number] += 1
+            name += f".{seen[number]}"
+        parts.sort(key=lambda p: _as_stored(p[0]))
+        result += [DicomSeries(name + (_letter(i) if len(parts) > 1 else ""), tuple(p)) for i, p in enumerate(parts)]
+    return result
+
+
+def _kind(f: Frame) -> tuple:
+    """What slices of one image have in common."""
+    te = None if f.te_ms is None else round(f.te_ms, 1)
+    orientation = tuple(round(v, 3) + 0.0 for v in f.orientation)
+    return f.rows, f.columns, orientation, tuple(round(v, 4) for v in f.spacing), f.image_type, te
+
+
+def _number(s: Slice) -> int:
+    return s.header.series_number if s.header.series_number is not None else 1 << 40
+
+
+def _as_stored(s: Slice) -> tuple:
+    instance = s.frame.instance_number
+    return (1 << 40 if instance is None else instance, s.header.sop_uid, s.frame.index)
+
+
+def _letter(i: int) -> str:
+    return chr(ord("a") + i) if i < 26 else f"_{i + 1}"
+
+
+def join(series: Sequence[DicomSeries]) -> DicomSeries:
+    """Several series as one, e.g. the flip angles of a T1 measurement."""
+    ids = [s.id for s in series]
+    name = "+".join(ids) if len(ids) <= 6 else f"{ids[0]}-{ids[-1]}"
+    return DicomSeries(name, tuple(x for s in series for x in s.slices))
+
+
+def renamed(series: DicomSeries, name: str) -> DicomSeries:
+    """The same series under another id."""
+    return replace(series, id=name)
+
+
+# --------------------------------------------------------------------------------------------------- into time and position
+
+
+def arrange(series: DicomSeries) -> Arrangement:
+    """Put the slices of a series in order of time and position.
+
+    Time points are told apart by the first attribute that gives each of them every position once: flip angle, temporal position,
+    the scanner's frame offset, acquisition number, b-value and direction, trigger time, acquisition time, creation time, and at
+    last the instance number.
+
+    Raises
+    ------
+    InputError
+        If files are truncated, slices missing, doubled, unevenly spaced or sheared.
+    """
+    for header in dict.fromkeys(s.header for s in series.slices):
+        if header.problem:
+            raise InputError(f"{series}: {header.path} {header.problem}; export the series again")
+    _refuse_copies(series)
+    counts = np.bincount(series.positions)
+    if counts.min() != counts.max():
+        raise InputError(_uneven(series, counts))
+    times, by = _time_points(series, int(counts[0]))
+    if times is None:
+        raise InputError(
+            f"{series} has doubled slices: each position occurs {counts[0]} times and nothing in the headers tells "
+            "the images apart; one image per position and time is needed"
+        )
+    ordered = tuple(tuple(series.slices[i] for i in frame) for frame in times)
+    return Arrangement(ordered, _grid(series, ordered[0]), by)
+
+
+def _refuse_copies(series: DicomSeries) -> None:
+    seen: dict[tuple[str, int], Path] = {}
+    for s in series.slices:
+        key = (s.header.sop_uid, s.frame.index)
+        if s.header.sop_uid and key in seen and seen[key] != s.header.path:
+            raise InputError(
+                f"{series} has doubled slices: {seen[key]} and {s.header.path} are the same image; remove one of them"
+            )
+        seen[key] = s.header.path
+
+
+def _uneven(series: DicomSeries, counts: np.ndarray) -> str:
+    """Say which position has too few or too many images."""
+    usual = series.n_times
+    wrong = np.flatnonzero(counts != usual)
+    at = int(wrong[0])
+    first = next(s for s, p in zip(series.slices, series.positions, strict=True) if p == at)
+    missing = bool(counts[at] < usual)
+    where = f"position {at + 1} of {series.n_slices} ({first.frame.position @ series.normal:.1f} mm along the normal)"
+    more = f", and {len(wrong) - 1} more positions" if len(wrong) > 1 else ""
+    return (
+        f"{series} has {'missing' if missing else 'doubled'} slices: {where} has {counts[at]} images{more}, the others "
+        f"{usual}; one image per position and time is needed"
+    )
+
+
+_KEYS: tuple[tuple[str, Callable[[Slice], Any], bool], ...] = (
+    # name, key of a slice, whether equal keys make a time point (or whether only the order within a position counts)
+    ("FlipAngle", lambda s: s.frame.flip_angle_deg, True),
+    ("TemporalPositionIdentifier", lambda s: s.frame.temporal_position, True),
+    ("time offset of the frames", lambda s: s.frame.offset_s, True),
+    ("AcquisitionNumber", lambda s: s.frame.acquisition_number, True),
+    (
+        "b-value and direction",
+        lambda s: None if s.frame.b_value is None else (s.frame.b_value, s.frame.b_vector or ()),
+        True,
+    ),
+    ("TriggerTime", lambda s: s.frame.trigger_ms, False),
+    ("AcquisitionTime", lambda s: s.frame.acquired_s, False),
+    ("ContentTime", lambda s: s.frame.content_s, False),
+    ("InstanceNumber", lambda s: s.frame.instance_number, False),
+)
+
+
+def _time_points(series: DicomSeries, count: int) -> tuple[list[list[int]] | None, str]:
+    """Indices of slices by time point, each in order of position; None if no attribute separates them."""
+    if count == 1:
+        return [np.argsort(series.positions, kind="stable").tolist()], "position"
+    for name, key, equal in _KEYS:
+        keys = [key(s) for s in series.slices]
+        if any(k is None for k in keys):
+            continue
+        frames = _by_value(series, keys) if equal else _by_rank(series, keys, count)
+        if frames is not None and len(frames) == count and all(_uniform(series, f) for f in frames):
+            return frames, name
+    return None, ""
+
+
+def _by_value(series: DicomSeries, keys: list[Any]) -> list[list[int]] | None:
+    """Time points whose slices share a key, if each then has every position once."""
+    members: dict[Any, list[int]] = defaultdict(list)
+    for i, key in enumerate(keys):
+        members[key].append(i)
+    frames = []
+    for key in sorted(members):
+        frame = sorted(members[key], key=lambda i: series.positions[i])
+        if [series.positions[i] for i in frame] != list(range(series.n_slices)):
+            return None
+        frames.append(frame)
+    return frames
+
+
+def _by_rank(series: DicomSeries, keys: list[Any], count: int) -> list[list[int]] | None:
+    """The first, second ... image of every position, if the keys differ within each position."""
+    columns: list[list[int]] = [[] for _ in range(series.n_slices)]
+    for i in sorted(range(len(keys)), key=lambda i: keys[i]):
+        columns[series.positions[i]].append(i)
+    if any(len({keys[i] for i in column}) < count for column in columns):
+        return None
+    return [list(frame) for frame in zip(*columns, strict=True)]
+
+
+def _uniform(series: DicomSeries, frame: list[int]) -> bool:
+    """Whether one flip angle, b-value and direction hold for a whole time point; otherwise the order was wrong."""
+    kinds = {
+        (f.flip_angle_deg, f.b_value, f.b_vector and tuple(round(v, 3) for v in f.b_vector))
+        for f in (series.slices[i].frame for i in frame)
+    }
+    return len(kinds) == 1
+
+
+def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
+    """The grid of one time point, its slices checked to stand evenly on one axis."""
+    positions = np.asarray([s.frame.position for s in slices])
+    steps = np.diff(positions, axis=0)
+    along = steps @ series.normal
+    if len(slices) > 1:
+        usual = float(np.median(along))
+        wrong = np.flatnonzero(np.abs(along - usual) > max(0.1 * usual, 3 * _SAME_POSITION_MM))
+        if wrong.size:
+            i = int(wrong[0])
+            a, b = positions[i] @ series.normal, positions[i + 1] @ series.normal
+            absent = round(float(along[i]) / usual) - 1
+            count = f"{absent} missing" if absent > 0 else "unevenly spaced"
+            raise InputError(
+                f"{series} has {count} slices between {a:.1f} and {b:.1f} mm along the normal (slices {i + 1} and {i + 2} "
+                f"of {len(slices)}); a distance of {usual:.2f} mm throughout is needed"
+            )
+        aside = np.linalg.norm(steps - np.outer(along, series.normal), axis=1).max()
+        if aside > 0.05 * usual + 2 * _SAME_POSITION_MM:
+            raise InputError(
+                f"{series} is sheared: each slice lies {aside:.2f} mm beside the one below (a tilted gantry); slices at right angles to "
+                "their stack are needed"
+            )
+        depth = float(np.mean(along))
+    else:
+        depth = series.spacing[2]
+    f = slices[0].frame
+    direction = np.stack([f.orientation[:3], f.orientation[3:], series.normal], axis=1)
+    return Grid(
+        (int(f.columns), int(f.rows), len(slices)),
+        (float(f.spacing[1]), float(f.spacing[0]), depth),
+        tuple(float(v) for v in positions[0]),
+        tuple(float(v) for v in direction.ravel()),
+    )

@@ -1,0 +1,157 @@
+"""DICOM series as images: geometry, values, and what is known of the acquisition."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..images import Series
+from ..steps import Progress, silent
+from .headers import files_in, read_headers
+from .pixels import values_of
+from .roles import Verdict, judge_all
+from .sort import Arrangement, DicomSeries, Slice, arrange, split
+from .timing import frame_times
+
+
+def volume(series: DicomSeries, arrangement: Arrangement | None = None) -> sitk.Image:
+    """A series of one time point as a 3-D image; int16 where that holds every value exactly, else float32."""
+    arrangement = arrangement or arrange(series)
+    if len(arrangement.slices) != 1:
+        raise InputError(f"{series} has {len(arrangement.slices)} time points; a series of one volume is needed")
+    return arrangement.grid.image(compact(values_of(arrangement.slices[0])))
+
+
+def frames(series: DicomSeries, arrangement: Arrangement | None = None, progress: Progress = silent) -> Series:
+    """A series of several time points as a 4-D series, float32."""
+    arrangement = arrangement or arrange(series)
+    flat: list[Slice] = [s for frame in arrangement.slices for s in frame]
+    progress(0.0, f"reading {len(series.files)} files")
+    # One file may hold many frames, so all slices are decoded in one go, each file once.
+    values = values_of(flat, comparable=_rescaled(flat))
+    shape = (len(arrangement.slices), *arrangement.grid.shape)
+    return Series(values.reshape(shape), arrangement.grid, f"DICOM series {series.id}")
+
+
+def _rescaled(slices: Sequence[Slice]) -> bool:
+    """Whether Philips' private scale differs within the series, so that displayed values do not compare."""
+    scales = {s.frame.scale_slope for s in slices}
+    return None not in scales and len(scales) > 1
+
+
+def compact(values: np.ndarray) -> np.ndarray:
+    """The values as int16 where they are all whole numbers in its range, else as float32."""
+    if np.abs(values).max(initial=0) <= 32767 and np.array_equal(values, np.rint(values)):
+        return values.astype(np.int16)
+    return values
+
+
+def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tuple[dict[str, Any], list[str]]:
+    """What the headers say of the acquisition, with the keys of ``case.json``, and warnings.
+
+    Keys: ``tr_ms te_ms ti_ms flip_angle_deg`` (a list for ``vfa``), ``times_s`` (and ``times_from``), ``b_values``,
+    ``field_strength_t``, ``contrast``, ``weight_kg``.
+    """
+    h = series.header
+    first = [frame[0].frame for frame in arrangement.slices]
+    found: dict[str, Any] = {}
+    for key in ("tr_ms", "te_ms", "ti_ms", "flip_angle_deg"):
+        values = [v for f in first if (v := getattr(f, key)) is not None and v > 0]
+        if values:
+            found[key] = values if role == "vfa" and key == "flip_angle_deg" else values[0]
+    warnings: list[str] = []
+    if role in ("dce", "dsc"):
+        timing = frame_times(series, arrangement)
+        if timing.times_s is not None:
+            found["times_s"] = list(timing.times_s)
+            found["times_from"] = timing.why
+        if timing.times_s is None:
+            warnings.append(f"{series}: {timing.why}; add images.{role}.times_s to case.json")
+        elif not timing.sure:
+            warnings.append(f"{series}: frame times come from {timing.why}; check images.{role}.times_s in case.json")
+        if arrangement.by in ("ContentTime", "InstanceNumber"):
+            warnings.append(f"{series}: the order of its frames comes from {arrangement.by} alone; check it")
+        if h.temporal_positions and len(arrangement.slices) < h.temporal_positions:
+            warnings.append(
+                f"{series} has {len(arrangement.slices)} time points; its headers announce {h.temporal_positions}"
+            )
+    if role == "dti":
+        found["b_values"] = [0.0 if f.b_value is None else f.b_value for f in first]
+        if len(set(found["b_values"])) == 1:
+            warnings.append(f"{series} has the one b-value {found['b_values'][0]:g} s/mm2; ADC needs two")
+        if not any(f.b_vector and any(f.b_vector) for f in first):
+            warnings.append(f"{series} has no gradient directions in its headers; ADC can be computed, FA cannot")
+    if h.field_strength_t:
+        found["field_strength_t"] = h.field_strength_t
+    if h.contrast and role in ("t1c", "dce", "dsc"):
+        found["contrast"] = h.contrast
+        if h.weight_kg:
+            found["weight_kg"] = h.weight_kg
+    return found, warnings
+
+
+def gradients(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
+    """b-values (t,) in s/mm2 and gradient directions (3, t) as FSL has them.
+
+    FSL's directions are along the voxel axes, with the first one reversed where the voxel-to-world matrix has a positive
+    determinant; our images always have that, as they are stacked along rows x columns.
+    """
+    first = [frame[0].frame for frame in arrangement.slices]
+    b = np.asarray([0.0 if f.b_value is None else f.b_value for f in first])
+    world = np.asarray([f.b_vector or (0.0, 0.0, 0.0) for f in first])
+    axes = np.reshape(arrangement.grid.direction, (3, 3))
+    return b, (world @ axes).T * np.asarray([[-1.0], [1.0], [1.0]])
+
+
+# -------------------------------------------------------------------------------------------------------- a folder at once
+
+
+def read_dicom_series(folder: str | Path) -> tuple[Series, dict[str, Any]]:
+    """Read the one 4-D series in a folder of DICOM files.
+
+    Returns
+    -------
+    series, acquisition
+        Frames (t, z, y, x) float32 in order of time; ``tr_ms te_ms flip_angle_deg times_s ...`` as far as the headers tell.
+
+    Raises
+    ------
+    InputError
+        If there is no 4-D series or more than one, or if it has missing or doubled slices.
+    """
+    series, verdict = _only(folder, several=True)
+    arrangement = arrange(series)
+    role = verdict.role or ("dsc" if (series.header.te_ms or 0) >= 15 else "dce")
+    found, _ = acquisition(series, arrangement, role)
+    result = frames(series, arrangement)
+    return Series(result.frames, result.grid, Path(folder).name), found
+
+
+def read_dicom_volume(folder: str | Path) -> sitk.Image:
+    """Read the one 3-D image in a folder of DICOM files.
+
+    Raises
+    ------
+    InputError
+        If there is no such series or more than one, or if it has missing or doubled slices.
+    """
+    return volume(_only(folder, several=False)[0])
+
+
+def _only(folder: str | Path, several: bool) -> tuple[DicomSeries, Verdict]:
+    headers, others = read_headers(files_in(folder))
+    if not headers:
+        raise InputError(f"{folder} holds no DICOM file ({len(others)} other files); a DICOM series is needed")
+    judged = [(s, v) for s, v in judge_all(split(headers)) if (s.n_times > 1) == several]
+    with_role = [(s, v) for s, v in judged if v.role]
+    judged = with_role or judged
+    wanted = "4-D series (several time points)" if several else "3-D image"
+    if len(judged) != 1:
+        names = "; ".join(str(s) for s, _ in judged)
+        raise InputError(
+            f"{folder} holds {len(judged) or 'no'} {wanted}{': ' + names if names else ''}; a folder with exactly one is needed"
+        )
+    return judged[0]
