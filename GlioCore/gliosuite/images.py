@@ -389,6 +389,20 @@ def read_mask(
     return carried
 
 
+def read_dicom_pixels(path: str | Path) -> np.ndarray:
+    """Decode the pixels of one DICOM file with ITK's built-in GDCM (JPEG, JPEG-LS, JPEG 2000, RLE), as (frames, rows, columns).
+
+    A rescale slope and intercept in the file are applied.
+
+    Raises
+    ------
+    RuntimeError
+        If GDCM cannot decode the file.
+    """
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
+    return values if values.ndim == 3 else values[np.newaxis]
+
+
 # ------------------------------------------------------------------------------------------------------------------ writing
 
 
