@@ -304,10 +304,10 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
             i = int(wrong[0])
             a, b = positions[i] @ series.normal, positions[i + 1] @ series.normal
             absent = round(float(along[i]) / usual) - 1
-            count = f"{absent} missing" if absent > 0 else "unevenly spaced"
+            what = f"missing slices: {absent}" if absent > 0 else "unevenly spaced slices"
             raise InputError(
-                f"{series} has {count} slices between {a:.1f} and {b:.1f} mm along the normal (slices {i + 1} and {i + 2} "
-                f"of {len(slices)}); a distance of {usual:.2f} mm throughout is needed"
+                f"{series} has {what} between {a:.1f} and {b:.1f} mm along the normal (slices {i + 1} and {i + 2} of "
+                f"{len(slices)}); a distance of {usual:.2f} mm throughout is needed"
             )
         aside = np.linalg.norm(steps - np.outer(along, series.normal), axis=1).max()
         if aside > 0.05 * usual + 2 * _SAME_POSITION_MM:
