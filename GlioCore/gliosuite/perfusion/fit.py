@@ -1,0 +1,397 @@
+"""Kinetic fit by variable projection: a global search over rates and delays, then a bounded polish to the optimum.
+
+For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
+matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
+random and nothing depends on a start value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InputError
+from ..steps import Progress, silent
+from . import kinetics
+from .bases import Bases, build_bases
+from .models import KINETIC, Model
+
+MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
+AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
+DEFAULT_BOUNDS = {
+    "ktrans": (0.0, 5.0),
+    "ve": (1e-4, 1.0),
+    "vp": (0.0, 1.0),
+    "kep": (1e-3, 20.0),
+    "fp": (0.0, 500.0),
+    "ps": (0.0, 5.0),
+    "delay": (-5.0, 12.0),
+}
+_BLOCK = 8192  # voxels at a time: larger blocks leave the cache and are slower
+_ITERATIONS = 40
+
+
+@dataclass(frozen=True)
+class CurveFit:
+    """What `fit_curves` found. Arrays are float32 (n,); None where the model lacks the parameter.
+
+    Attributes
+    ----------
+    model
+        The model asked for.
+    values
+        The parameters in float64, as `predict` uses them.
+    sd
+        Standard deviations by name, from the curvature at the optimum and the residual.
+    sse
+        Sum of squared residuals in mM^2.
+    chosen
+        With ``model="auto"``: 1, 2, 3 for tofts, patlak, etm; None otherwise.
+    """
+
+    model: str
+    times_s: np.ndarray
+    aif_plasma: np.ndarray
+    aif_times_s: np.ndarray
+    values: dict[str, np.ndarray]
+    sd: dict[str, np.ndarray]
+    sse: np.ndarray
+    chosen: np.ndarray | None = None
+    n_parameters: int = 0
+
+    def _get(self, name: str) -> np.ndarray | None:
+        return self.values[name].astype(np.float32) if name in self.values else None
+
+    @property
+    def ktrans(self) -> np.ndarray | None:
+        """Transfer constant, 1/min; for the exchange models fp ps / (fp + ps)."""
+        return self._get("ktrans")
+
+    @property
+    def ve(self) -> np.ndarray | None:
+        """Extravascular extracellular fraction, ktrans / kep; not clipped (see `ve_valid`)."""
+        return self._get("ve")
+
+    @property
+    def vp(self) -> np.ndarray | None:
+        """Plasma fraction."""
+        return self._get("vp")
+
+    @property
+    def kep(self) -> np.ndarray | None:
+        """Rate constant, 1/min."""
+        return self._get("kep")
+
+    @property
+    def fp(self) -> np.ndarray | None:
+        """Plasma flow, ml/100ml/min."""
+        return self._get("fp")
+
+    @property
+    def ps(self) -> np.ndarray | None:
+        """Permeability surface product, 1/min."""
+        return self._get("ps")
+
+    @property
+    def delay_s(self) -> np.ndarray | None:
+        """Arrival after the AIF, s; None where it was not fitted."""
+        return self._get("delay")
+
+    @property
+    def ve_valid(self) -> np.ndarray | None:
+        """Where ve lies in 0-1."""
+        return None if "ve" not in self.values else (self.values["ve"] >= 0) & (self.values["ve"] <= 1)
+
+    def predict(self, times_s: ArrayLike | None = None) -> np.ndarray:
+        """The fitted curves (n, t) in mM, from the forward models themselves; float64."""
+        times = self.times_s if times_s is None else np.asarray(times_s, np.float64)
+        result = np.full((self.sse.size, times.size), np.nan)
+        known = np.isfinite(self.sse)
+        for i in range(0, self.sse.size, _BLOCK):
+            rows = np.flatnonzero(known[i : i + _BLOCK]) + i
+            if self.chosen is None:
+                result[rows] = self._forward(self.model, rows, times)
+                continue
+            for label, model in enumerate(AUTO, 1):
+                some = rows[self.chosen[rows] == label]
+                result[some] = self._forward(model, some, times)
+        return result
+
+    def _forward(self, model: str, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+        function, names = _FORWARD[model]
+        values = {n: self.values[n][rows] for n in names}
+        delay = self.values["delay"][rows] if "delay" in self.values else 0.0
+        # Without this the exact convolution would be asked for at shifted times where none are needed.
+        nodes = None if times is self.aif_times_s else self.aif_times_s
+        return function(times, self.aif_plasma, **values, delay_s=delay, aif_times_s=nodes)
+
+
+_FORWARD = {
+    "tofts": (kinetics.tofts, ("ktrans", "ve")),
+    "etm": (kinetics.extended_tofts, ("ktrans", "ve", "vp")),
+    "patlak": (kinetics.patlak, ("ps", "vp")),
+    "2cxm": (kinetics.two_cxm, ("fp", "ps", "ve", "vp")),
+    "2cum": (kinetics.two_cum, ("fp", "ps", "vp")),
+}
+
+
+def fit_curves(
+    curves_mM: ArrayLike,
+    times_s: ArrayLike,
+    aif_plasma_mM: ArrayLike,
+    model: str = "etm",
+    delay: bool = False,
+    aif_times_s: ArrayLike | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> CurveFit:
+    """Fit a kinetic model to concentration curves.
+
+    Parameters
+    ----------
+    curves_mM
+        Tissue concentration (n, t) in mM; rows with a value that is not finite come back as NaN.
+    times_s
+        (t,) in s, rising.
+    aif_plasma_mM
+        Plasma concentration (m,) in mM.
+    model
+        ``"tofts"``, ``"etm"`` (extended Tofts), ``"patlak"``, ``"2cxm"``, ``"2cum"``, or ``"auto"``: tofts, patlak or etm per voxel,
+        whichever has the lowest corrected Akaike criterion.
+    delay
+        Whether to fit each voxel's arrival after the AIF.
+    aif_times_s
+        Times (m,) of the AIF; `times_s` where None.
+    bounds
+        Lowest and highest value by parameter, in place of `DEFAULT_BOUNDS` (ktrans, kep, ps 1/min; ve, vp; fp ml/100ml/min; delay s).
+    device
+        ``"auto"`` or ``"cpu"``.
+    progress
+        Called between blocks of voxels.
+
+    Returns
+    -------
+    CurveFit
+
+    Raises
+    ------
+    InputError
+        If the model is not known, or times, AIF and curves do not belong together.
+    """
+    progress = progress or silent
+    times = np.asarray(times_s, np.float64)
+    aif = np.asarray(aif_plasma_mM, np.float64)
+    nodes = times if aif_times_s is None else np.asarray(aif_times_s, np.float64)
+    curves = np.asarray(curves_mM)
+    curves = curves.reshape(-1, curves.shape[-1])
+    _check(curves, times, aif, nodes, model, device)
+    limits = DEFAULT_BOUNDS | {k: tuple(map(float, v)) for k, v in (bounds or {}).items()}
+    if model == "auto":
+        return _choose(curves, times, aif, nodes, delay, limits, progress)
+    return _fit(curves, times, aif, nodes, model, delay, limits, progress)
+
+
+def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str, device: str) -> None:
+    if model not in MODELS:
+        raise InputError(f"kinetic model {model!r} is not known; choose from {', '.join(MODELS)}")
+    if device == "cuda":
+        raise InputError("the kinetic fit runs on the CPU; use --device cpu or auto")
+    if curves.shape[1] != times.size:
+        raise InputError(f"curves of {curves.shape[1]} time points and {times.size} times; as many times are needed")
+    if aif.shape != nodes.shape or not np.isfinite(aif).all():
+        raise InputError(
+            f"an AIF of {aif.size} samples ({int((~np.isfinite(aif)).sum())} not finite) at {nodes.size} times; "
+            "one finite sample per time is needed"
+        )
+    if (np.diff(times) <= 0).any() or (np.diff(nodes) <= 0).any():
+        raise InputError("times that do not rise; each must be later than the one before")
+    if not (aif > 0).any():
+        raise InputError("the AIF is nowhere above 0 mM; an arterial curve with a bolus is needed")
+    if times.size < 6:
+        raise InputError(f"curves of {times.size} time points; at least 6 are needed to fit a kinetic model")
+
+
+# -------------------------------------------------------------------------------------------------------------- the fit
+
+
+def _fit(
+    curves: np.ndarray,
+    times: np.ndarray,
+    aif: np.ndarray,
+    nodes: np.ndarray,
+    name: str,
+    delay: bool,
+    limits: Mapping[str, tuple[float, float]],
+    progress: Progress,
+) -> CurveFit:
+    model = KINETIC[name]
+    bases = build_bases(times, aif, nodes, model.rates(limits), limits["delay"] if delay else None)
+    names = [*model.names, "delay"] if delay else list(model.names)
+    box = [tuple(np.log(limits["kep"])) if n == "log_kep" else limits[n] for n in names]
+    lowest, highest = np.array(box, np.float64).T
+    n = curves.shape[0]
+    found = np.full((n, len(names)), np.nan)
+    covariance = np.full((n, len(names), len(names)), np.nan)
+    sse = np.full(n, np.nan)
+    for i in range(0, n, _BLOCK):
+        progress(i / n, f"fitting {name}")
+        block = np.asarray(curves[i : i + _BLOCK], np.float64)
+        rows = np.flatnonzero(np.isfinite(block).all(axis=1))
+        block = block[rows]
+        y = block @ bases.directions
+        outside = ((block - y @ bases.directions.T) ** 2).sum(axis=1)
+        start = model.start(bases, y)[:, : len(names)]
+        p, inside, curvature = _polish(
+            bases, model, y, outside, np.clip(start, lowest, highest), lowest, highest, delay
+        )
+        found[i + rows], sse[i + rows] = p, inside + outside
+        spread = (inside + outside) / max(times.size - len(names), 1)
+        covariance[i + rows] = _inverse(curvature) * spread[:, None, None]
+    values, sd = _natural(name, names, found, covariance)
+    return CurveFit(
+        name,
+        times,
+        aif,
+        nodes,
+        values,
+        {k: v.astype(np.float32) for k, v in sd.items()},
+        sse.astype(np.float32),
+        None,
+        len(names),
+    )
+
+
+def _polish(
+    bases: Bases,
+    model: Model,
+    y: np.ndarray,
+    outside: np.ndarray,
+    p: np.ndarray,
+    lowest: np.ndarray,
+    highest: np.ndarray,
+    delay: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bounded Levenberg-Marquardt for all voxels at once; parameters, sum of squares in the subspace, curvature J^T J."""
+
+    def evaluate(q: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        late = q[:, -1] if delay else np.zeros(q.shape[0])
+        curve, columns, by_delay = model.curve(bases, q, late)
+        jacobian = np.stack([*columns, by_delay] if delay else columns, axis=1)
+        residual = target - curve
+        gradient = np.matmul(jacobian, residual[:, :, None])[:, :, 0]
+        return (residual**2).sum(1), gradient, np.matmul(jacobian, jacobian.swapaxes(1, 2))
+
+    p = p.copy()
+    n_parameters = p.shape[1]
+    sse, gradient, curvature = evaluate(p, y)
+    damping = np.full(p.shape[0], 1e-3)
+    active = np.arange(p.shape[0])
+    diagonal = np.arange(n_parameters)
+    for _ in range(_ITERATIONS):
+        q, g, h = p[active], gradient[active].copy(), curvature[active].copy()
+        fixed = ((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0))
+        g[fixed] = 0.0
+        free = ~fixed
+        h *= free[:, :, None] & free[:, None, :]
+        scale = h[:, diagonal, diagonal]
+        h[:, diagonal, diagonal] = np.where(scale > 0, scale * (1.0 + damping[active, None]), 1.0)
+        trial = np.clip(q + np.linalg.solve(h, g[:, :, None])[:, :, 0], lowest, highest)
+        new_sse, new_gradient, new_curvature = evaluate(trial, y[active])
+        better = new_sse < sse[active]
+        gained = np.where(better, sse[active] - new_sse, 0.0)
+        done = (gained <= 1e-10 * (new_sse + outside[active])) & (better | (damping[active] > 1e6))
+        done |= ~better & (np.abs(trial - q).max(axis=1) <= 1e-12)
+        rows = active[better]
+        p[rows], sse[rows] = trial[better], new_sse[better]
+        gradient[rows], curvature[rows] = new_gradient[better], new_curvature[better]
+        damping[active] = np.where(better, np.maximum(damping[active] * 0.1, 1e-9), damping[active] * 10.0)
+        active = active[~done]
+        if not active.size:
+            break
+    return p, sse, curvature
+
+
+def _inverse(curvature: np.ndarray) -> np.ndarray:
+    """Inverse of J^T J (n, p, p); infinite where the data say nothing about a parameter."""
+    diagonal = np.arange(curvature.shape[1])
+    scale = np.sqrt(curvature[:, diagonal, diagonal])
+    unknown = scale <= 0
+    safe = np.where(unknown, 1.0, scale)
+    scaled = curvature / (safe[:, :, None] * safe[:, None, :])
+    scaled[:, diagonal, diagonal] = 1.0 + 1e-14
+    inverse = np.linalg.inv(scaled) / (safe[:, :, None] * safe[:, None, :])
+    inverse[:, diagonal, diagonal] = np.where(unknown, np.inf, np.abs(inverse[:, diagonal, diagonal]))
+    return inverse
+
+
+def _natural(
+    model: str, names: list[str], found: np.ndarray, covariance: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Parameters by name, those that follow from others included, and their standard deviations."""
+    at = {name: i for i, name in enumerate(names)}
+    values = {name: found[:, i] for name, i in at.items() if name != "log_kep"}
+    sd = {name: np.sqrt(covariance[:, at[name], at[name]]) for name in values}
+
+    def derived(name: str, value: np.ndarray, slopes: dict[str, np.ndarray]) -> None:
+        values[name] = value
+        gradient = np.zeros_like(found)
+        for other, slope in slopes.items():
+            gradient[:, at[other]] = slope
+        with np.errstate(invalid="ignore"):
+            sd[name] = np.sqrt(np.abs(np.einsum("ni,nij,nj->n", gradient, covariance, gradient)))
+
+    if "log_kep" in at:
+        kep = np.exp(found[:, at["log_kep"]])
+        ktrans = values["ktrans"]
+        derived("kep", kep, {"log_kep": kep})
+        derived("ve", ktrans / kep, {"ktrans": 1.0 / kep, "log_kep": -ktrans / kep})
+    elif model == "patlak":
+        values["ktrans"], sd["ktrans"] = values["ps"], sd["ps"]
+    else:
+        flow, ps = values["fp"] / 100.0, values["ps"]
+        total = np.maximum(flow + ps, 1e-12)
+        slopes = {"fp": (ps / total) ** 2 / 100.0, "ps": (flow / total) ** 2}
+        derived("ktrans", flow * ps / total, slopes)
+        if model == "2cxm":
+            ve = np.maximum(values["ve"], 1e-12)
+            by_ve = {"ve": -values["ktrans"] / ve**2}
+            derived("kep", values["ktrans"] / ve, {k: v / ve for k, v in slopes.items()} | by_ve)
+    return values, sd
+
+
+def _choose(
+    curves: np.ndarray,
+    times: np.ndarray,
+    aif: np.ndarray,
+    nodes: np.ndarray,
+    delay: bool,
+    limits: Mapping[str, tuple[float, float]],
+    progress: Progress,
+) -> CurveFit:
+    """Fit each model of `AUTO` and take, per voxel, the one with the lowest corrected Akaike criterion."""
+    fits = []
+    for i, name in enumerate(AUTO):
+        stretch = lambda fraction, message, i=i: progress((i + fraction) / len(AUTO), message)
+        fits.append(_fit(curves, times, aif, nodes, name, delay, limits, stretch))
+    count = times.size
+    criterion = []
+    for fit in fits:
+        k = fit.n_parameters + 1
+        correction = 2 * k + 2 * k * (k + 1) / max(count - k - 1, 1)
+        criterion.append(count * np.log(np.maximum(fit.sse.astype(np.float64), 1e-30) / count) + correction)
+    known = np.isfinite(fits[0].sse)
+    chosen = np.where(known, np.argmin(np.nan_to_num(criterion, nan=np.inf), axis=0), 0)
+    pick = lambda arrays: np.choose(chosen, arrays)
+    nothing = np.full(curves.shape[0], np.nan)
+    # Tofts has no plasma space (vp 0), Patlak no way back (kep 0, ve undefined); ps is Patlak's name of ktrans.
+    absent = {"vp": np.where(known, 0.0, np.nan), "kep": np.where(known, 0.0, np.nan), "ve": nothing}
+    values, sd = {}, {}
+    for name in ("ktrans", "ve", "vp", "kep", *(["delay"] if delay else [])):
+        values[name] = pick([f.values.get(name, absent.get(name, nothing)) for f in fits])
+        sd[name] = pick([f.sd.get(name, nothing) for f in fits]).astype(np.float32)
+    values["ps"] = values["ktrans"]
+    return CurveFit(
+        "auto", times, aif, nodes, values, sd, pick([f.sse for f in fits]), (chosen + 1).astype(np.uint8) * known
+    )
