@@ -119,33 +119,37 @@ def is_dicom(path: Path) -> bool:
     return len(start) >= 16 and start[:2] in (b"\x08\x00", b"\x02\x00") and start[3] == 0 and start[2] < 0x20
 
 
-def read_headers(files: Iterable[Path], progress: Progress = silent) -> tuple[list[Header], list[Path]]:
+def read_headers(files: Iterable[Path], progress: Progress = silent) -> tuple[list[Header], list[Path], list[str]]:
     """Read the headers of the DICOM files among `files`.
 
     Returns
     -------
-    headers, others
-        `others` are the files that are no DICOM.
-
-    Raises
-    ------
-    InputError
-        If a DICOM file is too damaged to say which series it belongs to.
+    headers, others, damaged
+        `others` are the files that are no DICOM; `damaged` a sentence for each DICOM file that cannot even say which series it
+        belongs to.
     """
     files = list(files)
-    headers, others = [], []
+    headers, others, damaged = [], [], []
     with warnings.catch_warnings():
         # pydicom quotes the offending value in its warnings, which may be the patient's name.
         warnings.simplefilter("ignore")
         for i, path in enumerate(files):
             if i % 50 == 0:
                 progress(i / len(files), "reading DICOM headers")
-            header = _read(path) if is_dicom(path) else None
+            try:
+                header = _read(path) if is_dicom(path) else None
+            except _DamagedError as error:
+                damaged.append(f"{path} is a damaged or truncated DICOM file ({error}); export it again or remove it")
+                continue
             if header is None:
                 others.append(path)
             else:
                 headers.append(header)
-    return headers, others
+    return headers, others, damaged
+
+
+class _DamagedError(Exception):
+    """Why a file cannot be parsed."""
 
 
 def _read(path: Path) -> Header | None:
@@ -163,19 +167,12 @@ def _read(path: Path) -> Header | None:
         if not text(dataset, "SeriesInstanceUID") or not sop_class:
             if not marked and not sop_class:
                 return None
-            raise ValueError("it ends before its SeriesInstanceUID")
+            raise _DamagedError("it ends before its SeriesInstanceUID")
         return _header(path, dataset, pixels)
-    except InputError:
+    except (InputError, _DamagedError):
         raise
     except Exception as error:  # pydicom raises whatever the broken bytes lead to
-        reason = (
-            str(error)
-            if isinstance(error, ValueError) and "SeriesInstanceUID" in str(error)
-            else "its data elements cannot be parsed"
-        )
-        raise InputError(
-            f"{path} is a damaged or truncated DICOM file ({reason}); export it again or remove it"
-        ) from error
+        raise _DamagedError("its data elements cannot be parsed") from error
 
 
 def _pixel_bytes(stream: Any, dataset: "Dataset") -> int | None:

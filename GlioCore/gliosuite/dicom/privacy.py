@@ -17,7 +17,8 @@ _STRUCK = "[…]"
 
 def words_of(headers: Iterable[Header]) -> frozenset[str]:
     """All words that name a patient in the headers: names, numbers, birth dates, accession numbers; in lower case."""
-    return frozenset().union(*(identity.words for identity in {h.identity for h in headers}))
+    empty: frozenset[str] = frozenset()
+    return empty.union(*(identity.words for identity in {h.identity for h in headers}))
 
 
 def redacted(text: str, words: Iterable[str]) -> str:

@@ -298,7 +298,7 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     steps = np.diff(positions, axis=0)
     along = steps @ series.normal
     if len(slices) > 1:
-        usual = float(np.median(along))
+        usual = float(np.sort(along)[(len(along) - 1) // 2])  # the lower median: of 3 slices with one gap, the other
         wrong = np.flatnonzero(np.abs(along - usual) > max(0.1 * usual, 3 * _SAME_POSITION_MM))
         if wrong.size:
             i = int(wrong[0])

@@ -126,15 +126,18 @@ def scan(
     InputError
         If there is no DICOM file, more than one patient, or a chosen series or visit does not exist.
     """
-    headers, others = read_headers(files_in(folder, without), progress)
+    headers, others, damaged = read_headers(files_in(folder, without), progress)
+    if damaged:
+        raise InputError(redacted(damaged[0], words_of(headers)))
     if not headers:
         raise InputError(
             f"{folder} holds no DICOM file ({len(others)} other files found); a folder with DICOM images is needed"
         )
     patients = len({h.identity.key for h in headers})
     if patients > 1:
+        name = redacted(str(folder), words_of(headers))
         raise InputError(
-            f"{folder} holds DICOM files of {patients} patients (PatientID); the files of one patient are needed, so put each "
+            f"{name} holds DICOM files of {patients} patients (PatientID); the files of one patient are needed, so put each "
             "patient's into a folder of their own"
         )
     days = _by_day(headers)

@@ -142,7 +142,9 @@ def read_dicom_volume(folder: str | Path) -> sitk.Image:
 
 
 def _only(folder: str | Path, several: bool) -> tuple[DicomSeries, Verdict]:
-    headers, others = read_headers(files_in(folder))
+    headers, others, damaged = read_headers(files_in(folder))
+    if damaged:
+        raise InputError(damaged[0])
     if not headers:
         raise InputError(f"{folder} holds no DICOM file ({len(others)} other files); a DICOM series is needed")
     judged = [(s, v) for s, v in judge_all(split(headers)) if (s.n_times > 1) == several]
