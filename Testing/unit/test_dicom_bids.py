@@ -1,0 +1,72 @@
+"""A BIDS subject becomes a case folder."""
+
+import json
+
+import numpy as np
+from gliosuite.case import Case
+from gliosuite.images import Grid, Series, write_image, write_series
+
+GRID = Grid((5, 6, 4), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+FRAME = np.arange(120, dtype=np.float32).reshape(GRID.shape)
+
+
+def put(path, sidecar=None, n=1):
+    if n == 1:
+        write_image(GRID.image(FRAME), path)
+    else:
+        write_series(Series(np.stack([FRAME + t for t in range(n)]), GRID), path)
+    if sidecar:
+        path.with_name(path.name.removesuffix(".nii.gz") + ".json").write_text(json.dumps(sidecar))
+
+
+def test_sessions_become_visits(tmp_path, gliosuite):
+    src = tmp_path / "sub-01"
+    for session in ("ses-1", "ses-2"):
+        (src / session / "anat").mkdir(parents=True)
+        put(
+            src / session / "anat" / f"sub-01_{session}_T1w.nii.gz",
+            {"RepetitionTime": 1.9, "EchoTime": 0.0029, "FlipAngle": 9},
+        )
+        put(src / session / "anat" / f"sub-01_{session}_ce-gadolinium_T1w.nii.gz")
+        put(src / session / "anat" / f"sub-01_{session}_FLAIR.nii.gz")
+    perf = src / "ses-1" / "perf"
+    perf.mkdir()
+    put(
+        perf / "sub-01_ses-1_dce.nii.gz",
+        {"RepetitionTime": 0.0054, "EchoTime": 0.0018, "FlipAngle": 12, "FrameTimes": [2.0, 7.0, 12.5]},
+        n=3,
+    )
+    for session, day in (("ses-1", "2024-03-11"), ("ses-2", "2024-06-25")):
+        (src / session / f"sub-01_{session}_scans.tsv").write_text(f"filename\tacq_time\nanat/x\t{day}T10:00:00\n")
+    code, _, err = gliosuite("import", src, "--out", tmp_path / "case")
+    assert code == 0, err
+    case = Case.load(tmp_path / "case")
+    assert set(case.images) == {"t1", "t1c", "flair", "dce"}
+    assert case.need("dce", "tr_ms", "te_ms", "flip_angle_deg", "times_s") == [5.4, 1.8, 12, [0.0, 5.0, 10.5]]
+    np.testing.assert_array_equal(case.series("dce").frames[2], FRAME + 2)
+    assert case.data["followup"]["days"] == 106
+    assert set(case.followup.images) == {"t1", "t1c", "flair"}
+    assert "2024" not in (tmp_path / "case/case.json").read_text()
+
+
+def test_a_truncated_image_is_refused(tmp_path, gliosuite):
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    path = tmp_path / "sub-01/anat/sub-01_T1w.nii.gz"
+    put(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    code, _, err = gliosuite("import", tmp_path / "sub-01", "--out", tmp_path / "case", "--quiet")
+    assert code == 2
+    assert "sub-01_T1w.nii.gz" in err
+    assert not (tmp_path / "case").exists()
+
+
+def test_names_without_a_role_are_said(tmp_path, gliosuite):
+    (tmp_path / "sub-01/anat").mkdir(parents=True)
+    put(tmp_path / "sub-01/anat/sub-01_T2starw.nii.gz")
+    code, _, err = gliosuite("import", tmp_path / "sub-01", "--out", tmp_path / "case", "--quiet")
+    assert (code, "holds no T1w, T2w, FLAIR, dwi, dsc, dce or VFA image" in err) == (2, True)
+    put(tmp_path / "sub-01/anat/sub-01_T2w.nii.gz")
+    assert gliosuite("import", tmp_path / "sub-01", "--out", tmp_path / "case")[0] == 0
+    case = Case.load(tmp_path / "case")
+    assert case.images == ("t2",)
+    assert "sub-01_T2starw.nii.gz has no role" in case.data["notes"][0]
