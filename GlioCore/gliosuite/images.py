@@ -354,7 +354,8 @@ def read_series(path: str | Path) -> Series:
             else f"{image.GetDimension()}-D data with {image.GetNumberOfComponentsPerPixel()} values per voxel instead of"
         )
         raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
-    return Series(np.ascontiguousarray(frames, dtype=np.float32), grid, Path(path).name)
+    # A copy: the view does not keep the image, and with it the memory, alive.
+    return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name)
 
 
 def read_mask(
