@@ -173,7 +173,7 @@ def register(
     executable = None if engine == "simpleitk" else find_brainsfit(brainsfit)
     if executable is None and engine == "brainsfit":
         raise InputError(
-            "BRAINSFit was asked for and not found: set GLIOSUITE_BRAINSFIT to its executable or to a Slicer folder, or choose the engine simpleitk"
+            "BRAINSFit was asked for and not found: set GLIOSUITE_BRAINSFIT to it or to a Slicer folder, or choose the engine simpleitk"
         )
     result = None
     if executable is not None:
@@ -524,18 +524,19 @@ def _by_simpleitk(pair: _Pair, settings: RegistrationSettings, progress: Progres
     step = 1.0 / (len(settings.stages) + 1)
     everywhere = np.ones(len(pair.points), bool)
     score = lambda t: _information(pair, _moved(t, pair.points), everywhere, settings.bins)
-    if settings.stages[0] != "bspline":
+    levels = [_Level.of(pair, mm) for mm in settings.levels_mm] if settings.stages[0] != "bspline" else []
+    if levels:
         # The best few starts run on the coarsest level, the best of these goes on.
-        tried = [_optimize(pair, sitk.Euler3DTransform(t), settings, settings.levels_mm[:1]) for t in starts]
+        tried = [_optimize(sitk.Euler3DTransform(t), levels[:1], settings) for t in starts]
         linear = max([*tried, *starts], key=score)
     for i, stage in enumerate(settings.stages):
         stretch = part(progress, (i + 1) * step, (i + 2) * step)
         stretch(0.0, f"{stage} stage")
         if stage == "rigid":
-            found = _optimize(pair, sitk.Euler3DTransform(linear), settings, settings.levels_mm)
+            found = _optimize(sitk.Euler3DTransform(linear), levels, settings)
             linear = max(found, linear, key=score)
         elif stage == "affine":
-            found = _optimize(pair, _affine(linear, pair.centre), settings, settings.levels_mm)
+            found = _optimize(_affine(linear, pair.centre), levels, settings)
             linear = max(found, _affine(linear, pair.centre), key=score)
         else:
             linear = _simplified(linear, RegistrationSettings(stages=settings.stages[:-1] or ("rigid",)), pair.centre)
@@ -604,35 +605,53 @@ def _search(pair: _Pair, settings: RegistrationSettings, keep: int = 3) -> list[
     return best if candidates[0][1] in best else [*best, candidates[0][1]]
 
 
-def _optimize(
-    pair: _Pair, start: sitk.Transform, settings: RegistrationSettings, levels_mm: Sequence[float]
-) -> sitk.Transform:
+@dataclass(frozen=True)
+class _Level:
+    """Both images at one resolution, their intensities 0-1, and where they are compared."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    fixed_mask: sitk.Image
+    moving_mask: sitk.Image | None
+    spacing_mm: float
+
+    @classmethod
+    def of(cls, pair: _Pair, spacing_mm: float) -> "_Level":
+        fixed, moving = coarse(pair.fixed, spacing_mm), coarse(pair.moving, spacing_mm)
+        f_inside, m_inside = resample_mask(pair.fixed_mask, fixed), resample_mask(pair.moving_mask, moving)
+        return cls(
+            Grid.of(fixed).image(unit(array(fixed), boolean(f_inside)).astype(np.float32)),
+            Grid.of(moving).image(unit(array(moving), boolean(m_inside)).astype(np.float32)),
+            f_inside if pair.given[0] else sitk.BinaryDilate(f_inside, [max(1, round(6.0 / spacing_mm))] * 3),
+            m_inside if pair.given[1] else None,
+            spacing_mm,
+        )
+
+
+def _optimize(start: sitk.Transform, levels: Sequence[_Level], settings: RegistrationSettings) -> sitk.Transform:
     """Climb Mattes mutual information from `start`, level by level; `start` where nothing overlaps."""
     transform = start
-    for level in levels_mm:
-        fixed, moving = coarse(pair.fixed, level), coarse(pair.moving, level)
-        f_inside, m_inside = resample_mask(pair.fixed_mask, fixed), resample_mask(pair.moving_mask, moving)
-        fixed = Grid.of(fixed).image(unit(array(fixed), boolean(f_inside)).astype(np.float32))
-        moving = Grid.of(moving).image(unit(array(moving), boolean(m_inside)).astype(np.float32))
+    for level in levels:
         method = sitk.ImageRegistrationMethod()
         method.SetMetricAsMattesMutualInformation(settings.bins)
-        looked = f_inside if pair.given[0] else sitk.BinaryDilate(f_inside, [max(1, round(6.0 / level))] * 3)
-        method.SetMetricFixedMask(looked)
-        if pair.given[1]:
-            method.SetMetricMovingMask(m_inside)
-        share = settings.samples / max(int(boolean(looked).sum()), 1)
+        method.SetMetricFixedMask(level.fixed_mask)
+        if level.moving_mask is not None:
+            method.SetMetricMovingMask(level.moving_mask)
+        share = settings.samples / max(int(boolean(level.fixed_mask).sum()), 1)
         if share < 1:
             method.SetMetricSamplingStrategy(method.REGULAR)
             method.SetMetricSamplingPercentage(share, settings.seed)
         method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(level / 2, settings.minimum_step, settings.iterations, 0.5)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            level.spacing_mm / 2, settings.minimum_step, settings.iterations, 0.5
+        )
         method.SetOptimizerScalesFromPhysicalShift()
         # More than one work unit adds up in the order in which threads end: the last digits would change from run to run.
         method.SetNumberOfWorkUnits(1)
         climbed = sitk.Transform(transform)
         method.SetInitialTransform(climbed, True)
         try:
-            method.Execute(fixed, moving)
+            method.Execute(level.fixed, level.moving)
         except RuntimeError:  # no sample lies inside the moving image: this start leads nowhere
             return transform
         transform = climbed
