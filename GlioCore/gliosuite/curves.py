@@ -1,0 +1,209 @@
+"""Curves over time: baseline, steady state, bolus arrival, the voxels worth fitting, resampling in time.
+
+The bolus is found from the data, never from fixed windows, so that it is also found when it comes within the first fifth of the series.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+from .images import Series, array, boolean
+
+_MOST_UNSTEADY = 5  # frames at the start that may be left out
+
+
+@dataclass(frozen=True)
+class Bolus:
+    """Where a series' baseline lies and when the bolus comes.
+
+    Attributes
+    ----------
+    steady
+        First frame in steady state; those before it are to be left out.
+    arrival
+        First frame with contrast agent; the baseline is ``[steady, arrival)``.
+    peak
+        Frame of the strongest change.
+    change
+        Strongest change in units of the baseline's mean (0.3 is 30 %).
+    """
+
+    steady: int
+    arrival: int
+    peak: int
+    change: float
+
+
+def check_times(times_s: Sequence[float], n_times: int, name: str, where: str = "--times") -> np.ndarray:
+    """Frame times (t,) in s, checked.
+
+    Raises
+    ------
+    InputError
+        If their number is not `n_times`, one is not finite, or they do not rise.
+    """
+    times = np.asarray(times_s, np.float64).ravel()
+    if times.size != n_times:
+        raise InputError(
+            f"{where} gives {times.size} times and {name} has {n_times} time points; one time in s per time point is needed"
+        )
+    if not np.isfinite(times).all():
+        frame = int(np.flatnonzero(~np.isfinite(times))[0]) + 1
+        raise InputError(
+            f"{where}: the time of frame {frame} of {name} is no number; one time in s per frame is needed"
+        )
+    falls = np.flatnonzero(np.diff(times) <= 0)
+    if falls.size:
+        i = int(falls[0])
+        raise InputError(
+            f"{where}: the times of {name} do not rise: frame {i + 1} is at {times[i]:g} s and frame {i + 2} at "
+            f"{times[i + 1]:g} s; rising times in s are needed"
+        )
+    return times
+
+
+def noise_sd(curve: np.ndarray) -> float:
+    """Standard deviation of a curve's noise, from its second differences; a bolus, which is short, hardly moves it."""
+    second = np.diff(curve, 2)
+    return float(1.4826 * np.median(np.abs(second - np.median(second))) / np.sqrt(6.0))
+
+
+def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> Bolus:
+    """Find steady state, baseline and bolus arrival in one mean curve.
+
+    The steepest step between neighbouring windows is sought first. Arrival is then the first frame that leaves the baseline by more than
+    three standard deviations and a tenth of the strongest change, and stays there. Frames at the start that lie above the rest of the
+    baseline (the approach to steady state) are left out, five at most.
+
+    Parameters
+    ----------
+    curve
+        Mean signal (t,) over enhancing voxels or the brain.
+    rising
+        True where contrast agent raises the signal (DCE), False where it lowers it (DSC).
+    name
+        How to name the series in messages.
+
+    Raises
+    ------
+    InputError
+        If there is no bolus in the curve.
+    """
+    raw = np.asarray(curve, np.float64)
+    y = raw if rising else -raw
+    noise = noise_sd(y)
+    arrival, peak = _arrival(y, 0, noise)
+    steady = 0
+    while steady < min(_MOST_UNSTEADY, arrival - 3):
+        rest = raw[steady + 1 : arrival]
+        above = raw[steady] - np.median(rest)
+        if above <= max(0.03 * abs(np.median(rest)), 6.0 * noise):
+            break
+        steady += 1
+    if steady:
+        arrival, peak = _arrival(y, steady, noise)
+    baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
+    change = y[peak] - baseline
+    if arrival <= steady or change < max(5.0 * noise, 0.01 * abs(baseline)):
+        found = "rises" if rising else "falls"
+        raise InputError(
+            f"{name} shows no bolus: its signal {found} by at most {100 * change / max(abs(baseline), 1e-30):.1f} % after a baseline, "
+            "which is within its noise; a series that starts before the contrast agent arrives is needed"
+        )
+    return Bolus(steady, arrival, peak, float(change / max(abs(baseline), 1e-30)))
+
+
+def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
+    """First frame of the bolus and its peak in a rising curve whose first `start` frames are left out."""
+    z = y[start:]
+    step = [np.mean(z[k : k + 2]) - np.median(z[max(0, k - 4) : k]) for k in range(1, z.size - 1)]
+    steepest = int(np.argmax(step)) + 1
+    peak = steepest + int(np.argmax(z[steepest:]))
+    arrival = steepest
+    for _ in range(3):
+        baseline = np.median(z[:arrival]) if arrival else z[0]
+        threshold = baseline + max(3.0 * noise, 0.1 * (z[peak] - baseline))
+        above = z > threshold
+        arrival = steepest
+        while arrival > 0 and above[arrival - 1]:
+            arrival -= 1
+        while arrival < peak and not above[arrival]:
+            arrival += 1
+    return start + arrival, start + peak
+
+
+def enhancing_mean(curves: np.ndarray, rising: bool = True, share: float = 0.05) -> np.ndarray:
+    """Mean curve (t,) of the `share` of curves (n, t) that change most against their first frames, for `find_bolus`."""
+    first = np.median(curves[:, : max(2, curves.shape[1] // 10)], axis=1)
+    span = (curves.max(axis=1) - first) if rising else (first - curves.min(axis=1))
+    count = max(1, round(share * curves.shape[0]))
+    return curves[np.argsort(-span, kind="stable")[:count]].mean(axis=0)
+
+
+def signal_mask(series: Series) -> sitk.Image:
+    """Automatic mask of the head (of the brain, where the images are stripped); uint8 on the series' grid.
+
+    Otsu's threshold of the mean over time, the largest connected part of it, closed by one voxel, holes filled slice by slice.
+    """
+    mean = series.grid.image(np.nan_to_num(series.mean))
+    mask = sitk.OtsuThreshold(mean, 0, 1, 256)
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
+    mask = sitk.Cast(parts == 1, sitk.sitkUInt8)
+    mask = sitk.BinaryMorphologicalClosing(mask, [1, 1, 0])
+    slices = [sitk.BinaryFillhole(mask[:, :, z]) for z in range(mask.GetSize()[2])]
+    filled = np.stack([sitk.GetArrayFromImage(s) for s in slices])
+    return series.grid.image((filled > 0) & np.isfinite(array(mean)))
+
+
+def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.ndarray:
+    """The mask (z, y, x) without voxels that hold NaN, infinite or negative signal.
+
+    Raises
+    ------
+    InputError
+        If there are such voxels within the mask and `allow_invalid` is False, or if nothing is left.
+    """
+    inside = series.frames[:, mask]
+    broken = ~np.isfinite(inside)
+    negative = inside < 0
+    bad = (broken | negative).any(axis=0)
+    if bad.any() and not allow_invalid:
+        raise InputError(
+            f"{series.name} has {int(broken.any(axis=0).sum())} voxels with NaN or infinite values and "
+            f"{int((negative & ~broken).any(axis=0).sum())} with negative ones in the mask; signal must be finite and not "
+            "negative (--allow-invalid-voxels leaves those voxels out)"
+        )
+    if bad.all():
+        raise InputError(f"{series.name} has no voxel with valid signal in the mask; at least one is needed")
+    result = mask.copy()
+    result[mask] = ~bad
+    return result
+
+
+def resample_time(curves: np.ndarray, times_s: np.ndarray, new_times_s: np.ndarray) -> np.ndarray:
+    """Curves (n, t) at other times by linear interpolation; held at both ends."""
+    index = np.clip(np.searchsorted(times_s, new_times_s, side="right") - 1, 0, times_s.size - 2)
+    weight = np.clip((new_times_s - times_s[index]) / (times_s[index + 1] - times_s[index]), 0.0, 1.0)
+    return curves[..., index] * (1.0 - weight) + curves[..., index + 1] * weight
+
+
+def mask_array(mask: sitk.Image | None, series: Series) -> np.ndarray:
+    """The given mask on the series' grid, or the automatic one, as booleans (z, y, x).
+
+    Raises
+    ------
+    InputError
+        If it is empty there.
+    """
+    from .images import resample_mask
+
+    result = boolean(signal_mask(series) if mask is None else resample_mask(mask, series.grid))
+    if not result.any():
+        which = "the automatic mask" if mask is None else "the mask"
+        raise InputError(
+            f"{which} has no voxel on the grid of {series.name}; a mask that overlaps the series is needed"
+        )
+    return result

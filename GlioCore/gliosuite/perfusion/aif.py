@@ -1,0 +1,282 @@
+"""Arterial input functions: found automatically, from a mask, from a table, or from a population; and what is known of each.
+
+For DCE an AIF is a plasma concentration in mM, for DSC the ΔR2* of an artery in 1/s.
+"""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..curves import noise_sd
+from ..errors import InputError
+from .kinetics import parker_aif
+
+_FIRST_PASS_S = 35.0
+_FINE_S = 0.5  # sampling of a fitted AIF
+
+
+@dataclass(frozen=True)
+class Aif:
+    """An arterial input function and how it came about.
+
+    Attributes
+    ----------
+    times_s, concentration
+        (m,) s; plasma mM (DCE) or ΔR2* 1/s (DSC).
+    how
+        A sentence for the report.
+    method
+        ``"auto"``, ``"mask"``, ``"csv"`` or ``"parker"``.
+    voxels
+        Boolean (z, y, x), the voxels it was taken from, or None.
+    fitted
+        Whether the curve is a parametric fit to the measured samples.
+    measured_times_s, measured
+        The samples that were fitted, or None.
+    notes
+        What a reader must know of it.
+    """
+
+    times_s: np.ndarray
+    concentration: np.ndarray
+    how: str
+    method: str
+    voxels: np.ndarray | None = None
+    fitted: bool = False
+    measured_times_s: np.ndarray | None = None
+    measured: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    def record(self) -> dict:
+        """What fit.json says of it."""
+        return {
+            "method": self.method,
+            "how": self.how,
+            "voxels": None if self.voxels is None else int(self.voxels.sum()),
+            "fitted": self.fitted,
+            "peak": float(self.concentration.max()),
+            "measured_times_s": self.measured_times_s,
+            "measured": self.measured,
+            "notes": self.notes,
+        }
+
+
+def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
+    """Read ``time_s,concentration`` from a CSV file (plasma mM for DCE, ΔR2* for DSC).
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a value is no number, times do not rise, or the curve ends before the series does.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            names = [n.strip() for n in reader.fieldnames or []]
+            rows = [{(k or "").strip(): v for k, v in row.items()} for row in reader]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} does not exist; an AIF table with the columns time_s,concentration is needed"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table: {error}") from error
+    if not {"time_s", "concentration"} <= set(names):
+        raise InputError(f"{path} has the columns {', '.join(names) or 'none'}; time_s and concentration are needed")
+    try:
+        times, values = np.array([[float(r["time_s"]), float(r["concentration"])] for r in rows]).reshape(-1, 2).T
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds a value that is no number ({error}); time_s,concentration rows are needed"
+        ) from error
+    if times.size < 4 or not np.isfinite([times, values]).all():
+        raise InputError(
+            f"{path} has {times.size} rows, some of them not finite or too few; at least 4 finite ones are needed"
+        )
+    if (np.diff(times) <= 0).any():
+        i = int(np.flatnonzero(np.diff(times) <= 0)[0])
+        raise InputError(
+            f"{path}: time_s does not rise from {times[i]:g} s to {times[i + 1]:g} s; rising times are needed"
+        )
+    frame = float(np.median(np.diff(times_s)))
+    if times[-1] < times_s[-1] - 1.01 * frame or times[0] > times_s[-1]:
+        raise InputError(
+            f"{path} runs from {times[0]:g} s to {times[-1]:g} s and the series ends at {times_s[-1]:g} s; an AIF that covers "
+            "the series is needed (it is 0 before its first sample)"
+        )
+    if values.max() <= 0:
+        raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
+    return Aif(times, values, f"read from a table of {times.size} samples", "csv")
+
+
+def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float) -> Aif:
+    """Parker's population AIF in plasma, starting at `arrival_s`, evaluated every half second."""
+    fine = np.arange(times_s[0], times_s[-1] + _FINE_S, _FINE_S)
+    plasma = parker_aif(fine, arrival_s) / (1.0 - hematocrit)
+    how = f"population AIF of Parker 2006 from {arrival_s:.1f} s, blood divided by 1 - hematocrit {hematocrit:g}"
+    note = "the AIF is a population average: absolute values carry its error for this patient"
+    return Aif(fine, plasma, how, "parker", notes=(note,))
+
+
+def find_arteries(
+    curves: np.ndarray, times_s: np.ndarray, arrival: int, n_voxels: int = 20
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Choose arterial voxels among concentration (or ΔR2*) curves; deterministic.
+
+    Curves whose first pass is high, early, narrow and smooth are ranked (the criteria of Mouridsen et al. 2006 and Peruzzo et al.
+    2011): of the tallest 2 % (30 to 2000 of them), those with a peak below five times their baseline noise, with a plateau (clipped) or
+    in the roughest quarter are dropped; the rest are scored by the sum of their robust z-scores, and of the best, those that agree with
+    the median curve are taken.
+
+    Parameters
+    ----------
+    curves
+        (n, t); not finite ones are left out.
+    times_s
+        (t,) s.
+    arrival
+        First frame of the bolus.
+    n_voxels
+        How many voxels to take at most.
+
+    Returns
+    -------
+    index, quality
+        Indices into `curves`, best first; peak, first moment (s), width (s) and score of their mean.
+
+    Raises
+    ------
+    InputError
+        If no curve qualifies.
+    """
+    finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
+    window = (times_s >= times_s[max(arrival - 1, 0)]) & (times_s <= times_s[arrival] + _FIRST_PASS_S)
+    first = max(arrival - 1, 0)
+    baseline = curves[finite, : max(arrival, 1)]
+    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
+    count = int(np.clip(round(0.02 * finite.size), 30, 2000))
+    tall = np.argsort(-peak, kind="stable")[:count]
+    index, peak = finite[tall], peak[tall]
+    some = curves[index].astype(np.float64)
+    noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
+    t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
+    total = np.maximum(pass_.sum(axis=1), 1e-12)
+    moment = (pass_ * t).sum(axis=1) / total
+    width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
+    rough = (np.diff(some, 2, axis=1) ** 2).sum(axis=1) / np.maximum(peak, 1e-12) ** 2
+    good = (peak > 5.0 * noise) & (peak > 0)
+    if good.sum() > 8:
+        good &= rough <= np.quantile(rough[good], 0.75)
+    unclipped = good & ~np.array([is_clipped(c, times_s) for c in some])
+    good = unclipped if unclipped.sum() >= 3 else good
+    if not good.any():
+        raise InputError(
+            "no arterial curve was found automatically: no voxel has a first pass above five times its noise; give the AIF as a "
+            "mask or a table (--aif)"
+        )
+    score = _z(peak, good) - _z(moment, good) - _z(width, good) - 0.5 * _z(rough, good)
+    order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
+    shapes = some[order] / np.linalg.norm(some[order], axis=1, keepdims=True)
+    middle = np.median(shapes, axis=0)
+    agreement = shapes @ (middle / max(np.linalg.norm(middle), 1e-12))
+    chosen = order[agreement >= min(0.9, np.median(agreement))][:n_voxels]
+    mean = some[chosen].mean(axis=0)
+    part = np.maximum(mean[window], 0.0)
+    quality = {
+        "peak": float(mean[window].max()),
+        "first_moment_s": float((part * t).sum() / part.sum()),
+        "width_s": float(_width(mean[first:], times_s[first:], 0.5)),
+        "score": float(score[chosen].mean()),
+    }
+    return index[chosen], quality
+
+
+def is_clipped(curve: np.ndarray, times_s: np.ndarray) -> bool:
+    """Whether a bolus has a plateau in place of a peak (signal floor), judged by its width at 95 % against that at half height.
+
+    The ratio is 0.27 for a Gaussian and 0.62 for one clipped at 70 %; it is judged where at least four frames lie above half height.
+    """
+    peak = int(np.argmax(curve))
+    half = _width(curve, times_s, 0.5)
+    frame = float(np.median(np.diff(times_s)))
+    if curve[peak] <= 0 or half < 4 * frame:
+        return False
+    return _width(curve, times_s, 0.95) > 0.5 * half
+
+
+def _width(curve: np.ndarray, times_s: np.ndarray, level: float) -> float:
+    """Width (s) of the highest peak at a fraction of its height, by linear interpolation."""
+    peak = int(np.argmax(curve))
+    limit = level * curve[peak]
+
+    def edge(step: int) -> float:
+        i = peak
+        while 0 <= i + step < curve.size and curve[i + step] > limit:
+            i += step
+        j = i + step
+        if not 0 <= j < curve.size:
+            return times_s[i]
+        share = (curve[i] - limit) / max(curve[i] - curve[j], 1e-12)
+        return times_s[i] + share * (times_s[j] - times_s[i])
+
+    return float(edge(1) - edge(-1))
+
+
+def _z(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    middle = np.median(values[among])
+    spread = 1.4826 * np.median(np.abs(values[among] - middle))
+    return np.clip((values - middle) / max(spread, 1e-6 * max(abs(middle), 1e-6)), -4.0, 4.0)
+
+
+def fit_parametric(aif: Aif, arrival_s: float) -> tuple[Aif, float, float]:
+    """Fit Parker's functional form (two Gaussians and a sigmoid exponential) to the samples of an AIF.
+
+    Returns
+    -------
+    fitted, residual, noise
+        The curve every half second; root mean square of the residual, and the noise of the samples, in the AIF's unit.
+
+    Notes
+    -----
+    At 5 s frames a fit on the fine grid removes most of the bias that comes from taking the AIF as straight between its samples.
+    """
+    from scipy.optimize import least_squares
+
+    scale = float(aif.concentration.max())
+    t, y = aif.times_s, aif.concentration / scale
+    # area 1, centre 1, width 1, area 2, centre 2, width 2 (s), height, decay (1/s), slope (1/s), shift (s), delay (s)
+    start = np.array([9.0, 10.2, 3.4, 3.6, 21.9, 7.9, 0.18, 0.0028, 0.63, 29.0, arrival_s])
+    low = np.array([0.0, 2.0, 1.0, 0.0, 4.0, 2.0, 0.0, 0.0, 0.1, 2.0, arrival_s - 15.0])
+    high = np.array([60.0, 30.0, 12.0, 60.0, 60.0, 30.0, 2.0, 0.05, 3.0, 60.0, arrival_s + 15.0])
+
+    def form(p: np.ndarray, times: np.ndarray) -> np.ndarray:
+        u = times - p[10]
+        after = np.maximum(u, 0.0)
+        bolus = [
+            p[i] / (p[i + 2] * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((u - p[i + 1]) / p[i + 2]) ** 2) for i in (0, 3)
+        ]
+        tail = p[6] * np.exp(-p[7] * after) / (1.0 + np.exp(-p[8] * (after - p[9])))
+        return np.where(u < 0, 0.0, bolus[0] + bolus[1] + tail)
+
+    peak_s = float(t[np.argmax(y)])
+    fits = []
+    for shift in (-3.0, 0.0, 3.0):
+        guess = start.copy()
+        guess[10] = np.clip(peak_s - start[1] + shift, low[10] + 0.1, high[10] - 0.1)
+        fits.append(least_squares(lambda p: form(p, t) - y, guess, bounds=(low, high), x_scale=np.maximum(start, 0.05)))
+    best = min(fits, key=lambda f: f.cost)
+    residual = scale * float(np.sqrt(2.0 * best.cost / max(t.size - start.size, 1)))
+    fine = np.arange(t[0], t[-1] + _FINE_S, _FINE_S)
+    curve = scale * form(best.x, fine)
+    fitted = replace(
+        aif,
+        times_s=fine,
+        concentration=curve,
+        fitted=True,
+        measured_times_s=aif.times_s,
+        measured=aif.concentration,
+        how=f"{aif.how}; replaced by Parker's form fitted to it",
+    )
+    return fitted, residual, noise_sd(aif.concentration)
