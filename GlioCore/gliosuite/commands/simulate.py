@@ -1,7 +1,47 @@
-"""Commands of this family (being written)."""
+"""``gliosuite simulate``: a cohort of digital glioma patients."""
 
+import argparse
 from collections.abc import Callable
+from typing import Any
 
 
 def register(add: Callable) -> None:
     """Add this family's commands."""
+    p = add("simulate", "write a cohort of simulated glioma patients with known truth")
+    p.add_argument("--n", type=int, default=1, metavar="N", help="number of patients (default 1)")
+    p.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="the cohort's seed, 0 or more; the same seed gives the same bytes (default 0)",
+    )
+    p.add_argument(
+        "--out",
+        required=True,
+        metavar="COHORT",
+        help="folder for <id>/case.json, truth/<id>/, outcomes.csv and cohort.json",
+    )
+    p.add_argument("--preset", choices=("default",), default="default", help="kind of cohort (default default)")
+    p.add_argument(
+        "--grid-mm",
+        type=float,
+        default=1.0,
+        metavar="MM",
+        help="voxel size in mm of the truth and of T1c, 0.5 to 5 (default 1)",
+    )
+    p.add_argument(
+        "--scans",
+        default="structural,dce,dsc",
+        metavar="LIST",
+        help="comma-separated: structural, dce, dsc (default structural,dce,dsc)",
+    )
+    p.add_argument("--dicom", action="store_true", help="write T1c as a DICOM series too (needs pydicom)")
+    p.set_defaults(run=_simulate)
+
+
+def _simulate(args: argparse.Namespace, progress: Callable[[float, str], None]) -> dict[str, Any]:
+    from ..simulate import write_cohort
+
+    scans = tuple(s.strip() for s in args.scans.split(",") if s.strip())
+    return write_cohort(args.out, args.n, args.seed, args.preset, args.grid_mm, scans, args.dicom, progress)

@@ -1,0 +1,579 @@
+"""A simulated patient from a seed, in memory or as a case folder, and cohorts of them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .. import files, steps
+from ..case import Case
+from ..errors import InputError
+from ..images import Grid, Series, resample_mask, write_image, write_series
+from . import growth, treatment
+from .acquisition import CLASSES, PROTOCOLS, TISSUE, Effects, structural, tissue_signal
+from .dicomseries import write_dicom_series
+from .dynamic import (
+    R1_PER_MM,
+    TISSUE_CLASSES,
+    Blood,
+    Dce,
+    Dsc,
+    Packed,
+    Responses,
+    draw_blood,
+    parameters,
+    scan_dce,
+    scan_dsc,
+)
+from .phantom import Head, build_head, random_field, stream
+
+PRESETS = ("default",)
+SCANS = ("structural", "dce", "dsc")
+BASELINE_ROLES, FOLLOWUP_ROLES = ("t1", "t1c", "t2", "flair"), ("t1", "t1c", "flair")
+MASK_ROLES = ("cel", "t2l", "necrosis", "cavity", "progression_cel", "progression_t2l")
+_POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c
+_T10_ASSUMED_S = 1.5
+OUTCOMES = [
+    "age",
+    "sex",
+    "kps",
+    "grade",
+    "pathology",
+    "idh",
+    "mgmt",
+    "resection",
+    "treatment",
+    "rt_dose_gy",
+    "max_diameter_mm",
+    "pfs_days",
+    "pfs_event",
+    "os_days",
+    "os_event",
+    "recurrence_local",
+    "recurrence_distant",
+]
+
+
+class SimulatedVisit(Case):
+    """A `Case` whose images are in memory; `save` writes them, and then it is a case folder like any other.
+
+    `data` is what ``case.json`` will hold; `images_held` and `masks_held` are the images and series by role, and the masks.
+    """
+
+    def __init__(
+        self, data: dict[str, Any], images: Mapping[str, sitk.Image | Series], masks: Mapping[str, sitk.Image]
+    ) -> None:
+        super().__init__(Path(), data, "simulated case")
+        self.images_held, self.masks_held = dict(images), dict(masks)
+        self.later: SimulatedVisit | None = None
+
+    def image(self, role: str) -> sitk.Image:
+        """The 3-D image of a role."""
+        self._entry("images", role)
+        return self.images_held[role]
+
+    def series(self, role: str) -> Series:
+        """The 4-D series of a role."""
+        self._entry("images", role)
+        return self.images_held[role]
+
+    def mask(self, role: str, like: sitk.Image | Grid | None = None) -> sitk.Image:
+        """The mask of a role as uint8 0/1, on the grid of `like` where given."""
+        self._entry("masks", role)
+        mask = self.masks_held[role]
+        return mask if like is None else resample_mask(mask, like)
+
+    def check(self) -> None:
+        """Nothing to check before anything is written."""
+
+    @cached_property
+    def followup(self) -> "SimulatedVisit | None":
+        """The visit at progression."""
+        return self.later
+
+    def save(self, folder: str | Path) -> Path:
+        """Write images, masks and ``case.json`` into `folder`."""
+        folder = Path(folder)
+        for visit in [self] + [self.later] * (self.later is not None):
+            for role, image in visit.images_held.items():
+                entry = visit.data["images"][role]
+                text = f"simulated {role}"
+                if isinstance(image, Series):
+                    whole = Series(np.round(image.frames).clip(-32768, 32767).astype(np.int16), image.grid, image.name)
+                    write_series(whole, folder / entry["path"], entry["times_s"][1] - entry["times_s"][0], text)
+                else:
+                    write_image(image, folder / entry["path"], text)
+            for role, mask in visit.masks_held.items():
+                if role in visit.data["masks"]:
+                    write_image(mask, folder / visit.data["masks"][role], f"simulated {role}")
+        return files.write_json(folder / "case.json", self.data)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a simulated patient; ``truth["ktrans"]`` is short for ``truth.maps["ktrans"]``.
+
+    Parameters
+    ----------
+    maps
+        Images by name. On the T1c's grid: `brain ventricles gm wm csf tissue density ktrans ve vp t10 cbf cbv mtt delay` and all masks;
+        those that start with ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in
+        `acquisition.CLASSES`) and `..._share`, how much of the voxel that tissue takes.
+    curves
+        ``aif_dce`` (plasma mM), ``aif_dsc`` (blood mM), each (n, 2): time in s, every 0.1 s, and concentration.
+    transforms
+        By role: LPS points of the T1c to points of that scan. ``followup_to_baseline``: points of the follow-up's T1c to where
+        that tissue lay at baseline; ``followup_<role>``: points of the follow-up's T1c to points of that scan.
+    landmarks
+        (n, 6): points of the brain at baseline and at follow-up, LPS mm.
+    facts
+        Biology, volumes, doses, settings.
+    """
+
+    maps: dict[str, sitk.Image]
+    curves: dict[str, np.ndarray]
+    transforms: dict[str, sitk.Transform]
+    landmarks: np.ndarray
+    facts: dict[str, Any]
+
+    def __getitem__(self, name: str) -> sitk.Image:
+        return self.maps[name]
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``NAME.nii.gz``, ``aif_*.csv``, ``NAME.tfm``, ``landmarks.csv`` and ``facts.json`` into `folder`."""
+        folder = Path(folder)
+        for name, image in self.maps.items():
+            write_image(image, folder / f"{name}.nii.gz", f"simulated truth {name}")
+        for name, curve in self.curves.items():
+            rows = ((f"{t:.1f}", f"{c:.6g}") for t, c in curve)
+            files.write_csv(folder / f"{name}.csv", ("time_s", "concentration"), rows)
+        for name, transform in self.transforms.items():
+            with files.atomic(folder / f"{name}.tfm") as partial:
+                sitk.WriteTransform(transform, str(partial))
+        header = [f"{visit}_{axis}_mm" for visit in ("baseline", "followup") for axis in "xyz"]
+        files.write_csv(folder / "landmarks.csv", header, ([f"{v:.3f}" for v in row] for row in self.landmarks))
+        files.write_json(folder / "facts.json", self.facts)
+
+
+@dataclass(frozen=True)
+class SimulatedCase:
+    """A simulated patient: `case` as a user would have it, `truth` as only a simulation does."""
+
+    case: SimulatedVisit
+    truth: Truth
+    seed: int = field(default=0)
+
+    def write(
+        self,
+        folder: str | Path,
+        truth_folder: str | Path | None = None,
+        dicom: Sequence[str] = (),
+        masks: Sequence[str] = MASK_ROLES,
+    ) -> Case:
+        """Write the case folder, and the truth where a folder is given for it; whole or not at all.
+
+        Parameters
+        ----------
+        dicom
+            Image roles to write as DICOM series too, into ``dicom/<role>``.
+        masks
+            The masks that ``case.json`` names, e.g. fewer where the lesions are to be found by the library; `truth` always has all.
+
+        Returns
+        -------
+        Case
+            The folder, loaded.
+        """
+        folder = Path(folder)
+        data = json.loads(json.dumps(files.plain(self.case.data)))
+        data["masks"] = {r: p for r, p in data["masks"].items() if r in masks}
+        with files.staged(folder) as partial:
+            for i, role in enumerate(dicom):
+                data["dicom"][role] = f"dicom/{role}"
+                write_dicom_series(
+                    self.case.image(role), partial / "dicom" / role, f"{role} simulated", self.seed, series_number=i + 1
+                )
+            visit = SimulatedVisit(data, self.case.images_held, self.case.masks_held)
+            visit.later = self.case.later
+            visit.save(partial)
+        if truth_folder is not None:
+            with files.staged(truth_folder) as partial:
+                self.truth.write(partial)
+        return Case.load(folder)
+
+
+def simulate_case(
+    seed: int,
+    preset: str = "default",
+    grid_mm: float = 1.0,
+    scans: Sequence[str] = SCANS,
+    effects: Effects | None = None,
+    case_id: str | None = None,
+    progress: steps.Progress = steps.silent,
+) -> SimulatedCase:
+    """Simulate a glioma patient: anatomy, tumour, surgery, scans before radiotherapy, recurrence, a scan at progression.
+
+    Parameters
+    ----------
+    seed
+        The patient: the same seed gives the same bytes. Anatomy, tumour and each scan have random numbers of their own.
+    preset
+        ``"default"``.
+    grid_mm
+        Voxel size of the truth and of T1c in mm; other scans are no finer.
+    scans
+        Any of ``"structural"`` (T1, T1c, T2, FLAIR and the follow-up), ``"dce"``, ``"dsc"``.
+    effects
+        What makes scans differ from the tissue; all of it where None.
+    case_id
+        The case's name; made from the seed where None.
+
+    Returns
+    -------
+    SimulatedCase
+        ``case`` (a `Case` in memory) and ``truth``.
+
+    Raises
+    ------
+    InputError
+        If the preset or a scan is not known, or `grid_mm` is not in 0.5-5.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is not known; choose from {', '.join(PRESETS)}")
+    if unknown := [s for s in scans if s not in SCANS]:
+        raise InputError(f"scan {unknown[0]!r} is not known; choose from {', '.join(SCANS)}")
+    if not 0.5 <= grid_mm <= 5:
+        raise InputError(f"grid_mm is {grid_mm}; 0.5 to 5 mm are possible")
+    effects = effects or Effects()
+    progress(0.0, "anatomy")
+    biology = growth.draw_biology(seed)
+    radius = (3 * 1.4 * biology.cel_cc * 1000 / (4 * np.pi)) ** (1 / 3)
+    head = build_head(seed, grid_mm, radius, effects.skull)
+    progress(0.3, "tumour and its course")
+    part = growth.region(head)
+    course = treatment.follow(head, part, biology, seed)
+    blood = draw_blood(stream(seed, "blood"))
+    fields = _textures(head.grid, seed)
+    before = _fractions(head, part, course.baseline)
+    progress(0.5, "scans")
+
+    data: dict[str, Any] = {
+        "id": case_id or f"sim-{seed}",
+        "simulated": True,
+        "images": {},
+        "masks": {},
+        "clinical": course.clinical,
+        "dicom": {},
+    }
+    images: dict[str, sitk.Image | Series] = {}
+    maps, curves, transforms = {}, {}, {}
+    later = None
+    transforms["followup_to_baseline"] = treatment.later_anatomy(head.grid, part, course, seed)
+    masks = _masks(head, part, course)
+    if "structural" in scans:
+        images = _structural_visit(
+            seed, "baseline", BASELINE_ROLES, head, before, fields, blood, effects, None, transforms
+        )
+        data["images"] = {r: {"path": f"{r}.nii.gz", **PROTOCOLS[r].acquisition} for r in BASELINE_ROLES}
+        progress(0.65, "follow-up")
+        later = _followup(seed, head, part, course, fields, blood, effects, masks, transforms)
+    packed = Packed.of(head.grid, before, fields) if set(scans) & {"dce", "dsc"} else None
+    for kind, scan, protocol in (("dce", scan_dce, Dce()), ("dsc", scan_dsc, Dsc())):
+        if kind not in scans:
+            continue
+        progress(0.75 if kind == "dce" else 0.88, kind.upper())
+        to_head = _offset(seed, kind, effects, transforms)
+        scanned = scan(packed, head.grid, blood, protocol, to_head, effects, stream(seed, kind))
+        images[kind] = scanned.series
+        data["images"][kind] = {
+            "path": f"{kind}.nii.gz",
+            **_dynamic_acquisition(kind, protocol, blood, scanned.times_s),
+        }
+        maps |= {f"{kind}_{name}": scanned.series.grid.image(values) for name, values in scanned.maps.items()}
+        fine = np.arange(0.0, scanned.times_s[-1] + 0.05, 0.1)
+        curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit if kind == "dce" else 1)
+        curves[f"aif_{kind}"] = np.stack([fine, curve], axis=1)
+
+    data["masks"] = {role: f"{role}.nii.gz" for role in MASK_ROLES if role in masks}
+    maps = _truth_maps(head, part, course, before, fields, effects) | masks | maps
+    case = SimulatedVisit(data, images, {r: masks[r] for r in data["masks"]})
+    if later is not None:
+        data["followup"] = later.data
+        case.later = later
+        transforms.setdefault("followup_t1c", sitk.Euler3DTransform())
+    facts = {"seed": seed, "preset": preset, "grid_mm": grid_mm, "effects": effects, "blood": blood, **course.facts}
+    points = _landmarks(seed, head, transforms["followup_to_baseline"])
+    progress(1.0, "simulated")
+    return SimulatedCase(case, Truth(maps, curves, transforms, points, facts), seed)
+
+
+def _textures(grid: Grid, seed: int) -> dict[str, np.ndarray]:
+    """The fields that properties within a tissue follow: each coarse (10 mm) and fine (4 mm)."""
+    rng = stream(seed, "texture")
+    names = ("vascular", "leaky", "cellular")
+    return {n: 0.75 * random_field(grid, rng, 10.0) + 0.6 * random_field(grid, rng, 4.0) for n in names}
+
+
+def _fractions(head: Head, part: growth.Region, lesion: treatment.Lesion) -> dict[str, np.ndarray]:
+    """Volume fractions of all classes: the head with the lesion put in, its edges as soft as a voxel is wide."""
+    from scipy.ndimage import gaussian_filter
+
+    result = {name: head.tissues.get(name) for name in CLASSES}
+    zeros = np.zeros(head.grid.shape, np.float32)
+    sigma = 0.6 / part.fine.spacing[0]
+    soft = {
+        name: gaussian_filter(getattr(lesion, name).astype(np.float32), sigma) for name in ("cel", "necrosis", "cavity")
+    }
+    soft["oedema"] = lesion.oedema * (result["gm"][part.box] + result["wm"][part.box])
+    total = np.maximum(sum(soft.values()), 1.0)
+    taken = sum(soft.values()) / total
+    for name in ("gm", "wm", "csf", "artery"):
+        result[name] = result[name].copy()
+        inside = part.fine_brain
+        result[name][part.box] *= np.where(inside, 1 - taken, 1)
+    for name, amount in soft.items():
+        result[name] = zeros.copy()
+        result[name][part.box] = amount / total * part.fine_brain
+    brain_total = sum(result[n] for n in ("gm", "wm", "csf", "artery", *soft))
+    scale = np.where(head.brain, 1 / np.maximum(brain_total, 1e-3), 1).astype(np.float32)
+    for name in ("gm", "wm", "csf", "artery", *soft):
+        result[name] = result[name] * scale
+    return result
+
+
+def _masks(head: Head, part: growth.Region, course: treatment.Course) -> dict[str, sitk.Image]:
+    """The masks of both visits on the head's grid; empty ones are left out."""
+    found = {
+        "cel": course.baseline.cel,
+        "t2l": course.baseline.t2l,
+        "necrosis": course.baseline.necrosis,
+        "cavity": course.baseline.cavity,
+        "progression_cel": course.followup.cel,
+        "progression_t2l": course.followup.t2l,
+    }
+    return {name: _whole(head, part, mask) for name, mask in found.items() if mask.any()}
+
+
+def _whole(head: Head, part: growth.Region, values: np.ndarray) -> sitk.Image:
+    """Values of the region on the head's grid."""
+    result = np.zeros(head.grid.shape, values.dtype)
+    result[part.box] = values
+    return head.grid.image(result)
+
+
+def _enhancement(blood: Blood, fields: Mapping, fractions: Mapping, effects: Effects) -> dict[str, np.ndarray | float]:
+    """What contrast agent adds to R1 (1/s) when T1c is taken."""
+    arrival = Dce().arrival_s
+    fine = np.arange(0.0, arrival + _POST_CONTRAST_S + 0.5, 0.1)
+    plasma = blood.arterial(fine, arrival) / (1 - blood.hematocrit)
+    responses = Responses.of(fine, plasma, 2e-4, 30.0)
+    now = np.array([arrival + _POST_CONTRAST_S])
+    added: dict[str, np.ndarray | float] = {
+        name: R1_PER_MM * float(blood.arterial(now, arrival)[0]) for name in ("artery", "vein")
+    }
+    for name in TISSUE_CLASSES:
+        if name in ("cel", "necrosis"):
+            inside = fractions[name] > 0
+            p = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
+        else:
+            p = parameters(name, {k: np.zeros(1, np.float32) for k in fields}, Effects.none(delay=True))
+        convolved, arterial = responses.at(now, p["ktrans"] / p["ve"], p["delay"])
+        value = np.float32(R1_PER_MM) * (p["ktrans"] * convolved[:, 0] + p["vp"] * arterial[:, 0])
+        if name in ("cel", "necrosis"):
+            added[name] = np.zeros(inside.shape, np.float32)
+            added[name][inside] = value
+        else:
+            added[name] = float(value[0])
+    return added
+
+
+def _offset(seed: int, role: str, effects: Effects, transforms: dict) -> sitk.Transform | None:
+    """Draw where the head lies in a scan, note it in `transforms`, and return LPS points of the scan to points of the head."""
+    if not effects.offset or role == "t1c":
+        return None
+    transforms[role] = treatment.rigid(stream(seed, f"position {role}"), 0.8, 1.0)
+    return transforms[role].GetInverse()
+
+
+def _structural_visit(
+    seed: int,
+    visit: str,
+    roles: Sequence[str],
+    head: Head,
+    fractions: Mapping[str, np.ndarray],
+    fields: Mapping[str, np.ndarray],
+    blood: Blood,
+    effects: Effects,
+    anatomy: sitk.Transform | None,
+    transforms: dict[str, sitk.Transform],
+) -> dict[str, sitk.Image]:
+    """All structural scans of a visit; `anatomy` maps points of the visit's T1c to points of the head."""
+    images = {}
+    prefix = "" if visit == "baseline" else "followup_"
+    for role in roles:
+        protocol = PROTOCOLS[role]
+        contrast = _enhancement(blood, fields, fractions, effects) if role == "t1c" else {}
+        # T1 follows one texture, T2 another, so that the scans are not copies of each other.
+        texture = fields["cellular" if protocol.kind == "mprage" else "leaky"] if effects.texture else None
+        signal = tissue_signal(protocol, fractions, texture, contrast)
+        to_head = anatomy
+        if effects.offset and role != "t1c":
+            move = treatment.rigid(stream(seed, f"position {prefix}{role}"), 0.8, 1.0)
+            transforms[prefix + role] = move
+            to_head = move.GetInverse() if anatomy is None else sitk.CompositeTransform([anatomy, move.GetInverse()])
+        rng = stream(seed, f"{visit} {role}")
+        images[role] = structural(signal, head.grid, protocol, to_head, effects, rng)
+    return images
+
+
+def _followup(
+    seed: int,
+    head: Head,
+    part: growth.Region,
+    course: treatment.Course,
+    fields: Mapping[str, np.ndarray],
+    blood: Blood,
+    effects: Effects,
+    masks: Mapping[str, sitk.Image],
+    transforms: dict[str, sitk.Transform],
+) -> SimulatedVisit:
+    """The visit at progression, in its own position and anatomy."""
+    to_baseline = _tabulated(transforms["followup_to_baseline"], head.grid)
+    after = _fractions(head, part, course.followup)
+    images = _structural_visit(
+        seed, "followup", FOLLOWUP_ROLES, head, after, fields, blood, effects, to_baseline, transforms
+    )
+    entries = {r: {"path": f"followup/{r}.nii.gz", **PROTOCOLS[r].acquisition} for r in FOLLOWUP_ROLES}
+    seen = {
+        role: resample_mask(masks[f"progression_{role}"], head.grid, to_baseline)
+        for role in ("cel", "t2l")
+        if f"progression_{role}" in masks
+    }
+    paths = {role: f"followup/{role}.nii.gz" for role in seen}
+    return SimulatedVisit({"images": entries, "masks": paths}, images, seen)
+
+
+def _tabulated(transform: sitk.Transform, grid: Grid) -> sitk.Transform:
+    """A smooth transform as displacements every 3 mm: many times faster to apply, and within some .02 mm of it."""
+    coarse = grid.isotropic(max(3.0, grid.spacing[0]))
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, coarse.size, coarse.origin, coarse.spacing, coarse.direction
+    )
+    return sitk.DisplacementFieldTransform(field)
+
+
+def _dynamic_acquisition(kind: str, protocol: Dce | Dsc, blood: Blood, times_s: np.ndarray) -> dict[str, Any]:
+    """The keys of ``case.json``; `t10_s` is what a user without a T1 map would assume."""
+    return {
+        "tr_ms": protocol.tr_s * 1000,
+        "te_ms": protocol.te_s * 1000,
+        "flip_angle_deg": protocol.flip_angle_deg,
+        "times_s": [round(float(t), 3) for t in times_s],
+        "hematocrit": blood.hematocrit,
+        **({"t10_s": _T10_ASSUMED_S, "relaxivity": R1_PER_MM} if kind == "dce" else {}),
+    }
+
+
+def _truth_maps(
+    head: Head,
+    part: growth.Region,
+    course: treatment.Course,
+    fractions: Mapping[str, np.ndarray],
+    fields: Mapping[str, np.ndarray],
+    effects: Effects,
+) -> dict[str, sitk.Image]:
+    """Truth on the T1c's grid: each voxel has the values of its main tissue."""
+    main = np.zeros(head.grid.shape, np.uint8)
+    most = np.full(head.grid.shape, 0.2, np.float32)
+    for i, name in enumerate(CLASSES):
+        more = fractions[name] > most
+        main[more] = i + 1
+        most[more] = fractions[name][more]
+    maps = {name: np.zeros(head.grid.shape, np.float32) for name in ("ktrans", "ve", "vp", "cbv", "mtt", "delay")}
+    for name in TISSUE_CLASSES:
+        inside = (main == CLASSES.index(name) + 1) & head.brain
+        values = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
+        for key, volume in maps.items():
+            volume[inside] = values[key]
+    maps["cbf"] = np.where(maps["mtt"] > 0, 60 * maps["cbv"] / np.maximum(maps["mtt"], 1e-6), 0).astype(np.float32)
+    maps["t10"] = np.array([0.0] + [TISSUE[name].t1 for name in CLASSES], np.float32)[main]
+    maps |= {"tissue": main, "brain": head.brain, "ventricles": head.ventricles}
+    maps |= {name: fractions[name] for name in ("gm", "wm", "csf")}
+    images = {name: head.grid.image(volume) for name, volume in maps.items()}
+    return images | {"density": _whole(head, part, course.density.astype(np.float32))}
+
+
+def _landmarks(seed: int, head: Head, to_baseline: sitk.Transform, n: int = 12) -> np.ndarray:
+    """Points of the brain at baseline and where they lie at follow-up, by inverting the map by iteration."""
+    rng = stream(seed, "landmarks")
+    inside = np.argwhere(head.brain & (head.tissues["csf"] < 0.2))
+    index = inside[rng.integers(0, len(inside), n)][:, ::-1]
+    baseline = np.asarray(head.grid.origin) + index * head.grid.spacing
+    later = baseline.copy()
+    for _ in range(40):
+        later += baseline - np.array([to_baseline.TransformPoint(p.tolist()) for p in later])
+    return np.concatenate([baseline, later], axis=1)
+
+
+def write_cohort(
+    out: str | Path,
+    n: int,
+    seed: int,
+    preset: str = "default",
+    grid_mm: float = 1.0,
+    scans: Sequence[str] = SCANS,
+    dicom: bool = False,
+    progress: steps.Progress = steps.silent,
+) -> dict[str, Any]:
+    """Write `n` simulated patients: ``<id>/case.json``, ``truth/<id>/``, ``outcomes.csv`` and ``cohort.json``.
+
+    The same arguments give the same bytes.
+
+    Parameters
+    ----------
+    seed
+        The cohort; each patient's own seed is drawn from it and noted in ``cohort.json``.
+    dicom
+        Write T1c as a DICOM series too.
+
+    Returns
+    -------
+    dict
+        Where the cohort lies, and its cases.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range or the folder cannot be written.
+    """
+    out = Path(out)
+    if n < 1:
+        raise InputError(f"{n} cases asked for; at least 1 is needed")
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n)]
+    rows, cases = [], []
+    for i, own in enumerate(seeds):
+        name = f"sim-{seed}-{i + 1:03d}"
+        part = steps.part(progress, i / n, (i + 0.9) / n)
+        simulated = simulate_case(own, preset, grid_mm, scans, case_id=name, progress=part)
+        simulated.write(out / name, out / "truth" / name, ("t1c",) if dicom and "structural" in scans else ())
+        rows.append([name, *(simulated.case.clinical[key] for key in OUTCOMES)])
+        cases.append({"id": name, "seed": own})
+    files.write_csv(out / "outcomes.csv", ["id", *OUTCOMES], rows)
+    files.write_json(
+        out / "cohort.json",
+        {
+            "preset": preset,
+            "seed": seed,
+            "grid_mm": grid_mm,
+            "version": steps.version(),
+            "simulated": True,
+            "cases": cases,
+        },
+    )
+    progress(1.0, "cohort written")
+    return {"cohort": out, "n": n, "preset": preset, "seed": seed, "cases": [c["id"] for c in cases]}
