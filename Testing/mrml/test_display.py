@@ -104,7 +104,7 @@ def test_map_and_outline_are_drawn_where_they_are(slicer, view, tmp_path):
     background = node_from_image(GRID.image(head()), "T1c")
     node = map_node(np.where(ball(12), 0.12, 0.0), "ktrans", legend=True)
     segmentation_from_masks({"cel": GRID.image(ball(16).astype(np.uint8))}, background, "lesions")
-    show_over(background, node, 1.0)
+    show_over(node, background, 1.0)
     view.fit(CENTER_LPS[2])
     picture = view.picture().astype(int)
     _save(picture, tmp_path)

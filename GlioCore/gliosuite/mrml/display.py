@@ -68,10 +68,11 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool =
 
 
 def show_over(
-    background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode | None, opacity: float = 0.6
+    foreground: slicer.vtkMRMLVolumeNode, background: slicer.vtkMRMLVolumeNode | None = None, opacity: float = 0.6
 ) -> None:
-    """Show `foreground` over `background` in all slice views of the scene."""
+    """Show `foreground` in all slice views, over `background` or, where that is None, over what they show already."""
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        composite.SetBackgroundVolumeID(background.GetID())
-        composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
-        composite.SetForegroundOpacity(opacity)
+        if background is not None:
+            composite.SetBackgroundVolumeID(background.GetID())
+        composite.SetForegroundVolumeID(foreground.GetID())
+        composite.SetForegroundOpacity(opacity if composite.GetBackgroundVolumeID() else 1.0)

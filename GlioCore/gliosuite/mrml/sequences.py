@@ -77,7 +77,7 @@ def series_from_node(node: slicer.vtkMRMLNode) -> Series:
     elif is_multivolume(node):
         refuse_transform(node)
         grid = grid_of(node)
-        stack = np.ascontiguousarray(np.moveaxis(slicer.util.arrayFromVolume(node), -1, 0), dtype=np.float32)
+        stack = np.array(np.moveaxis(slicer.util.arrayFromVolume(node), -1, 0), dtype=np.float32, order="C")
     else:
         raise InputError(
             f"{node.GetName()} is a {node.GetClassName()}; a sequence (Sequences module) or a MultiVolume is needed"

@@ -1,0 +1,249 @@
+"""What GlioPerfusion does with nodes: a series and its settings become a command line, the maps that it writes become nodes."""
+
+import csv
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import write_text
+from ..images import Series, read_image, suffix, write_image, write_series
+from ..steps import Progress, silent
+from . import process
+from .curves import mask_from_points, plot_curves
+from .display import show_map
+from .segments import mask_from_segment
+from .sequences import series_from_node
+from .volumes import image_from_node, node_from_image, place_beside
+
+AIFS = ("automatic", "control points", "segment", "population (Parker)", "CSV file")
+# The first of these that a step wrote is shown over the series; the order is also that of the nodes.
+_MAPS = {
+    "DCE": ("ktrans", "ve", "vp", "kep", "fp", "ps", "delay"),
+    "DSC": ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph"),
+}
+
+
+@dataclass
+class PerfusionRequest:
+    """What to compute, on which nodes.
+
+    Parameters
+    ----------
+    series
+        Sequence or MultiVolume node.
+    kind
+        ``"DCE"`` or ``"DSC"``.
+    times_s
+        One time per frame, s, rising.
+    tr_ms, te_ms, flip_angle_deg
+        Acquisition; 0 is unknown. DCE needs TR and flip angle, DSC needs TE.
+    t10_s, t1_map
+        Native T1 in s for all voxels, or a map node (s) on any grid.
+    aif
+        One of `AIFS`; the fields below it say which points, segment or file.
+    segment, mask, nawm
+        ``(segmentation node, segment id)``; a mask of None leaves the choice of voxels to the step. With `nawm`, normal-appearing white
+        matter, DSC gives CBV and CBF relative to it too.
+    model, leakage, deconvolution
+        As ``gliosuite dce`` and ``gliosuite dsc`` name them.
+    name
+        Prefix of the result nodes; the series' name where empty.
+    """
+
+    series: Any
+    kind: str = "DCE"
+    times_s: tuple[float, ...] = ()
+    tr_ms: float = 0.0
+    te_ms: float = 0.0
+    flip_angle_deg: float = 0.0
+    t10_s: float = 1.0
+    t1_map: Any = None
+    hematocrit: float = 0.42
+    relaxivity: float = 4.5
+    model: str = "etm"
+    leakage: str = "bsw"
+    deconvolution: str = "osvd"
+    aif: str = "automatic"
+    points: Any = None
+    segment: tuple[Any, str] | None = None
+    aif_file: str = ""
+    mask: tuple[Any, str] | None = None
+    nawm: tuple[Any, str] | None = None
+    name: str = ""
+
+
+@dataclass
+class PerfusionResult:
+    """Nodes that came back: maps by quantity, the AIF's chart, and the step's own summary."""
+
+    maps: dict[str, Any] = field(default_factory=dict)
+    aif: Any = None
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_times(text: str, n_frames: int) -> tuple[float, ...]:
+    """Times in s from what was typed: one number is the frame interval, several are one time per frame.
+
+    Raises
+    ------
+    InputError
+        If the text is empty, no numbers, of another count than frames, or does not rise.
+    """
+    try:
+        values = [float(part) for part in text.replace(";", " ").replace(",", " ").split()]
+    except ValueError as error:
+        raise InputError(f"the times hold {str(error).split(': ')[-1]}; numbers in s are needed") from error
+    if not values:
+        raise InputError(
+            "the times of the frames are not known; type the frame interval in s, or one time per frame, "
+            "or choose the unit of the series' index"
+        )
+    if len(values) == 1:
+        if values[0] <= 0:
+            raise InputError(f"the frame interval is {values[0]:g} s; more than 0 is needed")
+        values = [i * values[0] for i in range(n_frames)]
+    if len(values) != n_frames:
+        raise InputError(f"{len(values)} times are given for {n_frames} frames; as many times as frames are needed")
+    if any(b <= a for a, b in zip(values, values[1:], strict=False)):
+        raise InputError("the times do not rise; one rising time in s per frame is needed")
+    return tuple(values)
+
+
+def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
+    """Write the inputs of a request into `folder`; return the command line arguments of the step (results go to ``folder/out``).
+
+    Raises
+    ------
+    InputError
+        If something that the kind needs is missing or unfit.
+    """
+    series = series_from_node(request.series)
+    if len(request.times_s) != series.n_times:
+        raise InputError(
+            f"{series.name} has {series.n_times} frames and {len(request.times_s)} times; one time in s per frame is needed"
+        )
+    needed = {"DCE": ("tr_ms", "flip_angle_deg"), "DSC": ("te_ms",)}[request.kind]
+    titles = {
+        "tr_ms": "the repetition time (TR, ms)",
+        "te_ms": "the echo time (TE, ms)",
+        "flip_angle_deg": "the flip angle",
+    }
+    for key in needed:
+        if getattr(request, key) <= 0:
+            raise InputError(f"{titles[key]} of {series.name} is not known; {request.kind} maps need it")
+    write_series(series, folder / "series.nii.gz", request.times_s[1] - request.times_s[0])
+    write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
+    result = [request.kind.lower(), str(folder / "series.nii.gz"), "--times", str(folder / "times.txt")]
+    for key in needed:
+        result += ["--" + key.replace("_deg", "").replace("_", "-"), f"{getattr(request, key):g}"]
+    result += ["--aif", _aif(request, series, folder)]
+    if request.kind == "DCE":
+        result += ["--t10", _t10(request, folder), "--model", request.model]
+        result += ["--hematocrit", f"{request.hematocrit:g}", "--relaxivity", f"{request.relaxivity:g}"]
+    else:
+        result += ["--leakage", request.leakage, "--deconvolution", request.deconvolution]
+    for name, segment in (("mask", request.mask), ("nawm", request.nawm if request.kind == "DSC" else None)):
+        if segment is not None:
+            write_image(mask_from_segment(*segment, series.grid), folder / f"{name}.nii.gz")
+            result += [f"--{name}", str(folder / f"{name}.nii.gz")]
+    return [*result, "--out", str(folder / "out")]
+
+
+def _t10(request: PerfusionRequest, folder: Path) -> str:
+    if request.t1_map is None:
+        return f"{request.t10_s:g}"
+    write_image(image_from_node(request.t1_map), folder / "t10.nii.gz")
+    return str(folder / "t10.nii.gz")
+
+
+def _aif(request: PerfusionRequest, series: Series, folder: Path) -> str:
+    """The value of ``--aif``: a word, or the file of a mask or curve."""
+    if request.aif == "automatic":
+        return "auto"
+    if request.aif == "population (Parker)":
+        if request.kind == "DSC":
+            raise InputError("the population AIF is one of DCE (mM in plasma); choose another for DSC")
+        return "parker"
+    if request.aif == "CSV file":
+        if not request.aif_file:
+            raise InputError("no AIF file is chosen; a CSV with the columns time_s and concentration is needed")
+        return str(Path(request.aif_file).absolute())
+    if request.aif == "control points":
+        if request.points is None:
+            raise InputError("no control points are chosen for the AIF; place at least one on an artery")
+        mask = mask_from_points(request.points, series.grid)
+    else:
+        if request.segment is None:
+            raise InputError("no segment is chosen for the AIF; draw one on an artery")
+        mask = mask_from_segment(*request.segment, series.grid)
+    write_image(mask, folder / "aif_mask.nii.gz")
+    return str(folder / "aif_mask.nii.gz")
+
+
+def load(request: PerfusionRequest, folder: Path, summary: dict[str, Any]) -> PerfusionResult:
+    """The results in ``folder/out`` as nodes beside the series: maps with colours, ranges and units; the AIF as table and chart."""
+    name = request.name or request.series.GetName()
+    result = PerfusionResult(summary=summary)
+    written = {p.name.removesuffix(suffix(p)): p for p in sorted((folder / "out").iterdir()) if suffix(p)}
+    for quantity in _MAPS[request.kind]:
+        for key in (quantity, f"{quantity}_sd"):
+            if key not in written:
+                continue
+            node = node_from_image(read_image(written[key]), f"{name} {key}")
+            show_map(node, key, legend=not result.maps)
+            place_beside(node, request.series, f"{name} maps")
+            result.maps[key] = node
+    curve = folder / "out" / "aif.csv"
+    if curve.exists():
+        with curve.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        columns = {key: np.array([float(row[key]) for row in rows]) for key in ("time_s", "concentration")}
+        y_title = "plasma [mM]" if request.kind == "DCE" else "ΔR2* [1/s]"
+        result.aif = plot_curves(columns["time_s"], {"AIF": columns["concentration"]}, f"{name} AIF", y_title)
+    return result
+
+
+@dataclass
+class Job:
+    """A request, the folder of its files, and the command line arguments of its step."""
+
+    request: PerfusionRequest
+    folder: Path
+    arguments: list[str]
+
+
+def start(request: PerfusionRequest) -> Job:
+    """Write the inputs into a new temporary folder; `finish` or `abandon` removes it."""
+    folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
+    try:
+        return Job(request, folder, arguments(request, folder))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def finish(job: Job, summary: dict[str, Any]) -> PerfusionResult:
+    """The nodes of a step that is done."""
+    try:
+        return load(job.request, job.folder, summary)
+    finally:
+        abandon(job)
+
+
+def abandon(job: Job) -> None:
+    """Remove the files of a job."""
+    shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def compute(request: PerfusionRequest, progress: Progress = silent, run: Any = process.run) -> PerfusionResult:
+    """All of it, waiting for the step: for batch use and tests; a panel starts the step itself and stays alive."""
+    job = start(request)
+    try:
+        return load(request, job.folder, run(job.arguments, progress))
+    finally:
+        abandon(job)

@@ -1,0 +1,138 @@
+"""GlioPerfusion: DCE and DSC maps from a volume sequence."""
+
+from typing import Annotated
+
+import slicer
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class GlioPerfusion(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("GlioPerfusion")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["GlioCore"]
+        self.parent.contributors = ["GlioSuite contributors"]
+        self.parent.helpText = _(
+            "Perfusion maps of a glioma study from a volume sequence: ktrans, ve and vp from DCE, CBV, CBF, MTT and Tmax from DSC. "
+            "For research use only."
+        )
+        self.parent.acknowledgementText = _(
+            "DCE maps are fitted by variable projection; DSC maps use oSVD (Wu 2003) and the leakage correction of Boxerman, "
+            "Schmainda and Weisskoff (2006)."
+        )
+
+
+@parameterNodeWrapper
+class GlioPerfusionParameterNode:
+    series: vtkMRMLNode
+    kind: Annotated[str, Choice(["DCE", "DSC"])] = "DCE"
+    timeUnit: Annotated[str, Choice(["as the series says", "s", "ms"])] = "as the series says"  # noqa: N815
+    times: str = ""
+    trMs: Annotated[float, WithinRange(0, 20000)] = 0.0  # noqa: N815
+    teMs: Annotated[float, WithinRange(0, 1000)] = 0.0  # noqa: N815
+    flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0  # noqa: N815
+    aif: Annotated[str, Choice(["automatic", "control points", "segment", "population (Parker)", "CSV file"])] = (
+        "automatic"
+    )
+    aifPoints: vtkMRMLMarkupsFiducialNode  # noqa: N815
+    aifSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    aifSegment: str = ""  # noqa: N815
+    aifFile: str = ""  # noqa: N815
+    model: Annotated[str, Choice(["etm", "tofts", "patlak", "2cxm", "2cum", "auto"])] = "etm"
+    t1Map: vtkMRMLScalarVolumeNode  # noqa: N815
+    t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0  # noqa: N815
+    hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42
+    relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
+    leakage: Annotated[str, Choice(["bsw", "none"])] = "bsw"
+    deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd"])] = "osvd"
+    nawmSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    nawmSegment: str = ""  # noqa: N815
+    maskSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    maskSegment: str = ""  # noqa: N815
+    outputName: str = ""  # noqa: N815
+
+
+class GlioPerfusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        VTKObservationMixin.__init__(self)
+        self.logic = self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from gliosuite.ui.perfusion import PerfusionPanel
+
+        page = slicer.util.loadUI(self.resourcePath("UI/GlioPerfusion.ui"))
+        self.layout.addWidget(page)
+        page.setMRMLScene(slicer.mrmlScene)
+        self.logic = GlioPerfusionLogic()
+        self.panel = PerfusionPanel(slicer.util.childWidgetVariables(page), self.logic)
+        self.panel.bind(self.logic.getParameterNode())
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
+
+    def onSceneClosed(self, *_args):
+        self.panel.bind(self.logic.getParameterNode())
+
+    def cleanup(self):
+        self.panel.close()
+        self.removeObservers()
+
+
+class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
+    """Batch use: ``GlioPerfusionLogic().compute(PerfusionRequest(series=node, ...))``."""
+
+    def getParameterNode(self):
+        return GlioPerfusionParameterNode(super().getParameterNode())
+
+    def start(self, request):
+        from gliosuite.mrml import perfusion
+
+        return perfusion.start(request)
+
+    def finish(self, job, summary):
+        from gliosuite.mrml import perfusion
+
+        return perfusion.finish(job, summary)
+
+    def abandon(self, job):
+        from gliosuite.mrml import perfusion
+
+        perfusion.abandon(job)
+
+    def compute(self, request, progress=lambda fraction, message: None):
+        from gliosuite.mrml import perfusion
+
+        return perfusion.compute(request, progress)
+
+    def show(self, result):
+        from gliosuite.mrml.display import show_over
+
+        first = next(iter(result.maps.values()), None)
+        if first is not None:
+            show_over(first)
+
+
+class GlioPerfusionTest(ScriptedLoadableModuleTest):
+    def runTest(self):
+        slicer.mrmlScene.Clear()
+        self.test_missing_times_are_named()
+
+    def test_missing_times_are_named(self):
+        from gliosuite.errors import InputError
+        from gliosuite.mrml.perfusion import parse_times
+
+        self.assertEqual(parse_times("4.5", 3), (0.0, 4.5, 9.0))  # noqa: PT009
+        with self.assertRaises(InputError):  # noqa: PT027
+            parse_times("", 3)
+        self.delayDisplay("GlioPerfusion: test passed")

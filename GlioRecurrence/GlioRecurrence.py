@@ -1,0 +1,53 @@
+"""GlioRecurrence: where a glioma is likely to recur. An empty room for now: nothing is predicted yet."""
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+
+class GlioRecurrence(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("GlioRecurrence")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["GlioCore"]
+        self.parent.contributors = ["GlioSuite contributors"]
+        self.parent.helpText = _(
+            "Will show where a glioma is likely to recur. Nothing is predicted yet. For research use only."
+        )
+        self.parent.acknowledgementText = _("No model ships with this version.")
+
+
+class GlioRecurrenceWidget(ScriptedLoadableModuleWidget):
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        page = slicer.util.loadUI(self.resourcePath("UI/GlioRecurrence.ui"))
+        self.layout.addWidget(page)
+        page.setMRMLScene(slicer.mrmlScene)
+        self.logic = GlioRecurrenceLogic()
+        slicer.util.childWidgetVariables(page).statusLabel.text = self.logic.state()
+
+
+class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
+    def state(self):
+        return _("No recurrence model is installed: nothing can be predicted.")
+
+    def predict(self, *_args):
+        from gliosuite.errors import InputError
+
+        raise InputError(self.state())
+
+
+class GlioRecurrenceTest(ScriptedLoadableModuleTest):
+    def runTest(self):
+        from gliosuite.errors import InputError
+
+        with self.assertRaises(InputError):  # noqa: PT027
+            GlioRecurrenceLogic().predict()
+        self.delayDisplay("GlioRecurrence: test passed")

@@ -1,0 +1,204 @@
+"""GlioPerfusion's logic on nodes: a DCE and a DSC sequence with known truth become maps in the right place."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, Series, boolean
+from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+from gliosuite.perfusion.signal import concentration_to_spgr
+
+from Testing.conftest import ROOT
+
+GRID = Grid((14, 12, 8), (2.0, 2.2, 4.0), (-12.0, -9.0, 30.0), sitk.VersorTransform((0.1, -0.3, 0.9), 0.3).GetMatrix())
+TIMES = np.arange(60) * 4.0
+DELAY, HEMATOCRIT = 24.0, 0.42
+KTRANS, VE, VP = 0.12, 0.3, 0.03
+
+
+def lesion():
+    inside = np.zeros(GRID.shape, bool)
+    inside[3:6, 4:9, 5:11] = True
+    return inside
+
+
+def dce():
+    """A head of 100 units without leakage, a lesion with known parameters, signals as the scanner would give them."""
+    fine = np.arange(0, TIMES[-1] + 0.5, 0.5)
+    plasma = parker_aif(fine, DELAY) / (1 - HEMATOCRIT)
+    concentration = np.zeros((*GRID.shape, len(TIMES)))
+    concentration[lesion()] = extended_tofts(TIMES, plasma, KTRANS, VE, VP, aif_times_s=fine)[0]
+    signal = concentration_to_spgr(concentration, 0.0054, 12.0, 1.0, 4.5, s0=1000.0)
+    noise = np.random.default_rng(7).normal(0, 0.1, signal.shape)
+    table = np.interp(TIMES, fine, plasma)
+    return Series(np.moveaxis(signal + noise, -1, 0).astype(np.float32), GRID, "DCE"), table
+
+
+@pytest.fixture
+def logic(slicer):
+    from slicerapp import application
+
+    application.load(ROOT / "GlioCore" / "GlioCore.py")
+    return application.load(ROOT / "GlioPerfusion" / "GlioPerfusion.py").GlioPerfusionLogic()
+
+
+@pytest.fixture
+def series(slicer, logic):
+    from gliosuite.mrml.sequences import node_from_series
+
+    return node_from_series(dce()[0], tuple(TIMES), "DCE")
+
+
+def lesion_segment(series):
+    from gliosuite.mrml.segments import segmentation_from_masks
+
+    node = segmentation_from_masks({"cel": GRID.image(lesion().astype(np.uint8))}, series.GetNthDataNode(0), "lesions")
+    return node, node.GetSegmentation().GetNthSegmentID(0)
+
+
+def test_dce_maps_lie_where_the_series_lies(slicer, logic, series, tmp_path):
+    from gliosuite.mrml.perfusion import PerfusionRequest
+    from gliosuite.mrml.volumes import image_from_node
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "baseline")
+    hierarchy.CreateItem(study, series)
+    with (tmp_path / "aif.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("time_s", "concentration"), *zip(TIMES, dce()[1], strict=True)])
+    seen = []
+    request = PerfusionRequest(
+        series,
+        times_s=tuple(TIMES),
+        tr_ms=5.4,
+        flip_angle_deg=12.0,
+        aif="CSV file",
+        aif_file=str(tmp_path / "aif.csv"),
+        mask=lesion_segment(series),
+        name="baseline",
+    )
+    result = logic.compute(request, lambda fraction, message: seen.append(fraction))
+    node = result.maps["ktrans"]
+    image = image_from_node(node)
+    assert Grid.of(image).matches(GRID, 1e-3)
+    values = sitk.GetArrayFromImage(image)
+    assert (values[~lesion()] == 0).all()
+    assert np.median(values[lesion()]) == pytest.approx(KTRANS, rel=0.1)
+    assert np.median(sitk.GetArrayFromImage(image_from_node(result.maps["ve"]))[lesion()]) == pytest.approx(VE, rel=0.1)
+    assert node.GetName() == "baseline ktrans"
+    assert node.GetDisplayNode().GetColorNode().GetName() == "GlioSuite inferno"
+    assert slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node).GetTitleText() == "Ktrans [1/min]"
+    folder = hierarchy.GetItemChildWithName(study, "baseline maps")
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == folder
+    table = result.aif.GetNthPlotSeriesNode(0).GetTableNode()
+    assert table.GetTable().GetColumnByName("AIF").GetNumberOfTuples() >= len(TIMES)
+    assert len(seen) > 1
+    assert seen == sorted(seen)
+    logic.show(result)
+
+
+def test_inputs_are_written_as_the_step_reads_them(slicer, logic, series, tmp_path):
+    from gliosuite.images import read_image, read_series
+    from gliosuite.mrml.perfusion import PerfusionRequest, arguments
+    from gliosuite.mrml.volumes import node_from_image
+
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "AIF")
+    x, y, z = GRID.blank().TransformIndexToPhysicalPoint((5, 4, 3))
+    points.AddControlPoint(-x, -y, z)
+    t1 = node_from_image(GRID.image(np.full(GRID.shape, 1.3, np.float32)), "T1 map")
+    request = PerfusionRequest(
+        series,
+        times_s=tuple(TIMES),
+        tr_ms=5.4,
+        flip_angle_deg=12.0,
+        t1_map=t1,
+        aif="control points",
+        points=points,
+        model="patlak",
+        mask=lesion_segment(series),
+    )
+    given = arguments(request, tmp_path)
+    options = dict(zip(given[2::2], given[3::2], strict=True))
+    assert given[0] == "dce"
+    back = read_series(given[1])
+    assert back.grid.matches(GRID, 1e-3)
+    assert np.array_equal(back.frames, dce()[0].frames)
+    assert [float(t) for t in Path(options["--times"]).read_text().split()] == list(TIMES)
+    assert (options["--tr-ms"], options["--flip-angle"], options["--model"]) == ("5.4", "12", "patlak")
+    assert np.argwhere(boolean(read_image(options["--aif"]))).tolist() == [[3, 4, 5]]
+    assert np.array_equal(boolean(read_image(options["--mask"])), lesion())
+    assert np.allclose(sitk.GetArrayFromImage(read_image(options["--t10"])), 1.3)
+
+
+def test_nothing_is_left_behind_when_a_step_refuses(logic, series, tmp_path, monkeypatch):
+    import tempfile
+
+    from gliosuite.mrml.perfusion import PerfusionRequest
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    request = PerfusionRequest(
+        series, times_s=tuple(TIMES), tr_ms=5.4, flip_angle_deg=12.0, aif="CSV file", aif_file=str(tmp_path / "no.csv")
+    )
+    with pytest.raises(InputError, match=r"no\.csv"):
+        logic.compute(request)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"times_s": ()}, "DCE has 60 frames and 0 times"),
+        ({"tr_ms": 0.0}, r"the repetition time \(TR, ms\) of DCE is not known; DCE maps need it"),
+        ({"kind": "DSC"}, r"the echo time \(TE, ms\) of DCE is not known"),
+        ({"aif": "control points"}, "no control points are chosen for the AIF"),
+        ({"aif": "segment"}, "no segment is chosen for the AIF"),
+        ({"aif": "CSV file"}, "no AIF file is chosen"),
+        ({"kind": "DSC", "te_ms": 30.0, "aif": "population (Parker)"}, "choose another for DSC"),
+    ],
+)
+def test_what_is_missing_is_said(logic, series, changes, sentence):
+    from gliosuite.mrml.perfusion import PerfusionRequest
+
+    request = PerfusionRequest(
+        **({"series": series, "times_s": tuple(TIMES), "tr_ms": 5.4, "flip_angle_deg": 12.0} | changes)
+    )
+    with pytest.raises(InputError, match=sentence):
+        logic.start(request)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the times of the frames are not known"),
+        ("0, x, 2", "the times hold 'x'; numbers in s are needed"),
+        ("-1", "the frame interval is -1 s"),
+        ("0 1 2", "3 times are given for 4 frames"),
+        ("0, 2, 1, 3", "the times do not rise"),
+    ],
+)
+def test_times_that_were_typed_wrongly(slicer, text, sentence):
+    from gliosuite.mrml.perfusion import parse_times
+
+    with pytest.raises(InputError, match=sentence):
+        parse_times(text, 4)
+    assert parse_times("0; 1.5; 3; 6", 4) == (0.0, 1.5, 3.0, 6.0)
+
+
+def test_module_says_what_it_is(slicer, logic):
+    metadata = slicer.modules.glioperfusion.metadata
+    assert metadata.title == "GlioPerfusion"
+    assert metadata.contributors
+    assert metadata.helpText
+    assert metadata.acknowledgementText
+    assert metadata.categories == ["Quantification"]
+    assert Path(metadata.icon).name == "GlioPerfusion.png"
+    assert slicer.modules.gliocore.metadata.hidden
+
+
+def test_the_modules_own_tests(slicer, logic):
+    import sys
+
+    sys.modules["GlioCore"].GlioCoreTest().runTest()
+    sys.modules["GlioPerfusion"].GlioPerfusionTest().runTest()

@@ -1,0 +1,1 @@
+# What the application's extension packaging would do here needs the application.

@@ -1,0 +1,45 @@
+"""Tests of the panels: the modules' own .ui files in PySide6, off screen, with our stand-ins for Slicer's widgets."""
+
+import importlib.util
+import os
+
+import pytest
+
+from Testing.conftest import ROOT, missing
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+@pytest.fixture
+def slicer():
+    """The slicer package with a fresh scene, qt and ctk."""
+    for name, package in (("slicer", "slicer-core"), ("PySide6", "PySide6-Essentials")):
+        if importlib.util.find_spec(name) is None:
+            missing(f"{package} is not installed")
+    from slicerapp import application
+
+    return application.start(gui=True)
+
+
+@pytest.fixture
+def module(slicer):
+    """``module("GlioRT")`` loads a scripted module's file as Slicer does."""
+    from slicerapp import application
+
+    application.load(ROOT / "GlioCore" / "GlioCore.py")
+    return lambda name: application.load(ROOT / name / f"{name}.py")
+
+
+@pytest.fixture
+def grab(tmp_path):
+    """Save a picture of a widget, for a person to look at; returns its number of colours."""
+
+    def save(widget, name="panel"):
+        widget.resize(460, widget.sizeHint().height())
+        widget.show()
+        picture = widget.grab()
+        picture.save(str(tmp_path / f"{name}.png"))
+        image = picture.toImage()
+        return len({image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)})
+
+    return save

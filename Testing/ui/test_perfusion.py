@@ -1,0 +1,175 @@
+"""The GlioPerfusion panel: what it reads from a series, what it asks for, and what it does with results, errors and Cancel."""
+
+import numpy as np
+import pytest
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, Series
+
+GRID = Grid((5, 4, 3), (2.0, 2.0, 4.0), (-5.0, -4.0, -6.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+TIMES = (0.0, 4.5, 9.0, 13.5)
+
+
+class FakeStep:
+    """Stands for a running process; the test decides how it ends."""
+
+    def __init__(self, arguments, progress, done, failed):
+        self.arguments, self.progress, self.done, self.failed = arguments, progress, done, failed
+        self.warnings, self.cancelled = [], False
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class FakeLogic:
+    """Takes requests; gives back one map node."""
+
+    def __init__(self, slicer):
+        self.slicer, self.requests, self.abandoned, self.shown = slicer, [], [], []
+
+    def start(self, request):
+        import types
+
+        self.requests.append(request)
+        return types.SimpleNamespace(request=request, arguments=["dce", "series.nii.gz"], folder=None)
+
+    def finish(self, job, summary):
+        from gliosuite.mrml.perfusion import PerfusionResult
+
+        node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "DCE ktrans")
+        return PerfusionResult({"ktrans": node}, None, summary)
+
+    def abandon(self, job):
+        self.abandoned.append(job)
+
+    def show(self, result):
+        self.shown.append(result)
+
+
+@pytest.fixture
+def panel(slicer, module):
+    """The module's own widget, its logic and step replaced; a DCE sequence with known acquisition is in the scene."""
+    from gliosuite.mrml.sequences import node_from_series
+
+    frames = np.random.default_rng(0).normal(100, 5, (4, *GRID.shape)).astype(np.float32)
+    series = node_from_series(Series(frames, GRID), TIMES, "DCE")
+    series.SetAttribute("MultiVolume.DICOM.RepetitionTime", "5.4")
+    series.SetAttribute("MultiVolume.DICOM.FlipAngle", "12")
+    widget = module("GlioPerfusion").GlioPerfusionWidget()
+    panel = widget.panel
+    panel.widget, panel.logic = widget, FakeLogic(slicer)
+    panel.steps = []
+    panel._start = lambda *a: panel.steps.append(FakeStep(*a)) or panel.steps[-1]
+    panel.series = series
+    return panel
+
+
+def test_series_fills_times_and_acquisition(panel):
+    assert panel.ui.seriesSelector.currentNode() is panel.series
+    assert panel.ui.timesEdit.text == "0, 4.5, 9, 13.5"
+    assert panel.ui.timesInfo.text == "4 frames, 0 to 13.5 s, every 4.5 s on average"
+    assert panel.ui.trSpinBox.value == 5.4
+    assert panel.ui.flipAngleSpinBox.value == 12
+    assert panel.ui.teSpinBox.value == 0
+
+
+def test_unit_override(panel):
+    panel.ui.timeUnitComboBox.currentIndex = 2
+    assert panel.ui.timesEdit.text == "0, 0.0045, 0.009, 0.0135"
+
+
+def test_apply_asks_for_what_the_panel_shows(panel):
+    panel.ui.timesEdit.text = "5"
+    panel.ui.trSpinBox.value = 6.1
+    panel.ui.aifComboBox.currentIndex = 3
+    panel.ui.modelComboBox.currentIndex = 2
+    panel.ui.t10SpinBox.value = 1.4
+    panel.ui.applyButton.click()
+    request = panel.logic.requests[0]
+    assert request.series is panel.series
+    assert (request.kind, request.aif, request.model) == ("DCE", "population (Parker)", "patlak")
+    assert request.times_s == (0.0, 5.0, 10.0, 15.0)
+    assert (request.tr_ms, request.flip_angle_deg, request.t10_s) == (6.1, 12.0, 1.4)
+    assert request.mask is None
+
+
+def test_progress_result_and_buttons(panel):
+    assert panel.ui.applyButton.enabled
+    assert not panel.ui.cancelButton.enabled
+    panel.ui.applyButton.click()
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.cancelButton.enabled
+    step = panel.steps[0]
+    step.progress(0.42, "fitting")
+    assert panel.ui.progressBar.value == 42
+    assert panel.ui.statusLabel.text == "fitting"
+    step.warnings.append("AIF from 3 voxels")
+    step.done({})
+    assert panel.ui.statusLabel.text == "done: DCE ktrans\nnote: AIF from 3 voxels"
+    assert panel.logic.shown[0].maps["ktrans"].GetName() == "DCE ktrans"
+    assert panel.ui.applyButton.enabled
+    assert not panel.ui.cancelButton.enabled
+
+
+def test_error_of_the_step_is_shown_and_its_files_go(panel):
+    panel.ui.applyButton.click()
+    panel.steps[0].failed(InputError("series has 4 time points; at least 10 are needed"))
+    assert panel.ui.statusLabel.text == "series has 4 time points; at least 10 are needed"
+    assert len(panel.logic.abandoned) == 1
+    assert panel.ui.applyButton.enabled
+
+
+def test_cancel(panel):
+    from gliosuite.mrml.process import CancelledError
+
+    panel.ui.applyButton.click()
+    panel.ui.cancelButton.click()
+    assert panel.steps[0].cancelled
+    panel.steps[0].failed(CancelledError("cancelled"))
+    assert panel.ui.statusLabel.text == "cancelled"
+    assert len(panel.logic.abandoned) == 1
+
+
+def test_bad_times_are_said_before_anything_starts(panel):
+    panel.ui.timesEdit.text = "1, 2, 3"
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text == "3 times are given for 4 frames; as many times as frames are needed"
+    assert panel.steps == []
+
+
+def test_only_what_the_kind_and_the_aif_need_is_shown(panel):
+    ui = panel.ui
+    panel.widget.parent.show()
+    assert ui.dceBox.visible
+    assert not ui.dscBox.visible
+    assert not ui.aifSegmentSelector.visible
+    ui.kindComboBox.currentIndex = 1
+    ui.aifComboBox.currentIndex = 2
+    assert not ui.dceBox.visible
+    assert ui.dscBox.visible
+    assert ui.teSpinBox.visible
+    assert not ui.flipAngleSpinBox.visible
+    assert ui.aifSegmentSelector.visible
+    panel.widget.parent.hide()
+
+
+def test_choices_are_kept_in_the_scene(slicer, panel):
+    panel.ui.kindComboBox.currentIndex = 1
+    panel.ui.aifFileEdit.currentPath = "aif.csv"
+    node = slicer.mrmlScene.GetSingletonNode("GlioPerfusion", "vtkMRMLScriptedModuleNode")
+    kept = type(panel.parameters)(node)
+    assert (kept.kind, kept.aifFile, kept.series) == ("DSC", "aif.csv", panel.series)
+
+
+def test_closed_scene_leaves_an_empty_panel(slicer, panel):
+    slicer.mrmlScene.Clear(0)
+    panel.widget.onSceneClosed()
+    assert panel.parameters.series is None
+    assert not panel.ui.applyButton.enabled
+
+
+def test_picture(panel, grab):
+    assert grab(panel.widget.parent) > 10
+    panel.ui.kindComboBox.currentIndex = 1
+    panel.ui.aifComboBox.currentIndex = 2
+    assert grab(panel.widget.parent, "dsc") > 10
+    panel.widget.parent.hide()
