@@ -365,6 +365,9 @@ def enhanced(
     origin: tuple[float, float, float] = (-20.0, -25.0, 30.0),
     angles: tuple[float, float] = (0.0, 0.0),
     seed: int = 0,
+    acquired_s: list[float] | None = None,
+    instance: int = 1,
+    philips_begin_s: list[float] | None = None,
 ) -> Path:
     """Enhanced MR: all frames (t, z, y, x) in one file in shuffled order, their meaning in the per-frame functional groups."""
     from pydicom.dataset import Dataset
@@ -384,7 +387,7 @@ def enhanced(
     n_times, n_slices = frames.shape[:2]
     order = [(t, z) for t in range(n_times) for z in range(n_slices)]
     random.Random(seed).shuffle(order)
-    ds = dataset(patient, ENHANCED_MR, "MR", series, 1, Manufacturer="Philips Medical Systems")
+    ds = dataset(patient, ENHANCED_MR, "MR", series, instance, Manufacturer="Philips Medical Systems")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     ds.EchoPulseSequence, ds.EchoPlanarPulseSequence = pulse, "YES" if echo_planar else "NO"
     ds.MRAcquisitionType = "2D" if echo_planar else "3D"
@@ -412,13 +415,20 @@ def enhanced(
         )
         if times_s is not None:
             group.TemporalPositionSequence = macro(TemporalPositionTimeOffset=float(times_s[t]))
+        if acquired_s is not None:
+            group.FrameContentSequence[0].FrameAcquisitionDateTime = patient.study_date + clock(36000 + acquired_s[t])
+        if philips_begin_s is not None:
+            own = Dataset()
+            own.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0xA0, "FL", philips_begin_s[t])
+            block = group.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
+            block.add_new(0x0F, "SQ", Sequence([own]))
         if b_values is not None:
             group.MRDiffusionSequence = macro(DiffusionBValue=float(b_values[t]), DiffusionDirectionality="ISOTROPIC")
         groups.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(groups)
     ds.NumberOfFrames = len(order)
     put_pixels(ds, np.stack([frames[t, z] for t, z in order]))
-    return save(ds, folder / f"enhanced_{series}")
+    return save(ds, folder / f"enhanced_{series}_{instance}")
 
 
 # --------------------------------------------------------------------------------------------------------------- RT objects

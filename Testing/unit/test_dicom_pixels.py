@@ -81,5 +81,5 @@ def test_multi_frame_with_several_bytes_too_few_is_refused(tmp_path):
     frames = np.stack([FRAME + t for t in range(11)])
     file = ds.enhanced(tmp_path, frames, ds.Patient(), 3, [5.0 * t for t in range(11)], contrast=True)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"enhanced_3 is truncated: 112540 bytes of pixels found, 112640 needed"):
+    with pytest.raises(InputError, match=r"enhanced_3_1 is truncated: 112540 bytes of pixels found, 112640 needed"):
         read_dicom_series(tmp_path)

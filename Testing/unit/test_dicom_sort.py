@@ -42,6 +42,30 @@ def test_enhanced_dynamic_is_put_in_order_with_its_times_and_own_scaling(tmp_pat
     assert acquisition["contrast"] == {"agent": "Gadobutrol", "volume_ml": 7.5}
 
 
+def test_enhanced_times_can_come_from_the_vendors_own_element(tmp_path):
+    ds.enhanced(tmp_path, truth(), ds.Patient(), 7, contrast=True, philips_begin_s=TIMES)
+    series, acquisition = read_dicom_series(tmp_path)
+    np.testing.assert_array_equal(series.frames, truth())
+    np.testing.assert_allclose(acquisition["times_s"], TIMES, atol=1e-4)
+
+
+def test_one_enhanced_file_per_time_point(tmp_path):
+    """As newer Siemens scanners write them: every file says that it is the first temporal position."""
+    for t, frame in enumerate(truth()):
+        number = (t * 7) % 11 + 1  # the files' own numbers say nothing
+        ds.enhanced(
+            tmp_path, frame[np.newaxis], ds.Patient(), 7, contrast=True, acquired_s=[TIMES[t]], instance=number, seed=t
+        )
+    series, acquisition = read_dicom_series(tmp_path)
+    np.testing.assert_array_equal(series.frames, truth())
+    np.testing.assert_allclose(acquisition["times_s"], TIMES, atol=1e-3)
+
+
+def test_a_single_slice_can_be_dynamic(tmp_path):
+    ds.siemens_dynamic(tmp_path, truth(n_slices=1), TIMES, ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM)
+    np.testing.assert_array_equal(read_dicom_series(tmp_path)[0].frames, truth(n_slices=1))
+
+
 def test_mosaic_tiles_become_slices_in_their_place(tmp_path):
     frames = truth(n_slices=5)
     ds.mosaic(tmp_path, frames, TIMES, ds.Patient(), 7, ds.EPI | ds.GADOLINIUM, angles=(18.0, -7.0))
@@ -192,6 +216,16 @@ def test_a_truncated_file_is_named(tmp_path):
     assert f"{files[1]} is truncated: 40 bytes of pixels found, 60 needed" in text
     files[1].write_bytes(whole[:200])
     assert f"{files[1]} is a damaged or truncated DICOM file" in refused(tmp_path)
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    files = by_position(ds.classic(tmp_path, truth(1)[0], ds.Patient(), 3, ds.T1))
+    whole = files[-1].read_bytes()  # the last slice: without it, the others would still be a whole image
+    for length in range(132, len(whole), 23):
+        files[-1].write_bytes(whole[:length])
+        text = refused(tmp_path)
+        assert str(files[-1]) in text
+        assert "truncated" in text
 
 
 def test_a_folder_without_dicom_says_so(tmp_path):

@@ -18,6 +18,8 @@ FIRST = {
     "registration": "registration",
     "brainsfit": "registration",
     "freeform": "registration",
+    "linear": "registration",
+    "quality": "registration",
     "motion": "registration",
     "lesions": "lesions",
     "brain": "lesions",

@@ -92,24 +92,24 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         return None
     transformation = macro("PixelValueTransformationSequence")
     content, timing = macro("FrameContentSequence"), macro("MRTimingAndRelatedParametersSequence")
-    philips = [p[0] for g in groups for tag in ((0x2005, 0x140F),) if tag in g and (p := g[tag].value)] or [ds]
+    philips = [p for g in groups for p in _philips_items(g)] or [ds]
     b_value, b_vector = _diffusion(ds, groups, philips)
     when = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
+    stamp = text(ds, "AcquisitionDateTime")
+    begin = next((b for p in philips if (b := private(p, 0x2005, _PHILIPS, 0xA0))), [])
     if groups:
-        acquired = seconds(when[:8], when[8:])
+        acquired = seconds(when[:8], when[8:]) or seconds(stamp[:8], stamp[8:])
         te = number(macro("MREchoSequence"), "EffectiveEchoTime")
         ti = numbers(macro("MRModifierSequence"), "InversionTimes")[:1]
         offset = number(macro("TemporalPositionSequence"), "TemporalPositionTimeOffset")
         temporal = whole(content, "TemporalPositionIndex")
-        acquisition = whole(content, "FrameAcquisitionNumber")
+        acquisition = whole(content, "FrameAcquisitionNumber") or whole(ds, "AcquisitionNumber")
         frame_type = texts(macro("MRImageFrameTypeSequence") or macro("CTImageFrameTypeSequence"), "FrameType")
     else:
-        stamp = text(ds, "AcquisitionDateTime")
         day = text(ds, "AcquisitionDate") or text(ds, "SeriesDate") or text(ds, "StudyDate")
         acquired = seconds(day, text(ds, "AcquisitionTime")) or seconds(stamp[:8], stamp[8:])
         te, ti = number(ds, "EchoTime"), numbers(ds, "InversionTime")[:1]
-        begin = private(ds, 0x2005, _PHILIPS, 0xA0)
-        offset = begin[0] if begin else None
+        offset = None
         temporal = whole(ds, "TemporalPositionIdentifier")
         acquisition = whole(ds, "AcquisitionNumber")
         frame_type = []
@@ -132,16 +132,27 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         flip_angle_deg=number(timing, "FlipAngle"),
         b_value=b_value,
         b_vector=b_vector,
-        instance_number=index + 1 if groups else whole(ds, "InstanceNumber"),
+        # Frames of several multi-frame files are numbered one file after the other.
+        instance_number=(whole(ds, "InstanceNumber") or 0) * 1_000_000 + index + 1
+        if groups
+        else whole(ds, "InstanceNumber"),
         acquisition_number=acquisition,
         temporal_position=temporal,
-        offset_s=offset,
+        offset_s=begin[0] if offset is None and begin else offset,
         trigger_ms=number(macro("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime")
         if groups
         else number(ds, "TriggerTime"),
         acquired_s=acquired,
         content_s=None if groups else seconds(text(ds, "ContentDate"), text(ds, "ContentTime")),
     )
+
+
+def _philips_items(group: Any) -> list[Any]:
+    """Philips' private elements of a frame, which enhanced files keep in a private sequence."""
+    try:
+        return list(group.private_block(0x2005, "Philips MR Imaging DD 005")[0x0F].value)
+    except (KeyError, TypeError):
+        return []
 
 
 def _or(value: float | None, default: float) -> float:

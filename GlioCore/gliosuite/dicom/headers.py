@@ -25,6 +25,9 @@ RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 REGISTRATIONS = ("1.2.840.10008.5.1.4.1.1.66.1", "1.2.840.10008.5.1.4.1.1.66.3")
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+# MR and CT, classic, enhanced and converted: where these have no pixels, the file is cut off.
+_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))
 # Compressed pixels have no byte count of their own; these have.
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -168,6 +171,8 @@ def _read(path: Path) -> Header | None:
             if not marked and not sop_class:
                 return None
             raise _DamagedError("it ends before its SeriesInstanceUID")
+        if sop_class in _IMAGES and pixels == 0:
+            raise _DamagedError("it ends before its pixels")
         return _header(path, dataset, pixels)
     except (InputError, _DamagedError):
         raise
@@ -176,13 +181,12 @@ def _read(path: Path) -> Header | None:
 
 
 def _pixel_bytes(stream: Any, dataset: "Dataset") -> int | None:
-    """Bytes of pixels in the file behind the header; None where that cannot be told (compressed, deflated)."""
-    if _syntax(dataset) not in _UNCOMPRESSED:
+    """Bytes of pixels in the file behind the header; 0 where it ends before them, None where that cannot be told (deflated)."""
+    if _syntax(dataset) == _DEFLATED:
         return None
     position = stream.tell()
-    end = stream.seek(0, 2)
     explicit = _syntax(dataset) != _UNCOMPRESSED[0]
-    return max(end - position - (12 if explicit else 8), 0)
+    return max(stream.seek(0, 2) - position - (12 if explicit else 8), 0)
 
 
 def _syntax(dataset: "Dataset") -> str:
@@ -249,7 +253,7 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
 def _problem(ds: "Dataset", pixel_bytes: int | None) -> str | None:
     """Say that the pixels are cut off, if they are."""
     rows, columns = whole(ds, "Rows"), whole(ds, "Columns")
-    if not rows or not columns or pixel_bytes is None:
+    if not rows or not columns or pixel_bytes is None or _syntax(ds) not in _UNCOMPRESSED:
         return None
     bits = (whole(ds, "BitsAllocated") or 16) * rows * columns * (whole(ds, "NumberOfFrames") or 1)
     needed = bits * (whole(ds, "SamplesPerPixel") or 1) // 8

@@ -102,7 +102,7 @@ def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
         return Verdict(None, f"modality {h.modality or 'not given'} has no role")
     if h.colour:
         return Verdict(None, "a colour picture, not measured values")
-    if "LOCALIZER" in h.image_type or series.n_slices < _MIN_SLICES:
+    if "LOCALIZER" in h.image_type or (series.n_slices < _MIN_SLICES and series.n_times < MIN_DYNAMIC):
         count = f"{series.n_slices} slice{'s' if series.n_slices > 1 else ''} in this orientation"
         return Verdict(None, f"a localizer or too few slices ({count})")
     if derived := _derived(series):
