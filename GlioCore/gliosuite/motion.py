@@ -43,7 +43,7 @@ class MotionSettings:
     samples: int = 20_000
     bins: int = 32
     iterations: int = 50
-    ignore_mm: float = 0.3
+    ignore_mm: float = 0.4
     seed: int = 1
 
 
