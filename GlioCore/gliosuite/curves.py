@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
-from .images import Series, array, boolean
+from .images import Series, array, boolean, resample_mask
 
 _MOST_UNSTEADY = 5  # frames at the start that may be left out
 
@@ -95,16 +95,13 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     raw = np.asarray(curve, np.float64)
     y = raw if rising else -raw
     noise = noise_sd(y)
-    arrival, peak = _arrival(y, 0, noise)
-    steady = 0
+    steady = _settled(raw, noise)
+    arrival, peak = _arrival(y, steady, noise)
     while steady < min(_MOST_UNSTEADY, arrival - 3):
         rest = raw[steady + 1 : arrival]
-        above = raw[steady] - np.median(rest)
-        if above <= max(0.03 * abs(np.median(rest)), 6.0 * noise):
+        if raw[steady] - np.median(rest) <= max(0.03 * abs(np.median(rest)), 6.0 * noise):
             break
         steady += 1
-    if steady:
-        arrival, peak = _arrival(y, steady, noise)
     baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
     change = y[peak] - baseline
     if arrival <= steady or change < max(5.0 * noise, 0.01 * abs(baseline)):
@@ -114,6 +111,14 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
             "which is within its noise; a series that starts before the contrast agent arrives is needed"
         )
     return Bolus(steady, arrival, peak, float(change / max(abs(baseline), 1e-30)))
+
+
+def _settled(raw: np.ndarray, noise: float) -> int:
+    """First frame after the fall towards steady state, if the series begins with one; a bolus cannot come in its first frame."""
+    for frame in range(min(_MOST_UNSTEADY, raw.size - 2) + 1):
+        if raw[frame] - raw[frame + 1] <= max(0.03 * abs(raw[frame + 1]), 6.0 * noise):
+            return frame
+    return 0
 
 
 def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
@@ -190,17 +195,20 @@ def resample_time(curves: np.ndarray, times_s: np.ndarray, new_times_s: np.ndarr
     return curves[..., index] * (1.0 - weight) + curves[..., index + 1] * weight
 
 
-def mask_array(mask: sitk.Image | None, series: Series) -> np.ndarray:
+def mask_array(mask: sitk.Image | None, series: Series, is_signal: bool = True) -> np.ndarray:
     """The given mask on the series' grid, or the automatic one, as booleans (z, y, x).
+
+    Without a mask, that is the head (`signal_mask`), or all voxels that are not 0 throughout where the series is no signal.
 
     Raises
     ------
     InputError
         If it is empty there.
     """
-    from .images import resample_mask
-
-    result = boolean(signal_mask(series) if mask is None else resample_mask(mask, series.grid))
+    if mask is not None:
+        result = boolean(resample_mask(mask, series.grid))
+    else:
+        result = boolean(signal_mask(series)) if is_signal else (series.frames != 0).any(axis=0)
     if not result.any():
         which = "the automatic mask" if mask is None else "the mask"
         raise InputError(

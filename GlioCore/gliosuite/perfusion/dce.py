@@ -246,9 +246,10 @@ def dce_aif(
     """The AIF of a DCE series alone; see `dce_maps`."""
     check_settings(settings, series)
     times = check_times(times_s, series.n_times, series.name)
-    region = search_mask(
-        series, _usable(series, mask_array(mask, series), mask is not None, settings), mask is not None
-    )
+    is_signal = settings.input == "signal"
+    inside = mask_array(mask, series, is_signal)
+    fitted = usable_voxels(series, inside, mask is not None, is_signal, settings.allow_invalid_voxels)
+    region = search_mask(series, fitted, mask is not None) if is_signal else fitted
     bolus = find_dce_bolus(series, region, settings)
     steady = Series(series.frames[bolus.steady :], series.grid, series.name)
     return choose_aif(steady, times[bolus.steady :], settings, aif, region, bolus)
@@ -287,11 +288,12 @@ def dce_maps(
     times = check_times(times_s, series.n_times, series.name)
     check_t10(t10)
     t10_values = array(resample(t10, series.grid)) if isinstance(t10, sitk.Image) else float(t10)
-    inside = mask_array(mask, series)
+    is_signal = settings.input == "signal"
+    inside = mask_array(mask, series, is_signal)
     notes: list[str] = []
-    fitted = _usable(series, inside, mask is not None, settings)
+    fitted = usable_voxels(series, inside, mask is not None, is_signal, settings.allow_invalid_voxels)
     progress(0.05, "finding the bolus")
-    region = search_mask(series, fitted, mask is not None)
+    region = search_mask(series, fitted, mask is not None) if is_signal else fitted
     bolus = find_dce_bolus(series, region, settings)
     if bolus.steady:
         series = Series(series.frames[bolus.steady :], series.grid, series.name)
@@ -322,35 +324,41 @@ def dce_maps(
     return _collect(series, times, settings, chosen, bolus, inside, fitted, curves, fit, notes)
 
 
-def _usable(series: Series, inside: np.ndarray, given: bool, settings: DceSettings) -> np.ndarray:
-    """Voxels to fit; without a mask of the user's, invalid voxels anywhere in the series count."""
-    if settings.input == "concentration":
+def usable_voxels(series: Series, inside: np.ndarray, given: bool, is_signal: bool, allow_invalid: bool) -> np.ndarray:
+    """Voxels of the mask with valid curves; without a mask of the user's, invalid voxels anywhere in the series count.
+
+    Raises
+    ------
+    InputError
+        If there are invalid ones and they are not allowed, or no valid one.
+    """
+    if not is_signal:
         finite = np.isfinite(series.frames).all(axis=0)
-        if not finite[inside].all() and not settings.allow_invalid_voxels:
+        if not finite[inside].all() and not allow_invalid:
             raise InputError(
-                f"{series.name} has {int((~finite[inside]).sum())} voxels with NaN or infinite concentrations in the mask; "
-                "finite ones are needed (--allow-invalid-voxels leaves those voxels out)"
+                f"{series.name} has {int((~finite[inside]).sum())} voxels with NaN or infinite values in the mask; finite ones are "
+                "needed (--allow-invalid-voxels leaves those voxels out)"
             )
         if not finite[inside].any():
-            raise InputError(
-                f"{series.name} has no voxel with finite concentrations in the mask; at least one is needed"
-            )
+            raise InputError(f"{series.name} has no voxel with finite values in the mask; at least one is needed")
         return inside & finite
-    if not given and not settings.allow_invalid_voxels:
+    if not given and not allow_invalid:
         check_signal(series, np.ones(series.grid.shape, bool), False)
-    return check_signal(series, inside, settings.allow_invalid_voxels)
+    return check_signal(series, inside, allow_invalid)
 
 
 def _maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: int) -> tuple[Aif, list[str]]:
     """Replace a coarsely sampled AIF by its parametric form, where asked for or where that is sure to help."""
-    sampled = float(np.median(np.diff(aif.times_s))) > 2.0
-    if settings.aif_fit is False or (settings.aif_fit is None and not sampled):
+    frame = float(np.median(np.diff(aif.times_s)))
+    # Above 6 s the samples no longer determine the first pass, and the form would invent a peak.
+    if settings.aif_fit is False or (settings.aif_fit is None and not 2.0 < frame <= 6.0):
         return aif, []
     fitted, residual, noise = fit_parametric(aif, float(times[n_baseline - 1]))
-    limit = max(2.0 * noise, 0.01 * float(aif.concentration.max()))
-    if settings.aif_fit is None and residual > limit:
+    top = float(aif.concentration.max())
+    limit = max(2.0 * noise, 0.01 * top)
+    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > 1.5 * top):
         return aif, [
-            f"the AIF is used as sampled: a parametric fit leaves {residual:.3g} mM, above its noise ({limit:.3g})"
+            f"the AIF is used as sampled: a parametric fit (residual {residual:.3g} mM) is not within its noise"
         ]
     return fitted, [f"the AIF is Parker's form fitted to its samples (residual {residual:.3g} mM)"]
 
@@ -401,7 +409,7 @@ def _collect(
         notes.append(f"ve lies outside 0-1 in {100 * float(np.mean(~ve[known])):.1f} % of the fitted voxels")
     medians = {n: float(np.nanmedian(fit.values[n][known])) if known.any() else None for n in names}
     top = np.flatnonzero(known)
-    top = top[np.argsort(-np.nanmax(curves[top], axis=1), kind="stable")[: max(1, top.size // 20)]]
+    top = top[np.argsort(-curves[top].mean(axis=1), kind="stable")[: max(1, top.size // 20)]]
     mean, model = curves[top].mean(axis=0), np.full(times.size, np.nan)
     if top.size:
         model = fit_predict(fit, top).mean(axis=0)

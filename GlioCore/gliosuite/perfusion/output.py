@@ -155,8 +155,9 @@ def _picture(result: Any, path: Path) -> None:
         axes = figure.add_subplot(grid[1 + i // columns, i % columns])
         values = np.where(inside[z], array(result.maps[name])[z], np.nan)[top:bottom, first:last]
         known = values[np.isfinite(values)]
-        low, high = np.percentile(known, [2, 98]) if known.size else (0.0, 1.0)
+        low, high = np.percentile(known, [2, 95]) if known.size else (0.0, 1.0)
         low = min(low, 0.0) if low > 0 or name not in ("k1", "k2", "delay") else low
+        high = min(high, 1.0) if result.units[name] == "fraction" else high
         picture = axes.imshow(
             values, cmap="inferno", vmin=low, vmax=max(high, low + 1e-6), aspect=spacing[1] / spacing[0]
         )

@@ -1,0 +1,512 @@
+"""DSC from a series to maps: ΔR2*, AIF, leakage correction, blood volume, flow, timing, normalisation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike
+
+from ..curves import Bolus, check_times, enhancing_mean, find_bolus, mask_array, noise_sd, resample_time
+from ..errors import InputError
+from ..images import Series
+from ..steps import Progress, part, silent
+from .aif import Aif, find_arteries, is_clipped
+from .dce import search_mask, usable_voxels
+from .deconvolution import METHODS, deconvolve
+from .leakage import Leakage, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .nawm import Reference, find_nawm, given_nawm
+from .signal import signal_to_dr2star
+
+LEAKAGE = ("none", "bsw", "bidirectional", "residue")
+UNITS = {
+    "cbv": "ml/100ml",
+    "cbf": "ml/100ml/min",
+    "mtt": "s",
+    "tmax": "s",
+    "ttp": "s",
+    "k1": "1",
+    "k2": "1/s",
+    "psr": "%",
+    "ph": "1/s",
+    "ncbv": "ratio to normal white matter",
+    "ncbf": "ratio to normal white matter",
+}
+MIN_FRAMES = 10
+N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference
+
+
+@dataclass(frozen=True)
+class DscFit:
+    """What `perfusion_maps` found; arrays float32 (n,), NaN where a curve is not finite.
+
+    Attributes
+    ----------
+    cbv
+        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF, unscaled by kappa.
+    cbv_uncorrected
+        The same without leakage correction.
+    cbf
+        ml/100ml/min.
+    mtt_s, tmax_s
+        s; cbv / cbf, and the time of the residue function's maximum.
+    k1, k2, k1_sd, k2_sd
+        Of the leakage fit (1, 1/s); None with ``leakage="none"``.
+    kep
+        1/min; with ``bidirectional`` and ``residue``.
+    reference
+        Voxels (n,) that served as the non-enhancing reference, or None.
+    corrected
+        ΔR2* (n, t) with the leakage taken out.
+    """
+
+    cbv: np.ndarray
+    cbv_uncorrected: np.ndarray
+    cbf: np.ndarray
+    mtt_s: np.ndarray
+    tmax_s: np.ndarray
+    corrected: np.ndarray
+    k1: np.ndarray | None = None
+    k2: np.ndarray | None = None
+    k1_sd: np.ndarray | None = None
+    k2_sd: np.ndarray | None = None
+    kep: np.ndarray | None = None
+    reference: np.ndarray | None = None
+
+
+def perfusion_maps(
+    dr2star: ArrayLike,
+    dt_s: float,
+    aif_dr2star: ArrayLike,
+    leakage: str = "residue",
+    deconvolution: str = "osvd",
+    reference: np.ndarray | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> DscFit:
+    """Blood volume, flow and timing from ΔR2* curves.
+
+    Parameters
+    ----------
+    dr2star
+        (n, t) 1/s, baseline near 0.
+    dt_s
+        Frame interval in s.
+    aif_dr2star
+        (t,) 1/s.
+    leakage
+        ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"``; see `leakage`.
+    deconvolution
+        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``; see `deconvolution`.
+    reference
+        Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
+        ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
+    device
+        ``"auto"`` or ``"cpu"``.
+
+    Raises
+    ------
+    InputError
+        If a method is not known or curves and AIF do not belong together.
+    """
+    curves = np.asarray(dr2star)
+    curves = curves.reshape(-1, curves.shape[-1])
+    aif = np.asarray(aif_dr2star, np.float64)
+    if leakage not in LEAKAGE:
+        raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
+    if deconvolution not in METHODS:
+        raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
+    if device == "cuda":
+        raise InputError("DSC maps run on the CPU; use --device cpu or auto")
+    if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
+        raise InputError(
+            f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "
+            "finite samples with an area above 0 are needed"
+        )
+    progress(0.0, "leakage")
+    fit: Leakage | None = None
+    chosen = None
+    if leakage == "residue":
+        fit = correct_residue(curves, dt_s, aif)
+    elif leakage != "none":
+        n_baseline = _baseline_frames(aif)
+        chosen = reference_voxels(curves, n_baseline) if reference is None else np.asarray(reference, bool)
+        chosen = chosen & np.isfinite(curves).all(axis=1)
+        if not chosen.any():
+            raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
+        mean = curves[chosen].mean(axis=0, dtype=np.float64)
+        fit = {"bsw": correct_bsw, "bidirectional": correct_bidirectional}[leakage](curves, dt_s, mean)
+    corrected = curves if fit is None else fit.corrected
+    area = float(aif.sum())
+    cbv = 100.0 * corrected.sum(axis=1, dtype=np.float64) / area
+    before = 100.0 * curves.sum(axis=1, dtype=np.float64) / area
+    progress(0.4, "deconvolution")
+    residue = deconvolve(corrected, dt_s, aif, deconvolution)
+    cbf = 6000.0 * residue.height
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
+    single = lambda a: None if a is None else np.asarray(a, np.float32)
+    more = {} if fit is None else {k: single(getattr(fit, k)) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")}
+    progress(1.0, "deconvolution")
+    return DscFit(
+        single(cbv),
+        single(before),
+        single(cbf),
+        single(mtt),
+        single(residue.tmax_s),
+        corrected,
+        reference=chosen,
+        **more,
+    )
+
+
+def _baseline_frames(aif: np.ndarray) -> int:
+    """Frames before the bolus arrives in the AIF, at least one."""
+    try:
+        return max(find_bolus(aif, True).arrival, 1)
+    except InputError:
+        return max(int(np.argmax(aif > 0.1 * aif.max())), 1)
+
+
+@dataclass(frozen=True)
+class DscSettings:
+    """How a DSC series is turned into maps.
+
+    Parameters
+    ----------
+    te_ms, tr_ms
+        Echo and repetition time; the echo time is not needed with ``input="dr2star"``.
+    leakage
+        ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"``.
+    deconvolution
+        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``.
+    input
+        ``"signal"`` or ``"dr2star"`` (1/s).
+    allow_invalid_voxels
+        Leave voxels with NaN or negative signal out instead of refusing the series.
+    n_aif_voxels
+        How many voxels the automatic AIF takes at most.
+    """
+
+    te_ms: float | None = None
+    tr_ms: float | None = None
+    leakage: str = "bsw"
+    deconvolution: str = "osvd"
+    input: str = "signal"
+    allow_invalid_voxels: bool = False
+    n_aif_voxels: int = 20
+
+
+@dataclass(frozen=True)
+class DscMaps:
+    """Maps on the native grid of the series, and how they came about; as `dce.DceMaps`.
+
+    `masks` holds ``leakage_reference`` and ``nawm`` where there are such, `record` what more fit.json says.
+    """
+
+    maps: dict[str, sitk.Image]
+    mask: sitk.Image
+    aif: Aif
+    settings: DscSettings
+    bolus: Bolus
+    times_s: np.ndarray
+    mean_curve: np.ndarray
+    mean_fit: np.ndarray
+    units: dict[str, str]
+    medians: dict[str, float | None]
+    notes: list[str]
+    masks: dict[str, sitk.Image] = field(default_factory=dict)
+    record: Mapping[str, object] = field(default_factory=dict)
+    sd: dict[str, sitk.Image] = field(default_factory=dict)
+    aif_unit: str = "ΔR2* (1/s)"
+    curve_unit: str = "ΔR2* (1/s)"
+    curve_title: str = "mean of the 5 % that change most"
+    fit_label: str = "leakage-corrected"
+
+
+def check_settings(settings: DscSettings, series: Series) -> None:
+    """Refuse what cannot be computed; see `DscSettings`."""
+    if series.n_times < MIN_FRAMES:
+        plural = "" if series.n_times == 1 else "s"
+        raise InputError(
+            f"DSC series has {series.n_times} time point{plural}; at least {MIN_FRAMES} are needed ({series.name}, 4th axis)"
+        )
+    if settings.input == "signal":
+        if settings.te_ms is None:
+            raise InputError(f"{series.name}: the echo time is not known; give it with --te-ms")
+        if not settings.te_ms > 0:
+            raise InputError(
+                f"{series.name}: the echo time is {settings.te_ms:g}; a number above 0 ms is needed (--te-ms)"
+            )
+    if settings.tr_ms is not None and not settings.tr_ms > 0:
+        raise InputError(
+            f"{series.name}: the repetition time is {settings.tr_ms:g}; a number above 0 ms is needed (--tr-ms)"
+        )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A series from steady state on, at even times, with the bolus found."""
+
+    series: Series
+    times_s: np.ndarray
+    bolus: Bolus
+    region: np.ndarray
+    inside: np.ndarray
+    fitted: np.ndarray
+    notes: list[str]
+
+    @property
+    def n_baseline(self) -> int:
+        return self.bolus.arrival - self.bolus.steady
+
+
+def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: sitk.Image | None) -> _Prepared:
+    check_settings(settings, series)
+    times = check_times(times_s, series.n_times, series.name)
+    notes: list[str] = []
+    signal = settings.input == "signal"
+    inside = mask_array(mask, series, signal)
+    fitted = usable_voxels(series, inside, mask is not None, signal, settings.allow_invalid_voxels)
+    region = search_mask(series, fitted, mask is not None) if signal else fitted
+    bolus = find_bolus(enhancing_mean(series.curves(region), rising=not signal), not signal, series.name)
+    frames = series.frames[bolus.steady :]
+    times = times[bolus.steady :]
+    if bolus.steady:
+        notes.append(f"the first {bolus.steady} frames, before steady state, were left out")
+    gaps = np.diff(times)
+    if np.ptp(gaps) > 0.02 * np.median(gaps):
+        even = times[0] + np.median(gaps) * np.arange(int((times[-1] - times[0]) / np.median(gaps) + 1e-6) + 1)
+        moved = resample_time(np.moveaxis(frames, 0, -1), times, even)
+        frames, times = np.ascontiguousarray(np.moveaxis(moved, -1, 0), np.float32), even
+        notes.append(
+            f"the frame times are uneven ({gaps.min():.2f} to {gaps.max():.2f} s); curves were resampled to even ones"
+        )
+    steady = Series(frames, series.grid, series.name)
+    n_baseline = bolus.arrival - bolus.steady
+    notes.append(f"the bolus arrives at {times[n_baseline]:.1f} s; baseline of {n_baseline} frames")
+    if n_baseline < 5:
+        notes.append(f"the baseline has only {n_baseline} frames: ΔR2* is less certain")
+    return _Prepared(steady, times, bolus, region, inside, fitted, notes)
+
+
+def _dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
+    if settings.input == "dr2star":
+        return curves
+    return signal_to_dr2star(curves, settings.te_ms / 1000.0, n_baseline).astype(np.float32)
+
+
+def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
+    if isinstance(aif, Aif):
+        even = np.interp(p.times_s, aif.times_s, aif.concentration, left=0.0)
+        return Aif(p.times_s, even, aif.how, aif.method, aif.voxels, notes=aif.notes)
+    if isinstance(aif, sitk.Image):
+        voxels = mask_array(aif, p.series)
+        curves = _dr2star(p.series.curves(voxels), settings, p.n_baseline)
+        good = np.isfinite(curves).all(axis=1)
+        if not good.any():
+            raise InputError(f"no voxel of the AIF mask has a ΔR2* curve in {p.series.name}; choose other voxels")
+        curve, method, what, notes = (
+            curves[good].mean(axis=0),
+            "mask",
+            f"mean of {good.sum()} voxels of the AIF mask",
+            [],
+        )
+    elif aif == "auto":
+        curves = _dr2star(p.series.curves(p.region), settings, p.n_baseline)
+        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels)
+        voxels = np.zeros(p.region.shape, bool)
+        voxels[tuple(axis[index] for axis in np.nonzero(p.region))] = True
+        curve, method = curves[index].mean(axis=0), "auto"
+        what = f"found automatically: mean of {index.size} voxels, peak {quality['peak']:.3g}, width {quality['width_s']:.1f} s"
+        notes = ["the AIF was found automatically: look at its curve and voxels before using absolute values"]
+    else:
+        raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
+    curve = curve.astype(np.float64)
+    if is_clipped(curve, p.times_s):
+        notes.append(
+            "the AIF has a plateau instead of a peak, so its signal is probably clipped: cbv and cbf are too high"
+        )
+    return Aif(p.times_s, curve, what, method, voxels, notes=tuple(notes))
+
+
+def dsc_aif(
+    series: Series,
+    times_s: np.ndarray,
+    settings: DscSettings,
+    aif: str | sitk.Image = "auto",
+    mask: sitk.Image | None = None,
+) -> Aif:
+    """The AIF of a DSC series alone; see `dsc_maps`."""
+    return _choose_aif(_prepare(series, times_s, settings, mask), settings, aif)
+
+
+def dsc_maps(
+    series: Series,
+    times_s: np.ndarray,
+    settings: DscSettings,
+    aif: str | Aif | sitk.Image = "auto",
+    mask: sitk.Image | None = None,
+    nawm: str | sitk.Image | None = None,
+    brain: sitk.Image | None = None,
+    lesion: sitk.Image | None = None,
+    progress: Progress = silent,
+) -> DscMaps:
+    """Blood volume, flow and timing maps of a DSC series.
+
+    Parameters
+    ----------
+    series
+        4-D signal, or ΔR2* in 1/s (``settings.input``).
+    times_s
+        (t,) s; resampled where uneven.
+    aif
+        ``"auto"``, an `Aif` (ΔR2*, 1/s), or a mask of an artery.
+    mask
+        Voxels to fit, on any grid; the head where None.
+    nawm
+        Normal-appearing white matter for ncbv and ncbf: a mask, ``"auto"`` (needs `brain` and `lesion`), or None.
+    brain, lesion
+        Masks on any grid; with `lesion`, the leakage reference lies outside it.
+
+    Raises
+    ------
+    InputError
+        If the series, its times, a mask or the AIF cannot be used; the text says why.
+    """
+    progress(0.05, "finding the bolus")
+    p = _prepare(series, times_s, settings, mask)
+    progress(0.15, "arterial input function")
+    chosen = _choose_aif(p, settings, aif)
+    p.notes.extend(chosen.notes)
+    dt = float(np.median(np.diff(p.times_s)))
+    signal = p.series.curves(p.fitted)
+    curves = _dr2star(signal, settings, p.n_baseline)
+    reference = None
+    if lesion is not None and settings.leakage in ("bsw", "bidirectional"):
+        outside = ~mask_array(lesion, p.series)[p.fitted]
+        reference = reference_voxels(curves, p.n_baseline, N_TAIL) & outside
+        reference = reference if reference.sum() >= 20 else None
+    fit = perfusion_maps(
+        curves,
+        dt,
+        chosen.concentration,
+        settings.leakage,
+        settings.deconvolution,
+        reference,
+        progress=part(progress, 0.2, 0.9),
+    )
+    progress(0.9, "maps")
+    values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
+    values["ttp"] = np.where(
+        np.isfinite(fit.cbv), dt * (np.argmax(np.nan_to_num(curves), axis=1) - p.n_baseline), np.nan
+    )
+    if fit.k1 is not None:
+        values |= {"k1": fit.k1, "k2": fit.k2}
+    values |= _heights(signal, curves, settings, p)
+    return _collect(p, settings, chosen, fit, values, curves, nawm, brain, lesion)
+
+
+def _heights(signal: np.ndarray, curves: np.ndarray, settings: DscSettings, p: _Prepared) -> dict[str, np.ndarray]:
+    """Peak height of ΔR2* (1/s) and percentage of signal recovery over the last ten frames."""
+    noise = np.array([noise_sd(c) for c in curves[:, : max(p.n_baseline, 5)]]) if p.n_baseline < 3 else None
+    if noise is None:
+        noise = curves[:, : p.n_baseline].std(axis=1, ddof=1)
+    ph = curves.max(axis=1)
+    if settings.input == "dr2star" and settings.te_ms is None:
+        p.notes.append("psr needs the echo time (--te-ms) where the input is ΔR2*, and was left out")
+        return {"ph": ph}
+    relative = np.exp(-curves * settings.te_ms / 1000.0)
+    lowest, end = relative.min(axis=1), relative[:, -N_TAIL:].mean(axis=1)
+    drop = 1.0 - lowest
+    # Within three standard deviations there is no bolus to recover from.
+    clear = drop > 3.0 * noise * settings.te_ms / 1000.0
+    psr = np.where(clear, 100.0 * (end - lowest) / np.where(clear, drop, 1.0), np.nan)
+    p.notes.append(
+        f"psr: recovery is the mean of the last {N_TAIL} frames; undefined where the drop is within 3 SD of the baseline"
+    )
+    return {"psr": psr, "ph": ph}
+
+
+def _collect(
+    p: _Prepared,
+    settings: DscSettings,
+    aif: Aif,
+    fit: DscFit,
+    values: dict[str, np.ndarray],
+    curves: np.ndarray,
+    nawm: str | sitk.Image | None,
+    brain: sitk.Image | None,
+    lesion: sitk.Image | None,
+) -> DscMaps:
+    known = np.isfinite(fit.cbv)
+    done = np.zeros_like(p.fitted)
+    done[p.fitted] = known
+
+    def whole(v: np.ndarray) -> np.ndarray:
+        result = np.zeros(p.fitted.shape, np.float32)
+        result[p.inside] = np.nan
+        result[p.fitted] = np.where(known, v, np.nan)
+        return result
+
+    arrays = {name: whole(v) for name, v in values.items()}
+    masks, record = {}, {}
+    if fit.reference is not None:
+        where = np.zeros_like(p.fitted)
+        where[p.fitted] = fit.reference
+        masks["leakage_reference"] = p.series.grid.image(where)
+        p.notes.append(f"leakage reference: {int(fit.reference.sum())} non-enhancing voxels (leakage_reference)")
+    normal: Reference | None = None
+    if isinstance(nawm, sitk.Image):
+        normal = given_nawm(nawm, p.series.grid, arrays["cbv"], done)
+    elif nawm == "auto" and brain is not None and lesion is not None:
+        normal = find_nawm(brain, lesion, p.series.grid, arrays["cbv"], done)
+    elif nawm == "auto":
+        p.notes.append("no ncbv and ncbf: automatic normal white matter needs a brain mask and a lesion mask")
+    if normal is not None:
+        p.notes.append(normal.note)
+        if normal.mask is not None:
+            masks["nawm"] = p.series.grid.image(normal.mask)
+            for name in ("cbv", "cbf"):
+                level = float(np.nanmean(arrays[name][normal.mask]))
+                arrays[f"n{name}"] = arrays[name] / level
+                record[f"nawm_{name}"] = level
+            record["nawm_cbv_sd"] = float(np.nanstd(arrays["cbv"][normal.mask]))
+    if not known.all() or done.sum() < p.inside.sum():
+        p.notes.append(
+            f"{int(p.inside.sum() - done.sum())} of {int(p.inside.sum())} voxels of the mask could not be fitted and are NaN"
+        )
+    finite = {n: a[done][np.isfinite(a[done])] for n, a in arrays.items()}
+    medians = {n: float(np.median(v)) if v.size else None for n, v in finite.items()}
+    top = np.flatnonzero(known)
+    top = top[np.argsort(-curves[top].max(axis=1), kind="stable")[: max(1, top.size // 20)]]
+    after = fit.corrected[top].mean(axis=0) if fit.k1 is not None else np.full(p.times_s.size, np.nan)
+    return DscMaps(
+        {n: p.series.grid.image(a.astype(np.float32)) for n, a in arrays.items()},
+        p.series.grid.image(done),
+        aif,
+        settings,
+        p.bolus,
+        p.times_s,
+        curves[top].mean(axis=0),
+        after,
+        {n: UNITS[n] for n in arrays},
+        medians,
+        p.notes,
+        masks,
+        record,
+    )
+
+
+def write(result: DscMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
+    """Write maps, masks, aif.csv, fit.json and qc.png, all or nothing; returns the record in fit.json.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be written.
+    """
+    from .output import write_maps
+
+    return write_maps(result, out_dir, format, "dsc")
