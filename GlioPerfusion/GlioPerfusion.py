@@ -54,8 +54,8 @@ class GlioPerfusionParameterNode:
     t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0  # noqa: N815
     hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42
     relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
-    leakage: Annotated[str, Choice(["bsw", "none"])] = "bsw"
-    deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd"])] = "osvd"
+    leakage: Annotated[str, Choice(["bsw", "bidirectional", "residue", "none"])] = "bsw"
+    deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd", "tikhonov"])] = "osvd"
     nawmSegmentation: vtkMRMLSegmentationNode  # noqa: N815
     nawmSegment: str = ""  # noqa: N815
     maskSegmentation: vtkMRMLSegmentationNode  # noqa: N815

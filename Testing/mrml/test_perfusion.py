@@ -99,6 +99,46 @@ def test_dce_maps_lie_where_the_series_lies(slicer, logic, series, tmp_path):
     logic.show(result)
 
 
+def dsc():
+    """A T2*-weighted bolus: tissue sees the artery's gamma variate, spread by an exponential residue; the artery is a few voxels."""
+    times = np.arange(60) * 1.5
+    shape = np.where(times > 15, ((times - 15).clip(0) / 6) ** 3 * np.exp(-(times - 15).clip(0) / 2.0), 0)
+    artery = 60 * shape / shape.max()
+    change = np.zeros((*GRID.shape, 60))
+    for mtt, where in ((4.0, np.ones(GRID.shape, bool)), (6.0, lesion())):
+        residue = np.exp(-times / mtt) / mtt
+        change[where] = 0.08 * np.convolve(artery, residue)[:60] * 1.5 * (2.0 if mtt > 5 else 1.0)
+    change[1, 2:4, 2:4] = artery
+    noise = np.random.default_rng(9).normal(0, 1.0, change.shape)
+    return Series(np.moveaxis(1000 * np.exp(-0.03 * change) + noise, -1, 0).astype(np.float32), GRID, "DSC"), times
+
+
+def test_dsc_maps_lie_where_the_series_lies(slicer, logic):
+    from gliosuite.mrml.perfusion import PerfusionRequest
+    from gliosuite.mrml.sequences import node_from_series
+    from gliosuite.mrml.volumes import image_from_node
+
+    truth, times = dsc()
+    node = node_from_series(truth, tuple(times), "DSC")
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "AIF")
+    for j in (2, 3):
+        x, y, z = GRID.blank().TransformIndexToPhysicalPoint((2, j, 1))
+        points.AddControlPoint(-x, -y, z)
+    request = PerfusionRequest(
+        node, "DSC", tuple(times), te_ms=30.0, aif="control points", points=points, leakage="none"
+    )
+    result = logic.compute(request)
+    assert {"cbv", "cbf", "mtt", "tmax"} <= set(result.maps)
+    cbv = image_from_node(result.maps["cbv"])
+    assert Grid.of(cbv).matches(GRID, 1e-3)
+    values = sitk.GetArrayFromImage(cbv)
+    normal = ~lesion()
+    normal[1, 2:4, 2:4] = False
+    assert np.median(values[lesion()]) / np.median(values[normal]) == pytest.approx(2.0, rel=0.1)
+    assert result.maps["cbv"].GetDisplayNode().GetColorNode().GetName() == "GlioSuite turbo"
+    assert result.aif.GetYAxisTitle() == "ΔR2* [1/s]"
+
+
 def test_inputs_are_written_as_the_step_reads_them(slicer, logic, series, tmp_path):
     from gliosuite.images import read_image, read_series
     from gliosuite.mrml.perfusion import PerfusionRequest, arguments

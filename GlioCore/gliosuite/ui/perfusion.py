@@ -207,8 +207,13 @@ class PerfusionPanel:
             slicer.util.errorDisplay(_("GlioPerfusion could not compute the maps."), detailedText=str(error))
 
     def close(self) -> None:
-        """The panel goes away: end what runs."""
+        """The panel goes away: end what runs, and remove its files."""
+        running, job = self._running, self._job
         self.onCancel()
+        if running is not None:
+            running.wait(5000)
+        if job is not None:
+            self.logic.abandon(job)
 
     def _busy(self) -> None:
         running = self._running is not None

@@ -56,9 +56,16 @@ _get = QtCore.QObject.__getattribute__
 
 
 def _getattribute(self, name):
-    if name == "connect":
-        return lambda signal, function: getattr(self, signal.split("(")[0]).connect(function)
-    return _get(self, name)
+    found = _get(self, name)
+    if name != "connect":
+        return found
+
+    def connect(signal, function, *more):
+        if isinstance(signal, str) and not more:
+            return getattr(self, signal.split("(")[0]).connect(function)
+        return found(signal, function, *more)  # Qt's own, which PySide6 calls from within
+
+    return connect
 
 
 QtCore.QObject.__getattribute__ = _getattribute
