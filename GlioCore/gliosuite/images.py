@@ -100,11 +100,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Series:
-    """A 4-D series: frames (t, z, y, x) float32 on a 3-D grid; `name` says where it came from, for messages."""
+    """A 4-D series: frames (t, z, y, x) float32 on a 3-D grid; `name` says where it came from, for messages.
+
+    `file_dt_s` is the frame interval that the file's header gives; many writers leave 1 there, so times are asked for elsewhere.
+    """
 
     frames: np.ndarray
     grid: Grid
     name: str = "series"
+    file_dt_s: float = 1.0
 
     @property
     def n_times(self) -> int:
@@ -336,6 +340,7 @@ def read_series(path: str | Path) -> Series:
         If the file is missing, truncated, or not 4-D.
     """
     image = _read(path)
+    step = 1.0
     while image.GetDimension() == 5 and 1 in image.GetSize()[3:]:  # NIfTI written as x, y, z, 1, t
         size = list(image.GetSize())
         size[3 if size[3] == 1 else 4] = 0
@@ -346,6 +351,7 @@ def read_series(path: str | Path) -> Series:
     elif image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:
         frames = sitk.GetArrayViewFromImage(image)
         direction = np.reshape(image.GetDirection(), (4, 4))[:3, :3]
+        step = image.GetSpacing()[3]
         grid = Grid(image.GetSize()[:3], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel()))
     else:
         count = (
@@ -355,7 +361,7 @@ def read_series(path: str | Path) -> Series:
         )
         raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
     # A copy: the view does not keep the image, and with it the memory, alive.
-    return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name)
+    return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name, step)
 
 
 def read_mask(

@@ -40,6 +40,7 @@ __all__ = [
     "RegistrationSettings",
     "checkerboard",
     "common_grid",
+    "compared_region",
     "find_brainsfit",
     "landmark_error",
     "register",
@@ -233,12 +234,12 @@ def _by_simpleitk(pair: Pair, settings: RegistrationSettings, progress: Progress
         else:
             linear = _simplified(linear, RegistrationSettings(stages=settings.stages[:-1] or ("rigid",)), pair.centre)
             freeform = FreeformSettings(spline_grid=settings.spline_grid, bending=settings.bending, bins=settings.bins)
-            spline = deform([pair.fixed], [pair.moving], linear, _looked_at(pair, linear), freeform, stretch)
+            spline = deform([pair.fixed], [pair.moving], linear, compared_region(pair, linear), freeform, stretch)
             return sitk.CompositeTransform([linear, spline])
     return _simplified(linear, settings, pair.centre)
 
 
-def _looked_at(pair: Pair, transform: sitk.Transform) -> sitk.Image:
+def compared_region(pair: Pair, transform: sitk.Transform) -> sitk.Image:
     """Where the fixed image is compared: its foreground as far as the moving image reaches."""
     whole = sitk.Cast(Grid.of(pair.moving).blank() + 1, sitk.sitkFloat32)
     grid = Grid.of(pair.fixed_mask).isotropic(3.0)
