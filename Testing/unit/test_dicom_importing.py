@@ -242,6 +242,36 @@ def test_broken_series_without_a_role_does_not_stop_the_import(tmp_path, gliosui
     assert case.data["notes"][0].startswith("t1_2 left out: series 9")
 
 
+def test_a_series_that_cannot_be_decoded_is_named(tmp_path, gliosuite):
+    import pydicom
+
+    study(tmp_path / "src")
+    study(tmp_path / "src" / "later", ds.Patient(study_date="20240625", study=2))
+    for file in (tmp_path / "src/later/c").iterdir():
+        whole = pydicom.dcmread(file)
+        whole.PixelData = pydicom.encaps.encapsulate([b"\0" * 64])
+        whole["PixelData"].VR = "OB"
+        whole["PixelData"].is_undefined_length = True
+        ds.save(whole, file, "1.2.840.10008.1.2.4.102")
+    err = refused(gliosuite, tmp_path)
+    assert "is compressed as MPEG-4" in err
+    assert "--skip 2/3 leaves it out" in err
+    assert gliosuite("import", tmp_path / "src", "--out", tmp_path / "case", "--skip", "2/3")[0] == 0
+    assert "flair" in Case.load(tmp_path / "case").images
+    assert "flair" not in Case.load(tmp_path / "case").followup.images
+
+
+def test_several_structure_sets_stay_apart_and_whole(tmp_path, gliosuite):
+    study(tmp_path / "src")
+    files = [ds.rt_object(tmp_path / "src/rt", ds.RTSTRUCT, ds.Patient(), i) for i in (50, 51)]
+    before = [f.read_bytes() for f in files]
+    for _ in range(2):  # the second import meets the links of the first
+        assert gliosuite("import", tmp_path / "src", "--out", tmp_path / "case")[0] == 0
+    case = Case.load(tmp_path / "case")
+    assert [f.read_bytes() for f in files] == before
+    assert [next(case.dicom(r).iterdir()).read_bytes() for r in ("rtstruct", "rtstruct_2")] == before
+
+
 def test_wrong_choices(tmp_path, gliosuite):
     study(tmp_path / "src")
     assert "--role t9=1 is not ROLE=SERIES" in refused(gliosuite, tmp_path, "--role", "t9=1")

@@ -30,7 +30,7 @@ def jpeg(tmp_path, pixels: np.ndarray, compressor: str) -> tuple[bytes, str]:
 def test_jpeg_is_decoded_and_rescaled_once(tmp_path, compressor, name):
     import pydicom
 
-    src = tmp_path / "src"
+    src, files = tmp_path / "src", []
     for file in ds.classic(src, FRAME, ds.Patient(), 3, ds.T1, slope=2.0, intercept=-5.0):
         whole = pydicom.dcmread(file)
         data, syntax = jpeg(tmp_path, whole.pixel_array, compressor)
@@ -40,8 +40,13 @@ def test_jpeg_is_decoded_and_rescaled_once(tmp_path, compressor, name):
         whole["PixelData"].is_undefined_length = True
         del whole.PixelRepresentation
         whole.PixelRepresentation = 0
-        ds.save(whole, file, syntax)
+        files.append(ds.save(whole, file, syntax))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_dicom_volume(src)), FRAME * 2 - 5)
+    content = files[0].read_bytes()
+    for length in (len(content) - 20, len(content) // 2):
+        files[0].write_bytes(content[:length])
+        with pytest.raises(InputError, match=files[0].name):
+            read_dicom_volume(src)
 
 
 def test_run_length_encoding_is_decoded(tmp_path):
@@ -52,6 +57,32 @@ def test_run_length_encoding_is_decoded(tmp_path):
         whole.compress(pydicom.uid.RLELossless)
         whole.save_as(file)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_dicom_volume(tmp_path)), FRAME)
+
+
+def test_jpeg_ls_is_decoded(tmp_path):
+    import pydicom
+
+    pytest.importorskip("jpeg_ls", reason="pyjpegls, which writes the test's JPEG-LS files, is not installed")
+    for file in ds.classic(tmp_path, FRAME, ds.Patient(), 3, ds.T1, slope=2.0, intercept=-5.0):
+        whole = pydicom.dcmread(file)
+        whole.compress(pydicom.uid.JPEGLSLossless)
+        whole.save_as(file)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_dicom_volume(tmp_path)), FRAME * 2 - 5)
+
+
+def test_a_truncated_compressed_file_is_refused(tmp_path):
+    import pydicom
+
+    files = ds.classic(tmp_path, FRAME, ds.Patient(), 3, ds.T1)
+    for file in files:
+        whole = pydicom.dcmread(file)
+        whole.compress(pydicom.uid.RLELossless)
+        whole.save_as(file)
+    content = files[2].read_bytes()
+    for length in (len(content) - 20, len(content) // 2):
+        files[2].write_bytes(content[:length])
+        with pytest.raises(InputError, match=files[2].name):
+            read_dicom_volume(tmp_path)
 
 
 def test_implicit_little_endian_keeps_private_numbers(tmp_path):

@@ -23,6 +23,7 @@ FIRST = {
     "motion": "registration",
     "lesions": "lesions",
     "brain": "lesions",
+    "drafts": "lesions",
     "followup": "followup",
     "diffusion": "diffusion",
     "metabolites": "metabolites",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
+
 from ..case import Case
 from ..errors import InputError
 from ..files import staged, write_json, write_text
@@ -149,13 +151,16 @@ def _visit(
         progress(i / len(entries), f"converting {e.role} (series {e.id})")
         role = str(e.role)
         if e.series is not None:
-            if e.problem and "_" in role:
-                notes.append(f"{role} left out: {e.problem}")
-                continue
-            if e.problem:
-                raise InputError(f"{e.problem} (--skip {e.id} leaves it out)")
+            try:
+                image = _read(e)
+            except InputError as error:
+                if "_" in role:  # not the best of its role, so the case is whole without it
+                    _say(redacted(f"{role} left out: {error}", words), notes)
+                    continue
+                name = e.id if len(study.visits) == 1 else f"{study.visits.index(visit) + 1}/{e.id}"
+                raise InputError(f"{error} (--skip {name} leaves it out)") from error
             path = f"{place}images/{role}.nii.gz"
-            images[role] = {"path": path} | _convert(e, folder / path, words, notes)
+            images[role] = {"path": path} | _convert(e, image, folder / path, words, notes)
             if e.strength == 1:
                 _say(f"series {e.id} became {role} by a weaker hint: {redacted(e.why, words)}", notes)
         if role.split("_")[0] not in _ORIGINALS:
@@ -165,7 +170,7 @@ def _visit(
             relative = f"{place}dicom/{role}"
             link(e.files, folder / relative)
             notes.append(LINK_NOTE)
-        dicom.setdefault(role, relative)
+        dicom[role] = relative
     headers = [e.header for e in entries] or [study.headers[0]]
     clinical = {
         "age": next((h.age for h in headers if h.age is not None), None),
@@ -184,7 +189,19 @@ def _say(sentence: str, notes: list[str]) -> None:
     warnings.warn(sentence, stacklevel=2)
 
 
-def _convert(e: Entry, path: Path, words: frozenset[str], notes: list[str]) -> dict[str, Any]:
+def _read(e: Entry) -> sitk.Image | Series:
+    """The voxels of a series, one volume or several."""
+    if e.problem or e.series is None:
+        raise InputError(e.problem or "no image series")
+    if len(e.arrangement.slices) == 1:
+        return volume(e.series, e.arrangement)
+    series = frames(e.series, e.arrangement)
+    return Series(compact(series.frames), series.grid)
+
+
+def _convert(
+    e: Entry, image: sitk.Image | Series, path: Path, words: frozenset[str], notes: list[str]
+) -> dict[str, Any]:
     """Write one series as NIfTI; its acquisition, with the reason for its role."""
     if e.series is None:
         raise ValueError("no image series")
@@ -192,12 +209,11 @@ def _convert(e: Entry, path: Path, words: frozenset[str], notes: list[str]) -> d
     found, doubts = acquisition(e.series, e.arrangement, role)
     for doubt in doubts:
         _say(redacted(doubt, words), notes)
-    if len(e.arrangement.slices) > 1:
-        series = frames(e.series, e.arrangement)
+    if isinstance(image, Series):
         times = found.get("times_s") or [0.0, 1.0]
-        write_series(Series(compact(series.frames), series.grid), path, times[1] - times[0])
+        write_series(image, path, times[1] - times[0])
     else:
-        write_image(volume(e.series, e.arrangement), path)
+        write_image(image, path)
     if role == "dti":
         b, directions = gradients(e.arrangement)
         stem = path.name.removesuffix(".nii.gz")

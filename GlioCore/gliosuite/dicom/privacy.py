@@ -59,5 +59,7 @@ def link(files: Iterable[Path], folder: Path) -> None:
         target = folder / f"{i + 1:05d}.dcm"
         try:
             os.link(source, target)
+        except FileExistsError:
+            raise  # copying onto a link would write into the original
         except OSError:  # another disk, or one without hard links
             shutil.copyfile(source, target)

@@ -1,7 +1,7 @@
 """A folder of DICOM files as a patient's visits, with a role for each series and the reason for it."""
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -289,6 +289,12 @@ def _numbered(entries: list[Entry]) -> list[Entry]:
         for i, e in enumerate(members[1:], 2):
             better = f"{e.why}; {_better(members[0], e)}, so this one is {role}_{i}"
             place[id(e)] = replace(e, role=f"{role}_{i}", why=better)
+    objects: Counter = Counter()
+    for e in entries:
+        if e.role and e.series is None:
+            objects[e.role] += 1
+            if objects[e.role] > 1:
+                place[id(e)] = replace(e, role=f"{e.role}_{objects[e.role]}")
     return [place.get(id(e), e) for e in entries]
 
 
