@@ -137,7 +137,8 @@ def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     settings = _settings(args)
     out = Path(args.out)
-    progress(0.0, "simulating a patient")
-    case = simulate_case(args.seed).write(out, dicom=True)
+    patient = simulate_case(args.seed, progress=part(progress, 0.0, 0.15))
+    # The lesions are left to the library, so that the demo shows drafts; the progression stands for a radiologist's outline.
+    case = patient.write(out / "case", out / "truth", dicom=("t1c",), masks=("progression_cel", "progression_t2l"))
     result = run_case(case, out, settings, args.device, part(progress, 0.2, 1.0))
     return {"case": case.folder, **result}

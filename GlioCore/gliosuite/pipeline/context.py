@@ -8,11 +8,13 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..case import Case
+from ..files import read_json
 from ..images import Grid, read_image
 from ..steps import sha256
 
 STEPS = ("registered", "lesions", "dce", "dsc", "progression", "rt")
 REFERENCES = ("t1c", "flair", "t1", "t2")
+PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
 
@@ -90,6 +92,11 @@ class Run:
         """A file that an earlier step wrote, or None."""
         path = self.out.joinpath(*parts)
         return path if path.exists() else None
+
+    def record(self, step: str) -> dict[str, Any]:
+        """What an earlier step reported; empty where it did not run."""
+        path = self.result(step, "provenance.json")
+        return {} if path is None else read_json(path)["record"]
 
     def masks(self) -> dict[str, sitk.Image]:
         """The masks of the lesions step."""

@@ -26,7 +26,7 @@ def _steady(run: Run, role: str, progress: Progress) -> tuple[Any, list[str], di
     series = run.case.series(role)
     if not run.settings.motion:
         return series, ["Motion was not corrected."], {}
-    from .motion import correct_motion
+    from ..motion import correct_motion
 
     motion = correct_motion(series, progress=progress)
     return motion.series, list(motion.notes), {"motion": plain(motion.summary)}
@@ -54,7 +54,7 @@ def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.I
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:
     """DCE maps of the case, native and on the common grid."""
-    from .perfusion.dce import DceSettings, dce_maps, write
+    from ..perfusion.dce import DceSettings, dce_maps, write
 
     if "dce" not in run:
         raise SkippedStep("the case has no DCE series")
@@ -88,11 +88,11 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
 def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Image, str]:
     """The T1 before contrast: fitted from VFA where there is one, else as given, else 1 s (S0's value)."""
     if "vfa" in run:
-        from .perfusion.t1 import t1_map
+        from ..perfusion.t1 import T1Settings, t1_maps
 
         flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
-        t1 = t1_map(run.case.series("vfa"), flips, tr_ms)
-        return resample(t1, grid), "T1 before contrast: fitted from the variable flip angle series."
+        t1 = t1_maps(run.case.series("vfa"), T1Settings(tr_ms, tuple(flips))).t1
+        return t1, "T1 before contrast: fitted from the variable flip angle series."
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
     return (
@@ -103,7 +103,7 @@ def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Imag
 
 def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     """DSC maps of the case, native and on the common grid."""
-    from .perfusion.dsc import DscSettings, dsc_maps, write
+    from ..perfusion.dsc import DscSettings, dsc_maps, write
 
     if "dsc" not in run:
         raise SkippedStep("the case has no DSC series")
@@ -114,10 +114,14 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         te_ms=te_ms, tr_ms=tr_ms, leakage=run.settings.leakage, deconvolution=run.settings.deconvolution
     )
     lesion = [boolean(masks[n]) for n in ("cel", "t2l", "cavity") if n in masks]
+    times = run.case.acquisition("dsc").get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(
         series,
+        times,
         settings,
         mask=masks.get("brain"),
+        nawm="auto" if "brain" in masks and lesion else None,
+        brain=masks.get("brain"),
         lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
         progress=part(progress, 0.5, 0.95),
     )

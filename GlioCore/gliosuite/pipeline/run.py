@@ -119,7 +119,7 @@ def run_case(
     InputError
         If the case is damaged or incomplete (nothing is written then), or `out` cannot be written.
     """
-    from .doctor import switched_off
+    from ..doctor import switched_off
 
     settings = settings or RunSettings()
     check(case, settings)
@@ -148,7 +148,7 @@ def run_case(
         write_json(folder / "provenance.json", _provenance(run, records))
         if (rows := _regions(run)) is not None:
             write_csv(folder / "regions.csv", *rows)
-    from .report import write_report
+    from ..report import write_report
 
     progress(len(STEPS) / (len(STEPS) + 1), "report")
     report, missing = write_report(out)

@@ -4,38 +4,28 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from ..case import Case
 from ..errors import InputError
 from ..files import plain, write_json
-from ..images import Grid, array, boolean, read_image, resample, resample_mask, volume_cc, write_image
+from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
 from ..steps import Progress, part
-from .context import REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
+from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
 
 def registered(run: Run, folder: Path, progress: Progress) -> Done:
     """Every image rigidly on the reference, resampled to the common grid; a refused one is left out and said."""
-    from .registration import RegistrationSettings, register
+    from ..registration import RegistrationSettings, register
 
     if run.reference is None:
         raise SkippedStep(f"the case has none of {', '.join(REFERENCES)}, so there is nothing to register to")
-    fixed_native = run.case.image(run.reference)
-    fixed = resample(
-        fixed_native,
-        run.grid,
-        interpolation="bspline" if run.settings.spacing_mm < min(fixed_native.GetSpacing()) else "linear",
-    )
-    write_image(
-        sitk.Clamp(fixed, lowerBound=0.0) if array(fixed_native).min() >= 0 else fixed,
-        folder / f"{run.reference}.nii.gz",
-        run.reference,
-    )
+    fixed = resample(run.case.image(run.reference), run.grid)
+    write_image(fixed, folder / f"{run.reference}.nii.gz", run.reference)
     settings = RegistrationSettings(stages=("rigid",))
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
     moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
     for i, role in enumerate(moving):
         stretch = part(progress, i / len(moving), (i + 1) / len(moving))
-        image = run.case.series(role).frame(0) if role in SERIES_NEEDS else run.case.image(role)
-        if role in SERIES_NEEDS:
-            image = _bright_frame(run, role)
+        image = _before_bolus(run, role) if role in SERIES_NEEDS else run.case.image(role)
         try:
             result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
         except InputError as error:
@@ -50,30 +40,25 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     return done
 
 
-def _bright_frame(run: Run, role: str) -> sitk.Image:
-    """The frame of a series that registers best: the mean before the bolus, that is the first tenth of the frames."""
+def _before_bolus(run: Run, role: str) -> sitk.Image:
+    """The mean of a series' first tenth: before the bolus, with little noise."""
     series = run.case.series(role)
     return series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
 
 
 def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     """The case's own masks on the common grid, and drafts for what it lacks."""
-    from .lesions import find_lesions
+    from ..lesions import MASKS, LesionSettings, find_lesions
 
     images = {r: read_image(p) for r in STRUCTURAL if (p := run.result("registered", f"{r}.nii.gz"))}
     if not images:
         raise SkippedStep("no registered image to draw them on")
-    given = {
-        role: _carried_mask(run, role)
-        for role in run.case.masks
-        if role not in run.settings.skip and role != "labelmap"
-    }
+    given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and r not in run.settings.skip}
     given |= _from_labelmap(run)
-    found = find_lesions(images, given, progress=progress)
-    done = Done(settings=plain(found.settings), notes=list(found.notes))
+    settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
+    found = find_lesions(images, given, settings, progress)
+    done = Done(settings=plain(settings), notes=list(found.notes))
     for name, mask in found.masks.items():
-        if name.startswith("progression"):
-            continue
         write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.sources[name]})")
         done.summary[name] = {
             "volume_cc": round(volume_cc(mask), 3),
@@ -92,13 +77,14 @@ def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
         raise InputError(
             f'{run.case.source}: masks.labelmap has no convention; {{"path": "...", "convention": "brats2013"}} is needed'
         )
-    from .lesions import from_labelmap
+    from ..lesions import from_labelmap
 
     masks = from_labelmap(read_image(run.case.mask_path("labelmap")), entry["convention"])
     return {role: _onto_grid(run, mask) for role, mask in masks.items()}
 
 
-def _carried_mask(run: Run, role: str) -> sitk.Image:
+def carried_mask(run: Run, role: str) -> sitk.Image:
+    """A mask of the case on the common grid; one that misses the reference image is refused."""
     mask = _onto_grid(run, run.case.mask(role))
     if not boolean(mask).any():
         raise InputError(
@@ -120,4 +106,44 @@ def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:
 
 def progression(run: Run, folder: Path, progress: Progress) -> Done:
     """The later visit on the common grid, and what progressed."""
-    raise SkippedStep("the case has no follow-up")
+    given = {r: carried_mask(run, r) for r in PROGRESSION if r in run.case.masks and r not in run.settings.skip}
+    later = run.case.followup
+    if later is None and not given:
+        raise SkippedStep("the case has neither a follow-up nor a progression mask")
+    done = Done()
+    if later is not None:
+        done = _followup(run, later, folder, progress, skip=tuple(given))
+    for role, mask in given.items():
+        write_image(mask, folder / f"{role}.nii.gz", f"{role} (file)")
+        done.summary[f"{role}_cc"] = round(volume_cc(mask), 3)
+        done.notes.append(f"{role} is the case's own mask.")
+    return done
+
+
+def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tuple[str, ...]) -> Done:
+    from ..followup import FollowupSettings, register_followup
+    from ..registration import write_transform
+
+    baseline = {r: read_image(p) for r in REFERENCES if (p := run.result("registered", f"{r}.nii.gz"))}
+    images = {r: later.image(r) for r in REFERENCES if r in later.images}
+    masks = {r: later.mask(r) for r in ("cel", "t2l") if r in later.masks and f"progression_{r}" not in skip}
+    brain = run.result("lesions", "brain.nii.gz")
+    settings = FollowupSettings()
+    found = register_followup(
+        baseline,
+        images,
+        masks,
+        run.grid,
+        read_image(brain) if brain else None,
+        settings=settings,
+        engine=run.settings.engine,
+        progress=progress,
+    )
+    for role, image in found.images.items():
+        write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} on the baseline grid")
+    for role, mask in found.masks.items():
+        write_image(mask, folder / f"{role}.nii.gz", f"{role} carried from the follow-up")
+    write_image(found.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
+    write_transform(found.transform, folder / "baseline_to_followup.h5")
+    write_transform(found.inverse, folder / "followup_to_baseline.h5")
+    return Done(dict(found.summary), plain(settings), list(found.notes))

@@ -1,11 +1,114 @@
-"""Target volumes of a case, their comparison and the RT structure set."""
+"""Target volumes of a case, their comparison with the progression, and the RT structure set."""
 
 from pathlib import Path
+from typing import Any
 
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..files import plain, write_csv
+from ..images import boolean, read_image, volume_cc, write_image
+from ..pictures import display
 from ..steps import Progress
-from .context import Done, Run, SkippedStep
+from .context import PROGRESSION, Done, Run, SkippedStep
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
     """CTVs by rule, compared where there is a progression, and the RT structure set."""
-    raise SkippedStep("not yet")
+    from ..rt.ctv import Structures, target_volumes
+
+    masks = run.masks()
+    if "brain" not in masks:
+        raise SkippedStep("there is no brain mask")
+    lesion = {n: masks[n] for n in ("cel", "t2l", "cavity", "necrosis") if n in masks and boolean(masks[n]).any()}
+    if not {"cel", "t2l", "cavity"} & set(lesion):
+        raise SkippedStep("there is no lesion: CEL, T2L and cavity are all absent or empty")
+    structures = Structures(brain=masks["brain"], **lesion)
+    sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
+    done = Done(settings={"schemes": list(run.settings.schemes), "barriers": "none", "critical_structures": "none"})
+    drafts = [n for n in lesion if sources.get(n) == "draft"]
+    if drafts:
+        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
+    done.notes.append(
+        "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
+    )
+    ctvs: dict[str, sitk.Image] = {}
+    gtvs: dict[str, sitk.Image] = {}
+    rules: dict[str, str] = {}
+    for i, name in enumerate(run.settings.schemes):
+        progress(0.1 + 0.5 * i / len(run.settings.schemes), name)
+        try:
+            volumes = target_volumes(name, structures, run.grid)
+        except InputError as error:
+            done.notes.append(f"Scheme {name} was left out: {error}")
+            continue
+        for target in volumes.targets:
+            gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
+            rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
+            rules[target.rule.ctv_name] = f"{volumes.scheme.title} ({volumes.scheme.year}): {target.how}"
+        done.notes += [n for n in volumes.notes if n not in done.notes]
+    if not ctvs:
+        raise InputError("; ".join(done.notes))
+    for name, mask in (gtvs | ctvs).items():
+        write_image(mask, folder / f"{name}.nii.gz", rules[name])
+    done.summary["rois"] = [
+        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in (gtvs | ctvs).items()
+    ]
+    progress(0.65, "comparison")
+    done.summary |= _compared(run, folder, ctvs, lesion, masks["brain"])
+    progress(0.8, "RT structure set")
+    done.summary |= _exported(run, folder, gtvs, ctvs, rules, sources)
+    return done
+
+
+def _compared(
+    run: Run, folder: Path, ctvs: dict[str, sitk.Image], lesion: dict[str, sitk.Image], brain: sitk.Image
+) -> dict[str, Any]:
+    """The comparison table, where there is a progression; the target is that of Tran 2025: the lesion at both times."""
+    from ..rt.compare import TITLES, comparison_table
+
+    later = [read_image(p) for n in PROGRESSION if (p := run.result("progression", f"{n}.nii.gz"))]
+    if not later:
+        return {}
+    target = sitk.Cast(sitk.Image(later[0]), sitk.sitkUInt8)
+    for mask in [*later[1:], *(m for n, m in lesion.items() if n in ("cel", "t2l"))]:
+        target = target | mask
+    rows = comparison_table(ctvs, target, brain)
+    write_csv(
+        folder / "comparison.csv", ["name", *TITLES], [[r["name"], *(f"{r[k]:.6g}" for k in TITLES)] for r in rows]
+    )
+    return {
+        "comparison": plain(rows),
+        "comparison_titles": dict(TITLES),
+        "comparison_reference": "The target is the lesion (CEL and T2L) before radiotherapy and at progression, inside the brain, "
+        "as in Tran 2025. Coverage is at the volume of the first CTV of the table.",
+    }
+
+
+def _exported(
+    run: Run,
+    folder: Path,
+    gtvs: dict[str, sitk.Image],
+    ctvs: dict[str, sitk.Image],
+    rules: dict[str, str],
+    sources: dict[str, str],
+) -> dict[str, Any]:
+    """The RT structure set in the original series of the reference, where the case has one."""
+    from ..rt.rtstruct import Roi, write_rtstruct
+
+    series = run.case.dicom(run.reference)
+    if series is None:
+        return {
+            "rtstruct": f"not written: the case names no DICOM series for {run.reference}, and contours must refer to one"
+        }
+    brain = f"brain mask: {sources.get('brain', 'file')}"
+    rois = [Roi(n, m, "GTV", description=rules[n]) for n, m in gtvs.items()]
+    for i, (name, mask) in enumerate(ctvs.items()):
+        color = display()["ctvs"][i % len(display()["ctvs"])]
+        rgb = tuple(int(color[j : j + 2], 16) for j in (1, 3, 5))
+        rois.append(Roi(name, mask, "CTV", rgb, f"{rules[name]}; {brain}"))
+    written = write_rtstruct(folder / "RS.dcm", series, rois)
+    return {
+        "rtstruct": f"RS.dcm, {len(written)} structures in the DICOM series of {run.reference}, read back and compared",
+        "rtstruct_volumes": [plain(w) for w in written],
+    }
