@@ -56,7 +56,7 @@ def write_series(
     folder: Path, stack: Stack, name: str = "study", patient: str = "Stand-In", skip: Sequence[int] = ()
 ) -> Grid:
     """Write one file per slice; `name` determines the UIDs, `skip` leaves slices out. Returns the grid."""
-    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.dataset import Dataset
 
     folder.mkdir(parents=True, exist_ok=True)
     grid = stack.grid
@@ -120,7 +120,7 @@ def shapes(grid: Grid) -> dict[str, np.ndarray]:
     blob = r < reach * (
         0.8 + 0.15 * np.sin(index[:, 0] / 3).reshape(grid.shape) * np.cos(index[:, 1] / 4).reshape(grid.shape)
     )
-    hole = radius(centre + (2.0, -1.0, 0.5)) < 0.3 * reach
+    hole = radius(centre + np.array([2.0, -1.0, 0.5])) < 0.3 * reach
     island = radius(centre * (0.25, 0.25, 1.0)) < 4
     slit = np.abs(index[:, 0] - centre[0] + 6).reshape(grid.shape) < 1.5
     slit &= (index[:, 1] > centre[1]).reshape(grid.shape)

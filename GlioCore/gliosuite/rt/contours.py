@@ -32,8 +32,8 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return []
-    y0, x0 = rows[0], columns[0]
-    inside = mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1]
+    corner = np.array([columns[0], rows[0]])
+    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     polygons = []
     for polygon in _component_polygons(inside):
         if len(polygon) > MAX_POINTS:
@@ -41,8 +41,8 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
             if len(inside) > 1:
                 upper, lower = inside.copy(), inside.copy()
                 upper[middle:], lower[:middle] = False, False
-                return [p + (x0, y0) for half in (upper, lower) for p in outlines(half)]
-        polygons.append(polygon + (x0, y0))
+                return [p + corner for half in (upper, lower) for p in outlines(half)]
+        polygons.append(polygon + corner)
     return polygons
 
 
@@ -180,7 +180,7 @@ def fill(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 def area(polygons: list[np.ndarray]) -> float:
     """Area inside an odd number of the polygons of one plane, which may be nested but do not cross; square units of the points.
 
-    Loops inside an odd number of others are holes. Which loops contain which is asked of a loop's points by majority, since loops may touch.
+    Loops inside an odd number of others are holes. Which loop contains which is asked of its points by majority, since loops may touch.
     """
     total = 0.0
     for i, polygon in enumerate(polygons):

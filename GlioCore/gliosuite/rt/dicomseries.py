@@ -288,9 +288,10 @@ def _slice_spacing(
         raise InputError(
             f"{folder}: the slices are not evenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm); an evenly spaced series is needed"
         )
-    if np.abs(along[:, :2] - along[0, :2]).max() > 0.1 * pixel.min():
+    shift = float(np.abs(along[:, :2] - along[0, :2]).max())
+    if shift > 0.1 * pixel.min():
         raise InputError(
-            f"{folder}: each slice is shifted against the one before it (gantry tilt, {np.abs(along[:, :2] - along[0, :2]).max():.2f} mm in "
-            "all); slices stacked along their normal are needed"
+            f"{folder}: each slice is shifted against the one before it (gantry tilt, {shift:.2f} mm in all); "
+            "slices stacked along their normal are needed"
         )
     return float((along[-1, 2] - along[0, 2]) / (len(ordered) - 1))

@@ -211,8 +211,8 @@ def _on_series(roi: Roi, series: DicomSeries) -> np.ndarray:
     mask = boolean(resample_mask(roi.mask, series.grid))
     if not mask.any():
         raise InputError(
-            f"ROI {roi.name} does not overlap the series in {series.folder}: no voxel of it lies on the slices; a mask of the same patient and "
-            "position is needed"
+            f"ROI {roi.name} does not overlap the series in {series.folder}: no voxel of it lies on the slices; "
+            "a mask of the same patient and position is needed"
         )
     voxels = np.argwhere(boolean(roi.mask))[:, ::-1]
     points = voxels * own.spacing @ np.reshape(own.direction, (3, 3)).T + own.origin
@@ -220,7 +220,8 @@ def _on_series(roi: Roi, series: DicomSeries) -> np.ndarray:
     beyond = ((index < -0.5) | (index > np.asarray(series.grid.size) - 0.5)).any(axis=1).mean()
     if beyond > 0.001:
         warnings.warn(
-            f"ROI {roi.name}: {100 * beyond:.1f} % of it ({beyond * len(voxels) * own.voxel_cc:.2f} cc) lies outside the slices and is not written",
+            f"ROI {roi.name}: {100 * beyond:.1f} % of it ({beyond * len(voxels) * own.voxel_cc:.2f} cc) lies outside the slices and is "
+            "not written",
             stacklevel=3,
         )
     return mask
@@ -239,8 +240,8 @@ def _frame_of_reference(series: DicomSeries) -> str:
     if series.frame_of_reference:
         return series.frame_of_reference
     warnings.warn(
-        f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their SeriesInstanceUID; planning "
-        "systems that compare it with the images will refuse it",
+        f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their "
+        "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
         stacklevel=4,
     )
     return _uid("frame of reference", series.series_uid)
@@ -359,8 +360,8 @@ def _contour(item, sequence, series: DicomSeries, k: int, polygon: np.ndarray) -
         + polygon[:, :1] * series.grid.spacing[0] * axes[:, 0]
         + polygon[:, 1:] * series.grid.spacing[1] * axes[:, 1]
     )
-    # plastimatch takes a last point for a repetition of the first if x and y agree, and drops it, though z may differ: in sagittal and coronal
-    # slices the closing edge must not run along z.
+    # plastimatch takes a last point for a repetition of the first if x and y agree, and drops it, though z may differ: in sagittal and
+    # coronal slices the closing edge must not run along z.
     closing = np.abs(points - np.roll(points, -1, axis=0))[:, :2].max(axis=1)
     points = np.roll(points, -1 - int(np.argmax(closing)), axis=0)
     result = item(
