@@ -212,9 +212,8 @@ def sample(image: sitk.Image, like: Grid, to_head: sitk.Transform | None, finest
     spacing = tuple(s / n for s, n in zip(like.spacing, parts))
     origin = tuple(o - s / 2 + f / 2 for o, s, f in zip(like.origin, like.spacing, spacing))
     fine = Grid(tuple(s * n for s, n in zip(like.size, parts)), spacing, origin, like.direction)
-    result = sitk.GetArrayViewFromImage(
-        sitk.Resample(image, fine.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0)
-    )
+    drawn = sitk.Resample(image, fine.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0)
+    result = sitk.GetArrayViewFromImage(drawn)  # a view lives as long as its image: `drawn` must have a name
     nz, ny, nx = like.shape
     blocks = result.reshape(nz, parts[2], ny, parts[1], nx, parts[0], *result.shape[3:])
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32)

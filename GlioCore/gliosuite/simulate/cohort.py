@@ -241,7 +241,7 @@ def simulate_case(
     Raises
     ------
     InputError
-        If the preset or a scan is not known, or `grid_mm` is not in 0.5-5.
+        If the preset or a scan is not known, `grid_mm` is not in 0.5-5, or the seed is below 0.
     """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is not known; choose from {', '.join(PRESETS)}")
@@ -249,6 +249,8 @@ def simulate_case(
         raise InputError(f"scan {unknown[0]!r} is not known; choose from {', '.join(SCANS)}")
     if not 0.5 <= grid_mm <= 5:
         raise InputError(f"grid_mm is {grid_mm}; 0.5 to 5 mm are possible")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; a whole number of at least 0 is needed")
     effects = effects or Effects()
     progress(0.0, "anatomy")
     biology = growth.draw_biology(seed)
@@ -554,6 +556,8 @@ def write_cohort(
     out = Path(out)
     if n < 1:
         raise InputError(f"{n} cases asked for; at least 1 is needed")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; a whole number of at least 0 is needed")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n)]
     rows, cases = [], []
     for i, own in enumerate(seeds):

@@ -69,7 +69,7 @@ def write_dicom_series(
             position = image.TransformIndexToPhysicalPoint((0, 0, k))
             ds = Dataset()
             ds.SpecificCharacterSet = "ISO_IR 192"
-            ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+            ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
             ds.InstanceCreationDate = ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20000101"
             ds.InstanceCreationTime = ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "120000"
             ds.SOPClassUID = MRImageStorage
@@ -90,7 +90,8 @@ def write_dicom_series(
             ds.PatientSex = "O"
             ds.PatientIdentityRemoved = "YES"
             ds.DeidentificationMethod = "No patient: simulated"
-            ds.ScanningSequence = "GR"
+            ds.BodyPartExamined = "BRAIN"
+            ds.ScanningSequence = ["GR", "IR"]
             ds.SequenceVariant = "MP"
             ds.ScanOptions = ""
             ds.MRAcquisitionType = "3D"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
-from ..images import Grid, Series
+from ..images import Grid, Series, array
 from ..perfusion.kinetics import convolve, parker_aif
 from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, TISSUE, Effects, bias_field, rician, sample, scan_grid
@@ -76,14 +76,14 @@ KINETICS = {
     "marrow": Kinetics(0.020, 0.15, 0.02, 1.0, 6.0, 2.0),
     "fat": Kinetics(0.008, 0.10, 0.010, 0.6, 6.0, 2.0),
     "muscle": Kinetics(0.060, 0.15, 0.025, 1.5, 6.0, 2.0),
-    "cel": Kinetics(0.11, 0.32, 0.075, 8.0, 5.5, 0.8),
+    "cel": Kinetics(0.075, 0.30, 0.060, 8.0, 5.5, 0.8),
     "necrosis": Kinetics(0.006, 0.45, 0.004, 0.4, 8.0, 1.5),
     "oedema": Kinetics(0.0025, 0.25, 0.011, 1.5, 6.0, 1.2),
     "cavity": Kinetics(0, 0.2, 0, 0, 4.0, 0),
 }
 TISSUE_CLASSES = tuple(KINETICS)  # artery and vein carry blood itself
 # Relative SD of the parameters within a class (log-normal), and which texture field drives each.
-_SPREAD = {"ktrans": 0.45, "ve": 0.28, "vp": 0.38, "cbv": 0.35, "mtt": 0.15}
+_SPREAD = {"ktrans": 0.55, "ve": 0.28, "vp": 0.38, "cbv": 0.35, "mtt": 0.15}
 _WITHIN_NORMAL = 0.35  # normal tissue varies this much as tumour does
 
 
@@ -252,7 +252,7 @@ def _finish(
             move = sitk.Euler3DTransform()
             move.SetCenter((0.0, 18.0, 10.0))
             move.SetParameters([float(p * (i / len(frames)) ** 1.5 + rng.normal(0, abs(p) / 8)) for p in drift])
-            frames[i] = sitk.GetArrayViewFromImage(sitk.Resample(grid.image(frames[i]), move, sitk.sitkLinear))
+            frames[i] = array(sitk.Resample(grid.image(frames[i]), move, sitk.sitkLinear))
     if effects.bias:
         frames *= bias_field(grid, rng)
     if effects.noise:

@@ -60,7 +60,7 @@ def draw_biology(seed: int) -> Biology:
         front_mm_day=float(rng.uniform(0.06, 0.16)),
         width_mm=float(rng.uniform(1.2, 4.0)),
         cel_density=float(rng.uniform(0.55, 0.75)),
-        rim_mm=float(rng.uniform(3.5, 7.0)),
+        rim_mm=float(rng.uniform(3.0, 6.0)),
         cel_cc=float(np.clip(rng.lognormal(np.log(13.0), 0.6), 3.0, 40.0)),
         t2l_cc=float(np.clip(rng.lognormal(np.log(26.4), 0.73), 1.0, 154.0)),
     )
@@ -102,7 +102,7 @@ class Region:
         return random_field(self.fine if fine else self.coarse, rng, scale_mm)
 
 
-def region(head: Head, half_mm: float = 62.0) -> Region:
+def region(head: Head, half_mm: float = 66.0) -> Region:
     """The box of `half_mm` around a head's tumour, grown at 2 mm (or at the head's own spacing where that is coarser)."""
     h = head.grid.spacing[0]
     step = max(round(2.0 / h), 1)
@@ -198,12 +198,17 @@ def _pair(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     return values[tuple(first)], values[tuple(second)]
 
 
-def medium(part: Region, biology: Biology, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """D and rho on the coarse grid: tissue, and a lognormal unevenness that makes outlines irregular."""
+def medium(part: Region, biology: Biology, seed_mm: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """D and rho on the coarse grid: tissue, and a lognormal unevenness that makes outlines irregular.
+
+    D fades to 0 towards the region's border, so that none of its faces is ever seen.
+    """
     rng = stream(seed, "medium")
     uneven = np.exp(0.55 * part.field(rng, 11.0, False) + 0.3 * part.field(rng, 6.0, False))
     tissue = part.wm + part.gm / GREY_SLOWER
-    diffusion = biology.diffusion * np.clip(tissue * uneven, 0, 4) * part.allowed
+    away = np.sqrt(sum((p - c) ** 2 for p, c in zip(positions(part.coarse), seed_mm)))
+    inner = np.clip((60.0 - away) / 8.0, 0, 1)
+    diffusion = biology.diffusion * np.clip(tissue * uneven, 0, 4) * part.allowed * inner
     rate = biology.rate * np.clip(np.exp(0.25 * part.field(rng, 14.0, False)), 0.4, 2.0)
     return diffusion.astype(np.float32), rate.astype(np.float32)
 
@@ -236,7 +241,7 @@ def unevenness(part: Region, seed: int, fine: bool) -> Unevenness:
     rng = stream(seed, "edge")
     edge = 0.10 * part.field(rng, 8.0, fine) + 0.06 * part.field(rng, 4.0, fine)
     rng = stream(seed, "rim")
-    rim = 0.42 * part.field(rng, 10.0, fine) + 0.25 * part.field(rng, 5.0, fine)
+    rim = 0.38 * part.field(rng, 10.0, fine) + 0.22 * part.field(rng, 5.0, fine)
     if fine:
         return Unevenness(edge, np.exp(rim), part.fine, part.fine_allowed)
     return Unevenness(edge, np.exp(rim), part.coarse, part.allowed)
@@ -263,7 +268,7 @@ def oedema_arrival(part: Region, inside: np.ndarray, seed: int) -> np.ndarray:
     """
     rng = stream(seed, "oedema")
     conduct = np.exp(0.55 * part.field(rng, 13.0, False) + 0.35 * part.field(rng, 6.0, False))
-    speed = (np.clip(part.wm, 0, 1) ** 2.5 * conduct + 0.03) * part.allowed
+    speed = (np.clip(part.wm, 0, 1) ** 3 * conduct + 0.02) * part.allowed
     speed = np.where(inside, 1.0, speed).astype(np.float32)
     if not inside.any():
         return np.full(part.coarse.shape, 1e3, np.float32)

@@ -150,7 +150,7 @@ def _template_head() -> tuple[sitk.Image, tuple[str, ...]]:
     )
     hull = sitk.SignedMaurerDistanceMap(closed, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
     hull = sitk.SmoothingRecursiveGaussian(hull, 3.0)
-    distance = array(sitk.Resample(hull, grid.blank(), sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))
+    distance = array(sitk.Resample(hull, grid.blank(), sitk.Transform(), sitk.sitkLinear, _FAR_MM, sitk.sitkFloat32))
 
     x, y, z = positions(grid)
     across = np.clip(4.6 - abs(x), 0, 1)
@@ -253,7 +253,7 @@ def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = T
     warped = sitk.Warp(image, displacement, sitk.sitkLinear, grid.size, grid.origin, grid.spacing, grid.direction)
     voxels = sitk.GetArrayViewFromImage(warped)
     part = {name: voxels[..., i].astype(np.float32) / np.float32(255) for i, name in enumerate(names)}
-    distance = np.float32(_FAR_MM) - part.pop("depth") * np.float32(255 / 2)
+    distance = np.float32(_FAR_MM) - ndimage.gaussian_filter(part.pop("depth"), 0.8 / grid_mm) * np.float32(255 / 2)
     level = part.pop("brain")
     brain, ventricles = level > 63 / 255, level > 191 / 255
     vessel = part.pop("vessel") * np.float32(255 / 127) - 1

@@ -1,0 +1,164 @@
+import csv
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from gliosuite.case import Case
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, array, boolean, read_image, resample_mask
+from gliosuite.simulate import Effects, simulate_case
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return simulate_case(9, grid_mm=3.0)
+
+
+@pytest.fixture(scope="module")
+def written(patient, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort")
+    return patient.write(folder / "p", folder / "truth"), folder
+
+
+def hashes(folder):
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def test_importing_the_package_loads_no_numpy():
+    import subprocess
+    import sys
+
+    code = "import gliosuite.simulate, sys; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+
+
+def test_case_has_what_the_contract_names(patient):
+    case = patient.case
+    assert case.images == ("t1", "t1c", "t2", "flair", "dce", "dsc")
+    assert case.series("dce").n_times == len(case.acquisition("dce")["times_s"]) == 60
+    assert {"tr_ms", "te_ms", "flip_angle_deg", "times_s", "t10_s", "hematocrit", "relaxivity"} <= set(
+        case.acquisition("dce")
+    )
+    assert case.data["simulated"] is True
+    assert case.followup.images == ("t1", "t1c", "flair")
+    for name in ("ktrans", "ve", "vp", "t10", "cbf", "cbv", "mtt", "delay", "brain", "cel", "t2l", "progression_cel"):
+        assert Grid.of(patient.truth[name]).matches(Grid.of(case.image("t1c")))
+    assert array(patient.truth["ktrans"])[boolean(patient.truth["cel"])].mean() > 0.03
+
+
+def test_what_is_written_is_read_back(patient, written):
+    case, folder = written
+    assert isinstance(case, Case)
+    assert case.id == "sim-9"
+    assert np.array_equal(array(case.image("t1c")), array(patient.case.image("t1c")))
+    np.testing.assert_allclose(case.series("dce").frames, patient.case.series("dce").frames, atol=0.51)
+    assert boolean(case.mask("cel")).sum() == boolean(patient.truth["cel"]).sum()
+    assert case.followup.mask("cel").GetSize() == case.followup.image("t1c").GetSize()
+    assert case.clinical["resection"] == "biopsy"
+    assert "cavity" not in case.masks  # a biopsy leaves none, and an empty mask helps nobody
+    assert boolean(read_image(folder / "truth" / "brain.nii.gz")).any()
+    text = (folder / "p" / "case.json").read_text()
+    assert str(folder) not in text
+
+
+def test_same_seed_same_bytes_other_seed_other_patient(written, tmp_path):
+    simulate_case(9, grid_mm=3.0).write(tmp_path / "p", tmp_path / "truth")
+    assert hashes(tmp_path) == hashes(written[1])
+    other = simulate_case(10, grid_mm=3.0, scans=())
+    assert boolean(other.truth["t2l"]).sum() != boolean(read_image(written[1] / "truth" / "t2l.nii.gz")).sum()
+
+
+def test_switching_an_effect_or_a_scan_off_changes_nothing_else(patient):
+    quiet = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects(noise=False))
+    assert np.array_equal(array(quiet.truth["cel"]), array(patient.truth["cel"]))
+    clean, noisy = array(quiet.case.image("flair")), array(patient.case.image("flair"))
+    inside = clean > 200
+    assert (noisy - clean)[inside].std() == pytest.approx(400 / 32, rel=0.1)
+    assert "dce" not in quiet.case.images
+
+
+def test_structural_scans_lie_where_the_truth_says(patient):
+    sharp = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects.none(offset=True, texture=True))
+    still = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects.none(texture=True))
+    for role in ("t1", "t2"):
+        reference = still.case.image(role)
+        inside = boolean(resample_mask(still.truth["brain"], reference))
+        error = [
+            np.abs(array(sitk.Resample(sharp.case.image(role), reference, move, sitk.sitkBSpline)) - array(reference))
+            for move in (sharp.truth.transforms[role], sitk.Transform())
+        ]
+        assert error[0][inside].mean() < 0.6 * error[1][inside].mean()
+
+
+def test_followup_transform_and_landmarks_agree(patient):
+    transform = patient.truth.transforms["followup_to_baseline"]
+    points = patient.truth.landmarks
+    assert points.shape == (12, 6)
+    for row in points:
+        assert np.allclose(transform.TransformPoint(row[3:].tolist()), row[:3], atol=0.05)
+    assert np.linalg.norm(points[:, 3:] - points[:, :3], axis=1).max() > 0.5
+    later = patient.case.followup.mask("cel")
+    inverse = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, later.GetSize(), later.GetOrigin(), later.GetSpacing(), later.GetDirection()
+    )
+    carried = resample_mask(patient.truth["progression_cel"], later, sitk.DisplacementFieldTransform(inverse))
+    both = 2 * (boolean(carried) & boolean(later)).sum() / (boolean(carried).sum() + boolean(later).sum())
+    assert both > 0.97
+
+
+def test_transforms_are_read_back_from_their_files(patient, written):
+    stored = sitk.ReadTransform(str(written[1] / "truth" / "followup_to_baseline.tfm"))
+    for row in patient.truth.landmarks:
+        assert np.allclose(stored.TransformPoint(row[3:].tolist()), row[:3], atol=0.05)
+
+
+def test_masks_may_be_left_out_and_dicom_added(patient, tmp_path):
+    case = patient.write(tmp_path / "p", dicom=("t1c",), masks=())
+    assert case.masks == ()
+    assert len(list(case.dicom("t1c").iterdir())) == patient.case.image("t1c").GetSize()[2]
+
+
+def test_unknown_preset_scan_and_grid_are_refused():
+    with pytest.raises(InputError, match="preset 'easy' is not known; choose from default"):
+        simulate_case(1, preset="easy")
+    with pytest.raises(InputError, match="scan 'pet' is not known; choose from structural, dce, dsc"):
+        simulate_case(1, scans=("pet",))
+    with pytest.raises(InputError, match=r"grid_mm is 9; 0\.5 to 5 mm are possible"):
+        simulate_case(1, grid_mm=9)
+
+
+def test_command_writes_a_cohort(gliosuite, tmp_path):
+    out = tmp_path / "cohort"
+    code, stdout, _ = gliosuite(
+        "simulate", "--n", 2, "--seed", 7, "--grid-mm", 4, "--scans", "structural", "--out", out, "--quiet"
+    )
+    assert code == 0
+    cases = json.loads(stdout)["cases"]
+    assert cases == ["sim-7-001", "sim-7-002"]
+    record = json.loads((out / "cohort.json").read_text())
+    assert record["preset"] == "default"
+    assert record["seed"] == 7
+    assert str(tmp_path) not in (out / "cohort.json").read_text()
+    with (out / "outcomes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [r["id"] for r in rows] == cases
+    assert {r["resection"] for r in rows} <= {"GTR", "STR", "biopsy"}
+    for name in cases:
+        Case.load(out / name)
+        assert (out / "truth" / name / "ktrans.nii.gz").exists()
+
+
+def test_bad_options_end_with_one_sentence(gliosuite, tmp_path):
+    code, _, err = gliosuite("simulate", "--n", 0, "--out", tmp_path / "c")
+    assert code == 2
+    assert err.strip().splitlines()[-1] == "error: 0 cases asked for; at least 1 is needed"
+    code, _, err = gliosuite("simulate", "--seed", -3, "--out", tmp_path / "c")
+    assert code == 2
+    assert err.strip().splitlines()[-1] == "error: seed is -3; a whole number of at least 0 is needed"
+    assert not (tmp_path / "c").exists()

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from gliosuite.simulate import phantom
+
+
+@pytest.fixture(scope="module")
+def head():
+    return phantom.build_head(3, 3.0, 18.0)
+
+
+def test_random_field_has_unit_variance_and_is_the_same_on_any_grid():
+    fine = phantom.random_field(phantom.head_grid(2.0), phantom.stream(1, "x"), 9.0)
+    coarse = phantom.random_field(phantom.head_grid(6.0), phantom.stream(1, "x"), 9.0)
+    assert fine.std() == pytest.approx(1.0, abs=0.1)
+    assert abs(fine.mean()) < 0.1
+    # Each coarse voxel's centre is that of the middle one of 3 x 3 x 3 fine ones.
+    nz, ny, nx = (n // 3 for n in fine.shape)
+    middle = fine[1 : 3 * nz : 3, 1 : 3 * ny : 3, 1 : 3 * nx : 3]
+    np.testing.assert_allclose(middle, coarse[:nz, :ny, :nx], atol=1e-4)
+
+
+def test_parts_have_streams_of_their_own():
+    a, b = phantom.stream(5, "dce"), phantom.stream(5, "dsc")
+    assert a.random() != b.random()
+    assert phantom.stream(5, "dce").random() == phantom.stream(5, "dce").random()
+
+
+def test_head_is_whole(head):
+    total = sum(head.tissues.values())
+    assert total.min() >= 0
+    assert total.max() <= 1 + 1e-5
+    np.testing.assert_allclose(total[head.brain], 1, atol=1e-5)
+    assert 1300 < head.brain.sum() * head.grid.voxel_cc < 2300
+    assert 5 < head.ventricles.sum() * head.grid.voxel_cc < 60
+    assert not (head.ventricles & ~head.brain).any()
+
+
+def test_seed_lies_in_white_matter(head):
+    index = tuple(np.round((head.seed_mm - head.grid.origin) / head.grid.spacing).astype(int)[::-1])
+    assert head.tissues["wm"][index] > 0.6
+
+
+def test_scalp_and_skull_surround_the_brain(head):
+    z = np.flatnonzero(head.brain.any(axis=(1, 2)))
+    middle = z[int(len(z) * 0.6)]
+    for name in ("bone", "fat"):
+        assert head.tissues[name][middle].max() > 0.5
+        assert head.tissues[name][head.brain].max() == 0
+    bare = phantom.build_head(3, 3.0, 18.0, skull=False)
+    assert sum(bare.tissues.values())[~bare.brain].max() == 0
+
+
+def test_arteries_and_sinus_hold_whole_voxels():
+    head = phantom.build_head(3, 1.0, 18.0)
+    for name in ("artery", "vein"):
+        assert (head.tissues[name] > 0.98).sum() * head.grid.voxel_cc > 0.5
+
+
+def test_same_seed_same_head_other_seed_other_head(head):
+    again, other = phantom.build_head(3, 3.0, 18.0), phantom.build_head(4, 3.0, 18.0)
+    for name, values in head.tissues.items():
+        assert values.tobytes() == again.tissues[name].tobytes()
+    assert np.abs(head.tissues["wm"] - other.tissues["wm"]).mean() > 0.01
+
+
+def test_mass_pushes_tissue_away():
+    grid = phantom.head_grid(3.0)
+    centre = np.array([30.0, 0.0, 20.0])
+    x, y, z = phantom.positions(grid)
+    field = phantom.push(grid, centre, 20.0, 3.0)
+    outward = sum(f * (p - c) for f, p, c in zip(field, (x, y, z), centre))
+    distance = np.sqrt(sum((p - c) ** 2 for p, c in zip((x, y, z), centre)))
+    size = np.sqrt(sum(f**2 for f in field))
+    assert outward.min() >= 0
+    assert size.max() == pytest.approx(3.0, rel=0.02)
+    assert abs(distance.ravel()[size.argmax()] - 20.0) < 3.0
