@@ -75,7 +75,7 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     """Find steady state, baseline and bolus arrival in one mean curve.
 
     The steepest step between neighbouring windows is sought first. Arrival is then the first frame that leaves the baseline by more than
-    three standard deviations and a tenth of the strongest change, and stays there. Frames at the start that lie above the rest of the
+    three standard deviations and a twentieth of the strongest change, and stays there. Frames at the start that lie above the rest of the
     baseline (the approach to steady state) are left out, five at most.
 
     Parameters
@@ -130,7 +130,7 @@ def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
     arrival = steepest
     for _ in range(3):
         baseline = np.median(z[:arrival]) if arrival else z[0]
-        threshold = baseline + max(3.0 * noise, 0.1 * (z[peak] - baseline))
+        threshold = baseline + max(3.0 * noise, 0.05 * (z[peak] - baseline))
         above = z > threshold
         arrival = steepest
         while arrival > 0 and above[arrival - 1]:

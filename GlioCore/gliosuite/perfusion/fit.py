@@ -29,7 +29,7 @@ DEFAULT_BOUNDS = {
     "delay": (-5.0, 12.0),
 }
 _BLOCK = 8192  # voxels at a time: larger blocks leave the cache and are slower
-_ITERATIONS = 40
+_ITERATIONS = 60
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def _two_cum_start(bases: Bases, y: np.ndarray) -> np.ndarray:
 
 def _two_cxm_start(bases: Bases, y: np.ndarray) -> np.ndarray:
     """(n, 5): fp, ps, ve, vp, delay, from the best pair of exponentials with weights above 0."""
-    nodes = np.arange(0, bases.rates.size, 8)
+    nodes = np.arange(0, bases.rates.size, 5)
     slow, fast = (nodes[i] for i in np.triu_indices(nodes.size, 1))
     best = np.full(y.shape[0], -np.inf)
     result = np.zeros((y.shape[0], 5))

@@ -87,6 +87,5 @@ def signal_to_dr2star(signal: ArrayLike, te_s: float, n_baseline: int) -> np.nda
     """
     signal = np.asarray(signal, np.float64)
     baseline = signal[..., :n_baseline].mean(axis=-1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(baseline > 0, signal / baseline, np.nan)
-        return -np.log(np.where(signal > 0, relative, 0.01 * np.sign(baseline))) / te_s
+    baseline = np.where(baseline > 0, baseline, np.nan)
+    return -np.log(np.where(signal > 0, signal / baseline, 0.01 * baseline / baseline)) / te_s
