@@ -38,7 +38,7 @@ body { margin: 0 auto; max-width: 1180px; padding: 24px; }
 h1 { font-size: 26px; margin: 0; } h2 { font-size: 19px; margin: 34px 0 8px; border-bottom: 1px solid var(--line); padding-bottom: 4px; }
 h3 { font-size: 15px; margin: 18px 0 6px; } p { margin: 6px 0; } .soft { color: var(--soft); }
 .notice { background: var(--warn); border: 1px solid #e6c96a; border-radius: 6px; padding: 8px 12px; margin: 14px 0; }
-img { width: 100%; border-radius: 6px; display: block; background: #101418; } figure { margin: 10px 0; }
+img { max-width: 100%; border-radius: 6px; display: block; background: #101418; } figure { margin: 10px 0; }
 figcaption { color: var(--soft); font-size: 13px; margin-top: 4px; }
 table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px; }
 td, th { font-variant-numeric: tabular-nums; }
