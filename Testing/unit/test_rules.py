@@ -24,7 +24,7 @@ FIRST = {
     "lesions": "lesions",
     "brain": "lesions",
     "drafts": "lesions",
-    "followup": "followup",
+    "followup": "registration",  # registration applied to two visits
     "diffusion": "diffusion",
     "metabolites": "metabolites",
     "perfusion": "perfusion",
