@@ -22,6 +22,21 @@ class GlioCore(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Template: MNI152 (McConnell Brain Imaging Centre, McGill University).")
         self.parent.hidden = True
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """A simulated patient among the application's sample data; it is made on this machine, nothing is downloaded."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="GlioSuite",
+        sampleName="GlioSuite simulated patient",
+        uris=[],
+        fileNames=[],
+        nodeNames=[],
+        customDownloader=lambda *_args: list(GlioCoreLogic().simulatePatient().values()),
+    )
 
 
 class GlioCoreLogic(ScriptedLoadableModuleLogic):
@@ -33,6 +48,23 @@ class GlioCoreLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.display import color_table
 
         return {name: color_table(name) for name in json.loads(resources.read_text("colormaps.json"))}
+
+    def loadCase(self, folder):
+        """A case folder's nodes by role."""
+        from gliosuite.mrml.case import load_case
+
+        return load_case(folder)
+
+    def simulatePatient(self, seed=0, grid_mm=2.0):
+        """Make a simulated patient in a process of its own and load it; the application waits."""
+        import tempfile
+
+        from gliosuite.mrml import process
+
+        with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as folder:
+            options = ["--n", "1", "--seed", str(seed), "--grid-mm", f"{grid_mm:g}", "--out", folder]
+            made = process.run(["simulate", *options])
+            return self.loadCase(f"{folder}/{made['cases'][0]}")
 
 
 class GlioCoreTest(ScriptedLoadableModuleTest):

@@ -173,3 +173,30 @@ def test_picture(panel, grab):
     panel.ui.aifComboBox.currentIndex = 2
     assert grab(panel.widget.parent, "dsc") > 10
     panel.widget.parent.hide()
+
+
+def test_the_whole_way_from_a_click_to_a_map(slicer, module):
+    """Nothing replaced: the panel, the logic, a process of its own, and a map in the scene."""
+    from gliosuite.mrml.sequences import node_from_series
+    from gliosuite.mrml.volumes import image_from_node
+    from gliosuite.perfusion.kinetics import parker_aif, tofts
+    from gliosuite.perfusion.signal import concentration_to_spgr
+
+    times = np.arange(40) * 5.0
+    tissue = tofts(times, parker_aif(times, 20.0) / 0.58, 0.15, 0.3)[0]
+    concentration = np.broadcast_to(tissue, (*GRID.shape, 40)) * np.linspace(0.6, 1.4, 60).reshape(*GRID.shape, 1)
+    signal = concentration_to_spgr(concentration, 0.005, 12.0, 1.0, 4.5, s0=1000.0)
+    signal = signal + np.random.default_rng(2).normal(0, 0.05, signal.shape)
+    node_from_series(Series(np.moveaxis(signal, -1, 0).astype(np.float32), GRID), tuple(times), "DCE")
+    panel = module("GlioPerfusion").GlioPerfusionWidget().panel
+    panel.ui.trSpinBox.value = 5.0
+    panel.ui.flipAngleSpinBox.value = 12.0
+    panel.ui.aifComboBox.currentIndex = 3
+    panel.ui.applyButton.click()
+    assert panel.ui.cancelButton.enabled, panel.ui.statusLabel.text
+    panel._running.wait(60000)
+    assert panel.ui.statusLabel.text.startswith("done: DCE ktrans"), panel.ui.statusLabel.text
+    ktrans = slicer.util.getNode("DCE ktrans")
+    assert Grid.of(image_from_node(ktrans)).matches(GRID, 1e-3)
+    assert slicer.util.arrayFromVolume(ktrans).max() > 0
+    assert panel.ui.progressBar.value == 100

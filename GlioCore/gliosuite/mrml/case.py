@@ -1,0 +1,58 @@
+"""A case folder in the scene: images as volumes, series as sequences that know how they were taken, masks as one segmentation."""
+
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+from ..case import SERIES_ROLES, Case
+from .segments import segmentation_from_masks
+from .sequences import node_from_series
+from .volumes import node_from_image
+
+_ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg")
+_REFERENCES = ("t1c", "t1", "flair", "t2")  # what masks refer to: the first of these that a case has
+
+
+def load_case(folder: str | Path) -> dict[str, Any]:
+    """Load a case folder (``case.json``); its nodes stand under one study, named after the case.
+
+    A series without ``times_s`` is indexed by frame number, with no unit, so that its times are asked for.
+
+    Returns
+    -------
+    dict
+        Node by image role, and ``"masks"`` where the case has masks and an image that they refer to.
+
+    Raises
+    ------
+    InputError
+        If the case or one of its files is unfit.
+    """
+    case = Case.load(folder)
+    nodes: dict[str, Any] = {}
+    for role in case.images:
+        name = f"{case.id} {role}"
+        if role in SERIES_ROLES:
+            acquisition, series = case.acquisition(role), case.series(role)
+            times = acquisition.get("times_s")
+            node = node_from_series(series, tuple(times or range(series.n_times)), name)
+            if times is None:
+                node.SetIndexName("frame")
+                node.SetIndexUnit("")
+            for key in _ATTRIBUTES:
+                if isinstance(acquisition.get(key), (int, float)):
+                    node.SetAttribute(key, f"{acquisition[key]:g}")
+        else:
+            node = node_from_image(case.image(role), name)
+        nodes[role] = node
+    reference = next((nodes[role] for role in _REFERENCES if role in nodes), None)
+    if case.masks and reference is not None:
+        masks = {role: case.mask(role) for role in case.masks}
+        nodes["masks"] = segmentation_from_masks(masks, reference, f"{case.id} masks")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), case.id)
+    for node in nodes.values():
+        item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(study, node)
+        hierarchy.SetItemParent(item, study)
+    return nodes

@@ -1,0 +1,151 @@
+"""What GlioRT does with nodes: segments become target volumes in a segmentation node, a comparison, and an RT structure set."""
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..images import volume_cc
+from .segments import mask_from_segment, segmentation_from_masks
+from .volumes import grid_of, place_beside
+
+# The structures that targets are made of, and how each is called and typed in the structure set.
+_ROIS = {
+    "brain": ("Brain", "ORGAN"),
+    "cel": ("GTV_CEL", "GTV"),
+    "t2l": ("GTV_T2L", "GTV"),
+    "cavity": ("Cavity", "CAVITY"),
+}
+REGIONS = (*_ROIS, "progression")
+
+
+@dataclass
+class TargetsRequest:
+    """Which targets to compute, from which segments.
+
+    Parameters
+    ----------
+    reference
+        Volume node on whose grid the targets are drawn.
+    schemes
+        Names of schemes (``gliosuite.rt.ctv``).
+    segments
+        Region (`REGIONS`) to ``(segmentation node, segment id)``; with ``progression`` the targets are compared.
+    name
+        Name of the segmentation node that is made.
+    """
+
+    reference: Any
+    schemes: tuple[str, ...]
+    segments: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    name: str = "Target volumes"
+
+
+@dataclass
+class TargetsResult:
+    """The node with one segment per target, how each was made, and a table of volumes or, with a progression, of the comparison."""
+
+    segmentation: Any
+    names: list[str]
+    described: dict[str, str]
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def schemes() -> list[tuple[str, str, str, str]]:
+    """The margin schemes as rows of name, GTV, margin and dose; phases of one scheme stand behind each other."""
+    from ..rt import ctv
+
+    rows = []
+    for scheme in ctv.schemes().values():
+        if any(target.margin_mm is None for target in scheme.targets):
+            continue  # the scheme that takes a probability belongs to GlioRecurrence
+        gtvs = [" + ".join(role if role == "cavity" else role.upper() for role in t.gtv) for t in scheme.targets]
+        margins = [f"{t.margin_mm:g}" for t in scheme.targets]
+        rows.append(
+            (scheme.name, "; ".join(gtvs), "; ".join(margins), "; ".join(t.dose or "-" for t in scheme.targets))
+        )
+    return rows
+
+
+def compute(request: TargetsRequest) -> TargetsResult:
+    """Target volumes as segments on the reference's grid, with their volumes; compared where a progression is given.
+
+    Raises
+    ------
+    InputError
+        If the reference, the brain, or a structure that a scheme needs is missing, empty or elsewhere.
+
+    Warns
+    -----
+    UserWarning
+        What a scheme did without, and what was cut off.
+    """
+    from ..rt.compare import TITLES, comparison_table
+    from ..rt.ctv import Structures, target_volumes
+
+    if request.reference is None:
+        raise InputError("no reference image is chosen; a volume on whose grid the targets are drawn is needed")
+    if "brain" not in request.segments:
+        raise InputError("no brain segment is chosen; targets stay inside the brain")
+    grid = grid_of(request.reference)
+    masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
+    progression = masks.pop("progression", None)
+    structures = Structures(**masks)
+    made = [target_volumes(name, structures, grid) for name in request.schemes]
+    ctvs: dict[str, Any] = {}
+    described: dict[str, str] = {}
+    for volumes in made:
+        for note in volumes.notes:
+            warnings.warn(f"{volumes.scheme.name}: {note}", stacklevel=2)
+        for target in volumes.targets:
+            ctvs[target.rule.ctv_name] = target.ctv
+            described[target.rule.ctv_name] = f"{volumes.scheme.name}: {target.how}"
+    segmentation = segmentation_from_masks(ctvs, request.reference, request.name)
+    place_beside(segmentation, request.reference)
+    if progression is None:
+        columns = ("target", "CTV (cc)", "rule")
+        rows = [(name, volume_cc(mask), described[name]) for name, mask in ctvs.items()]
+    else:
+        columns = ("target", *TITLES.values())
+        compared = comparison_table(ctvs, progression, masks["brain"])
+        rows = [(row["name"], *(float(row[key]) for key in TITLES)) for row in compared]
+    return TargetsResult(segmentation, list(ctvs), described, columns, rows)
+
+
+def export(result: TargetsResult, request: TargetsRequest, series_dir: str, path: str) -> tuple[Any, ...]:
+    """Write targets and the structures they come from as an RT structure set on the original DICOM series.
+
+    What is written are the segments as they are now, so that a physician's corrections go along.
+
+    Raises
+    ------
+    InputError
+        If no folder or file is chosen, a segment is gone or empty, or the series is unfit; then nothing is written.
+    """
+    from ..rt.rtstruct import Roi, write_rtstruct
+
+    if not series_dir:
+        raise InputError("no DICOM series is chosen; the folder of the original series is needed")
+    if not path:
+        raise InputError("no file is chosen for the RT structure set; a name that ends in .dcm is needed")
+    grid = grid_of(request.reference)
+    segments = result.segmentation.GetSegmentation()
+    rois = []
+    for name in result.names:
+        identifier = segments.GetSegmentIdBySegmentName(name)
+        if not identifier:
+            raise InputError(
+                f"{result.segmentation.GetName()} has no segment {name} any more; compute the targets again"
+            )
+        color = tuple(round(255 * c) for c in segments.GetSegment(identifier).GetColor())
+        mask = mask_from_segment(result.segmentation, identifier, grid)
+        rois.append(Roi(name, mask, "CTV", color, result.described[name]))
+    for region, (node, identifier) in request.segments.items():
+        if region not in _ROIS:  # the progression was seen later: it is no structure of a plan
+            continue
+        name, kind = _ROIS[region]
+        color = tuple(round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor())
+        rois.append(Roi(name, mask_from_segment(node, identifier, grid), kind, color, "", "MANUAL"))
+    return write_rtstruct(Path(path), Path(series_dir), rois)

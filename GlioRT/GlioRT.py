@@ -1,0 +1,105 @@
+"""GlioRT: clinical target volumes by scheme, their comparison, and an RT structure set on the original DICOM series."""
+
+import slicer
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class GlioRT(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("GlioRT")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["GlioCore"]
+        self.parent.contributors = ["GlioSuite contributors"]
+        self.parent.helpText = _(
+            "Clinical target volumes of a glioma by published margin schemes, compared with a later progression where there is one, "
+            "and exported as an RT structure set that refers to the original DICOM series. For research use only."
+        )
+        self.parent.acknowledgementText = _("Schemes: RTOG, EORTC, ESTRO-ACROP 2016, ESTRO-EANO 2023, NRG.")
+
+
+@parameterNodeWrapper
+class GlioRTParameterNode:
+    reference: vtkMRMLScalarVolumeNode
+    brainSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    brainSegment: str = ""  # noqa: N815
+    celSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    celSegment: str = ""  # noqa: N815
+    t2lSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    t2lSegment: str = ""  # noqa: N815
+    cavitySegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    cavitySegment: str = ""  # noqa: N815
+    progressionSegmentation: vtkMRMLSegmentationNode  # noqa: N815
+    progressionSegment: str = ""  # noqa: N815
+    schemes: str = "rtog estro-eano"
+    seriesFolder: str = ""  # noqa: N815
+    structureFile: str = ""  # noqa: N815
+
+
+class GlioRTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        VTKObservationMixin.__init__(self)
+        self.logic = self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        from gliosuite.ui.rt import TargetsPanel
+
+        page = slicer.util.loadUI(self.resourcePath("UI/GlioRT.ui"))
+        self.layout.addWidget(page)
+        page.setMRMLScene(slicer.mrmlScene)
+        self.logic = GlioRTLogic()
+        self.panel = TargetsPanel(slicer.util.childWidgetVariables(page), self.logic)
+        self.panel.bind(self.logic.getParameterNode())
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
+
+    def onSceneClosed(self, *_args):
+        self.panel.bind(self.logic.getParameterNode())
+
+    def cleanup(self):
+        self.removeObservers()
+
+
+class GlioRTLogic(ScriptedLoadableModuleLogic):
+    """Batch use: ``GlioRTLogic().compute(TargetsRequest(reference=node, schemes=("rtog",), segments={...}))``."""
+
+    def getParameterNode(self):
+        return GlioRTParameterNode(super().getParameterNode())
+
+    def schemes(self):
+        from gliosuite.mrml import targets
+
+        return targets.schemes()
+
+    def compute(self, request):
+        from gliosuite.mrml import targets
+
+        return targets.compute(request)
+
+    def export(self, result, request, series_dir, path):
+        from gliosuite.mrml import targets
+
+        return targets.export(result, request, series_dir, path)
+
+
+class GlioRTTest(ScriptedLoadableModuleTest):
+    def runTest(self):
+        slicer.mrmlScene.Clear()
+        from gliosuite.errors import InputError
+        from gliosuite.mrml.targets import TargetsRequest
+
+        assert "rtog" in [row[0] for row in GlioRTLogic().schemes()]
+        with self.assertRaises(InputError):  # noqa: PT027
+            GlioRTLogic().compute(TargetsRequest(reference=None, schemes=("rtog",)))
+        self.delayDisplay("GlioRT: test passed")

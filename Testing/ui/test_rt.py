@@ -1,0 +1,117 @@
+"""The GlioRT panel: ticking schemes, computing, the comparison's table, exporting, and what is said when input is missing."""
+
+import types
+import warnings
+
+import numpy as np
+import pytest
+from gliosuite.errors import InputError
+from gliosuite.images import Grid
+
+GRID = Grid((10, 10, 6), (2.0, 2.0, 3.0), (-10.0, -10.0, -9.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+class FakeLogic:
+    def __init__(self, slicer):
+        self.slicer, self.computed, self.exported = slicer, [], []
+
+    def compute(self, request):
+        self.computed.append(request)
+        if "cel" not in request.segments:
+            raise InputError("scheme rtog needs the enhancing lesion (CEL)")
+        warnings.warn("no cavity: its margin is left out", stacklevel=1)
+        node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Target volumes")
+        return types.SimpleNamespace(
+            segmentation=node,
+            names=["CTV_rtog"],
+            columns=("target", "volume [cc]", "sensitivity"),
+            rows=[("CTV_rtog", 123.456, 0.91)],
+        )
+
+    def export(self, result, request, series_dir, path):
+        self.exported.append((result, series_dir, path))
+        return [types.SimpleNamespace(name="CTV_rtog"), types.SimpleNamespace(name="GTV_CEL")]
+
+
+@pytest.fixture
+def panel(slicer, module):
+    from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.mrml.volumes import node_from_image
+
+    reference = node_from_image(GRID.image(np.ones(GRID.shape, np.float32)), "T1c")
+    inside = np.zeros(GRID.shape, np.uint8)
+    inside[2:4, 3:6, 3:6] = 1
+    segmentation = segmentation_from_masks({"cel": GRID.image(inside), "t2l": GRID.image(inside)}, reference, "lesions")
+    widget = module("GlioRT").GlioRTWidget()
+    widget.panel.widget, widget.panel.logic = widget, FakeLogic(slicer)
+    widget.panel.lesions = segmentation
+    return widget.panel
+
+
+def choose(panel, region, index=0):
+    selector = getattr(panel.ui, f"{region}SegmentSelector")
+    selector.setCurrentNode(panel.lesions)
+    selector.setCurrentSegmentID(panel.lesions.GetSegmentation().GetNthSegmentID(index))
+
+
+def test_schemes_are_listed_with_their_rule(panel):
+    table = panel.ui.schemeTable
+    names = [table.item(row, 0).text() for row in range(table.rowCount)]
+    assert {"rtog", "s3-eortc", "estro-eano"} <= set(names)
+    assert table.horizontalHeaderItem(2).text() == "margin [mm]"
+    assert table.item(names.index("rtog"), 2).text() == "20"
+
+
+def test_compute_asks_for_what_is_ticked_and_chosen(panel):
+    import qt
+
+    choose(panel, "cel")
+    choose(panel, "t2l", 1)
+    table = panel.ui.schemeTable
+    for row in range(table.rowCount):
+        wanted = table.item(row, 0).text() in ("rtog", "s3-eortc")
+        table.item(row, 0).setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
+    panel.ui.computeButton.click()
+    (request,) = panel.logic.computed
+    assert set(request.schemes) == {"rtog", "s3-eortc"}
+    assert request.reference.GetName() == "T1c"
+    assert set(request.segments) == {"cel", "t2l"}
+    node, segment = request.segments["t2l"]
+    assert node.GetSegmentation().GetSegment(segment).GetName() == "T2 lesion (T2L)"
+
+
+def test_result_is_shown_and_can_be_exported(panel):
+    choose(panel, "cel")
+    assert not panel.ui.exportButton.enabled
+    panel.ui.computeButton.click()
+    table = panel.ui.resultTable
+    assert [table.item(0, c).text() for c in range(3)] == ["CTV_rtog", "123.5", "0.91"]
+    assert panel.ui.statusLabel.text == "Target volumes: CTV_rtog\nnote: no cavity: its margin is left out"
+    panel.ui.seriesFolderEdit.currentPath = "dicom"
+    panel.ui.structureFileEdit.currentPath = "out/RS.dcm"
+    panel.ui.exportButton.click()
+    assert panel.logic.exported[0][1:] == ("dicom", "out/RS.dcm")
+    assert panel.ui.statusLabel.text == "RS.dcm holds CTV_rtog, GTV_CEL"
+
+
+def test_what_is_missing_is_said(panel):
+    panel.ui.computeButton.click()
+    assert panel.ui.statusLabel.text == "scheme rtog needs the enhancing lesion (CEL)"
+    assert not panel.ui.exportButton.enabled
+
+
+def test_nothing_ticked_nothing_to_compute(panel):
+    import qt
+
+    table = panel.ui.schemeTable
+    for row in range(table.rowCount):
+        table.item(row, 0).setCheckState(qt.Qt.Unchecked)
+    assert not panel.ui.computeButton.enabled
+
+
+def test_picture(panel, grab):
+    choose(panel, "cel")
+    choose(panel, "t2l", 1)
+    panel.ui.computeButton.click()
+    assert grab(panel.widget.parent) > 10
+    panel.widget.parent.hide()
