@@ -9,7 +9,7 @@ __all__ = ["Effects", "SimulatedCase", "simulate_case", "write_cohort", "write_d
 
 _WHERE = {
     "Effects": "acquisition",
-    "SimulatedCase": "cohort",
+    "SimulatedCase": "patient",
     "simulate_case": "cohort",
     "write_cohort": "cohort",
     "write_dicom_series": "dicomseries",

@@ -141,7 +141,7 @@ def follow(head: Head, part: Region, biology: Biology, seed: int) -> Course:
     density_then = np.where(cavity, 0, part.refine(back))
     then = (growth.core(density_then, biology, fine) & ~cavity) | rest
     dead_then = growth.necrosis(then, biology, fine) | rest
-    total = max(1.3 * total, 1.6 * then.sum() * part.fine.voxel_cc)
+    total = max(1.15 * baseline.t2l.sum(), 1.6 * then.sum()) * part.fine.voxel_cc
     followup = see(part, density_then, then, dead_then, cavity, min(total, 160.0), seed)
 
     clinical = _clinical(seed, extent, days, baseline, followup, part)

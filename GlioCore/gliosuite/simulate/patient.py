@@ -1,0 +1,166 @@
+"""What a simulated patient is: a case in memory, its truth, and how both are written."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .. import files
+from ..case import Case
+from ..images import Grid, Series, resample_mask, write_image, write_series
+from .dicomseries import write_dicom_series
+
+MASK_ROLES = ("cel", "t2l", "necrosis", "cavity", "progression_cel", "progression_t2l")
+
+
+class SimulatedVisit(Case):
+    """A `Case` whose images are in memory; `save` writes them, and then it is a case folder like any other.
+
+    `data` is what ``case.json`` will hold; `images_held` and `masks_held` are the images and series by role, and the masks.
+    """
+
+    def __init__(
+        self, data: dict[str, Any], images: Mapping[str, sitk.Image | Series], masks: Mapping[str, sitk.Image]
+    ) -> None:
+        super().__init__(Path(), data, "simulated case")
+        self.images_held, self.masks_held = dict(images), dict(masks)
+        self.later: SimulatedVisit | None = None
+
+    def image(self, role: str) -> sitk.Image:
+        """The 3-D image of a role."""
+        self._entry("images", role)
+        return self.images_held[role]
+
+    def series(self, role: str) -> Series:
+        """The 4-D series of a role."""
+        self._entry("images", role)
+        return self.images_held[role]
+
+    def mask(self, role: str, like: sitk.Image | Grid | None = None) -> sitk.Image:
+        """The mask of a role as uint8 0/1, on the grid of `like` where given."""
+        self._entry("masks", role)
+        mask = self.masks_held[role]
+        return mask if like is None else resample_mask(mask, like)
+
+    def check(self) -> None:
+        """Nothing to check before anything is written."""
+
+    @cached_property
+    def followup(self) -> "SimulatedVisit | None":
+        """The visit at progression."""
+        return self.later
+
+    def save(self, folder: str | Path) -> Path:
+        """Write images, masks and ``case.json`` into `folder`."""
+        folder = Path(folder)
+        for visit in [self] + [self.later] * (self.later is not None):
+            for role, image in visit.images_held.items():
+                entry = visit.data["images"][role]
+                text = f"simulated {role}"
+                if isinstance(image, Series):
+                    whole = Series(np.round(image.frames).clip(-32768, 32767).astype(np.int16), image.grid, image.name)
+                    write_series(whole, folder / entry["path"], entry["times_s"][1] - entry["times_s"][0], text)
+                else:
+                    write_image(image, folder / entry["path"], text)
+            for role, mask in visit.masks_held.items():
+                if role in visit.data["masks"]:
+                    write_image(mask, folder / visit.data["masks"][role], f"simulated {role}")
+        return files.write_json(folder / "case.json", self.data)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a simulated patient; ``truth["ktrans"]`` is short for ``truth.maps["ktrans"]``.
+
+    Parameters
+    ----------
+    maps
+        Images by name. On the T1c's grid: `brain ventricles gm wm csf tissue density ktrans ve vp t10 cbf cbv mtt delay` and all masks;
+        those that start with ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in
+        `acquisition.CLASSES`) and `..._share`, how much of the voxel that tissue takes.
+    curves
+        ``aif_dce`` (plasma mM), ``aif_dsc`` (blood mM), each (n, 2): time in s, every 0.1 s, and concentration.
+    transforms
+        By role: LPS points of the T1c to points of that scan. ``followup_to_baseline``: points of the follow-up's T1c to where
+        that tissue lay at baseline; ``followup_<role>``: points of the follow-up's T1c to points of that scan.
+    landmarks
+        (n, 6): points of the brain at baseline and at follow-up, LPS mm.
+    facts
+        Biology, volumes, doses, settings.
+    """
+
+    maps: dict[str, sitk.Image]
+    curves: dict[str, np.ndarray]
+    transforms: dict[str, sitk.Transform]
+    landmarks: np.ndarray
+    facts: dict[str, Any]
+
+    def __getitem__(self, name: str) -> sitk.Image:
+        return self.maps[name]
+
+    def write(self, folder: str | Path) -> None:
+        """Write ``NAME.nii.gz``, ``aif_*.csv``, ``NAME.tfm``, ``landmarks.csv`` and ``facts.json`` into `folder`."""
+        folder = Path(folder)
+        for name, image in self.maps.items():
+            write_image(image, folder / f"{name}.nii.gz", f"simulated truth {name}")
+        for name, curve in self.curves.items():
+            rows = ((f"{t:.1f}", f"{c:.6g}") for t, c in curve)
+            files.write_csv(folder / f"{name}.csv", ("time_s", "concentration"), rows)
+        for name, transform in self.transforms.items():
+            with files.atomic(folder / f"{name}.tfm") as partial:
+                sitk.WriteTransform(transform, str(partial))
+        header = [f"{visit}_{axis}_mm" for visit in ("baseline", "followup") for axis in "xyz"]
+        files.write_csv(folder / "landmarks.csv", header, ([f"{v:.3f}" for v in row] for row in self.landmarks))
+        files.write_json(folder / "facts.json", self.facts)
+
+
+@dataclass(frozen=True)
+class SimulatedCase:
+    """A simulated patient: `case` as a user would have it, `truth` as only a simulation does."""
+
+    case: SimulatedVisit
+    truth: Truth
+    seed: int = field(default=0)
+
+    def write(
+        self,
+        folder: str | Path,
+        truth_folder: str | Path | None = None,
+        dicom: Sequence[str] = (),
+        masks: Sequence[str] = MASK_ROLES,
+    ) -> Case:
+        """Write the case folder, and the truth where a folder is given for it; whole or not at all.
+
+        Parameters
+        ----------
+        dicom
+            Image roles to write as DICOM series too, into ``dicom/<role>``.
+        masks
+            The masks that ``case.json`` names, e.g. fewer where the lesions are to be found by the library; `truth` always has all.
+
+        Returns
+        -------
+        Case
+            The folder, loaded.
+        """
+        folder = Path(folder)
+        data = json.loads(json.dumps(files.plain(self.case.data)))
+        data["masks"] = {r: p for r, p in data["masks"].items() if r in masks}
+        with files.staged(folder) as partial:
+            for i, role in enumerate(dicom):
+                data["dicom"][role] = f"dicom/{role}"
+                write_dicom_series(
+                    self.case.image(role), partial / "dicom" / role, f"{role} simulated", self.seed, series_number=i + 1
+                )
+            visit = SimulatedVisit(data, self.case.images_held, self.case.masks_held)
+            visit.later = self.case.later
+            visit.save(partial)
+        if truth_folder is not None:
+            with files.staged(truth_folder) as partial:
+                self.truth.write(partial)
+        return Case.load(folder)
