@@ -118,24 +118,22 @@ def segmentation_from_masks(
 
 
 def appearance(region: str, index: int) -> tuple[str, tuple[float, float, float], str]:
-    """Title, colour (0-1) and terminology tag of a region; a CTV takes the next of the CTV colours."""
+    """Title, colour (0-1) and terminology tag of a region; what is no region, such as a CTV, takes the `index`-th of the CTV colours."""
     display = json.loads(resources.read_text("display.json"))
-    codes = json.loads(resources.read_text("terminology.json"))
-    known = display["regions"].get(region)
+    base, _, variant = region.partition("_")  # progression_cel and progression_t2l are progressions
+    known = display["regions"].get(region) or display["regions"].get(base)
     if known is None:
         title, color = region, display["ctvs"][index % len(display["ctvs"])]
     else:
-        title, color = known["title"], known["color"]
+        title = f"{known['title']} ({variant.upper()})" if variant else known["title"]
+        color = known["color"]
     rgb = tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    code = codes.get(region, codes["gtv"] if region.lower().startswith("gtv") else None if known else codes["ctv"])
+    code = json.loads(resources.read_text("terminology.json")).get(base.lower())
     if code is None:
         return title, rgb, ""
     category, kind = ("^".join(code[key]) for key in ("category", "type"))
-    return (
-        title,
-        rgb,
-        f"Segmentation category and type - 3D Slicer General Anatomy list~{category}~{kind}~^^~Anatomic codes - DICOM master list~^^~^^",
-    )
+    master = "Segmentation category and type - 3D Slicer General Anatomy list"
+    return title, rgb, f"{master}~{category}~{kind}~^^~Anatomic codes - DICOM master list~^^~^^"
 
 
 def oriented(mask: sitk.Image) -> slicer.vtkOrientedImageData:

@@ -1,9 +1,6 @@
 """Completes slicer-core with what the desktop application adds: a scene, logics, and the Python that Slicer puts beside them."""
 
-import contextlib
-import importlib
 import importlib.util
-import os
 import sys
 import types
 from pathlib import Path
@@ -47,9 +44,6 @@ class Application:
     def restoreOverrideCursor(self) -> None:  # noqa: N802
         pass
 
-    def processEvents(self) -> None:  # noqa: N802
-        pass
-
 
 def start(gui: bool = False):
     """A fresh scene with its logics; the ``slicer`` package, completed. With `gui` also qt, ctk and the qMRML widgets (PySide6)."""
@@ -86,17 +80,10 @@ def start(gui: bool = False):
     i18n = types.ModuleType("slicer.i18n")
     i18n.tr = lambda text, *_: text
     i18n.translate = lambda context, text: text
-    packaging = types.ModuleType("slicer.packaging")
-    packaging.requested = []
-    packaging.load_requirements = lambda path: [
-        line for line in Path(path).read_text().splitlines() if line and not line.startswith("#")
-    ]
-    packaging.pip_ensure = lambda requirements, requester="": packaging.requested.append((requester, requirements))
     for name, module in {
         "ScriptedLoadableModule": scripted,
         "parameterNodeWrapper": parameters,
         "i18n": i18n,
-        "packaging": packaging,
     }.items():
         sys.modules[f"slicer.{name}"] = module
         setattr(slicer, name, module)
@@ -127,15 +114,3 @@ def load(path: Path):
     setattr(slicer.modules, path.stem.lower(), entry)
     entry.module = getattr(module, path.stem)(parent)
     return module
-
-
-@contextlib.contextmanager
-def environment(**values: str):
-    """Environment variables for a while."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
