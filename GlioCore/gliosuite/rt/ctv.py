@@ -190,7 +190,7 @@ def target_volumes(
     if name == "model":
         if probability is None or len(wanted) != 1 or margin_mm is not None:
             raise InputError(
-                "scheme model takes a recurrence probability (--probability), one of --threshold, --volume-cc and --like, and no --margin-mm"
+                "scheme model needs a probability (--probability), one of --threshold, --volume-cc and --like, and no --margin-mm"
             )
     elif probability is not None or wanted:
         raise InputError(f"scheme {name} takes no probability, threshold or volume; these belong to --scheme model")

@@ -4,6 +4,7 @@ A structure set refers to slices one by one, so here every slice keeps its own p
 regular grid that the whole series makes.
 """
 
+import contextlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -75,6 +76,14 @@ class DicomSeries:
     position_reference: str = ""
     modality: str = ""
     folder: Path = Path()
+
+
+@contextlib.contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep back pydicom's remarks on values of other people's files (too long, wrongly padded), which are copied or left as they are."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pydicom\b")
+        yield
 
 
 def read_dicom_series(folder: str | Path, series_uid: str | None = None) -> DicomSeries:
@@ -236,9 +245,10 @@ def _assemble(folder: Path, members: list[tuple[Path, "Dataset"]]) -> DicomSerie
         tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
     )
     identity = require("pydicom.dataset", "reading DICOM series").Dataset()
-    for keyword in IDENTITY:
-        if keyword in first:
-            identity.add(first[keyword])
+    with quiet_pydicom():
+        for keyword in IDENTITY:
+            if keyword in first:
+                identity.add(first[keyword])
     return DicomSeries(
         grid,
         tuple(ordered),

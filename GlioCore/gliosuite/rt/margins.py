@@ -58,11 +58,16 @@ def expand(mask: sitk.Image, margin_mm: float, barriers: None = None) -> sitk.Im
     box = _box(inside, np.ceil((max(margin_mm, 0.0) + doubt) / spacing).astype(int) + 1)
     part = inside[box]
     distance = _centre_distance(part, spacing)  # positive outside
-    sure = distance <= margin_mm - doubt
-    near = np.argwhere((np.abs(distance - margin_mm) < doubt) & (part if margin_mm < 0 else ~part))
+    # A voxel within the margin of a mask voxel's centre is in, and one within it of an outer voxel's centre is out, whatever the surface's
+    # smoothing; only the voxels beyond, as far as the surface may lie from the centres, are measured.
+    if margin_mm > 0:
+        result = distance <= margin_mm
+        near = np.argwhere(~result & (distance < margin_mm + doubt))
+    else:
+        result = distance <= margin_mm - doubt
+        near = np.argwhere(~result & (distance < margin_mm))
     surface = _thinned(surface_points(part, spacing), margin_mm)
     reach = cKDTree(surface).query(near * spacing, workers=-1)[0]
-    result = part & sure if margin_mm < 0 else part | sure
     chosen = near[reach <= margin_mm if margin_mm > 0 else reach >= -margin_mm]
     result[tuple(chosen.T)] = True
     whole = np.zeros_like(inside)

@@ -5,27 +5,22 @@ voxel centres gets the same voxels back. What was written is read again and comp
 """
 
 import re
-import uuid
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, require
+from ..errors import InputError
 from ..files import atomic
 from ..images import Grid, boolean, resample_mask
-from ..steps import version
-from .contours import outlines
-from .dicomseries import IDENTITY, DicomSeries, read_dicom_series
-from .structures import RT_STRUCTURE_SET, contour_volume_cc, rasterise, read_structures
+from .dicomseries import DicomSeries, read_dicom_series
+from .rtobject import Roi, save, structure_set
+from .structures import contour_volume_cc, rasterise, read_structures
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+__all__ = ["Roi", "WrittenRoi", "read_rtstruct", "roi_color", "write_rtstruct"]
 
 # PS3.3 C.8.8.8.1, those that a mask can stand for.
 TYPES = (
@@ -39,36 +34,6 @@ _COLORS = {
     "ORGAN": ((124, 156, 255), (38, 166, 154), (158, 158, 158), (176, 190, 197)),
 }
 _NAME = re.compile(r"[A-Za-z0-9_~^+.!-]+")
-_STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired, which planning systems still expect here
-_RESEARCH = "For research use only."
-
-
-@dataclass(frozen=True)
-class Roi:
-    """One structure to be written.
-
-    Attributes
-    ----------
-    name
-        TG-263 style: at most 16 characters, no spaces (``CTV_6000``).
-    mask
-        0/1 image; on another grid than the series it is carried there by its signed distance.
-    interpreted_type
-        ``GTV``, ``CTV``, ``PTV``, ``ORGAN`` ... (`TYPES`).
-    color_rgb
-        0-255 each; None takes one by type.
-    description
-        How it came about: scheme, margin, source of the brain mask. Research use is added.
-    algorithm
-        ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
-    """
-
-    name: str
-    mask: sitk.Image
-    interpreted_type: str
-    color_rgb: tuple[int, int, int] | None = None
-    description: str = ""
-    algorithm: str = "SEMIAUTOMATIC"
 
 
 @dataclass(frozen=True)
@@ -122,9 +87,9 @@ def write_rtstruct(
     for roi in rois:
         colors.append(tuple(roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])))
         counts[roi.interpreted_type] += 1
-    dataset = _dataset(series, rois, masks, colors, label)
+    dataset = structure_set(series, rois, masks, colors, label)
     with atomic(path) as partial:
-        _save(dataset, partial)
+        save(dataset, partial)
         return _verified(partial, series, rois, masks, colors)
 
 
@@ -225,180 +190,6 @@ def _on_series(roi: Roi, series: DicomSeries) -> np.ndarray:
             stacklevel=3,
         )
     return mask
-
-
-# ------------------------------------------------------------------------------------------------------------ dataset
-
-
-def _uid(*content: str | bytes) -> str:
-    """A UID that the content determines: the same structures on the same day get the same one."""
-    text = "\n".join(c if isinstance(c, str) else uuid.uuid5(uuid.NAMESPACE_OID, c.hex()).hex for c in content)
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
-
-
-def _frame_of_reference(series: DicomSeries) -> str:
-    if series.frame_of_reference:
-        return series.frame_of_reference
-    warnings.warn(
-        f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their "
-        "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
-        stacklevel=4,
-    )
-    return _uid("frame of reference", series.series_uid)
-
-
-def _dataset(
-    series: DicomSeries,
-    rois: Sequence[Roi],
-    masks: Sequence[np.ndarray],
-    colors: Sequence[tuple[int, int, int]],
-    label: str,
-) -> "Dataset":
-    dataset_class = require("pydicom.dataset", "writing RT structure sets").Dataset
-    sequence = require("pydicom.sequence", "writing RT structure sets").Sequence
-    item = lambda **elements: _item(dataset_class, elements)
-
-    today = date.today().strftime("%Y%m%d")
-    frame = _frame_of_reference(series)
-    content = [series.series_uid, label, today, version()]
-    for roi, mask in zip(rois, masks):
-        content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
-
-    dataset = dataset_class()
-    for keyword in IDENTITY:
-        if keyword in series.identity:
-            dataset.add(series.identity[keyword])
-    for keyword in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"):
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"):
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    dataset.SOPClassUID = RT_STRUCTURE_SET
-    dataset.SOPInstanceUID = _uid("instance", *content)
-    dataset.InstanceCreationDate = today
-    dataset.Modality = "RTSTRUCT"
-    dataset.SeriesInstanceUID = _uid("series", *content)
-    dataset.SeriesNumber = None
-    dataset.SeriesDescription = "GlioSuite structures (research)"
-    dataset.OperatorsName = ""
-    dataset.Manufacturer = "GlioSuite"
-    dataset.ManufacturerModelName = "GlioSuite"
-    dataset.SoftwareVersions = version()
-    dataset.FrameOfReferenceUID = frame
-    dataset.PositionReferenceIndicator = series.position_reference
-    dataset.StructureSetLabel = label
-    dataset.StructureSetName = label
-    dataset.StructureSetDescription = f"Drawn on the {series.modality} series referred to. {_RESEARCH}"
-    dataset.StructureSetDate = today
-    dataset.StructureSetTime = ""
-    dataset.ApprovalStatus = "UNAPPROVED"
-
-    instances = dict.fromkeys(s.instance for s in series.slices)
-    images = [_reference(item, series, uid) for uid in instances]
-    referenced_series = item(SeriesInstanceUID=series.series_uid, ContourImageSequence=sequence(images))
-    study = item(
-        ReferencedSOPClassUID=_STUDY_CLASS,
-        ReferencedSOPInstanceUID=series.study_uid,
-        RTReferencedSeriesSequence=sequence([referenced_series]),
-    )
-    dataset.ReferencedFrameOfReferenceSequence = sequence(
-        [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=sequence([study]))]
-    )
-    structures, drawn, observations = [], [], []
-    for number, (roi, mask, color) in enumerate(zip(rois, masks, colors), start=1):
-        text = f"{roi.description.rstrip('.')}. {_RESEARCH}" if roi.description else _RESEARCH
-        structures.append(
-            item(
-                ROINumber=number,
-                ReferencedFrameOfReferenceUID=frame,
-                ROIName=roi.name,
-                ROIDescription=text[:1024],
-                ROIGenerationAlgorithm=roi.algorithm,
-                ROIGenerationDescription=f"GlioSuite {version()}",
-            )
-        )
-        contours = [
-            _contour(item, sequence, series, k, polygon)
-            for k in range(len(series.slices))
-            for polygon in outlines(mask[k])
-        ]
-        drawn.append(item(ROIDisplayColor=list(color), ReferencedROINumber=number, ContourSequence=sequence(contours)))
-        observations.append(
-            item(
-                ObservationNumber=number,
-                ReferencedROINumber=number,
-                ROIObservationLabel=roi.name,
-                RTROIInterpretedType=roi.interpreted_type,
-                ROIInterpreter="",
-            )
-        )
-    dataset.StructureSetROISequence = sequence(structures)
-    dataset.ROIContourSequence = sequence(drawn)
-    dataset.RTROIObservationsSequence = sequence(observations)
-    return dataset
-
-
-def _item(dataset_class: type, elements: dict[str, object]) -> "Dataset":
-    result = dataset_class()
-    for keyword, value in elements.items():
-        setattr(result, keyword, value)
-    return result
-
-
-def _reference(item, series: DicomSeries, instance: str, frame: int | None = None) -> "Dataset":
-    elements = {"ReferencedSOPClassUID": series.sop_class, "ReferencedSOPInstanceUID": instance}
-    return item(**elements) if frame is None else item(**elements, ReferencedFrameNumber=frame)
-
-
-def _contour(item, sequence, series: DicomSeries, k: int, polygon: np.ndarray) -> "Dataset":
-    """One closed contour in the plane of slice `k`, by that slice's own position."""
-    place = series.slices[k]
-    axes = np.reshape(series.grid.direction, (3, 3))
-    points = (
-        place.position
-        + polygon[:, :1] * series.grid.spacing[0] * axes[:, 0]
-        + polygon[:, 1:] * series.grid.spacing[1] * axes[:, 1]
-    )
-    # plastimatch takes a last point for a repetition of the first if x and y agree, and drops it, though z may differ: in sagittal and
-    # coronal slices the closing edge must not run along z.
-    closing = np.abs(points - np.roll(points, -1, axis=0))[:, :2].max(axis=1)
-    points = np.roll(points, -1 - int(np.argmax(closing)), axis=0)
-    result = item(
-        ContourImageSequence=sequence([_reference(item, series, place.instance, place.frame)]),
-        ContourGeometricType="CLOSED_PLANAR",
-        NumberOfContourPoints=len(points),
-    )
-    _add_contour_data(result, points)
-    return result
-
-
-def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
-    """Contour Data with four decimals (0.1 um, at most 10 characters), as bytes: a number object for each would take minutes."""
-    raw = require("pydicom.dataelem", "writing RT structure sets").RawDataElement
-    tag = require("pydicom.tag", "writing RT structure sets").Tag(0x3006, 0x0050)
-    text = "\\".join([_decimal(v) for v in points.ravel().tolist()])
-    value = text.encode("ascii") + b" " * (len(text) % 2)
-    dataset[tag] = raw(tag, "DS", len(value), value, 0, False, True)
-
-
-def _decimal(value: float) -> str:
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
-
-
-def _save(dataset: "Dataset", path: Path) -> None:
-    pydicom = require("pydicom", "writing RT structure sets")
-    meta = require("pydicom.dataset", "writing RT structure sets").FileMetaDataset()
-    meta.MediaStorageSOPClassUID = RT_STRUCTURE_SET
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    dataset.file_meta = meta
-    if int(pydicom.__version__.split(".")[0]) < 3:
-        dataset.is_little_endian, dataset.is_implicit_VR = True, False
-        pydicom.dcmwrite(path, dataset, write_like_original=False)
-    else:
-        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
 
 
 def _verified(

@@ -12,11 +12,10 @@ import SimpleITK as sitk
 from ..errors import InputError, require
 from ..images import Grid, boolean, resample_mask
 from .contours import area, fill
+from .dicomseries import DicomSeries, quiet_pydicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-    from .dicomseries import DicomSeries
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
@@ -81,7 +80,8 @@ def read_structures(path: str | Path) -> StructureSet:
     if not path.is_file():
         raise InputError(f"{path} does not exist; an RT structure set is needed")
     try:
-        dataset = pydicom.dcmread(path)
+        with quiet_pydicom():
+            dataset = pydicom.dcmread(path)
     except (invalid, EOFError) as error:
         raise InputError(f"{path} is not a DICOM file; an RT structure set is needed") from error
     except OSError as error:
