@@ -55,7 +55,7 @@ def write_dicom_series(
     if modality != "MR":
         raise ValueError(f"modality {modality!r}; only MR series are simulated")
     pydicom = require("pydicom", "DICOM series")
-    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
     voxels = np.clip(np.round(array(image)), -32768, 32767).astype("<i2")
@@ -129,8 +129,8 @@ def write_dicom_series(
             meta.TransferSyntaxUID = ExplicitVRLittleEndian
             meta.ImplementationClassUID = simulated_uid("gliosuite")
             meta.ImplementationVersionName = "GLIOSUITE"
-            file = pydicom.FileDataset(None, ds, preamble=b"\0" * 128, file_meta=meta)
             path = partial / f"IM{k + 1:04d}.dcm"
+            file = FileDataset(str(path), ds, preamble=b"\0" * 128, file_meta=meta)
             if int(pydicom.__version__.split(".")[0]) >= 3:
                 file.save_as(path, enforce_file_format=True)
             else:
