@@ -205,6 +205,32 @@ def _check_nifti(path: Path) -> None:
         )
 
 
+def _with_nan(image: sitk.Image, path: Path) -> sitk.Image:
+    """Put back what ITK's NIfTI reader silently turns into 0: voxels that are NaN or infinite in the file (float data only)."""
+    if image.GetPixelID() not in (sitk.sitkFloat32, sitk.sitkFloat64):
+        return image
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    with opener(path, "rb") as stream:
+        raw = stream.read()
+    order = "<" if struct.unpack("<i", raw[:4])[0] in (348, 540) else ">"
+    old = struct.unpack(order + "i", raw[:4])[0] == 348
+    kind = struct.unpack(order + "h", raw[70:72] if old else raw[12:14])[0]
+    offset = int(struct.unpack(order + "f", raw[108:112])[0] if old else struct.unpack(order + "q", raw[168:176])[0])
+    count = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
+    if kind not in (16, 64) or image.GetNumberOfComponentsPerPixel() != 1:
+        return image
+    lost = ~np.isfinite(np.frombuffer(raw, order + {16: "f4", 64: "f8"}[kind], count, offset))
+    if not lost.any():
+        return image
+    values = sitk.GetArrayFromImage(image)
+    values.reshape(-1)[lost] = np.nan
+    result = sitk.GetImageFromArray(values, isVector=False)
+    result.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        result.SetMetaData(key, image.GetMetaData(key))
+    return result
+
+
 def _check_nrrd(path: Path) -> None:
     """Read a compressed NRRD's stream to its end; the byte count of a raw one is checked by ITK itself."""
     with path.open("rb") as stream:
@@ -288,7 +314,8 @@ def _existing(path: str | Path) -> Path:
 def _read(path: str | Path) -> sitk.Image:
     check_file(path)
     try:
-        return sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path))
+        return _with_nan(image, Path(path)) if ".nii" in suffix(path) else image
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
