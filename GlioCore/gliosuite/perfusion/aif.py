@@ -161,12 +161,19 @@ def find_arteries(
     index, peak = finite[tall], peak[tall]
     some = curves[index].astype(np.float64)
     noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
+    noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
     t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
     total = np.maximum(pass_.sum(axis=1), 1e-12)
     moment = (pass_ * t).sum(axis=1) / total
     width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
-    rough = (np.diff(some, 2, axis=1) ** 2).sum(axis=1) / np.maximum(peak, 1e-12) ** 2
-    good = (peak > 5.0 * noise) & (peak > 0)
+    # Roughness is judged outside the first pass: inside it, a sharp bolus would pass for noise.
+    rough = np.array([noise_sd(c) for c in some[:, ~window]]) / np.maximum(peak, 1e-12)
+    # A first pass is more than one high frame: its second highest counts as well.
+    second = np.sort(pass_, axis=1)[:, -2]
+    good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)
+    if good.any():
+        # Below half of the tallest (the third tallest, against a single outlier) it is tissue or a voxel shared with it.
+        good &= peak >= 0.5 * np.sort(peak[good])[-min(3, good.sum())]
     if good.sum() > 8:
         good &= rough <= np.quantile(rough[good], 0.75)
     unclipped = good & ~np.array([is_clipped(c, times_s) for c in some])

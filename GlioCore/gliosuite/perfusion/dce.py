@@ -199,7 +199,7 @@ def choose_aif(
     if isinstance(aif, Aif):
         return aif
     if isinstance(aif, str) and aif == "parker":
-        return population_aif(times_s, float(times_s[n_baseline - 1]), settings.hematocrit)
+        return _aligned_population(series, times_s, settings, mask, n_baseline)
     if isinstance(aif, str) and aif != "auto":
         raise InputError(f"AIF {aif!r} is not known; auto, parker, a table or a mask is needed")
     blood = settings.t10_blood_s
@@ -234,6 +234,21 @@ def choose_aif(
     return Aif(
         times_s, plasma, f"{what}; divided by 1 - hematocrit {settings.hematocrit:g}", method, voxels, notes=notes
     )
+
+
+def _aligned_population(
+    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int
+) -> Aif:
+    """Parker's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
+    curves = concentrations(series.curves(mask), settings, settings.t10_blood_s, n_baseline)
+    curves = curves[np.isfinite(curves).all(axis=1)]
+    start = float(times_s[n_baseline - 1])
+    if not curves.size:
+        return population_aif(times_s, start, settings.hematocrit)
+    first = population_aif(times_s, start, settings.hematocrit)
+    fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
+    late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
+    return population_aif(times_s, start + late, settings.hematocrit)
 
 
 def dce_aif(

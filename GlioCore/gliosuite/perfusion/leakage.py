@@ -49,8 +49,8 @@ class Leakage:
 def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> np.ndarray:
     """Perfused voxels that do not enhance: the mean of the last frames lies within one standard deviation of the baseline.
 
-    Perfused means a peak above three standard deviations of the baseline. Where fewer than 20 voxels qualify, the quarter of the perfused
-    ones whose tail is nearest to the baseline, relative to its noise, is taken.
+    Perfused means three neighbouring frames whose mean is above three standard deviations of the baseline. Where fewer than 20 voxels
+    qualify, the quarter of the perfused ones whose tail is nearest to the baseline, relative to its noise, is taken.
 
     References
     ----------
@@ -61,7 +61,8 @@ def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> 
     noise = np.maximum(values[:, :n_baseline].std(axis=1, ddof=1 if n_baseline > 1 else 0), 1e-9)
     level = values[:, :n_baseline].mean(axis=1)
     tail = np.abs(values[:, -n_tail:].mean(axis=1) - level) / noise
-    perfused = finite & (values.max(axis=1) - level > 3.0 * noise)
+    passing = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]).max(axis=1) / 3.0
+    perfused = finite & (passing - level > 3.0 * noise)
     chosen = perfused & (tail <= 1.0)
     if chosen.sum() < 20 and perfused.any():
         chosen = perfused & (tail <= np.quantile(tail[perfused], 0.25))

@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+from gliosuite.errors import InputError
+from gliosuite.files import read_json
+from gliosuite.images import Grid, Series, array, boolean
+from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
+from gliosuite.perfusion.kinetics import convolve
+
+GRID = Grid((32, 32, 6), (6.0, 6.0, 6.0), (-93.0, -93.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+DT = 1.5
+TIMES = DT * np.arange(60)
+SETTINGS = DscSettings(te_ms=30.0, tr_ms=1500.0)
+
+
+def bolus():
+    u = np.maximum(TIMES - 20, 0)
+    # A tail that falls to 0, so that non-enhancing tissue returns to its baseline.
+    return 60 * (u / 4.5) ** 3 * np.exp(3 - u / 1.5)
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    """A head: white matter (cbv 2) in a shell of grey (4), a leaky lesion (6), an artery; signal at TE 30 ms."""
+    rng = np.random.default_rng(0)
+    z, y, x = np.meshgrid(*(np.arange(n) for n in GRID.shape), indexing="ij")
+    radius = ((x - 15.5) / 14) ** 2 + ((y - 15.5) / 15) ** 2
+    head = radius < 1
+    lesion = ((x - 22) ** 2 + (y - 15) ** 2 < 12) & (z > 0) & (z < 5)
+    artery = (x > 8) & (x < 11) & (y > 7) & (y < 10)
+    cbv = np.where(lesion, 6.0, np.where(radius > 0.7, 4.0, 2.0))
+    through = convolve(TIMES, bolus(), 15.0)[0] * 15.0
+    curves = cbv[head][:, None] / 100 * through
+    leak = 60 * convolve(TIMES, 0.02 * through, 0.0)[0]
+    curves[lesion[head]] -= 0.05 * leak
+    curves[artery[head]] = 0.5 * bolus()
+    frames = np.zeros((60, *GRID.shape), np.float32)
+    frames[:, head] = 800 * np.exp(-0.03 * curves.T)
+    frames = np.abs(frames + rng.normal(0, 4, frames.shape)).astype(np.float32)
+    frames[0] *= 1.3
+    frames[1] *= 1.1
+    return frames, cbv, head, lesion, artery
+
+
+def series(frames):
+    return Series(frames.copy(), GRID, "dsc.nii.gz")
+
+
+def test_volume_and_leakage_are_right(phantom):
+    frames, cbv, head, lesion, artery = phantom
+    aif = GRID.image(artery)
+    for leakage, tolerance in (("bsw", 0.06), ("bidirectional", 0.06), ("residue", 0.06)):
+        settings = DscSettings(te_ms=30.0, leakage=leakage)
+        result = dsc_maps(series(frames), TIMES, settings, aif, GRID.image(head), lesion=GRID.image(lesion))
+        found = array(result.maps["cbv"]) / 2  # the artery holds half of the bolus
+        assert np.median(found[lesion]) == pytest.approx(6.0, rel=tolerance), leakage
+        some = head & ~lesion & ~artery
+        assert np.median(found[some] / cbv[some]) == pytest.approx(1.0, rel=tolerance), leakage
+        assert np.median(array(result.maps["k2"])[lesion]) > 0
+    raw = dsc_maps(series(frames), TIMES, DscSettings(te_ms=30.0, leakage="none"), aif, GRID.image(head))
+    assert np.median(array(raw.maps["cbv"])[lesion]) / 2 < 4.5
+    assert "k1" not in raw.maps
+
+
+def test_automatic_aif_arrival_and_steady_state(phantom):
+    frames, _, _, _, artery = phantom
+    aif = dsc_aif(series(frames), TIMES, SETTINGS)
+    assert artery[aif.voxels].mean() >= 0.9
+    result = dsc_maps(series(frames), TIMES, SETTINGS)
+    assert result.bolus.steady == 2
+    assert abs(TIMES[result.bolus.arrival] - 21.0) <= DT
+    assert any("first 2 frames" in n for n in result.notes)
+
+
+def test_psr_and_peak_height(phantom):
+    frames, _, head, lesion, artery = phantom
+    result = dsc_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), GRID.image(head))
+    psr, ph = array(result.maps["psr"]), array(result.maps["ph"])
+    normal = head & ~lesion & ~artery
+    assert np.nanmedian(psr[normal]) == pytest.approx(100, abs=6)
+    assert np.nanmedian(psr[lesion]) > 103
+    assert np.median(ph[artery]) == pytest.approx(0.5 * bolus().max(), rel=0.1)
+    assert result.units["psr"] == "%"
+
+
+def test_normal_white_matter_and_files(phantom, tmp_path):
+    frames, _, head, lesion, artery = phantom
+    images = [GRID.image(m) for m in (artery, head, head, lesion)]
+    result = dsc_maps(series(frames), TIMES, SETTINGS, images[0], images[1], "auto", *images[2:])
+    assert np.median(array(result.maps["ncbv"])[lesion]) == pytest.approx(3.0, rel=0.1)
+    assert boolean(result.masks["nawm"])[:, :, 16:].sum() == 0
+    write(result, tmp_path / "out")
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    maps = {f"{n}.nii.gz" for n in [*result.maps, "mask", "nawm", "leakage_reference"]}
+    assert set(result.maps) == {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"}
+    assert maps | {"aif.csv", "fit.json"} <= names
+    record = read_json(tmp_path / "out" / "fit.json")
+    assert record["units"]["cbf"] == "ml/100ml/min"
+    assert record["nawm_cbv"] > 0
+
+
+def test_no_reference_is_said_not_invented(phantom):
+    frames, _, head, _, artery = phantom
+    result = dsc_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), GRID.image(head), "auto")
+    assert "ncbv" not in result.maps
+    assert any(n.startswith("no ncbv and ncbf") for n in result.notes)
+
+
+def test_uneven_times_are_resampled_and_said(phantom):
+    frames, _, head, _, artery = phantom
+    times = TIMES.copy()
+    times[30:] += 0.7
+    result = dsc_maps(series(frames), times, SETTINGS, GRID.image(artery), GRID.image(head))
+    assert any("resampled to even ones" in n for n in result.notes)
+    np.testing.assert_allclose(np.diff(result.times_s), DT)
+
+
+def test_clipped_aif_is_said(phantom):
+    frames, _, head, _, artery = phantom
+    wide = series(frames)
+    u = np.maximum(TIMES - 20, 0)
+    slow = 60 * (u / 9.0) ** 3 * np.exp(3 - u / 3.0)
+    wide.frames[2:, artery] = (800 * np.exp(-0.03 * np.minimum(slow, 30)))[2:, None]
+    result = dsc_maps(wide, TIMES, SETTINGS, GRID.image(artery), GRID.image(head))
+    assert any("plateau instead of a peak" in n for n in result.notes)
+
+
+def test_kernel_keeps_the_contract():
+    through = 15.0 * convolve(TIMES, bolus(), 15.0)[0]
+    curves = np.outer([0.02, 0.04, np.nan], through)
+    for leakage in ("none", "bsw", "bidirectional", "residue"):
+        fit = perfusion_maps(curves, DT, bolus(), leakage=leakage, reference=np.array([True, False, False]))
+        np.testing.assert_allclose(fit.cbv[:2], [2.0, 4.0], rtol=0.04)
+        assert np.isnan(fit.cbv[2])
+        np.testing.assert_allclose(fit.mtt_s[:2], 60 * fit.cbv[:2] / fit.cbf[:2], rtol=1e-5)
+    # An exponential residue of 4 s: flow = volume / 4 s; oSVD flattens its top by about a fifth.
+    np.testing.assert_allclose(fit.cbf[:2], 60 * np.array([2.0, 4.0]) / 4.0, rtol=0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"leakage": "bws"}, "leakage correction 'bws' is not known"),
+        ({"deconvolution": "svd"}, "deconvolution 'svd' is not known"),
+        ({"aif_dr2star": np.zeros(60)}, "an area of 0 for curves of 60 time points"),
+        ({"device": "cuda"}, "use --device cpu or auto"),
+    ],
+)
+def test_unfit_input_is_refused(change, sentence):
+    arguments = {"dr2star": np.ones((3, 60)), "dt_s": DT, "aif_dr2star": bolus()} | change
+    with pytest.raises(InputError, match=sentence):
+        perfusion_maps(**arguments)
