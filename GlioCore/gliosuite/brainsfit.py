@@ -81,13 +81,17 @@ def _environment(executable: Path) -> dict[str, str]:
 
 
 def _last_words(*texts: str) -> str:
-    """The line that says what went wrong: the last one that speaks of an error, else the last one."""
-    for pattern in (r"error|exception|not found|fail|could not|couldn't", r"\w"):
-        for text in texts:  # stderr first; BRAINSFit puts some of its errors on stdout
-            lines = [line.strip() for line in text.splitlines() if re.search(pattern, line, re.IGNORECASE)]
-            if lines:
-                return lines[-1]
-    return "it printed nothing"
+    """What says what went wrong: a refused option, else the last line that speaks of an error, else the last line."""
+    parts = [[line.strip() for line in text.splitlines() if re.search(r"\w", line)] for text in texts]
+    for lines in parts:  # stderr first; BRAINSFit puts some of its errors on stdout
+        for line, after in zip(lines, [*lines[1:], ""]):
+            if line.startswith("PARSE ERROR"):
+                return f"{line} {after}".strip()
+    for lines in parts:
+        told = [line for line in lines if re.search(r"error|exception|fail|not found|could not", line, re.IGNORECASE)]
+        if told:
+            return told[-1]
+    return next((lines[-1] for lines in parts if lines), "it printed nothing")
 
 
 def run_brainsfit(

@@ -103,7 +103,8 @@ def register_followup(
     common = [r for r in _CONTRASTS if r in baseline and r in later]
     if not common:
         raise InputError(
-            f"baseline ({', '.join(baseline) or 'no images'}) and follow-up ({', '.join(later) or 'no images'}) have no image in common; one of {', '.join(_CONTRASTS)} of both visits is needed"
+            f"baseline ({', '.join(baseline) or 'no images'}) and follow-up ({', '.join(later) or 'no images'}) have no image in "
+            f"common; one of {', '.join(_CONTRASTS)} of both visits is needed"
         )
     reference = common[0]
     used = common[:2]
@@ -117,8 +118,8 @@ def register_followup(
     within_earlier = _within_visit(baseline, reference, used, engine, brainsfit, part(progress, 0.3, 0.4))
     within_later = _within_visit(later, reference, tuple(later), engine, brainsfit, part(progress, 0.4, 0.6))
     transform, quality = result.transform, result.quality
+    pair = Pair.of(fixed, later[reference], None, None)
     if settings.deformable is not None:
-        pair = Pair.of(fixed, later[reference], None, None, settings.linear)
         look = compared_region(pair, result.transform) if brain is None else brain
         here = Grid.of(fixed)
         moved = [resample(later[r], here, sitk.CompositeTransform([within_later[r], result.transform])) for r in used]
@@ -143,8 +144,7 @@ def register_followup(
                 notes.append(f"The follow-up's {role} has no voxel on the baseline grid")
 
     jacobian = jacobian_image(transform, grid)
-    pair_mask = Pair.of(fixed, later[reference], None, None, settings.linear).fixed_mask if brain is None else brain
-    inside = boolean(resample_mask(pair_mask, grid))
+    inside = boolean(resample_mask(pair.fixed_mask if brain is None else brain, grid))
     determinant = array(jacobian)[inside]
     probe = positions(grid, inside)[:: max(1, int(inside.sum()) // 2000)]
     there_and_back = sitk.CompositeTransform([inverse, transform])

@@ -122,17 +122,21 @@ def optimize(start: sitk.Transform, levels: Sequence[Level], settings: Registrat
             method.SetMetricSamplingStrategy(method.REGULAR)
             method.SetMetricSamplingPercentage(share, settings.seed)
         method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(
-            level.spacing_mm / 2, settings.minimum_step, settings.iterations, 0.5
-        )
-        method.SetOptimizerScalesFromPhysicalShift()
         # More than one work unit adds up in the order in which threads end: the last digits would change from run to run.
         method.SetNumberOfWorkUnits(1)
-        climbed = sitk.Transform(transform)
-        method.SetInitialTransform(climbed, True)
+        first = level.spacing_mm / (2 if isinstance(start, sitk.Euler3DTransform) else 8)
         try:
-            method.Execute(level.fixed, level.moving)
+            method.SetInitialTransform(transform, False)
+            before = method.MetricEvaluate(level.fixed, level.moving)
+            for step in (first, first / 4, first / 16):  # a first step that is too long throws the climb off the slope
+                climbed = sitk.Transform(transform)
+                method.SetInitialTransform(climbed, True)
+                method.SetOptimizerAsRegularStepGradientDescent(step, settings.minimum_step, settings.iterations, 0.5)
+                method.SetOptimizerScalesFromPhysicalShift()
+                method.Execute(level.fixed, level.moving)
+                if method.GetMetricValue() < before:  # it is the negative of mutual information
+                    transform = climbed
+                    break
         except RuntimeError:  # no sample lies inside the moving image: this start leads nowhere
             return transform
-        transform = climbed
     return transform

@@ -37,6 +37,8 @@ class RegistrationSettings:
         Voxel sizes of the linear stages' levels in mm, coarse to fine (SimpleITK).
     spline_grid
         B-spline cells along x, y, z of the fixed image.
+    spline_levels_mm
+        Voxel sizes of the B-spline stage's two levels in mm (SimpleITK).
     bending
         Weight of the B-spline's bending energy (SimpleITK; None: see `freeform.FreeformSettings`).
     seed
@@ -58,6 +60,7 @@ class RegistrationSettings:
     minimum_step: float = 0.001
     levels_mm: tuple[float, ...] = (4.0, 2.0)
     spline_grid: tuple[int, int, int] = (14, 10, 12)
+    spline_levels_mm: tuple[float, ...] = (4.0, 3.0)
     bending: float | None = None
     seed: int = 1
     tolerance: float = 0.01
@@ -113,7 +116,6 @@ class Pair:
         moving: sitk.Image,
         fixed_mask: sitk.Image | None,
         moving_mask: sitk.Image | None,
-        settings: RegistrationSettings,
     ) -> "Pair":
         """Prepare two images; the registration and its judgement look at the same foreground and points."""
         fixed, moving = clean(fixed), clean(moving)

@@ -101,7 +101,7 @@ def register(
     """
     settings = settings or RegistrationSettings()
     _check(settings, engine)
-    pair = Pair.of(fixed, moving, fixed_mask, moving_mask, settings)
+    pair = Pair.of(fixed, moving, fixed_mask, moving_mask)
     notes: list[str] = []
     executable = None if engine == "simpleitk" else find_brainsfit(brainsfit)
     if executable is None and engine == "brainsfit":
@@ -217,7 +217,10 @@ def _by_simpleitk(pair: Pair, settings: RegistrationSettings, progress: Progress
     step = 1.0 / (len(settings.stages) + 1)
     everywhere = np.ones(len(pair.points), bool)
     score = lambda t: information(pair, moved_points(t, pair.points), everywhere, settings.bins)
-    levels = [Level.of(pair, mm) for mm in settings.levels_mm] if settings.stages[0] != "bspline" else []
+    # A level finer than both images are sampled shows nothing new.
+    finest = min(*pair.fixed.GetSpacing(), *pair.moving.GetSpacing())
+    spacings = sorted({max(mm, finest) for mm in settings.levels_mm}, reverse=True)
+    levels = [Level.of(pair, mm) for mm in spacings] if settings.stages[0] != "bspline" else []
     if levels:
         # The best few starts run on the coarsest level, the best of these goes on.
         tried = [optimize(sitk.Euler3DTransform(t), levels[:1], settings) for t in starts]
@@ -233,7 +236,12 @@ def _by_simpleitk(pair: Pair, settings: RegistrationSettings, progress: Progress
             linear = max(found, as_affine(linear, pair.centre), key=score)
         else:
             linear = _simplified(linear, RegistrationSettings(stages=settings.stages[:-1] or ("rigid",)), pair.centre)
-            freeform = FreeformSettings(spline_grid=settings.spline_grid, bending=settings.bending, bins=settings.bins)
+            freeform = FreeformSettings(
+                spline_grid=settings.spline_grid,
+                levels_mm=settings.spline_levels_mm,
+                bending=settings.bending,
+                bins=settings.bins,
+            )
             spline = deform([pair.fixed], [pair.moving], linear, compared_region(pair, linear), freeform, stretch)
             return sitk.CompositeTransform([linear, spline])
     return _simplified(linear, settings, pair.centre)
