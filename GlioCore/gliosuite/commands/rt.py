@@ -238,9 +238,10 @@ def _picture(image: str | None, ctvs: dict[str, "sitk.Image"], progression: "sit
 
 
 def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..rt.check import check_structures
     from ..rt.dicomseries import read_dicom_series
     from ..rt.rtstruct import Roi, write_rtstruct
-    from ..rt.structures import check_structures, read_structures
+    from ..rt.structures import read_structures
 
     if args.check:
         if args.roi or args.out:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ..errors import InputError, require
 from ..images import Grid, boolean, resample_mask
 from .contours import area, fill
-from .dicomseries import DicomSeries, quiet_pydicom
+from .dicomseries import quiet_pydicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -56,7 +56,7 @@ class StructureSet:
 
 
 @dataclass(frozen=True)
-class _Planes:
+class Planes:
     """A structure's contours by plane: the normal, where each plane lies along it (mm), the planes' spacing, and their contours."""
 
     normal: np.ndarray
@@ -175,7 +175,7 @@ def _points(item: "Dataset") -> np.ndarray | None:
 # ------------------------------------------------------------------------------------------------------- planes and volumes
 
 
-def _planes(structure: Structure, hint: np.ndarray | None = None) -> _Planes:
+def planes_of(structure: Structure, hint: np.ndarray | None = None) -> Planes:
     """Sort contours into parallel planes; `hint` is a normal to take where the contours agree with it."""
     points = [c.points for c in structure.contours]
     normal = None
@@ -197,7 +197,7 @@ def _planes(structure: Structure, hint: np.ndarray | None = None) -> _Planes:
             groups.append([int(i)])
     levels = np.array([at[g].mean() for g in groups])
     gaps = np.diff(levels)
-    return _Planes(
+    return Planes(
         normal,
         levels,
         float(np.median(gaps)) if gaps.size else None,
@@ -217,7 +217,7 @@ def contour_areas(structure: Structure) -> list[tuple[float, float]]:
     """Per plane its place along the contours' normal (mm) and the area inside its contours (mm2), holes taken out."""
     if not structure.contours:
         return []
-    planes = _planes(structure)
+    planes = planes_of(structure)
     return [
         (float(at), area([_flat_points(c.points, planes.normal) for c in group]))
         for at, group in zip(planes.at, planes.contours)
@@ -228,7 +228,7 @@ def contour_volume_cc(structure: Structure, spacing_mm: float | None = None) -> 
     """Area of the polygons times the distance of their planes, in cubic centimetres; None for one plane without a known spacing."""
     if not structure.contours:
         return 0.0
-    spacing = spacing_mm or _planes(structure).spacing
+    spacing = spacing_mm or planes_of(structure).spacing
     return None if spacing is None else sum(a for _, a in contour_areas(structure)) * spacing / 1000.0
 
 
@@ -250,7 +250,7 @@ def rasterise(structure: Structure, grid: Grid) -> tuple[sitk.Image, list[str]]:
     if not structure.contours:
         return grid.blank(), ["it has no closed contour"]
     axes = np.reshape(grid.direction, (3, 3))
-    planes = _planes(structure, axes[:, 2])
+    planes = planes_of(structure, axes[:, 2])
     level = (planes.at - np.asarray(grid.origin) @ axes[:, 2]) / grid.spacing[2]
     parallel = abs(planes.normal @ axes[:, 2]) > 1 - 1e-6
     alike = planes.spacing is None or abs(planes.spacing / grid.spacing[2] - 1) < 0.1
@@ -258,12 +258,10 @@ def rasterise(structure: Structure, grid: Grid) -> tuple[sitk.Image, list[str]]:
     if parallel and alike and near:
         return _filled(planes, np.floor(level + 0.5).astype(int), grid, notes), notes
     notes.append("its contours lie on other planes than the slices and were carried over by their signed distance")
-    own = _own_grid(planes, grid)
-    index = np.round((planes.at - planes.at[0]) / own.spacing[2]).astype(int)
-    return resample_mask(_filled(planes, index, own, notes), grid), notes
+    return resample_mask(_extruded(planes, grid), grid), notes
 
 
-def _filled(planes: _Planes, index: np.ndarray, grid: Grid, notes: list[str]) -> sitk.Image:
+def _filled(planes: Planes, index: np.ndarray, grid: Grid, notes: list[str]) -> sitk.Image:
     """Fill each plane's contours into the slice that `index` says; where two planes meet in a slice the later one is joined to it."""
     mask = np.zeros(grid.shape, bool)
     matrix = np.linalg.inv(np.reshape(grid.direction, (3, 3)) * grid.spacing)
@@ -278,104 +276,40 @@ def _filled(planes: _Planes, index: np.ndarray, grid: Grid, notes: list[str]) ->
     return grid.image(mask)
 
 
-def _own_grid(planes: _Planes, like: Grid) -> Grid:
-    """A grid whose slices are the contours' planes, around all contours, as fine as `like` in plane."""
-    normal = planes.normal
-    axes = np.reshape(like.direction, (3, 3))
+def _extruded(planes: Planes, like: Grid) -> sitk.Image:
+    """The contours on a grid of their own planes, as fine as `like` in plane, each reaching half-way to the next plane.
+
+    Planes are repeated in layers of about 1 mm: on thick slices the signed distance would round off what the first and last contour hold.
+    """
+    spacing = planes.spacing or like.spacing[2]
+    layers = max(1, round(spacing))
+    normal, axes = planes.normal, np.reshape(like.direction, (3, 3))
     across = axes[:, np.argmin(np.abs(normal @ axes))]
     across = across - (across @ normal) * normal
     across /= np.linalg.norm(across)
     frame = np.stack([across, np.cross(normal, across), normal])
     points = np.concatenate([c.points for g in planes.contours for c in g]) @ frame.T
     step = min(1.0, *like.spacing)
-    spacing = (step, step, planes.spacing or like.spacing[2])
-    # A margin of empty voxels all round, since the signed distance is taken from the edge.
-    low = np.append(points[:, :2].min(axis=0) - 3 * step, planes.at[0])
+    index = np.round((planes.at - planes.at[0]) / spacing).astype(int) + 1
+    # Empty voxels all round, since the signed distance is taken from the edge; outlines of voxels fall between the new voxels' centres.
+    low = np.append(points[:, :2].min(axis=0) - 2.5 * step, planes.at[0] - spacing * (1 + (1 - 1 / layers) / 2))
     size = np.ceil((points[:, :2].max(axis=0) + 3 * step - low[:2]) / step).astype(int) + 1
-    count = round((planes.at[-1] - planes.at[0]) / spacing[2]) + 1
-    return Grid((int(size[0]), int(size[1]), int(count)), spacing, tuple(low @ frame), tuple(frame.T.ravel()))
+    grid = Grid(
+        (int(size[0]), int(size[1]), int(index[-1] + 2) * layers),
+        (step, step, spacing / layers),
+        tuple(float(v) for v in low @ frame),
+        tuple(float(v) for v in frame.T.ravel()),
+    )
+    mask = np.zeros((index[-1] + 2, *grid.shape[1:]), bool)
+    for k, group in zip(index, planes.contours):
+        mask[k] |= fill([(c.points @ frame.T - low)[:, :2] / step for c in group], grid.shape[1:])
+    return grid.image(np.repeat(mask, layers, axis=0))
 
 
-def own_geometry(structure: Structure) -> Grid:
-    """A grid made from a structure's contours alone, 1 mm or finer in plane: what a file without its images can be drawn on."""
-    spacing = _planes(structure).spacing or 1.0
-    return _own_grid(_planes(structure), Grid((1, 1, 1), (1.0, 1.0, spacing), (0.0,) * 3, tuple(np.eye(3).ravel())))
-
-
-def check_structures(contents: StructureSet, series: "DicomSeries | None" = None) -> dict[str, Any]:
-    """What a structure set holds and what is wrong with it.
-
-    Returns
-    -------
-    dict
-        ``label``, ``approval``, ``rois`` (name, type, contours, planes, volumes in cc from contours and from voxels, problems) and
-        ``problems`` of the whole set.
-    """
-    problems = []
-    names = [s.name for s in contents.structures]
-    if len(set(names)) < len(names):
-        problems.append("two ROIs have the same name")
-    if not contents.frame_of_reference:
-        problems.append("it has no frame of reference UID")
-    by_uid: dict[tuple[str, int | None], int] = {}
-    if series is not None:
-        by_uid = {(s.instance, s.frame): k for k, s in enumerate(series.slices)}
-        if contents.series_uid != series.series_uid:
-            problems.append("it refers to another series (SeriesInstanceUID differs)")
-        if contents.frame_of_reference and contents.frame_of_reference != series.frame_of_reference:
-            problems.append("its frame of reference is not that of the series")
-    rois = []
-    for structure in contents.structures:
-        own = list(structure.problems)
-        if len(structure.name) > 16:
-            own.append(f"its name has {len(structure.name)} characters; TG-263 and many planning systems take 16")
-        record: dict[str, Any] = {
-            "name": structure.name,
-            "type": structure.interpreted_type,
-            "color_rgb": structure.color_rgb,
-            "contours": len(structure.contours),
-        }
-        if structure.contours:
-            grid = series.grid if series is not None else own_geometry(structure)
-            mask, notes = rasterise(structure, grid)
-            planes = _planes(structure)
-            own += notes
-            if planes.flatness > 0.05:
-                own.append(f"its contours leave their plane by up to {planes.flatness:.2f} mm")
-            if series is not None:
-                own += _references(structure, series, by_uid)
-            spacing = series.grid.spacing[2] if series is not None and planes.spacing is None else None
-            record |= {
-                "planes": len(planes.at),
-                "volume_contours_cc": contour_volume_cc(structure, spacing),
-                "volume_voxels_cc": float(boolean(mask).sum()) * grid.voxel_cc,
-            }
-        else:
-            own.append("it has no closed contour")
-        rois.append(record | {"problems": own})
-    return {"label": contents.label, "approval": contents.approval, "rois": rois, "problems": problems}
-
-
-def _references(structure: Structure, series: "DicomSeries", by_uid: dict[tuple[str, int | None], int]) -> list[str]:
-    """How many contours refer to no slice, to an unknown one, or to another than they lie on."""
-    normal = np.reshape(series.grid.direction, (3, 3))[:, 2]
-    none = unknown = wrong = 0
-    for contour in structure.contours:
-        if not contour.instance:
-            none += 1
-        elif (k := by_uid.get((contour.instance, contour.frame))) is None:
-            unknown += 1
-        elif abs((contour.points.mean(axis=0) - series.slices[k].position) @ normal) > 0.5 * series.grid.spacing[2]:
-            wrong += 1
-    return [
-        f"{n} of {len(structure.contours)} contours {what}"
-        for n, what in (
-            (none, "refer to no image"),
-            (unknown, "refer to images that are not in the series"),
-            (wrong, "refer to another slice than they lie on"),
-        )
-        if n
-    ]
+def own_mask(structure: Structure) -> sitk.Image:
+    """A structure's voxels on a grid made from its contours alone, 1 mm or finer: what a file without its images can be drawn on."""
+    planes = planes_of(structure)
+    return _extruded(planes, Grid((1, 1, 1), (1.0, 1.0, planes.spacing or 1.0), (0.0,) * 3, tuple(np.eye(3).ravel())))
 
 
 def on_grid(contents: StructureSet, name: str, grid: Grid) -> sitk.Image:

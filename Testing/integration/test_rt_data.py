@@ -1,0 +1,134 @@
+"""Real structure sets and real series: read by position, exact areas, and out again through other people's readers."""
+
+import subprocess
+import tarfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+pydicom = pytest.importorskip("pydicom")
+
+from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc  # noqa: E402
+from gliosuite.rt.check import check_structures  # noqa: E402
+from gliosuite.rt.ctv import Structures, target_volumes  # noqa: E402
+from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
+from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct  # noqa: E402
+from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, read_structures  # noqa: E402
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["CT", "MR_T1"])
+def test_sts_002_is_read_by_position(data, tmp_path, kind):
+    folder = unpack(data(f"rtstruct-sts-002/STS_002_{kind}_dicom.tar.gz"), tmp_path) / "STS_002" / kind
+    path = next((folder / "mask").iterdir())
+    (structure,) = read_structures(path).structures
+    assert contour_volume_cc(structure) == pytest.approx(53.27, rel=0.001)
+    masks = read_rtstruct(path, folder / "image")
+    (mask,) = masks.values()
+    assert volume_cc(mask) == pytest.approx(53.27, rel=0.005)
+    expected = read_mask(data(f"rtstruct-sts-002/{kind}_mask.nii.gz"), mask)
+    a, b = boolean(mask), boolean(expected)
+    assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.995
+    report = check_structures(read_structures(path), read_dicom_series(folder / "image"))
+    assert report["rois"][0]["problems"] == ["16 of 16 contours refer to images that are not in the series"]
+
+
+def test_sts_002_contours_of_the_ct_can_be_put_on_the_mr(data, tmp_path):
+    ct, mr = (
+        unpack(data(f"rtstruct-sts-002/STS_002_{k}_dicom.tar.gz"), tmp_path) / "STS_002" / k for k in ("CT", "MR_T1")
+    )
+    contents = read_structures(next((ct / "mask").iterdir()))
+    grid = read_dicom_series(mr / "image").grid
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mask = on_grid(contents, contents.structures[0].name, grid)
+    assert volume_cc(mask) == pytest.approx(53.27, rel=0.01)
+
+
+def test_areas_of_the_planning_systems_phantom(data, tmp_path):
+    folder = unpack(data("rt-phantom-tps/simple_phantom_case.tar.gz"), tmp_path) / "simple_phantom_case"
+    contents = read_structures(next(folder.glob("RS*.dcm")))
+    truth = {
+        "External": 2500.0,
+        "Big": 3300.0,
+        "Small": 1600.0,
+        "Circle": 2605.3,
+        "BigH_SmallV": 2692.7,
+        "BigV_SmallH": 2382.7,
+        "Star": 2444.1,
+    }
+    for structure in contents.structures:
+        areas = [a for _, a in contour_areas(structure)]
+        assert len(areas) == 5
+        assert min(abs(a - truth[structure.name]) for a in areas) <= 0.1, structure.name
+    with pytest.warns(UserWarning, match=r"4 RTDOSE, 6 RTIMAGE, 1 RTPLAN, 1 RTSTRUCT"):
+        series = read_dicom_series(folder)
+    report = check_structures(contents, series)
+    assert [r["problems"] for r in report["rois"]] == [[]] * 7
+    assert report["problems"] == []
+
+
+def test_a_head_mr_goes_out_as_a_structure_set_and_comes_back(data, tmp_path, tool):
+    """An ellipsoid drawn as GTV, its ESTRO-EANO CTV inside a head mask, and a third structure with a hole."""
+    folder = unpack(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz"), tmp_path / "series")
+    series = read_dicom_series(folder)
+    grid = series.grid
+    assert grid.size == (512, 512, 60)
+    pixels = np.stack([pydicom.dcmread(s.file).pixel_array for s in series.slices])
+    coarse = pixels[:, ::4, ::4] > 0.15 * np.percentile(pixels, 99)
+    labels, _ = ndimage.label(ndimage.binary_opening(coarse, iterations=1))
+    head = ndimage.binary_closing(labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]), iterations=3)
+    head = np.stack([ndimage.binary_fill_holes(s) for s in head]).repeat(4, axis=1).repeat(4, axis=2)
+    middle = np.argwhere(head).mean(axis=0)
+    index = (np.indices(grid.shape).reshape(3, -1).T - middle - (0, 0, 110)) * grid.spacing[::-1]
+    gtv = (np.linalg.norm(index / (14, 18, 12), axis=1) <= 1).reshape(grid.shape)
+    made = target_volumes("estro-eano", Structures(brain=grid.image(head), cel=grid.image(gtv)))
+    ctv = boolean(made.ctv)
+    assert not ctv[~head].any()
+    rind = ctv & ~gtv
+    masks = {"GTV_EANO": gtv, "CTV_EANO": ctv, "Rind": rind}
+    rois = [
+        Roi(name, grid.image(mask), kind, None, made.targets[0].how)
+        for (name, mask), kind in zip(masks.items(), ("GTV", "CTV", "CONTROL"))
+    ]
+    records = write_rtstruct(tmp_path / "rs.dcm", folder, rois)
+    for record, mask in zip(records, masks.values()):
+        assert record.volume_contours_cc == pytest.approx(mask.sum() * grid.voxel_cc, rel=1e-3)
+    assert (
+        "Error"
+        not in subprocess.run([tool("dciodvfy"), str(tmp_path / "rs.dcm")], capture_output=True, text=True).stderr
+    )
+    again = read_rtstruct(tmp_path / "rs.dcm", folder)
+    assert all(np.array_equal(boolean(again[n]), m) for n, m in masks.items())
+    subprocess.run(
+        [tool("plastimatch"), "convert", "--input", tmp_path / "rs.dcm", "--referenced-ct", folder, "--output-prefix",
+         tmp_path / "plastimatch", "--prefix-format", "nrrd"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    for name, mask in masks.items():
+        theirs = read_image(tmp_path / "plastimatch" / f"{name}.nrrd")
+        assert Grid.of(theirs).matches(grid)
+        inside = array(theirs, np.uint8) > 0
+        assert 2 * (inside & mask).sum() / (inside.sum() + mask.sum()) >= 0.999, name
+
+
+def test_a_head_ct_without_a_frame_of_reference_is_written_with_a_warning(data, tmp_path, tool):
+    folder = unpack(data("head-ct-dicom/CTHeadAxialDicom.tar.gz"), tmp_path / "series")
+    grid = read_dicom_series(folder).grid
+    index = (np.indices(grid.shape).reshape(3, -1).T - np.asarray(grid.shape) / 2) * grid.spacing[::-1]
+    mask = (np.linalg.norm(index, axis=1) <= 25).reshape(grid.shape)
+    with pytest.warns(UserWarning, match="have no FrameOfReferenceUID"):
+        write_rtstruct(tmp_path / "rs.dcm", folder, [Roi("PTV", grid.image(mask), "PTV")])
+    assert np.array_equal(boolean(read_rtstruct(tmp_path / "rs.dcm", folder)["PTV"]), mask)
+    assert (
+        "Error"
+        not in subprocess.run([tool("dciodvfy"), str(tmp_path / "rs.dcm")], capture_output=True, text=True).stderr
+    )
