@@ -60,10 +60,12 @@ def relative(image: sitk.Image, brain: np.ndarray) -> Relative:
         normal = inside & (np.abs(level / field - centre) < 2.5 * spread)
         field = _local_mean(level, normal, step, grid)
     level = level / field
-    inner = level[normal]
-    centre = float(np.median(inner))
-    # The spread of what was cut at 2.5 SD; 1.4826 MAD of it is within 3 % of the uncut one's.
-    spread = max(1.4826 * float(np.median(np.abs(inner - centre))), 0.02)
+    # The peak of the histogram and the spread above it: below it lie CSF, sulci and, on T1, grey matter, which say nothing about what is
+    # too bright.
+    counts, edges = np.histogram(level[inside], 200, (0.5, 1.5))
+    centre = float(edges[ndimage.gaussian_filter1d(counts.astype(float), 4.0).argmax()] + 0.0025)
+    above = level[inside & (level > centre)] - centre
+    spread = max(float(np.percentile(above, 68.27)), 0.02)
     return Relative(
         level.astype(np.float32), np.where(inside, (level - centre) / spread, 0.0).astype(np.float32), normal
     )
@@ -147,8 +149,7 @@ def ventricles(fluid: np.ndarray, atlas: np.ndarray, brain: np.ndarray, grid: Gr
     depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
     near = fluid & dilate(atlas, grid, 10.0) & (depth > 8.0)
     labels, volume = parts(opened(near, grid, 1.0), grid)
-    overlap = share(labels, len(volume), atlas)
-    return ((volume > 0.2) & (overlap > 0.2))[labels]
+    return (share(labels, len(volume), atlas) * volume > 0.2)[labels]
 
 
 def t2_candidates(flair: Relative, brain: np.ndarray, grid: Grid) -> np.ndarray:
@@ -171,26 +172,41 @@ def enhancement(t1c: Relative, t1: Relative | None) -> np.ndarray:
     inner = difference[normal]
     centre = float(np.median(inner))
     spread = max(1.4826 * float(np.median(np.abs(inner - centre))), 0.02)
-    # What is not brighter than tissue on T1c is not enhancing, however dark T1 is there (oedema, necrosis).
-    return np.where(t1c.level > 1.0, (difference - centre) / spread, 0.0).astype(np.float32)
+    z = (difference - centre) / spread
+    # A tenth of tissue's signal is the least that counts (Ellingson et al., Radiology 2014), whatever the noise; and what is dark on T1c
+    # is not enhancing, however dark T1 is there (necrosis). A seed is brighter than tissue on T1c as well.
+    z[(difference - centre < 0.1) | (t1c.z < -0.5)] = 0.0
+    return np.where(t1c.z > 0.5, z, np.minimum(z, _SEED_SD)).astype(np.float32)
+
+
+def abnormal_side(candidates: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:
+    """Of FLAIR hyperintensity, the parts that can be glioma: not there on the other side, and not small beside the largest."""
+    labels, volume = parts(candidates, grid)
+    kept = (volume > _MIN_CC) & (share(labels, len(volume), asymmetry > 1.0) > 0.5)
+    if kept.any():
+        kept &= volume > 0.05 * volume[kept].max()
+    return kept[labels]
 
 
 def enhancing_lesion(
-    z: np.ndarray, brain: np.ndarray, candidates: np.ndarray | None, asymmetry: np.ndarray, grid: Grid
+    z: np.ndarray, brain: np.ndarray, abnormal: np.ndarray | None, fluid: np.ndarray, asymmetry: np.ndarray, grid: Grid
 ) -> np.ndarray:
     """Enhancement that belongs to a lesion rather than to vessels, dura, choroid plexus or sinuses.
 
-    Lesions are thicker than vessels and lie at FLAIR hyperintensity; where there is no FLAIR, they differ from the other side of the head
-    and are not a sheet along the brain's surface.
+    A lesion enhances in or beside FLAIR hyperintensity or in what that encloses; there even thin rims count. Where there is no FLAIR,
+    lesions are told by being thicker than vessels, different from the other side of the head, and no sheet along the brain's surface.
     """
-    bright = hysteresis(z, brain)
-    labels, volume = parts(opened(bright, grid, 1.0), grid)
-    thick = share(labels, len(volume), opened(bright, grid, _THIN_MM)) > 0.05
-    kept = (volume > _MIN_CC) & thick
-    if candidates is not None:
-        kept &= share(labels, len(volume), dilate(candidates, grid, 2.0)) > 0.5
+    if abnormal is not None:
+        region = dilate(abnormal | enclosed(abnormal, fluid, grid), grid, 3.0)
+        bright = hysteresis(z, brain & region)
+        labels, volume = parts(bright, grid)
+        kept = volume > _MIN_CC
     else:
+        bright = hysteresis(z, brain)
+        labels, volume = parts(opened(bright, grid, 1.0), grid)
         depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+        kept = volume > _MIN_CC
+        kept &= share(labels, len(volume), opened(bright, grid, _THIN_MM)) > 0.05
         kept &= share(labels, len(volume), depth < 5.0) < 0.5
         kept &= share(labels, len(volume), asymmetry > 1.0) > 0.5
     if not kept.any():
@@ -199,23 +215,36 @@ def enhancing_lesion(
     return kept[labels]
 
 
-def enclosed(rim: np.ndarray, grid: Grid, gap_mm: float = 4.0) -> np.ndarray:
-    """What a rim with gaps of up to twice `gap_mm` encloses: filled on slices along at least two of the three axes."""
+def closed(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
+    """Morphological closing by a ball of `radius_mm`."""
+    if not mask.any():
+        return mask.copy()
+    reach = [int(radius_mm / s) + 2 for s in grid.spacing[::-1]]
+    found = [(int(i.min()), int(i.max()) + 1) for i in np.nonzero(mask)]
+    inner = tuple(slice(a, b) for a, b in found)
+    small = np.pad(mask[inner], [(r, r) for r in reach])
+    outside = ~dilate(small, grid, radius_mm)
+    small |= ~dilate(outside, grid, radius_mm)
+    result = mask.copy()
+    result[inner] = small[tuple(slice(r, n - r) for r, n in zip(reach, small.shape))]
+    return result
+
+
+def enclosed(rim: np.ndarray, fluid: np.ndarray, grid: Grid) -> np.ndarray:
+    """What a rim encloses: holes on slices along two of the three axes, gaps of 6 mm closed, and fluid within gaps of 24 mm.
+
+    A rim is often open where the lesion meets the brain's surface; fluid inside it is known by its intensity as well, so that wider gaps
+    are allowed for it.
+    """
     if not rim.any():
         return rim.copy()
-    box = tuple(slice(max(int(i.min()) - 12, 0), int(i.max()) + 13) for i in np.nonzero(rim))
-    small = rim[box]
-    outside = ~dilate(small, grid, gap_mm)
-    closed = ~dilate(outside, grid, gap_mm) if outside.any() else np.ones_like(small)
-    closed |= small
-    votes = np.zeros(small.shape, np.uint8)
+    tight = closed(rim, grid, 3.0)
+    votes = np.zeros(rim.shape, np.uint8)
     for axis in range(3):
-        for index in range(small.shape[axis]):
+        for index in np.flatnonzero(tight.any(axis=tuple(a for a in range(3) if a != axis))):
             at = tuple(index if a == axis else slice(None) for a in range(3))
-            votes[at] += ndimage.binary_fill_holes(closed[at])
-    result = np.zeros_like(rim)
-    result[box] = (votes >= 2) & ~small
-    return result
+            votes[at] += ndimage.binary_fill_holes(tight[at])
+    return ((votes >= 2) | (closed(rim, grid, 12.0) & fluid)) & ~rim
 
 
 def t2_lesion(candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:

@@ -243,9 +243,13 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
     progress(0.7, "T2 lesion")
     flair, t1c = scans.get("flair"), scans.get("t1c")
     candidates = drafts.t2_candidates(flair, out, grid) if flair else None
+    dark = (
+        drafts.csf(t1c, None, out) if t1c else fluid & out
+    )  # necrosis is as dark as CSF on T1c, but not always on FLAIR
     if "cel" not in masks and t1c:
         z = drafts.enhancement(t1c, scans.get("t1"))
-        cel = drafts.enhancing_lesion(z, out, candidates, _asymmetry(z, grid, transform), grid)
+        abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid) if flair else None
+        cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
         text = (
             "T1c minus matched T1"
             if "t1" in scans
@@ -259,7 +263,7 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
 
     progress(0.85, "necrosis")
     if "cel" in masks:
-        hole = drafts.enclosed(masks["cel"], grid) & out
+        hole = drafts.enclosed(masks["cel"], dark, grid) & out
         if t1c:
             hole &= t1c.level < 1.0
         watery = hole & fluid if settings.post_operative else np.zeros_like(hole)
