@@ -5,7 +5,7 @@ measured with one yardstick whatever engine found it, and a failed one is refuse
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -222,8 +222,9 @@ def _by_simpleitk(pair: Pair, settings: RegistrationSettings, progress: Progress
     spacings = sorted({max(mm, finest) for mm in settings.levels_mm}, reverse=True)
     levels = [Level.of(pair, mm) for mm in spacings] if settings.stages[0] != "bspline" else []
     if levels:
-        # The best few starts run on the coarsest level, the best of these goes on.
-        tried = [optimize(sitk.Euler3DTransform(t), levels[:1], settings) for t in starts]
+        # The best few starts climb a while on the coarsest level, the best of these goes on.
+        rough = replace(settings, samples=min(settings.samples, 10_000), minimum_step=0.05, iterations=50)
+        tried = [optimize(sitk.Euler3DTransform(t), levels[:1], rough) for t in starts]
         linear = max([*tried, *starts], key=score)
     for i, stage in enumerate(settings.stages):
         stretch = part(progress, (i + 1) * step, (i + 2) * step)
