@@ -215,3 +215,35 @@ def mask_array(mask: sitk.Image | None, series: Series, is_signal: bool = True) 
             f"{which} has no voxel on the grid of {series.name}; a mask that overlaps the series is needed"
         )
     return result
+
+
+def search_mask(series: Series, mask: np.ndarray, given: bool) -> np.ndarray:
+    """Where arteries and the bolus are sought: the whole head, since a given mask may be a lesion without a vessel."""
+    region = (boolean(signal_mask(series)) | mask) if given else mask
+    valid = np.isfinite(series.frames).all(axis=0) & (
+        series.frames.min(axis=0) >= 0 if series.frames.min() < 0 else True
+    )
+    return region & valid if (region & valid).any() else mask
+
+
+def usable_voxels(series: Series, inside: np.ndarray, given: bool, is_signal: bool, allow_invalid: bool) -> np.ndarray:
+    """Voxels of the mask with valid curves; without a mask of the user's, invalid voxels anywhere in the series count.
+
+    Raises
+    ------
+    InputError
+        If there are invalid ones and they are not allowed, or no valid one.
+    """
+    if not is_signal:
+        finite = np.isfinite(series.frames).all(axis=0)
+        if not finite[inside].all() and not allow_invalid:
+            raise InputError(
+                f"{series.name} has {int((~finite[inside]).sum())} voxels with NaN or infinite values in the mask; finite ones are "
+                "needed (--allow-invalid-voxels leaves those voxels out)"
+            )
+        if not finite[inside].any():
+            raise InputError(f"{series.name} has no voxel with finite values in the mask; at least one is needed")
+        return inside & finite
+    if not given and not allow_invalid:
+        check_signal(series, np.ones(series.grid.shape, bool), False)
+    return check_signal(series, inside, allow_invalid)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..curves import Bolus, check_signal, check_times, enhancing_mean, find_bolus, mask_array, signal_mask
+from ..curves import Bolus, check_times, enhancing_mean, find_bolus, mask_array, search_mask, usable_voxels
 from ..errors import InputError
-from ..images import Series, array, boolean, map_image, resample
+from ..images import Series, array, map_image, resample
 from ..steps import Progress, part, silent
 from .aif import Aif, find_arteries, fit_parametric, population_aif
 from .fit import AUTO, CurveFit, fit_curves
@@ -174,15 +174,6 @@ def find_dce_bolus(series: Series, mask: np.ndarray, settings: DceSettings) -> B
     return find_bolus(curve, True, series.name)
 
 
-def search_mask(series: Series, mask: np.ndarray, given: bool) -> np.ndarray:
-    """Where arteries and the bolus are sought: the whole head, since a given mask may be a lesion without a vessel."""
-    region = (boolean(signal_mask(series)) | mask) if given else mask
-    valid = np.isfinite(series.frames).all(axis=0) & (
-        series.frames.min(axis=0) >= 0 if series.frames.min() < 0 else True
-    )
-    return region & valid if (region & valid).any() else mask
-
-
 def choose_aif(
     series: Series,
     times_s: np.ndarray,
@@ -339,29 +330,6 @@ def dce_maps(
     return _collect(series, times, settings, chosen, bolus, inside, fitted, curves, fit, notes)
 
 
-def usable_voxels(series: Series, inside: np.ndarray, given: bool, is_signal: bool, allow_invalid: bool) -> np.ndarray:
-    """Voxels of the mask with valid curves; without a mask of the user's, invalid voxels anywhere in the series count.
-
-    Raises
-    ------
-    InputError
-        If there are invalid ones and they are not allowed, or no valid one.
-    """
-    if not is_signal:
-        finite = np.isfinite(series.frames).all(axis=0)
-        if not finite[inside].all() and not allow_invalid:
-            raise InputError(
-                f"{series.name} has {int((~finite[inside]).sum())} voxels with NaN or infinite values in the mask; finite ones are "
-                "needed (--allow-invalid-voxels leaves those voxels out)"
-            )
-        if not finite[inside].any():
-            raise InputError(f"{series.name} has no voxel with finite values in the mask; at least one is needed")
-        return inside & finite
-    if not given and not allow_invalid:
-        check_signal(series, np.ones(series.grid.shape, bool), False)
-    return check_signal(series, inside, allow_invalid)
-
-
 def _maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: int) -> tuple[Aif, list[str]]:
     """Replace a coarsely sampled AIF by its parametric form, where asked for or where that is sure to help."""
     frame = float(np.median(np.diff(aif.times_s)))
@@ -427,7 +395,7 @@ def _collect(
     top = top[np.argsort(-curves[top].mean(axis=1), kind="stable")[: max(1, top.size // 20)]]
     mean, model = curves[top].mean(axis=0), np.full(times.size, np.nan)
     if top.size:
-        model = fit_predict(fit, top).mean(axis=0)
+        model = fit.rows(top).predict().mean(axis=0)
     if fit.model == "auto":
         counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
         share = ", ".join(f"{m} {100 * c / max(known.sum(), 1):.0f} %" for m, c in zip(AUTO, counts))
@@ -435,16 +403,6 @@ def _collect(
     units = {k: UNITS[k] for k in maps}
     mask = series.grid.image(done)
     return DceMaps(maps, sd, mask, aif, settings, bolus, times, mean, model, units, medians, notes)
-
-
-def fit_predict(fit: CurveFit, rows: np.ndarray) -> np.ndarray:
-    """The fitted curves of some voxels only."""
-    from dataclasses import replace
-
-    values = {k: v[rows] for k, v in fit.values.items()}
-    return replace(
-        fit, values=values, sse=fit.sse[rows], chosen=None if fit.chosen is None else fit.chosen[rows]
-    ).predict()
 
 
 def _misfit(curves: np.ndarray, rmse: np.ndarray, known: np.ndarray, n_baseline: int) -> str:

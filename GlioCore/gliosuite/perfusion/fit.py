@@ -6,7 +6,7 @@ random and nothing depends on a start value.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -102,6 +102,16 @@ class CurveFit:
     def ve_valid(self) -> np.ndarray | None:
         """Where ve lies in 0-1."""
         return None if "ve" not in self.values else (self.values["ve"] >= 0) & (self.values["ve"] <= 1)
+
+    def rows(self, index: np.ndarray) -> "CurveFit":
+        """The fit of some voxels only."""
+        return replace(
+            self,
+            values={name: v[index] for name, v in self.values.items()},
+            sd={name: v[index] for name, v in self.sd.items()},
+            sse=self.sse[index],
+            chosen=None if self.chosen is None else self.chosen[index],
+        )
 
     def predict(self, times_s: ArrayLike | None = None) -> np.ndarray:
         """The fitted curves (n, t) in mM, from the forward models themselves; float64."""
