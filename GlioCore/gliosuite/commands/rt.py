@@ -180,8 +180,8 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         for path, target in zip(names, made.targets):
             write_image(target.ctv, folder / path.name, f"{target.rule.ctv_name}: {target.how}")
         write_json(folder / f"{stem}.json", report)
-    if args.gtv_out:
-        write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
+        if args.gtv_out:
+            write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
     return {"ctv": out, "more": names[1:], "gtv": args.gtv_out, **report}
 
 

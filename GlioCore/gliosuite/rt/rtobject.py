@@ -102,7 +102,7 @@ def structure_set(
     dataset.InstanceCreationDate = today
     dataset.Modality = "RTSTRUCT"
     dataset.SeriesInstanceUID = _uid("series", *content)
-    dataset.SeriesNumber = None
+    dataset.SeriesNumber = 1
     dataset.SeriesDescription = "GlioSuite structures (research)"
     dataset.OperatorsName = ""
     dataset.Manufacturer = "GlioSuite"
