@@ -33,7 +33,7 @@ class RunSettings:
         CTV schemes (names of the scheme table).
     motion
         Whether 4-D series are corrected for rigid motion, frame by frame.
-    dce_model, dce_aif, hematocrit, relaxivity
+    dce_model, dce_aif, dce_delay, hematocrit, relaxivity
         As in ``gliosuite dce``; values in case.json win.
     leakage, deconvolution
         As in ``gliosuite dsc``.
@@ -47,6 +47,7 @@ class RunSettings:
     motion: bool = True
     dce_model: str = "etm"
     dce_aif: str = "auto"
+    dce_delay: bool = True
     hematocrit: float = 0.42
     relaxivity: float = 4.5
     leakage: str = "bsw"

@@ -66,6 +66,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         tr_ms=tr_ms,
         flip_angle_deg=flip,
         model=run.settings.dce_model,
+        delay=run.settings.dce_delay,
         hematocrit=known.get("hematocrit", run.settings.hematocrit),
         relaxivity=known.get("relaxivity", run.settings.relaxivity),
     )
@@ -80,8 +81,8 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         progress=part(progress, 0.5, 0.95),
     )
     write(maps, folder)
-    wanted = {n: m for n, m in maps.maps.items() if not n.endswith("_sd")}
-    _to_reference(run, "dce", wanted, maps.mask, folder)
+    carried = maps.maps | ({"ktrans_sd": maps.sd["ktrans"]} if "ktrans" in maps.sd else {})
+    _to_reference(run, "dce", carried, maps.mask, folder)
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
 
 
@@ -126,5 +127,5 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         progress=part(progress, 0.5, 0.95),
     )
     write(maps, folder)
-    _to_reference(run, "dsc", {n: m for n, m in maps.maps.items() if not n.endswith("_sd")}, maps.mask, folder)
+    _to_reference(run, "dsc", maps.maps, maps.mask, folder)
     return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])
