@@ -15,6 +15,7 @@ from .brainsfit import BrainsFitError, find_brainsfit, run_brainsfit
 from .errors import InputError
 from .files import atomic
 from .freeform import FreeformSettings, deform
+from .hdf5 import blank_origin
 from .images import Grid, array, boolean, resample, resample_mask
 from .linear import Level, as_affine, as_versor, optimize, search
 from .quality import (
@@ -145,6 +146,8 @@ def write_transform(transform: sitk.Transform, path: str | Path) -> Path:
     with atomic(path) as partial:
         try:
             sitk.WriteTransform(transform, str(partial))
+            if partial.suffix.lower() == ".h5":
+                blank_origin(partial)
         except RuntimeError as error:
             raise InputError(f"{path} could not be written: {str(error).strip().splitlines()[-1]}") from error
     return path

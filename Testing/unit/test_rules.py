@@ -18,6 +18,7 @@ FIRST = {
     "registration": "registration",
     "brainsfit": "registration",
     "freeform": "registration",
+    "hdf5": "registration",
     "linear": "registration",
     "quality": "registration",
     "motion": "registration",
