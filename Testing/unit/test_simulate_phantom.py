@@ -30,7 +30,7 @@ def test_head_is_whole(head):
     assert total.min() >= 0
     assert total.max() <= 1 + 1e-5
     np.testing.assert_allclose(total[head.brain], 1, atol=1e-5)
-    assert 1300 < head.brain.sum() * head.grid.voxel_cc < 2300
+    assert 1100 < head.brain.sum() * head.grid.voxel_cc < 1950, "an adult's"
     assert 5 < head.ventricles.sum() * head.grid.voxel_cc < 60
     assert not (head.ventricles & ~head.brain).any()
 
