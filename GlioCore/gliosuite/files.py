@@ -76,11 +76,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def staged(out: str | Path) -> Iterator[Path]:
+def staged(out: str | Path, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder on the same disk; when the body succeeds, move all that it holds into `out`, file by file.
 
     Files already in `out` are replaced only as whole files; others stay. When the body fails, `out` is as it was before (absent, if
-    it was made here).
+    it was made here). With `replace`, files that the body did not write are removed from `out` once all others are in place.
 
     Raises
     ------
@@ -95,10 +95,15 @@ def staged(out: str | Path) -> Iterator[Path]:
             raise _sentence(out, error) from error
         try:
             yield folder
+            kept = set()
             for source in sorted(p for p in folder.rglob("*") if p.is_file()):
                 target = out / source.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)
+                kept.add(target)
+            for old in [p for p in out.rglob("*") if p.is_file()] if replace else ():
+                if old not in kept and folder not in old.parents:
+                    old.unlink()
         except OSError as error:
             raise _sentence(out, error) from error
         finally:

@@ -22,7 +22,7 @@ from .maps import dce, dsc
 from .structure import lesions, progression, registered
 from .targets import rt
 
-_FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
+FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
     "registered": registered,
     "lesions": lesions,
     "dce": dce,
@@ -80,6 +80,10 @@ def check(case: Case, settings: RunSettings) -> None:
         raise InputError(
             f"--skip {unknown[0]}: neither a step ({', '.join(STEPS)}) nor a role of this case ({', '.join((*case.images, *case.masks))})"
         )
+    from ..rt.ctv import scheme
+
+    for name in settings.schemes:
+        scheme(name)
     for role in case.images:
         if role not in settings.skip:
             check_file(case.path(role))
@@ -89,6 +93,7 @@ def check(case: Case, settings: RunSettings) -> None:
     for role, keys in SERIES_NEEDS.items():
         if role in case.images and role not in settings.skip:
             case.need(role, *keys)
+            case.series(role)
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
 
@@ -167,8 +172,9 @@ def _one_step(run: Run, step: str, fingerprint: str, progress: Progress) -> dict
     progress(0.0, step)
     start = time.perf_counter()
     try:
-        with staged(run.out / step) as folder:
-            done = _FUNCTIONS[step](run, folder, progress)
+        # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
+        with staged(run.out / step, replace=True) as folder:
+            done = FUNCTIONS[step](run, folder, progress)
             result = {"step": step, "status": "done", **plain(done)}
             write_json(
                 folder / "provenance.json",

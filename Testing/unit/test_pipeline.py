@@ -1,0 +1,255 @@
+"""A case through every step: what is done, kept, skipped, refused, and what a reader sees of it. The patient is simulated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gliosuite.case import Case
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, array, boolean, read_image, write_image
+from gliosuite.pipeline import RunSettings, run_case
+from gliosuite.pipeline import run as engine
+from gliosuite.report import NOTICE, SIMULATED, write_report
+from gliosuite.simulate import simulate_case
+
+COARSE = RunSettings(spacing_mm=3.0, motion=False)
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return simulate_case(14, grid_mm=3.0)
+
+
+@pytest.fixture(scope="module")
+def case_folder(patient, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("patient")
+    patient.write(folder / "case", dicom=("t1c",), masks=("cel", "t2l", "cavity", "progression_cel", "progression_t2l"))
+    return folder / "case"
+
+
+@pytest.fixture(scope="module")
+def results(case_folder, tmp_path_factory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("results") / "out"
+    return out, run_case(Case.load(case_folder), out, COARSE)
+
+
+@pytest.fixture
+def copy(case_folder, tmp_path) -> Path:
+    """A copy of the case to damage; its images are links, case.json is its own."""
+    folder = tmp_path / "case"
+    shutil.copytree(case_folder, folder, copy_function=lambda a, b: Path(b).symlink_to(a))
+    text = (folder / "case.json").read_text()
+    (folder / "case.json").unlink()
+    (folder / "case.json").write_text(text)
+    return folder
+
+
+def change(folder: Path, **keys) -> None:
+    """Change acquisition values of the DCE series in case.json; None removes one."""
+    data = json.loads((folder / "case.json").read_text())
+    for key, value in keys.items():
+        data["images"]["dce"].pop(key, None)
+        if value is not None:
+            data["images"]["dce"][key] = value
+    (folder / "case.json").write_text(json.dumps(data))
+
+
+def test_every_step_is_done_and_leaves_what_the_contract_names(results):
+    out, summary = results
+    assert {s["step"]: s["status"] for s in summary["steps"]} == dict.fromkeys(engine.STEPS, "done")
+    for name in (
+        "registered/t1c.nii.gz", "registered/flair.tfm", "lesions/cel.nii.gz", "dce/ktrans.nii.gz", "dce/on_t1c/ktrans.nii.gz",
+        "dce/aif.csv", "dce/fit.json", "dsc/cbv.nii.gz", "progression/progression_cel.nii.gz", "rt/CTV_RTOG.nii.gz", "rt/RS.dcm",
+        "rt/comparison.csv", "regions.csv", "report.html", "provenance.json", "run.json",
+    ):  # fmt: skip
+        assert (out / name).exists(), name
+    assert not list(out.rglob(".gliosuite-partial-*"))
+
+
+def test_maps_come_back_near_the_simulated_truth_in_the_enhancing_lesion(results, patient):
+    out, _ = results
+    cel = boolean(read_image(out / "lesions" / "cel.nii.gz"))
+    found = array(read_image(out / "dce" / "on_t1c" / "ktrans.nii.gz"))[cel]
+    truth = array(patient.truth["ktrans"])[boolean(patient.case.mask("cel"))]
+    assert np.nanmedian(found) == pytest.approx(np.median(truth), rel=0.5), "automatic AIF, one T1 for all, 3 mm voxels"
+
+
+def test_given_masks_are_files_and_drafts_are_called_drafts(results):
+    out, summary = results
+    lesions = next(s for s in summary["steps"] if s["step"] == "lesions")["summary"]
+    assert lesions["cel"]["source"] == "file"
+    assert lesions["brain"]["source"] == "draft"
+    page = (out / "report.html").read_text()
+    assert "Drafts, to be checked and corrected by a reader: brain" in page
+
+
+def test_ctvs_are_in_the_order_of_their_rules_and_inside_the_brain(results):
+    out, summary = results
+    brain = boolean(read_image(out / "lesions" / "brain.nii.gz"))
+    rtog, eano = (boolean(read_image(out / "rt" / f"{n}.nii.gz")) for n in ("CTV_RTOG", "CTV_EANO"))
+    assert not (rtog & ~brain).any()
+    assert rtog.sum() > eano.sum() > boolean(read_image(out / "lesions" / "cel.nii.gz")).sum()
+    rows = {r["name"]: r for r in next(s for s in summary["steps"] if s["step"] == "rt")["summary"]["comparison"]}
+    assert rows["CTV_RTOG"]["sensitivity"] >= rows["CTV_EANO"]["sensitivity"]
+    assert rows["CTV_RTOG"]["specificity"] <= rows["CTV_EANO"]["specificity"]
+
+
+def test_the_report_is_one_page_with_notice_pictures_and_no_path(results, case_folder):
+    out, _ = results
+    page = (out / "report.html").read_text()
+    assert NOTICE in page
+    assert SIMULATED in page
+    assert page.count("data:image/png;base64,") >= 6
+    assert "http://" not in page
+    assert "https://" not in page
+    assert str(out) not in page
+    assert str(case_folder) not in page
+
+
+def test_a_second_run_keeps_everything_and_changes_no_byte(results, case_folder):
+    out, _ = results
+    before = {
+        p: p.read_bytes()
+        for p in out.rglob("*")
+        if p.is_file() and p.name not in ("provenance.json", "run.json", "report.html")
+    }
+    summary = run_case(Case.load(case_folder), out, COARSE)
+    assert {s["status"] for s in summary["steps"]} == {"kept"}
+    assert all(p.read_bytes() == content for p, content in before.items())
+
+
+def test_a_changed_setting_repeats_only_what_depends_on_it(results, case_folder, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(results[0], out)
+    summary = run_case(Case.load(case_folder), out, RunSettings(spacing_mm=3.0, motion=False, schemes=("eortc",)))
+    status = {s["step"]: s["status"] for s in summary["steps"]}
+    assert status.pop("rt") == "done"
+    assert set(status.values()) == {"kept"}
+    assert (out / "rt" / "CTV_EORTC.nii.gz").exists()
+    assert not (out / "rt" / "CTV_RTOG.nii.gz").exists(), "what an earlier run left of a step is gone"
+
+
+def test_a_failing_step_leaves_nothing_of_itself_and_the_rest_goes_on(results, case_folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(results[0], out)
+    shutil.rmtree(out / "rt")
+
+    def broken(run, folder, progress):
+        (folder / "half.nii.gz").write_bytes(b"half")
+        raise InputError("no bolus")
+
+    monkeypatch.setitem(engine.FUNCTIONS, "rt", broken)
+    with pytest.warns(UserWarning, match="rt was refused: no bolus"):
+        summary = run_case(Case.load(case_folder), out, COARSE)
+    assert summary["steps"][-1] == {"step": "rt", "status": "refused", "why": "no bolus"}
+    assert not (out / "rt").exists()
+    assert "Target volumes: refused. no bolus" in (out / "report.html").read_text()
+
+
+def test_what_a_case_lacks_is_skipped_with_a_reason(case_folder, tmp_path):
+    settings = RunSettings(
+        spacing_mm=3.0, skip=("dce", "dsc", "progression_cel", "progression_t2l", "progression", "t1", "t2")
+    )
+    summary = run_case(Case.load(case_folder), tmp_path / "out", settings)
+    status = {s["step"]: (s["status"], s.get("why", "")) for s in summary["steps"]}
+    assert status["dce"] == ("skipped", "--skip dce was given")
+    assert status["progression"][0] == "skipped"
+    rt = next(s for s in summary["steps"] if s["step"] == "rt")
+    assert rt["status"] == "done"
+    assert "comparison" not in rt["summary"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"tr_ms": None}, "has no tr_ms"),
+        ({"flip_angle_deg": None, "tr_ms": None}, "has no tr_ms and no flip_angle_deg"),
+        ({"tr_ms": -3}, "images.dce.tr_ms is -3; a number above 0 (ms) is needed"),
+        ({"times_s": [0, 5, 4]}, "images.dce.times_s does not rise: frame 2 is at 5 s and frame 3 at 4 s"),
+        ({"times_s": [0, 5, 10]}, "has 60 time points"),
+        ({"path": "absent.nii.gz"}, "absent.nii.gz, which does not exist"),
+    ],
+)
+def test_an_unfit_case_is_refused_before_anything_is_written(copy, tmp_path, gliosuite, keys, sentence):
+    change(copy, **keys)
+    code, out, err = gliosuite("run", copy, "--out", tmp_path / "out")
+    assert code == 2
+    assert out == ""
+    assert sentence in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_series_is_refused_before_anything_is_written(copy, tmp_path, gliosuite):
+    whole = (copy / "dce.nii.gz").read_bytes()
+    (copy / "dce.nii.gz").unlink()
+    (copy / "dce.nii.gz").write_bytes(whole[: len(whole) // 2])
+    code, _, err = gliosuite("run", copy, "--out", tmp_path / "out")
+    assert code == 2
+    assert "dce.nii.gz is truncated or damaged" in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_mask_is_refused_before_anything_is_written(copy, tmp_path, gliosuite):
+    grid = Grid.of(read_image(copy / "cel.nii.gz"))
+    (copy / "cel.nii.gz").unlink()
+    write_image(grid.blank(), copy / "cel.nii.gz")
+    code, _, err = gliosuite("run", copy, "--out", tmp_path / "out")
+    assert code == 2
+    assert "cel.nii.gz is empty" in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_cannot_be_skipped_is_said(case_folder, tmp_path, gliosuite):
+    code, _, err = gliosuite("run", case_folder, "--out", tmp_path / "out", "--skip", "dcee")
+    assert code == 2
+    assert "--skip dcee: neither a step" in err.splitlines()[-1]
+
+
+def test_an_unknown_scheme_is_said_before_anything_is_written(case_folder, tmp_path, gliosuite):
+    code, _, err = gliosuite("run", case_folder, "--out", tmp_path / "out", "--scheme", "rtogg")
+    assert code == 2
+    assert "CTV scheme 'rtogg' is not known" in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_map_gives_the_masks_by_its_convention(copy, tmp_path):
+    masks = {n: array(read_image(copy / f"{n}.nii.gz"), np.uint8) > 0 for n in ("cel", "t2l")}
+    grid = Grid.of(read_image(copy / "cel.nii.gz"))
+    write_image(
+        grid.image(np.where(masks["cel"], 3, np.where(masks["t2l"], 2, 0)).astype(np.uint8)), copy / "labels.nii.gz"
+    )
+    data = json.loads((copy / "case.json").read_text())
+    data["masks"] = {"labelmap": {"path": "labels.nii.gz", "convention": "brats2023"}}
+    del data["followup"]
+    (copy / "case.json").write_text(json.dumps(data))
+    summary = run_case(Case.load(copy), tmp_path / "out", RunSettings(spacing_mm=3.0, skip=("dce", "dsc", "t1", "t2")))
+    lesions = next(s for s in summary["steps"] if s["step"] == "lesions")["summary"]
+    assert lesions["cel"] == pytest.approx(lesions["cel"] | {"source": "file"})
+    assert lesions["cel"]["volume_cc"] == pytest.approx(masks["cel"].sum() * grid.voxel_cc, rel=0.02)
+
+
+def test_a_report_without_matplotlib_has_text_and_says_what_is_missing(results, tmp_path, monkeypatch):
+    from gliosuite import pictures
+
+    out = tmp_path / "out"
+    shutil.copytree(results[0], out)
+
+    def gone(module, purpose, install=None):
+        raise InputError(
+            f"matplotlib is needed for {purpose} and cannot be imported; install it with: pip install matplotlib"
+        )
+
+    monkeypatch.setattr(pictures, "require", gone)
+    path, missing = write_report(out)
+    assert missing.startswith("report.html has no pictures: matplotlib is needed")
+    page = path.read_text()
+    assert "<img" not in page
+    assert "CTV_RTOG" in page
+
+
+def test_report_needs_a_results_folder(tmp_path, gliosuite):
+    code, _, err = gliosuite("report", tmp_path)
+    assert code == 2
+    assert "holds no run.json" in err
