@@ -45,8 +45,12 @@ def relative(image: sitk.Image, brain: np.ndarray) -> Relative:
     Intensities count from the darkest of the brain (CSF on T1 and FLAIR), so that normalised images with negative values work too.
     """
     grid = Grid.of(image)
-    values = array(sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), _SMOOTH_MM))
+    values = array(image)
     inside = brain & np.isfinite(values)
+    sigma = [_SMOOTH_MM / s for s in grid.spacing[::-1]]
+    # Smoothed inside the brain alone: the background would darken what enhances along the surface.
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    values = ndimage.gaussian_filter(np.where(inside, values, 0.0), sigma) / np.maximum(weight, 1e-3)
     dark = float(np.percentile(values[inside], 1))
     values = np.where(inside, values - dark, 0.0).astype(np.float32)
     level = np.maximum(values / max(float(np.median(values[inside])), 1e-9), 0.0)
@@ -127,7 +131,7 @@ def parts(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def share(labels: np.ndarray, n: int, region: np.ndarray) -> np.ndarray:
-    """Part (0-1) of each label's voxels that lie in `region`."""
+    """Part (0-1) of each of `n` labels' voxels that lie in `region`."""
     total = np.bincount(labels.ravel(), minlength=n)
     return np.bincount(labels[region], minlength=n) / np.maximum(total, 1)
 
@@ -135,12 +139,12 @@ def share(labels: np.ndarray, n: int, region: np.ndarray) -> np.ndarray:
 # -------------------------------------------------------------------------------------------------------------------- drafts
 
 
-def csf(t1: Relative | None, flair: Relative | None, brain: np.ndarray) -> np.ndarray:
-    """CSF-like voxels: on all that is given less than half as bright as tissue."""
+def dark(t1: Relative | None, flair: Relative | None, brain: np.ndarray, below: float = 0.5) -> np.ndarray:
+    """Voxels that are on all that is given darker than `below` (0 CSF, 1 tissue): CSF-like at one half."""
     result = brain.copy()
     for scan in (t1, flair):
         if scan is not None:
-            result &= scan.level < 0.5
+            result &= scan.level < below
     return result
 
 
@@ -245,6 +249,14 @@ def enclosed(rim: np.ndarray, fluid: np.ndarray, grid: Grid) -> np.ndarray:
             at = tuple(index if a == axis else slice(None) for a in range(3))
             votes[at] += ndimage.binary_fill_holes(tight[at])
     return ((votes >= 2) | (closed(rim, grid, 12.0) & fluid)) & ~rim
+
+
+def lined(rim: np.ndarray, fluid: np.ndarray, brain: np.ndarray, grid: Grid) -> np.ndarray:
+    """Fluid thicker than sulci (6 mm) whose wall, but for where it meets the brain's surface, is rim over more than half."""
+    labels, volume = parts(opened(fluid, grid, 3.0), grid)
+    body = labels > 0
+    wall = body & ~ndimage.binary_erosion(body) & ndimage.binary_erosion(brain, iterations=2)
+    return ((volume > _MIN_CC) & (share(np.where(wall, labels, 0), len(volume), dilate(rim, grid, 3.0)) > 0.5))[labels]
 
 
 def t2_lesion(candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:

@@ -229,7 +229,7 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
         sitk.Cast(stage, sitk.sitkFloat32), grid.image(inside), float(sitk.GetArrayViewFromImage(stage).min()) - 1.0
     )
     transform = register_template(stripped)
-    fluid = drafts.csf(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
+    fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
     if "ventricles" not in masks:
         atlas = boolean(resample_mask(template_ventricles(), grid, transform))
         put(
@@ -243,9 +243,8 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
     progress(0.7, "T2 lesion")
     flair, t1c = scans.get("flair"), scans.get("t1c")
     candidates = drafts.t2_candidates(flair, out, grid) if flair else None
-    dark = (
-        drafts.csf(t1c, None, out) if t1c else fluid & out
-    )  # necrosis is as dark as CSF on T1c, but not always on FLAIR
+    # Necrosis holds protein: brighter than CSF on T1c, darker than oedema, and on FLAIR anything.
+    dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
     if "cel" not in masks and t1c:
         z = drafts.enhancement(t1c, scans.get("t1"))
         abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid) if flair else None
@@ -266,6 +265,7 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
         hole = drafts.enclosed(masks["cel"], dark, grid) & out
         if t1c:
             hole &= t1c.level < 1.0
+        hole = drafts.opened(hole | drafts.lined(masks["cel"], dark & ~masks["cel"], inside, grid), grid, 1.0)
         watery = hole & fluid if settings.post_operative else np.zeros_like(hole)
         if "cavity" in masks:
             hole &= ~masks["cavity"]
