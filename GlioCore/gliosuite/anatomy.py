@@ -126,7 +126,7 @@ _POSE_MEAN = np.array([0.0, 0.0, 0.0, -0.04, -0.04, -0.04, 0.0, 0.0, 0.0])
 _POSE_SD = np.array([0.3, 0.15, 0.2, 0.08, 0.08, 0.08, 0.05, 0.05, 0.05])
 _PRIOR = 0.005  # weight of one SD squared against mutual information in nats
 _BINS = 20
-_STARTS = 2
+_STARTS = 8
 
 
 def register_template(
@@ -332,8 +332,9 @@ def _search(
                 pose = np.array([middle[0], middle[1] + ap, height, np.deg2rad(pitch), 0, 0, *_POSE_MEAN[3:6]])
                 starts.append((cost(pose, order=0), tuple(pose)))
     starts.sort()
-    chosen = [starts[0]]
-    chosen += [s for s in starts if np.linalg.norm(np.subtract(s[1][:3], starts[0][1][:3])) > 20.0][: _STARTS - 1]
+    # Powell's method ends in the nearest hollow, and nod and height trade against each other: neighbours of the best start are tried too.
+    chosen = starts[:_STARTS]
+    chosen += [s for s in starts if np.linalg.norm(np.subtract(s[1][:3], starts[0][1][:3])) > 20.0][:1]
     first_steps = np.diag([6.0, 6.0, 6.0, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05])
     best = min(
         (
