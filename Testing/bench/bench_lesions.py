@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
 
 from conftest import DATA  # noqa: E402
-
 from gliosuite.images import boolean, read_image, read_mask, volume_cc  # noqa: E402
 from gliosuite.lesions import find_lesions, from_labelmap  # noqa: E402
 
