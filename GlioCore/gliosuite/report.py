@@ -18,6 +18,7 @@ SIMULATED = "This patient is simulated: images, lesions and outcome were generat
 
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
+VE_SD_DRAWN = 0.1
 DSC_MAPS = ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax")
 _BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
 _OUTLINED = ("t2l", "cel", "necrosis", "cavity")
@@ -121,10 +122,11 @@ def load_results(folder: str | Path) -> Results:
         for name in names:
             if (path := folder / kind / "on_t1c" / f"{name}.nii.gz").exists():
                 results.maps[name] = volume(path)
-    spread = folder / "dce" / "on_t1c" / "ktrans_sd.nii.gz"
-    if {"ktrans", "ve"} <= set(results.maps) and spread.exists():
-        # Where nothing leaks, ve has no meaning and is noise: it is not drawn there.
-        results.maps["ve"] = np.where(results.maps["ktrans"] > 2 * volume(spread), results.maps["ve"], np.nan)
+    spread = folder / "dce" / "on_t1c" / "ve_sd.nii.gz"
+    if "ve" in results.maps and spread.exists():
+        # Where little leaks, ve cannot be told, and its map is noise: it is drawn where its own uncertainty is small.
+        sd = volume(spread)
+        results.maps["ve"] = np.where((sd > 0) & (sd < VE_SD_DRAWN), results.maps["ve"], np.nan)
     for path in sorted((folder / "rt").glob("CTV*.nii.gz")):
         results.ctvs[path.name[:-7]] = volume(path) > 0
     if "brain" not in results.masks:
@@ -253,7 +255,7 @@ def _maps_section(results: Results, kind: str, names: Sequence[str], draw: bool)
         text += _picture(
             picture,
             "Maps over T1c inside the brain mask, on the slices that matter; fitted on the native grid, then resampled."
-            + (" ve is drawn only where ktrans is above twice its standard deviation." if kind == "dce" else ""),
+            + (f" ve is drawn only where its standard deviation is below {VE_SD_DRAWN}." if kind == "dce" else ""),
         )
     curve = results.folder / kind / "aif.csv"
     if curve.exists():

@@ -92,3 +92,10 @@ def test_table_is_read(tmp_path):
 def test_malformed_tables_are_refused(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         aifs.read_aif(write(tmp_path, text), TIMES)
+
+
+def test_voxels_of_air_do_not_crowd_the_arteries_out():
+    curves, arteries = brain()
+    air = np.random.default_rng(1).normal(0, 8, (1000, 60))  # taller than any artery, and nothing but noise
+    index, _ = aifs.find_arteries(np.concatenate([curves, air]), TIMES, 10)
+    assert np.isin(index, arteries).mean() >= 0.9

@@ -157,6 +157,13 @@ def find_arteries(
     baseline = curves[finite, : max(arrival, 1)]
     peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
     count = int(np.clip(round(0.02 * finite.size), 30, 2000))
+    # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
+    if baseline.shape[1] >= 4:
+        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
+        usual = float(np.median(own))
+        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
+        if clear.any():
+            finite, peak = finite[clear], peak[clear]
     tall = np.argsort(-peak, kind="stable")[:count]
     index, peak = finite[tall], peak[tall]
     some = curves[index].astype(np.float64)

@@ -81,8 +81,8 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         progress=part(progress, 0.5, 0.95),
     )
     write(maps, folder)
-    carried = maps.maps | ({"ktrans_sd": maps.sd["ktrans"]} if "ktrans" in maps.sd else {})
-    _to_reference(run, "dce", carried, maps.mask, folder)
+    spread = {f"{n}_sd": image for n, image in maps.sd.items()}
+    _to_reference(run, "dce", maps.maps | spread, maps.mask, folder)
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
 
 
