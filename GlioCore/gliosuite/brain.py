@@ -33,8 +33,8 @@ _GRID_MM = 2.0  # the surface is smooth at this scale; the mask is cut on the im
 _OFFSETS_MM = np.arange(-16.0, 11.0)  # where the brain's surface is looked for, from the template's (positive outwards)
 _SPACING_MM = 3.0  # between surface points
 # The template's mask holds the space around the brain, so the surface is rather further in than out; affine registration errs by some mm.
-_OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 3.5
-_BONE = 3.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
+_OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 2.5
+_BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
 _VOLUME_CC = (
     900.0,
@@ -173,10 +173,10 @@ def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: f
         raise InputError(
             f"only {100 * seen:.0f} % of a brain lies in the image's field of view; at least 30 % is needed: {remedy}"
         )
-    if fit < 0.02 or edge < 0.5:
+    if fit < 0.03 or edge < 0.5:
         raise InputError(
             f"no brain was recognised in the image (the template explains {100 * fit:.0f} % of its grey levels, a clear edge was found "
-            f"over {100 * edge:.0f} % of the surface; 2 % and 50 % are needed): {remedy}"
+            f"over {100 * edge:.0f} % of the surface; 3 % and 50 % are needed): {remedy}"
         )
     volume = volume_cc(mask) / seen
     if not _VOLUME_CC[0] <= volume <= _VOLUME_CC[1]:

@@ -36,7 +36,7 @@ def test_brain_of_part_of_a_head_in_a_frame(head_mr):
     inside = boolean(found.mask)
     assert (
         1000 < volume_cc(found.mask) < 1350
-    )  # looked at: brain and cerebellum down to the lowest slice, a little muscle at the temples
+    )  # looked at: brain and cerebellum down to the lowest slice
     assert 0.75 < found.covered < 0.9
     # Along the middle row of a slice above the ears the mask spans the inner table (read off the picture, +- 4 mm).
     z = 37
