@@ -155,7 +155,8 @@ class Case:
         times = self.acquisition(role).get("times_s")
         if times is not None and len(times) != series.n_times:
             raise InputError(
-                f"{self.path(role)} has {series.n_times} time points; {self.source} gives {len(times)} in images.{role}.times_s; as many as time points are needed"
+                f"{self.path(role)} has {series.n_times} time points; {self.source} gives {len(times)} in images.{role}.times_s; "
+                "as many as time points are needed"
             )
         return series
 
@@ -181,7 +182,8 @@ class Case:
         if missing:
             known = ", ".join(sorted(acquisition)) or "nothing"
             raise InputError(
-                f"{self.source}: images.{role} ({self.path(role).name}) has no {' and no '.join(missing)} (found: {known}); add {'it' if len(missing) == 1 else 'them'} there"
+                f"{self.source}: images.{role} ({self.path(role).name}) has no {' and no '.join(missing)} "
+                f"(found: {known}); add {'it' if len(missing) == 1 else 'them'} there"
             )
         return [acquisition[k] for k in keys]
 

@@ -46,6 +46,7 @@ class Reporter:
         self.last = ""
 
     def __call__(self, fraction: float, message: str) -> None:
+        """Show how far the command is (0-1) and what it does."""
         if self.quiet:
             return
         fraction = min(max(float(fraction), 0.0), 1.0)

@@ -409,16 +409,16 @@ def read_mask(
         values = sitk.GetArrayViewFromImage(image)
         mask = (np.isin(values, labels) if labels else values > 0).astype(np.uint8)
     if not mask.any():
-        raise InputError(
-            f"{path} is empty: no voxel {'with a label of ' + str(list(labels)) if labels else 'above 0'}; a mask with at least one is needed"
-        )
+        sought = f"with a label of {list(labels)}" if labels else "above 0"
+        raise InputError(f"{path} is empty: no voxel {sought}; a mask with at least one is needed")
     mask = Grid.of(image).image(mask)
     if like is None:
         return mask
     carried = resample_mask(mask, like)
     if not sitk.GetArrayViewFromImage(carried).any():
         raise InputError(
-            f"{path} does not overlap the image that it is for: no voxel of the mask lies on its grid; a mask of the same patient and position is needed"
+            f"{path} does not overlap the image that it is for: no voxel of the mask lies on its grid; "
+            "a mask of the same patient and position is needed"
         )
     return carried
 

@@ -189,6 +189,12 @@ def find_lesions(
         put("brain", boolean(found.mask), found.source, found.how)
         if found.covered < 0.95:
             notes.append(f"only about {100 * found.covered:.0f} % of the brain lies in the field of view")
+        held = [masks[n] for n in ("cel", "t2l", "necrosis", "cavity") if n in given]
+        beyond = float((np.any(held, axis=0) & ~boolean(found.mask)).sum()) * grid.voxel_cc if held else 0.0
+        if beyond > 0:
+            # A cavity at the surface is as dark as the space around the brain: what a reader drew there belongs to the brain all the same.
+            whole = sitk.BinaryMorphologicalClosing(grid.image(np.any([*held, masks["brain"]], axis=0)), [2, 2, 2])
+            put("brain", boolean(whole), found.source, f"{found.how}; extended by {beyond:.1f} cc of the given masks")
     inside = masks["brain"]
 
     missing = [name for name in ("cel", "t2l", "necrosis", "ventricles", "cavity") if name not in masks]

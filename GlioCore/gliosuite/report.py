@@ -298,7 +298,8 @@ def _regions_section(results: Results) -> str:
     return (
         "<h2>Median values per region</h2>"
         + _table(header, body)
-        + '<p class="soft">Median (25th–75th percentile) over voxels with a defined value; these and the other maps are in <code>regions.csv</code>.</p>'
+        + '<p class="soft">Median (25th–75th percentile) over voxels with a defined value; '
+        "these and the other maps are in <code>regions.csv</code>.</p>"
     )
 
 

@@ -1,8 +1,8 @@
 """Drafts of the enhancing lesion and of the T2 lesion against masks by others: Dice, volumes.
 
 Two cases: BRATS 2013 patient 0005 with an expert's segmentation (T1c and FLAIR only), and TCGA-FG-6692 with the fusion of five
-algorithms' segmentations (no expert). The drafts' constants were not fitted to them. Two cases show that the method works; they do not
-show how well it does on others.
+algorithms' segmentations (no expert). Both were looked at while the drafts were written, so they are no blind test: they show that the
+method works, not how well it does on others.
 """
 
 import sys

@@ -34,9 +34,7 @@ def head_mr(data, tmp_path_factory):
 def test_brain_of_part_of_a_head_in_a_frame(head_mr):
     found = brain_mask(head_mr, method="atlas")
     inside = boolean(found.mask)
-    assert (
-        1000 < volume_cc(found.mask) < 1350
-    )  # looked at: brain and cerebellum down to the lowest slice
+    assert 1000 < volume_cc(found.mask) < 1350  # looked at: brain and cerebellum down to the lowest slice
     assert 0.75 < found.covered < 0.9
     # Along the middle row of a slice above the ears the mask spans the inner table (read off the picture, +- 4 mm).
     z = 37
@@ -56,7 +54,7 @@ def test_stripped_images_are_known(data):
     assert stripped(read_image(data("braintumor-native-t1c/brain1_image.nrrd"))) is None
 
 
-# Floors a little under what bench_lesions.py prints; the drafts' constants were not fitted to these cases.
+# Floors a little under what bench_lesions.py prints; both cases were looked at while the drafts were written.
 @pytest.mark.parametrize(
     ("name", "case", "floors"),
     [

@@ -73,7 +73,10 @@ def test_every_command_has_help_with_a_sentence_for_every_option(capsys):
 
 
 def test_help_loads_no_numeric_library():
-    code = "import sys; from gliosuite.cli import build_parser; build_parser(); print([m for m in ('numpy', 'SimpleITK') if m in sys.modules])"
+    code = (
+        "import sys; from gliosuite.cli import build_parser; build_parser(); "
+        "print([m for m in ('numpy', 'SimpleITK') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_env())
     assert done.stdout.strip() == "[]"
 

@@ -28,7 +28,8 @@ def register(add: Add) -> None:
     p = add(
         "demo",
         "simulate a patient and take it through everything",
-        description="Simulate a glioma patient (DIR/case, with the truth in DIR/truth) and take it through everything, down to DIR/report.html.",
+        description="Simulate a glioma patient (DIR/case, with the truth in DIR/truth) and take it through everything, down to "
+        "DIR/report.html.",
     )
     p.add_argument("--out", required=True, metavar="DIR", help="results folder")
     p.add_argument("--seed", type=int, default=14, metavar="N", help="which patient (default 14)")

@@ -8,7 +8,9 @@ from typing import Any
 
 def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``doctor``."""
-    add("doctor", "say what is installed, what each missing piece switches off, and how to get it").set_defaults(run=_doctor)
+    add("doctor", "say what is installed, what each missing piece switches off, and how to get it").set_defaults(
+        run=_doctor
+    )
 
 
 def _doctor(args: argparse.Namespace, progress: Callable[[float, str], None]) -> dict[str, Any]:
