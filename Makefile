@@ -1,7 +1,8 @@
 # Two commands on a fresh machine: make demo, make test. Everything goes into .venv; nothing is installed elsewhere.
 
+export PATH := $(if $(PATH),$(PATH),/usr/local/bin:/usr/bin:/bin)
 PYTHON := $(shell for p in python3.11 python3.12 python3; do \
-	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 STAMP := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
