@@ -42,7 +42,7 @@ demo: .venv/.base-$(STAMP)
 	$(BIN)/gliosuite demo --out demo
 
 test: .venv/.test-$(STAMP)
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 .venv-floor/.floor-$(FLOOR_STAMP):
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 with venv is needed and was not found"; exit 2; }
@@ -51,7 +51,7 @@ test: .venv/.test-$(STAMP)
 	@touch $@
 
 test-floor: .venv-floor/.floor-$(FLOOR_STAMP)
-	.venv-floor/bin/python -m pytest -p no:cacheprovider $(FLOOR_TESTS)
+	.venv-floor/bin/python -m pytest -n 2 --dist loadfile -p no:cacheprovider $(FLOOR_TESTS)
 
 lint: .venv/.test-$(STAMP)
 	$(BIN)/ruff format --check .
