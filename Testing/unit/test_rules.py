@@ -12,7 +12,19 @@ ROOT = Path(__file__).resolve().parents[2] / "GlioCore"
 LIBRARY = ROOT / "gliosuite"
 FILES = sorted(LIBRARY.rglob("*.py"))
 
-GROUND = {"errors", "files", "steps", "resources", "images", "case", "curves", "anatomy", "similarity", "statistics"}
+GROUND = {
+    "errors",
+    "files",
+    "steps",
+    "resources",
+    "integrity",
+    "images",
+    "case",
+    "curves",
+    "anatomy",
+    "similarity",
+    "statistics",
+}
 # On the first floor, the files that make up one room; rooms do not import each other.
 FIRST = {
     "registration": "registration",
