@@ -140,6 +140,7 @@ def case(tmp_path, baseline):
 
 
 def test_the_command_writes_what_the_contract_says(gliosuite, case, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     marks = np.random.default_rng(3).uniform(-40, 40, (8, 3))
     write_csv(tmp_path / "b.csv", "XYZ", to_baseline(marks).tolist())
     write_csv(tmp_path / "f.csv", "XYZ", marks.tolist())

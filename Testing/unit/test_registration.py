@@ -236,7 +236,25 @@ def test_register_command_writes_image_transform_label_and_quality(gliosuite, fi
     assert np.allclose(array(again), array(read_image(files / "r" / "moved.nii.gz")), atol=0.5)
 
 
+def test_a_picture_that_cannot_be_drawn_is_said_and_fails_nothing(gliosuite, files, monkeypatch):
+    import gliosuite.quality as quality
+
+    def gone(module, purpose, install=None):
+        raise InputError(f"matplotlib is needed for {purpose}")
+
+    monkeypatch.setattr(quality, "require", gone)
+    code, _, err = gliosuite(
+        *("register", "--fixed", files / "t1c.nii.gz", "--moving", files / "flair.nii.gz", "--quiet"),
+        *("--out", files / "r.nii.gz", "--transform", files / "t.tfm", "--picture", files / "r.png"),
+    )
+    assert code == 0
+    assert (files / "r.nii.gz").exists()
+    assert not (files / "r.png").exists()
+    assert "warning: r.png was not written: matplotlib is needed" in err.strip().splitlines()[-1]
+
+
 def test_register_command_carries_label_maps_and_resamples_to_1_mm(gliosuite, files):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     code, _, _ = gliosuite(
         *("register", "--fixed", files / "t1c.nii.gz", "--moving", files / "flair.nii.gz", "--spacing-mm", 3),
         *("--out", files / "r.nii.gz", "--transform", files / "t.h5", "--picture", files / "r.png"),

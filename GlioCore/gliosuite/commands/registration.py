@@ -110,6 +110,20 @@ def _beside(name: str, ending: str) -> "tuple[Path, Path]":
     return path, path.with_name(path.name[: len(path.name) - len(suffix(path))] + ending)
 
 
+def _drawn(draw: Callable[..., Any], fixed: Any, moved: Any, path: Any) -> bool:
+    """Draw a picture; one that cannot be drawn never fails a computation, but is said."""
+    import warnings
+
+    from ..errors import InputError
+
+    try:
+        draw(fixed, moved, path)
+    except InputError as error:
+        warnings.warn(f"{path.name} was not written: {error}", stacklevel=2)
+        return False
+    return True
+
+
 def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import contextlib
     from dataclasses import asdict
@@ -154,8 +168,6 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             carried = carried * int(array(labels).max())
         if not array(carried).any():
             raise InputError(f"{args.label} has no voxel on the fixed grid after registration")
-    if args.picture:
-        written["picture"] = Path(args.picture)
     with contextlib.ExitStack() as stack:  # all of them or none
         to = {name: stack.enter_context(atomic(path)) for name, path in written.items()}
         write_image(image, to["out"], "registered")
@@ -163,8 +175,8 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(to["quality"], quality)
         if labels is not None:
             write_image(carried, to["label"], "carried by signed distance")
-        if args.picture:
-            write_checkerboard(fixed, result.image, to["picture"])
+    if args.picture and _drawn(write_checkerboard, fixed, result.image, Path(args.picture)):
+        written["picture"] = Path(args.picture)
     return written | {"engine": result.engine} | {k: quality[k] for k in _TOLD}
 
 
@@ -245,11 +257,6 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         inputs |= {f"followup:{r}": p for r, p in case.followup.files().items()}
         record = provenance("progression", settings, inputs, time.monotonic() - start, engine=result.engine)
         write_json(folder / "provenance.json", record)
-        missing = ""
-        try:
-            fixed = case.image(result.summary["reference"])
-            moved = result.images[result.summary["reference"]]
-            write_checkerboard(fixed, moved, folder / "checkerboard.png")
-        except InputError as error:  # a missing picture package never fails a computation
-            missing = str(error)
-    return {"out": out, "engine": result.engine, **result.summary} | ({"missing": missing} if missing else {})
+        reference = result.summary["reference"]
+        _drawn(write_checkerboard, case.image(reference), result.images[reference], folder / "checkerboard.png")
+    return {"out": out, "engine": result.engine, **result.summary}
