@@ -39,7 +39,8 @@ help:
 	@touch $@
 
 demo: .venv/.base-$(STAMP)
-	$(BIN)/gliosuite demo --out demo
+	@$(BIN)/gliosuite demo --out demo > /dev/null
+	@echo "The report of the simulated patient lies at $(CURDIR)/demo/report.html"
 
 test: .venv/.test-$(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)

@@ -1,7 +1,9 @@
 """A step in a process of its own: progress, warnings, result, errors, and what is told of a crash."""
 
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from gliosuite.errors import InputError
@@ -70,3 +72,15 @@ def test_the_real_command_runs_from_anywhere(slicer, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not known"):
         run(["no-such-command"])
     assert run(["doctor"])
+
+
+def test_the_applications_own_brainsfit_is_handed_over(slicer, monkeypatch):
+    from gliosuite.mrml.process import command_line
+
+    monkeypatch.delenv("GLIOSUITE_BRAINSFIT", raising=False)
+    monkeypatch.setattr(slicer.modules, "brainsfit", SimpleNamespace(path="/opt/Slicer/BRAINSFit"), raising=False)
+    command_line(["doctor"])
+    assert os.environ["GLIOSUITE_BRAINSFIT"] == "/opt/Slicer/BRAINSFit"
+    monkeypatch.setenv("GLIOSUITE_BRAINSFIT", "/mine/BRAINSFit")
+    command_line(["doctor"])
+    assert os.environ["GLIOSUITE_BRAINSFIT"] == "/mine/BRAINSFit", "what the user named stays"

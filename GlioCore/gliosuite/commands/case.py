@@ -101,6 +101,8 @@ def _settings(args: argparse.Namespace) -> Any:
     from ..errors import InputError
     from ..pipeline import RunSettings
 
+    if args.device == "cuda":
+        raise InputError("every step of a run computes on the CPU; use --device cpu or auto")
     if not 0.3 <= args.spacing_mm <= 10:
         raise InputError(f"--spacing-mm is {args.spacing_mm}; a voxel size between 0.3 and 10 mm is needed")
     settings = {
@@ -121,7 +123,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..case import Case
     from ..pipeline import run_case
 
-    return run_case(Case.load(args.case), args.out, _settings(args), args.device, progress)
+    return run_case(Case.load(args.case), args.out, _settings(args), progress)
 
 
 def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -149,5 +151,5 @@ def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = patient.write(
         out / "case", out / "truth", dicom=("t1c",), masks=("cavity", "progression_cel", "progression_t2l")
     )
-    result = run_case(case, out, settings, args.device, part(progress, 0.2, 1.0))
+    result = run_case(case, out, settings, part(progress, 0.2, 1.0))
     return {"case": case.folder, **result}

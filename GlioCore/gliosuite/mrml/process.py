@@ -1,6 +1,7 @@
 """Long steps as ``PythonSlicer -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import slicer
 
 from ..errors import InputError
 from ..steps import Progress, silent
@@ -22,7 +25,13 @@ class CancelledError(Exception):
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """The command line of a step: the application's own Python, ``-m gliosuite``, the arguments, progress as JSON."""
+    """The command line of a step: the application's own Python, ``-m gliosuite``, the arguments, progress as JSON.
+
+    The application's own BRAINSFit is handed over in the environment, unless the user has named one there.
+    """
+    own = getattr(getattr(slicer, "modules", None), "brainsfit", None)  # absent with --disable-cli-modules
+    if own is not None:
+        os.environ.setdefault("GLIOSUITE_BRAINSFIT", str(own.path))
     python = shutil.which("PythonSlicer") or sys.executable
     return [python, "-m", "gliosuite", *arguments, "--progress", "json"]
 

@@ -66,7 +66,6 @@ class Run:
     case: Case
     out: Path
     settings: RunSettings
-    device: str
     reference: str | None
     hashes: dict[str, str] = field(default_factory=dict)
 

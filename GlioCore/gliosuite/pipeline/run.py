@@ -99,7 +99,7 @@ def check(case: Case, settings: RunSettings) -> None:
 
 
 def run_case(
-    case: Case, out: str | Path, settings: RunSettings | None = None, device: str = "auto", progress: Progress = silent
+    case: Case, out: str | Path, settings: RunSettings | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
     """Take a case through every step that it allows, and write the report.
 
@@ -130,7 +130,7 @@ def run_case(
     check(case, settings)
     out = Path(out)
     reference = next((r for r in REFERENCES if r in case.images and r not in settings.skip), None)
-    run = Run(case, out, settings, device, reference)
+    run = Run(case, out, settings, reference)
     prints: dict[str, str] = {}
     records: list[dict[str, Any]] = []
     for i, step in enumerate(STEPS):
