@@ -19,14 +19,21 @@ DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 
 
 def save(png: bytes, name: str) -> None:
-    """Write a picture 1000 pixels wide with 128 colours, which keeps it below 300 kB."""
-    from PIL import Image
+    """Write a picture below 300 kB: 256 colours, among them the outlines' own, and as wide as that allows."""
+    from gliosuite.pictures import display
+    from PIL import Image, ImageColor
 
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture = picture.resize((1000, round(picture.height * 1000 / picture.width)), Image.Resampling.LANCZOS)
-    # Coverage keeps the outlines' few colours among many greys.
-    picture.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(OUT / name, optimize=True)
-    print(f"{name}: {(OUT / name).stat().st_size // 1000} kB")
+    own = [look["color"] for look in display()["regions"].values()] + display()["ctvs"]
+    whole = Image.open(io.BytesIO(png)).convert("RGB")
+    for width in (1200, 1000, 900, 800, 700):
+        picture = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
+        found = picture.quantize(256 - len(own)).getpalette()[: 3 * (256 - len(own))]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(found + [c for color in own for c in ImageColor.getrgb(color)])
+        picture.quantize(palette=palette, dither=Image.Dither.NONE).save(OUT / name, optimize=True)
+        if (OUT / name).stat().st_size < 300_000:
+            break
+    print(f"{name}: {width} pixels wide, {(OUT / name).stat().st_size // 1000} kB")
 
 
 def demo(folder: Path) -> None:
@@ -71,6 +78,27 @@ def tcga(folder: Path) -> None:
     save(contours_figure(backgrounds, outlines, r.masks["brain"], r.masks["cel"], r.spacing), "tcga-registration.png")
 
 
+def real_slice(folder: Path) -> None:
+    """T1 and kinetic maps of one real DCE slice, not of a brain (DCEMRI.jl's demo, MIT)."""
+    import scipy.io
+    from gliosuite.images import Grid, Series, array, boolean
+    from gliosuite.perfusion.aif import Aif
+    from gliosuite.perfusion.dce import DceSettings, dce_maps
+    from gliosuite.perfusion.t1 import T1Settings, t1_maps
+    from gliosuite.pictures import maps_figure
+
+    m = scipy.io.loadmat(DATA / "dce-invivo-vfa" / "invivo.mat")
+    grid = Grid((192, 192, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    vfa, dce = (Series(m[k].astype(np.float32)[:, None], grid, k) for k in ("T1data", "DCEdata"))
+    t1 = t1_maps(vfa, T1Settings(7.939, tuple(range(20, 1, -2))))
+    times = m["t"].ravel().astype(float)
+    aif = Aif(times, m["Cp"].ravel().astype(float), "given with the data", "csv")
+    maps = dce_maps(dce, times, DceSettings(tr_ms=7.939, flip_angle_deg=20.0), aif, t1.t1)
+    shown = {"t1": array(t1.t1)} | {n: array(maps.maps[n]) for n in ("ktrans", "ve", "vp")}
+    inside = boolean(maps.mask)
+    save(maps_figure(dce.frames[-1], shown, {}, inside, inside, grid.spacing), "invivo-maps.png")
+
+
 def planning_mr(folder: Path) -> None:
     """CTVs round a drawn ellipsoid on a stereotactic planning MR (Vestibular-Schwannoma-SEG, CC BY 4.0)."""
     import SimpleITK as sitk
@@ -106,7 +134,15 @@ def planning_mr(folder: Path) -> None:
 
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
-    for draw, needs in ((demo, None), (tcga, "glioma-tcga-fg-6692"), (planning_mr, "head-mr-dicom")):
+    only = sys.argv[1:]
+    for draw, needs in (
+        (demo, None),
+        (tcga, "glioma-tcga-fg-6692"),
+        (real_slice, "dce-invivo-vfa"),
+        (planning_mr, "head-mr-dicom"),
+    ):
+        if only and draw.__name__ not in only:
+            continue
         if needs and not (DATA / needs).exists():
             print(f"{needs} is not at hand, its picture was left as it is")
             continue
