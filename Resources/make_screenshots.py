@@ -109,7 +109,7 @@ def planning_mr(folder: Path) -> None:
     from gliosuite.rt.ctv import Structures, target_volumes
 
     with tarfile.open(next((DATA / "head-mr-dicom").glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     native = read_dicom_volume(folder)
     image = canonical(resample(native, Grid.of(native).isotropic(1.0)))
     grid = Grid.of(image)

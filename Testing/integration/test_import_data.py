@@ -15,7 +15,7 @@ from gliosuite.images import read_image
 def unpacked(data, tmp_path):
     def unpack(name: str):
         with tarfile.open(data(name)) as archive:
-            archive.extractall(tmp_path / "src", filter="data")
+            archive.extractall(tmp_path / "src")
         return tmp_path / "src"
 
     return unpack

@@ -21,7 +21,7 @@ def head_mr(data, tmp_path_factory):
     pydicom = pytest.importorskip("pydicom")
     folder = tmp_path_factory.mktemp("head")
     with tarfile.open(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz")) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     slices = sorted((pydicom.dcmread(p) for p in folder.rglob("*.dcm")), key=lambda s: float(s.ImagePositionPatient[2]))
     first, second = (np.array(s.ImagePositionPatient, float) for s in slices[:2])
     row, column = np.reshape(np.array(slices[0].ImageOrientationPatient, float), (2, 3))

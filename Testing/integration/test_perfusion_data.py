@@ -124,7 +124,7 @@ def test_automatic_aif_and_volume_of_a_real_patch(data, gliosuite, tmp_path):
 
 def simulated(data, folder, archive, name):
     with tarfile.open(data(f"dsc-simulated-series/{archive}")) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extractall(folder)
     return next(folder.rglob(name))
 
 

@@ -21,7 +21,7 @@ from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, r
 
 def unpack(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extractall(folder)
     return folder
 
 

@@ -18,7 +18,7 @@ pydicom = pytest.importorskip("pydicom")
 def study(data, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     with tarfile.open(next(data("head-mr-dicom").glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     return folder
 
 
