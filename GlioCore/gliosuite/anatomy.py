@@ -130,7 +130,10 @@ _STARTS = 8
 
 
 def register_template(
-    image: sitk.Image, mask: sitk.Image | None = None, stages: Sequence[str] = ("affine",)
+    image: sitk.Image,
+    mask: sitk.Image | None = None,
+    stages: Sequence[str] = ("affine",),
+    start: sitk.Transform | None = None,
 ) -> sitk.Transform:
     """Align the template with a head or brain by Mattes mutual information (any contrast; part of a head will do).
 
@@ -144,6 +147,8 @@ def register_template(
         3-D image of a head with or without the skull, LPS.
     mask
         Where the image can be trusted (e.g. brain without lesion); voxels outside are ignored.
+    start
+        An affine registration of the same head, as this function returns it, in place of the search.
     stages
         ``("affine",)`` or ``("affine", "bspline")``; the B-spline's control points are 40 mm apart.
 
@@ -158,7 +163,7 @@ def register_template(
     moving = _equalised(_smooth(image, 3.0))
     trusted = None if mask is None else resample_mask(mask, moving)
     pattern, counted = _stripped_pattern() if stripped(image) is not None else _head_pattern()
-    affine = _search(moving, trusted, pattern, counted)
+    affine = _search(moving, trusted, pattern, counted) if start is None else sitk.AffineTransform(start.GetInverse())
     fine = _smooth(pattern, 2.0)
     refined = sitk.AffineTransform(affine)
     _optimise(fine, _equalised(_smooth(image, 2.0)), refined, resample_mask(counted, fine), trusted, 0.2, 60)

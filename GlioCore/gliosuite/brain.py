@@ -56,12 +56,15 @@ class Brain:
         One sentence.
     covered
         Part (0-1) of the brain in the field of view, as far as known.
+    transform
+        From points of the image to points of the template, where that was how.
     """
 
     mask: sitk.Image
     source: str
     how: str
     covered: float = 1.0
+    transform: sitk.Transform | None = None
 
 
 def brain_mask(image: sitk.Image, method: str = "auto", progress: Progress = silent) -> Brain:
@@ -163,7 +166,7 @@ def _by_template(image: sitk.Image, progress: Progress) -> Brain:
     )
     if seen < 0.95:
         how += f"; about {100 * seen:.0f} % of the brain lies in the field of view"
-    return Brain(mask, "draft", how, seen)
+    return Brain(mask, "draft", how, seen, transform)
 
 
 def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: float) -> None:

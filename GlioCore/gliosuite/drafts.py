@@ -101,15 +101,31 @@ def ball(grid: Grid, radius_mm: float) -> np.ndarray:
 
 def dilate(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
     """Voxels within `radius_mm` of the mask."""
-    if not mask.any():
-        return mask.copy()
-    return ndimage.distance_transform_edt(~mask, sampling=grid.spacing[::-1]) <= radius_mm
+    result = np.zeros_like(mask)
+    if mask.any():
+        box = _around(mask, grid, radius_mm)
+        result[box] = ndimage.distance_transform_edt(~mask[box], sampling=grid.spacing[::-1]) <= radius_mm
+    return result
+
+
+def _around(mask: np.ndarray, grid: Grid, margin_mm: float) -> tuple[slice, ...]:
+    """The box of a mask and `margin_mm` around it, one voxel at least: distances are needed nowhere else."""
+    box = []
+    for axis, spacing in enumerate(grid.spacing[::-1]):
+        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        reach = int(np.ceil(margin_mm / spacing)) + 1
+        box.append(slice(max(0, where[0] - reach), where[-1] + reach + 1))
+    return tuple(box)
 
 
 def opened(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
     """What of the mask is thicker than twice `radius_mm`, with its own outline given back."""
-    padded = np.pad(mask, 1)
-    core = ndimage.distance_transform_edt(padded, sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1] > radius_mm
+    if not mask.any():
+        return mask.copy()
+    box = _around(mask, grid, 0.0)
+    padded = np.pad(mask[box], 1)
+    core = np.zeros_like(mask)
+    core[box] = ndimage.distance_transform_edt(padded, sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1] > radius_mm
     return mask & dilate(core, grid, radius_mm + 1.5 * min(grid.spacing))
 
 

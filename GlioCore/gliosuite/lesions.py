@@ -184,8 +184,10 @@ def find_lesions(
         masks[name], sources[name], how[name] = mask, source, sentence
 
     progress(0.0, "brain")
+    placed = None
     if "brain" not in masks:
         found = brain_mask(main, settings.brain_method, lambda f, m: progress(0.3 * f, m))
+        placed = found.transform
         put("brain", boolean(found.mask), found.source, found.how)
         if found.covered < 0.95:
             notes.append(f"only about {100 * found.covered:.0f} % of the brain lies in the field of view")
@@ -199,7 +201,7 @@ def find_lesions(
 
     missing = [name for name in ("cel", "t2l", "necrosis", "ventricles", "cavity") if name not in masks]
     if missing:
-        _draft(images, masks, put, notes, settings, grid, progress)
+        _draft(images, masks, put, notes, settings, grid, placed, progress)
     if "nel" not in masks and "t2l" in masks:
         rest = masks["t2l"] & ~masks["cel"] & ~masks["necrosis"] if "cel" in masks else masks["t2l"].copy()
         if "cavity" in masks:
@@ -224,7 +226,7 @@ def find_lesions(
     return Lesions(ordered, {n: sources[n] for n in ordered}, {n: how[n] for n in ordered}, notes)
 
 
-def _draft(images, masks, put, notes, settings, grid, progress) -> None:
+def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     """Draft what is missing in `masks`, in the order in which one needs the other."""
     inside = masks["brain"]
     progress(0.3, "comparing with normal brain")
@@ -234,7 +236,7 @@ def _draft(images, masks, put, notes, settings, grid, progress) -> None:
     stripped = sitk.Mask(
         sitk.Cast(stage, sitk.sitkFloat32), grid.image(inside), float(sitk.GetArrayViewFromImage(stage).min()) - 1.0
     )
-    transform = register_template(stripped)
+    transform = register_template(stripped, start=placed)
     fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
     if "ventricles" not in masks:
         atlas = boolean(resample_mask(template_ventricles(), grid, transform))
