@@ -1,5 +1,6 @@
 """A case through every step: what is done, kept, skipped, refused, and what a reader sees of it. The patient is simulated."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -74,6 +75,18 @@ def test_maps_come_back_near_the_simulated_truth_in_the_enhancing_lesion(results
     found = array(read_image(out / "dce" / "on_t1c" / "ktrans.nii.gz"))[cel]
     truth = array(patient.truth["ktrans"])[boolean(patient.case.mask("cel"))]
     assert np.nanmedian(found) == pytest.approx(np.median(truth), rel=0.5), "automatic AIF, one T1 for all, 3 mm voxels"
+
+
+def test_region_medians_count_fitted_zeros_and_nothing_outside_the_fit(results):
+    out, _ = results
+    with (out / "regions.csv").open(newline="") as stream:
+        row = next(r for r in csv.DictReader(stream) if r["map"] == "ktrans" and r["region"] == "brain")
+    brain = boolean(read_image(out / "lesions" / "brain.nii.gz"))
+    fitted = boolean(read_image(out / "dce" / "on_t1c" / "mask.nii.gz"))
+    values = array(read_image(out / "dce" / "on_t1c" / "ktrans.nii.gz"))[brain & fitted]
+    defined = values[np.isfinite(values)]
+    assert int(row["n"]) == defined.size
+    assert float(row["median"]) == pytest.approx(np.median(defined), rel=1e-4)
 
 
 def test_given_masks_are_files_and_drafts_are_called_drafts(results):

@@ -33,11 +33,13 @@ def _steady(run: Run, role: str, progress: Progress) -> tuple[Any, list[str], di
 
 
 def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.Image, folder: Path) -> None:
-    """Write maps on the common grid; a voxel is undefined where most of what it is made of is undefined."""
+    """Write maps and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
     transform = run.transform(role)
     if transform is None:
         return
     inside = array(mask) > 0
+    fitted = array(resample(Grid.of(mask).image(inside.astype(np.float32)), run.grid, transform)) > 0.5
+    write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
     for name, image in maps.items():
         values = array(image)
         defined = inside & np.isfinite(values)
@@ -46,7 +48,6 @@ def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.I
             resample(Grid.of(image).image(np.where(defined, values, 0).astype(np.float32)), run.grid, transform)
         )
         result = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
-        fitted = array(resample(Grid.of(image).image(inside.astype(np.float32)), run.grid, transform)) > 0.5
         write_image(
             run.grid.image(np.where(fitted, result, 0).astype(np.float32)), folder / "on_t1c" / f"{name}.nii.gz", name
         )

@@ -209,11 +209,13 @@ def _provenance(run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
 def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
     """Statistics of every map in every region on the common grid, as a table; None where there are no maps or regions."""
     masks = {n: boolean(m) for n, m in run.masks().items()}
-    maps = {
-        p.name[:-7]: array(read_image(p))
-        for kind in ("dce", "dsc")
-        for p in sorted((run.out / kind / "on_t1c").glob("*.nii.gz"))
-    }
+    maps = {}
+    for kind in ("dce", "dsc"):
+        folder = run.out / kind / "on_t1c"
+        for path in sorted(p for p in folder.glob("*.nii.gz") if p.name != "mask.nii.gz"):
+            # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
+            fitted = boolean(read_image(folder / "mask.nii.gz"))
+            maps[path.name[:-7]] = np.where(fitted, array(read_image(path)), np.nan)
     if not masks or not maps:
         return None
     if "brain" in masks:
@@ -225,7 +227,7 @@ def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
     rows = []
     for name, values in maps.items():
         for region, mask in masks.items():
-            s = region_statistics(np.where(values == 0, np.nan, values), mask)
+            s = region_statistics(values, mask)
             rows.append(
                 [
                     name,
