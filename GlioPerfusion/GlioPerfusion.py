@@ -37,30 +37,30 @@ class GlioPerfusion(ScriptedLoadableModule):
 class GlioPerfusionParameterNode:
     series: vtkMRMLNode
     kind: Annotated[str, Choice(["DCE", "DSC"])] = "DCE"
-    timeUnit: Annotated[str, Choice(["as the series says", "s", "ms"])] = "as the series says"  # noqa: N815
+    timeUnit: Annotated[str, Choice(["as the series says", "s", "ms"])] = "as the series says"
     times: str = ""
-    trMs: Annotated[float, WithinRange(0, 20000)] = 0.0  # noqa: N815
-    teMs: Annotated[float, WithinRange(0, 1000)] = 0.0  # noqa: N815
-    flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0  # noqa: N815
+    trMs: Annotated[float, WithinRange(0, 20000)] = 0.0
+    teMs: Annotated[float, WithinRange(0, 1000)] = 0.0
+    flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
     aif: Annotated[str, Choice(["automatic", "control points", "segment", "population (Parker)", "CSV file"])] = (
         "automatic"
     )
-    aifPoints: vtkMRMLMarkupsFiducialNode  # noqa: N815
-    aifSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    aifSegment: str = ""  # noqa: N815
-    aifFile: str = ""  # noqa: N815
+    aifPoints: vtkMRMLMarkupsFiducialNode
+    aifSegmentation: vtkMRMLSegmentationNode
+    aifSegment: str = ""
+    aifFile: str = ""
     model: Annotated[str, Choice(["etm", "tofts", "patlak", "2cxm", "2cum", "auto"])] = "etm"
-    t1Map: vtkMRMLScalarVolumeNode  # noqa: N815
-    t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0  # noqa: N815
+    t1Map: vtkMRMLScalarVolumeNode
+    t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0
     hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42
     relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
     leakage: Annotated[str, Choice(["bsw", "bidirectional", "residue", "none"])] = "bsw"
     deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd", "tikhonov"])] = "osvd"
-    nawmSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    nawmSegment: str = ""  # noqa: N815
-    maskSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    maskSegment: str = ""  # noqa: N815
-    outputName: str = ""  # noqa: N815
+    nawmSegmentation: vtkMRMLSegmentationNode
+    nawmSegment: str = ""
+    maskSegmentation: vtkMRMLSegmentationNode
+    maskSegment: str = ""
+    outputName: str = ""
 
 
 class GlioPerfusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -31,19 +31,19 @@ class GlioRT(ScriptedLoadableModule):
 @parameterNodeWrapper
 class GlioRTParameterNode:
     reference: vtkMRMLScalarVolumeNode
-    brainSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    brainSegment: str = ""  # noqa: N815
-    celSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    celSegment: str = ""  # noqa: N815
-    t2lSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    t2lSegment: str = ""  # noqa: N815
-    cavitySegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    cavitySegment: str = ""  # noqa: N815
-    progressionSegmentation: vtkMRMLSegmentationNode  # noqa: N815
-    progressionSegment: str = ""  # noqa: N815
+    brainSegmentation: vtkMRMLSegmentationNode
+    brainSegment: str = ""
+    celSegmentation: vtkMRMLSegmentationNode
+    celSegment: str = ""
+    t2lSegmentation: vtkMRMLSegmentationNode
+    t2lSegment: str = ""
+    cavitySegmentation: vtkMRMLSegmentationNode
+    cavitySegment: str = ""
+    progressionSegmentation: vtkMRMLSegmentationNode
+    progressionSegment: str = ""
     schemes: str = "rtog estro-eano"
-    seriesFolder: str = ""  # noqa: N815
-    structureFile: str = ""  # noqa: N815
+    seriesFolder: str = ""
+    structureFile: str = ""
 
 
 class GlioRTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

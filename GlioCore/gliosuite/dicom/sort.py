@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -162,11 +162,6 @@ def join(series: Sequence[DicomSeries]) -> DicomSeries:
     ids = [s.id for s in series]
     name = "+".join(ids) if len(ids) <= 6 else f"{ids[0]}-{ids[-1]}"
     return DicomSeries(name, tuple(x for s in series for x in s.slices))
-
-
-def renamed(series: DicomSeries, name: str) -> DicomSeries:
-    """The same series under another id."""
-    return replace(series, id=name)
 
 
 # --------------------------------------------------------------------------------------------------- into time and position
