@@ -71,5 +71,5 @@ class GlioCoreTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
         tables = GlioCoreLogic().colorTables()
-        self.assertEqual(tables["turbo"].GetNumberOfColors(), 256)  # noqa: PT009
+        self.assertEqual(tables["turbo"].GetNumberOfColors(), 256)
         self.delayDisplay("GlioCore: test passed")

@@ -132,7 +132,7 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
         from gliosuite.errors import InputError
         from gliosuite.mrml.perfusion import parse_times
 
-        self.assertEqual(parse_times("4.5", 3), (0.0, 4.5, 9.0))  # noqa: PT009
-        with self.assertRaises(InputError):  # noqa: PT027
+        self.assertEqual(parse_times("4.5", 3), (0.0, 4.5, 9.0))
+        with self.assertRaises(InputError):
             parse_times("", 3)
         self.delayDisplay("GlioPerfusion: test passed")

@@ -100,6 +100,6 @@ class GlioRTTest(ScriptedLoadableModuleTest):
         from gliosuite.mrml.targets import TargetsRequest
 
         assert "rtog" in [row[0] for row in GlioRTLogic().schemes()]
-        with self.assertRaises(InputError):  # noqa: PT027
+        with self.assertRaises(InputError):
             GlioRTLogic().compute(TargetsRequest(reference=None, schemes=("rtog",)))
         self.delayDisplay("GlioRT: test passed")

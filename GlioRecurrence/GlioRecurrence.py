@@ -48,6 +48,6 @@ class GlioRecurrenceTest(ScriptedLoadableModuleTest):
     def runTest(self):
         from gliosuite.errors import InputError
 
-        with self.assertRaises(InputError):  # noqa: PT027
+        with self.assertRaises(InputError):
             GlioRecurrenceLogic().predict()
         self.delayDisplay("GlioRecurrence: test passed")

@@ -96,7 +96,7 @@ def real_slice(folder: Path) -> None:
     maps = dce_maps(dce, times, DceSettings(tr_ms=7.939, flip_angle_deg=20.0), aif, t1.t1)
     shown = {"t1": array(t1.t1)} | {n: array(maps.maps[n]) for n in ("ktrans", "ve", "vp")}
     inside = boolean(maps.mask)
-    save(maps_figure(dce.frames[-1], shown, {}, inside, inside, grid.spacing), "invivo-maps.png")
+    save(maps_figure(dce.frames[-1], shown, {}, inside, inside, grid.spacing, oriented=False), "invivo-maps.png")
 
 
 def planning_mr(folder: Path) -> None:

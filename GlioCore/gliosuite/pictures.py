@@ -91,7 +91,13 @@ _LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
 
 
 def _show(
-    axes: Any, volume: np.ndarray, plane: str, index: int, spacing: Sequence[float], window: tuple[float, float]
+    axes: Any,
+    volume: np.ndarray,
+    plane: str,
+    index: int,
+    spacing: Sequence[float],
+    window: tuple[float, float],
+    letters: bool = True,
 ) -> None:
     dx, dy, dz = spacing
     aspect = {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}[plane]
@@ -102,6 +108,8 @@ def _show(
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
+    if not letters:
+        return
     left, right, top, bottom = _LETTERS[plane]
     for x, y, letter in ((0.02, 0.5, left), (0.98, 0.5, right), (0.5, 0.97, top), (0.5, 0.03, bottom)):
         axes.text(x, y, letter, transform=axes.transAxes, color="#9aa0a6", fontsize=8, ha="center", va="center")
@@ -187,8 +195,12 @@ def maps_figure(
     brain: np.ndarray,
     focus: np.ndarray,
     spacing: Sequence[float],
+    oriented: bool = True,
 ) -> bytes:
-    """Maps over an image, one column per map with its colour bar and unit, one row per slice that matters; a PNG."""
+    """Maps over an image, one column per map with its colour bar and unit, one row per slice that matters; a PNG.
+
+    Without `oriented`, no sides are named: for arrays whose source gives no orientation.
+    """
     box = _box(brain, spacing)
     rows = slices_that_matter(focus[box])
     height = 3.0 * len(rows) + 1.1
@@ -210,7 +222,7 @@ def maps_figure(
         shown = np.ma.masked_where(~brain | ~np.isfinite(values), values)[box]
         for row, index in enumerate(rows):
             axes = figure.add_subplot(grid[row, column])
-            _show(axes, background[box], "axial", index, spacing, window)
+            _show(axes, background[box], "axial", index, spacing, window, oriented)
             drawn = axes.imshow(
                 shown[index],
                 cmap=look["colormap"],

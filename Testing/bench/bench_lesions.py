@@ -11,9 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
 
-from conftest import DATA  # noqa: E402
-from gliosuite.images import boolean, read_image, read_mask, volume_cc  # noqa: E402
-from gliosuite.lesions import find_lesions, from_labelmap  # noqa: E402
+from conftest import DATA
+from gliosuite.images import boolean, read_image, read_mask, volume_cc
+from gliosuite.lesions import find_lesions, from_labelmap
 
 EXPERT = "glioma-expert-seg-pat0005"
 TCGA = "glioma-tcga-fg-6692/brats-space"

@@ -11,13 +11,13 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).parents[2] / "GlioCore")]
 
-from dicom_series import Stack, shapes, write_series  # noqa: E402
-from gliosuite.images import Grid, boolean, read_image  # noqa: E402
-from gliosuite.rt.check import check_structures  # noqa: E402
-from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.margins import expand  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct  # noqa: E402
-from gliosuite.rt.structures import read_structures  # noqa: E402
+from dicom_series import Stack, shapes, write_series
+from gliosuite.images import Grid, boolean, read_image
+from gliosuite.rt.check import check_structures
+from gliosuite.rt.dicomseries import read_dicom_series
+from gliosuite.rt.margins import expand
+from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct
+from gliosuite.rt.structures import read_structures
 
 STACKS = {
     "1x1x1": Stack((96, 96, 72)),

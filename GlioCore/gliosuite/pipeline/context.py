@@ -68,6 +68,7 @@ class Run:
     settings: RunSettings
     reference: str | None
     hashes: dict[str, str] = field(default_factory=dict)
+    grids: dict[str, Grid] = field(default_factory=dict)
 
     def __contains__(self, role: str) -> bool:
         return role in self.case.images and role not in self.settings.skip
@@ -81,7 +82,13 @@ class Run:
     @cached_property
     def grid(self) -> Grid:
         """The grid that everything is carried to."""
-        return Grid.of(self.case.image(self.reference)).isotropic(self.settings.spacing_mm)
+        return self.grid_of(self.reference).isotropic(self.settings.spacing_mm)
+
+    def grid_of(self, role: str) -> Grid:
+        """The grid that an image of the case has, read once."""
+        if role not in self.grids:
+            self.grids[role] = Grid.of(self.case.image(role))
+        return self.grids[role]
 
     def transform(self, role: str) -> sitk.Transform | None:
         """From points of the reference to points of `role`; None where it was not registered."""

@@ -11,14 +11,16 @@ from ..images import Grid, array, boolean, resample, resample_mask, write_image
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
+_LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
-def _perfusion_masks(run: Run, role: str, grid: Grid) -> dict[str, sitk.Image]:
-    """The lesion masks on a series' native grid; empty where they cannot be carried."""
+
+def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) -> dict[str, sitk.Image]:
+    """Those of the masks that there are, on a series' native grid; none where they cannot be carried."""
     transform = run.transform(role)
     if transform is None:
         return {}
     back = transform.GetInverse()
-    return {name: resample_mask(mask, grid, back) for name, mask in run.masks().items()}
+    return {name: resample_mask(mask, grid, back) for name, mask in run.masks().items() if name in names}
 
 
 def _steady(run: Run, role: str, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
@@ -62,7 +64,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     tr_ms, flip, times = run.case.need("dce", *SERIES_NEEDS["dce"])
     known = run.case.acquisition("dce")
     series, notes, more = _steady(run, "dce", part(progress, 0.0, 0.5))
-    masks = _perfusion_masks(run, "dce", series.grid)
+    masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
     settings = DceSettings(
         tr_ms=tr_ms,
         flip_angle_deg=flip,
@@ -111,11 +113,11 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("the case has no DSC series")
     te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
     series, notes, more = _steady(run, "dsc", part(progress, 0.0, 0.5))
-    masks = _perfusion_masks(run, "dsc", series.grid)
+    masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
     settings = DscSettings(
         te_ms=te_ms, tr_ms=tr_ms, leakage=run.settings.leakage, deconvolution=run.settings.deconvolution
     )
-    lesion = [boolean(masks[n]) for n in ("cel", "t2l", "cavity") if n in masks]
+    lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = run.case.acquisition("dsc").get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(
         series,

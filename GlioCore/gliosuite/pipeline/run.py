@@ -85,15 +85,16 @@ def check(case: Case, settings: RunSettings) -> None:
     for name in settings.schemes:
         scheme(name)
     for role in case.images:
-        if role not in settings.skip:
+        if role in settings.skip:
+            continue
+        if role in SERIES_NEEDS:
+            case.series(role)
+            case.need(role, *SERIES_NEEDS[role])
+        else:
             check_file(case.path(role))
     for role in case.masks:
         if role not in settings.skip:
             case.mask(role)
-    for role, keys in SERIES_NEEDS.items():
-        if role in case.images and role not in settings.skip:
-            case.need(role, *keys)
-            case.series(role)
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
 
@@ -212,9 +213,11 @@ def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
     maps = {}
     for kind in ("dce", "dsc"):
         folder = run.out / kind / "on_t1c"
+        if not (folder / "mask.nii.gz").exists():
+            continue
+        # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
+        fitted = boolean(read_image(folder / "mask.nii.gz"))
         for path in sorted(p for p in folder.glob("*.nii.gz") if p.name != "mask.nii.gz"):
-            # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
-            fitted = boolean(read_image(folder / "mask.nii.gz"))
             maps[path.name[:-7]] = np.where(fitted, array(read_image(path)), np.nan)
     if not masks or not maps:
         return None

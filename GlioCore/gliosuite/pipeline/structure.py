@@ -97,7 +97,7 @@ def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:
     """Carry a mask to the common grid: through the transform of the image whose grid it has, else as it lies."""
     grid = Grid.of(mask)
     for role in STRUCTURAL:
-        if role in run and role != run.reference and grid.matches(Grid.of(run.case.image(role))):
+        if role in run and role != run.reference and grid.matches(run.grid_of(role)):
             transform = run.transform(role)
             if transform is not None:
                 return resample_mask(mask, run.grid, transform)
