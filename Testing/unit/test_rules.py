@@ -22,6 +22,7 @@ GROUND = {
     "case",
     "curves",
     "anatomy",
+    "structures",
     "similarity",
     "statistics",
 }
