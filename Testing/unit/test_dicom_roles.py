@@ -33,6 +33,9 @@ STRUCTURAL = {
     "flair with contrast agent": ds.FLAIR | ds.GADOLINIUM,
     "adc": ds.DWI | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]},
     "fa": ds.DWI | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]},
+    "b1": ds.SPGR | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "B1"]},
+    "cho": ds.T2 | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "METABOLITE_MAP", "CHO"]},
+    "ccri": ds.T2 | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "METABOLITE_MAP", "CCRI"]},
 }
 
 

@@ -149,6 +149,25 @@ def test_fractional_slope_is_applied_exactly(tmp_path):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), frame * 0.5 - 3.0)
 
 
+@pytest.mark.parametrize(
+    "kind, padding, missing", [("DERIVED", 5, True), ("ORIGINAL", 5, False), ("DERIVED", 0, False)]
+)
+def test_padding_of_a_map_is_no_value(tmp_path, kind, padding, missing):
+    """Zero is a value, whatever the header says; so is everything in an image as measured."""
+    import SimpleITK as sitk
+
+    frame = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    attributes = ds.DWI | {"ImageType": [kind, "PRIMARY", "DIFFUSION", "ADC"]}
+
+    def pad(dataset, t, z):
+        dataset.add_new("PixelPaddingValue", "US", padding)
+
+    ds.classic(tmp_path, frame, ds.Patient(), 3, attributes, slope=0.5, per_slice=pad)
+    read = sitk.GetArrayFromImage(read_dicom_volume(tmp_path))
+    expected = np.where(missing & (frame == padding), np.nan, frame * 0.5)
+    np.testing.assert_array_equal(read, expected)
+
+
 # ------------------------------------------------------------------------------------------------------------- what is refused
 
 

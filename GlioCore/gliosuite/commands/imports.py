@@ -13,7 +13,8 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     p = add(
         "import",
         "sort a DICOM folder (or a BIDS subject) into a case folder, giving each series its role by its attributes",
-        epilog="Roles: t1 t1c t2 flair dti adc fa dce dsc vfa ct dose; RT structure sets, registrations and segmentations are listed.\n"
+        epilog="Roles: t1 t1c t2 flair dti adc fa dce dsc vfa b1 cho cre naa lac lip cni ccri crni ct dose; RT structure sets, "
+        "registrations and segmentations are listed.\n"
         "case.json holds no patient name, number, birth date or calendar date unless --keep-identity.",
     )
     p.add_argument(

@@ -36,7 +36,9 @@ def register(add: Callable) -> None:
         metavar="LIST",
         help="comma-separated: structural, dce, dsc (default structural,dce,dsc)",
     )
-    p.add_argument("--dicom", action="store_true", help="write T1c as a DICOM series too (needs pydicom)")
+    p.add_argument(
+        "--dicom", action="store_true", help="write all images as DICOM too, a study per visit (needs pydicom)"
+    )
     p.set_defaults(run=_simulate)
 
 

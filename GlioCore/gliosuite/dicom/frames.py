@@ -24,6 +24,8 @@ class Frame:
         Centre of the first voxel in mm (LPS); direction cosines along a row and along a column.
     spacing
         Distance in mm between rows and between columns.
+    padding
+        The stored number that stands for "no value" in a map; None where there is none.
     scale_slope
         Philips' private slope: ``(stored * slope + intercept) / (slope * scale_slope)`` compares between series.
     acquired_s, content_s
@@ -41,6 +43,7 @@ class Frame:
     thickness: float | None
     slope: float
     intercept: float
+    padding: int | None
     scale_slope: float | None
     image_type: tuple[str, ...]
     tr_ms: float | None
@@ -114,6 +117,7 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         acquisition = whole(ds, "AcquisitionNumber")
         frame_type = []
     scale = next((s for p in philips if (s := private(p, 0x2005, _PHILIPS, 0x0E))), [])
+    kinds = tuple(t.upper() for t in frame_type or texts(ds, "ImageType"))
     return Frame(
         index=index,
         rows=whole(ds, "Rows") or 0,
@@ -124,8 +128,9 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         thickness=number(measures, "SpacingBetweenSlices") or number(measures, "SliceThickness"),
         slope=_or(number(transformation, "RescaleSlope") or number(ds, "DoseGridScaling"), 1.0),
         intercept=_or(number(transformation, "RescaleIntercept"), 0.0),
+        padding=_padding(ds, kinds),
         scale_slope=scale[0] if scale and scale[0] > 0 else None,
-        image_type=tuple(t.upper() for t in frame_type or texts(ds, "ImageType")),
+        image_type=kinds,
         tr_ms=number(timing, "RepetitionTime"),
         te_ms=te,
         ti_ms=ti[0] if ti and ti[0] > 0 else None,
@@ -145,6 +150,13 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         acquired_s=acquired,
         content_s=None if groups else seconds(text(ds, "ContentDate"), text(ds, "ContentTime")),
     )
+
+
+def _padding(ds: Any, kinds: tuple[str, ...]) -> int | None:
+    """PixelPaddingValue of MR maps, but for 0: scanners also state that for images in which 0 is a value (as CT states -2000)."""
+    if "DERIVED" not in kinds or text(ds, "Modality").upper() != "MR":
+        return None
+    return whole(ds, "PixelPaddingValue") or None
 
 
 def _philips_items(group: Any) -> list[Any]:

@@ -38,6 +38,8 @@ _MODULE = (
 def values_of(slices: Sequence[Slice], comparable: bool = False) -> np.ndarray:
     """Rescaled values (n, rows, columns) float32 of slices of one size, in the order given; every file is decoded once.
 
+    NaN where a map has padding instead of a value.
+
     Parameters
     ----------
     comparable
@@ -64,6 +66,8 @@ def values_of(slices: Sequence[Slice], comparable: bool = False) -> np.ndarray:
                     f"{path} holds {stored.shape[0]} frames; its header names more; export the series again"
                 )
             values = tile.astype(np.float64) * frame.slope + frame.intercept
+            if frame.padding is not None:
+                values[tile == frame.padding] = np.nan
             if comparable and frame.scale_slope:
                 values /= frame.slope * frame.scale_slope
             result[i] = values

@@ -67,6 +67,8 @@ _HINTS = {
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
     "map": r"cbv|cbf|rcbv|rcbf|mtt|ttp|tmax|k2|ktrans|gbp|pbp|colou?r|sub|subtr\w*|mip|mpr.?range",
 }
+# The standard's image types have a term for metabolite maps, none for which: its name stands beside it.
+_METABOLITES = {"CHO", "CRE", "NAA", "LAC", "LIP", "CNI", "CCRI", "CRNI"}
 _PLANNING = (
     r"gamma.?knife|stereo\w*|image.?guid\w*|guidance|navi|navigation|neuronav\w*|brainlab|stealth|radiosurg\w*"
     r"|cyber.?knife|planning|gk"
@@ -130,6 +132,10 @@ def _derived(series: DicomSeries) -> Verdict | None:
         return Verdict("adc", "ImageType names an ADC map")
     if kinds & {"FA", "FRACTIONAL ANISOTROPY"} or any(k.startswith("FRACT") for k in kinds):
         return Verdict("fa", "ImageType names a map of fractional anisotropy")
+    if "DERIVED" in kinds and "METABOLITE_MAP" in kinds and len(names := sorted(kinds & _METABOLITES)) == 1:
+        return Verdict(names[0].lower(), f"ImageType names a metabolite map ({names[0]})")
+    if {"DERIVED", "B1"} <= kinds:
+        return Verdict("b1", "ImageType names a map of the flip angle (B1)")
     if kinds & {"TRACEW", "TENSOR", "TENSOR_B0", "EADC", "EXP", "ISO"} and len(series.values("b_value")) < 2:
         return Verdict(None, "a diffusion image averaged over directions, with one b-value")
     if any(

@@ -15,7 +15,10 @@ from .privacy import redacted, words_of
 from .roles import Verdict, judge_all, object_role
 from .sort import Arrangement, DicomSeries, arrange, split
 
-IMAGE_ROLES = ("t1", "t1c", "t2", "flair", "dti", "adc", "fa", "dce", "dsc", "vfa", "ct", "dose")
+IMAGE_ROLES = (
+    *("t1", "t1c", "t2", "flair", "dti", "adc", "fa", "dce", "dsc", "vfa", "b1", "ct", "dose"),
+    *("cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni"),
+)
 _SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
 
 

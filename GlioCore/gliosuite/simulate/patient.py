@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from .. import files
 from ..case import Case
 from ..images import Grid, Series, resample_mask, write_image, write_series
-from .dicomseries import write_dicom_series
+from .dicomseries import Study, write_dicom_study
 
 MASK_ROLES = ("cel", "t2l", "necrosis", "cavity", "progression_cel", "progression_t2l")
 
@@ -139,7 +139,7 @@ class SimulatedCase:
         Parameters
         ----------
         dicom
-            Image roles to write as DICOM series too, into ``dicom/<role>``.
+            Image roles to write as DICOM series too, into ``dicom/<role>`` and, of the later visit, ``followup/dicom/<role>``.
         masks
             The masks that ``case.json`` names, e.g. fewer where the lesions are to be found by the library; `truth` always has all.
 
@@ -152,11 +152,7 @@ class SimulatedCase:
         data = json.loads(json.dumps(files.plain(self.case.data)))
         data["masks"] = {r: p for r, p in data["masks"].items() if r in masks}
         with files.staged(folder) as partial:
-            for i, role in enumerate(dicom):
-                data["dicom"][role] = f"dicom/{role}"
-                write_dicom_series(
-                    self.case.image(role), partial / "dicom" / role, f"{role} simulated", self.seed, series_number=i + 1
-                )
+            self._write_dicom(partial, data, dicom)
             visit = SimulatedVisit(data, self.case.images_held, self.case.masks_held)
             visit.later = self.case.later
             visit.save(partial)
@@ -164,3 +160,18 @@ class SimulatedCase:
             with files.staged(truth_folder) as partial:
                 self.truth.write(partial)
         return Case.load(folder)
+
+    def _write_dicom(self, folder: Path, data: dict[str, Any], roles: Sequence[str]) -> None:
+        """Write a DICOM study per visit below `folder`, and name its series in `data`, the content of ``case.json``."""
+        clinical = self.case.clinical
+        visits = [(self.case, data, "dicom", "baseline", 0)]
+        if self.case.later is not None:
+            days = max(round(self.case.later.data.get("days", clinical["pfs_days"])), 1)
+            visits.append((self.case.later, data["followup"], "followup/dicom", "followup", days))
+        for visit, entry, place, name, days in visits:
+            images = {role: image for role, image in visit.images_held.items() if role in roles}
+            if not images:
+                continue
+            study = Study(self.case.id, self.seed, name, days, clinical)
+            written = write_dicom_study(images, visit.data["images"], folder / place, study)
+            entry["dicom"] = {role: path.relative_to(folder).as_posix() for role, path in written.items()}
