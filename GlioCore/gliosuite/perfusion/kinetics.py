@@ -30,11 +30,32 @@ def parker_aif(times_s: ArrayLike, delay_s: float = 0.0) -> np.ndarray:
     numpy.ndarray
         Blood concentration (t,) in mM; divide by ``1 - hematocrit`` for plasma.
     """
+    return parker_form(times_s, delay_s)
+
+
+def parker_form(
+    times_s: ArrayLike,
+    delay_s: float = 0.0,
+    areas: tuple[float, float] = _PARKER_AREAS,
+    centres_min: tuple[float, float] = _PARKER_CENTRES,
+    widths_min: tuple[float, float] = _PARKER_WIDTHS,
+    tail: float = _PARKER_ALPHA,
+    tail_rate: float = _PARKER_BETA,
+) -> np.ndarray:
+    """The form of Parker's AIF with a patient's own numbers: two Gaussians and a decaying sigmoid; defaults are the population's.
+
+    Parameters
+    ----------
+    areas, centres_min, widths_min
+        Of the first pass and the recirculation, mM min and minutes.
+    tail, tail_rate
+        Height in mM and decay in 1/min of what follows.
+    """
     seconds = np.asarray(times_s, np.float64) - delay_s
     t = seconds / 60.0
     after = np.maximum(t, 0.0)
-    curve = _PARKER_ALPHA * np.exp(-_PARKER_BETA * after) / (1.0 + np.exp(-_PARKER_SLOPE * (after - _PARKER_TAU)))
-    for area, centre, width in zip(_PARKER_AREAS, _PARKER_CENTRES, _PARKER_WIDTHS):
+    curve = tail * np.exp(-tail_rate * after) / (1.0 + np.exp(-_PARKER_SLOPE * (after - _PARKER_TAU)))
+    for area, centre, width in zip(areas, centres_min, widths_min):
         curve = curve + area / (width * np.sqrt(2.0 * np.pi)) * np.exp(-0.5 * ((t - centre) / width) ** 2)
     return np.where(seconds < -1e-9, 0.0, curve)
 

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..images import Grid, array
-from .phantom import random_field
+from .phantom import positions, random_field
 
 CLASSES = (
     "gm",
@@ -27,6 +27,7 @@ CLASSES = (
     "necrosis",
     "oedema",
     "cavity",
+    "dura",
 )
 
 
@@ -43,7 +44,7 @@ class Effects:
     offset
         The patient moves by a few mm between scans.
     motion
-        The patient drifts during the dynamic series (up to about 0.5 mm and 0.5 degrees).
+        The patient drifts during the dynamic series (up to about 0.5 mm and 0.5 degrees) and sometimes moves at once.
     leakage
         Contrast agent outside vessels acts on DSC (T1 and T2*).
     partial_volume
@@ -54,6 +55,14 @@ class Effects:
         Tissue properties vary within a tissue.
     skull
         The head has skull, scalp and neck; without, scans are as after brain extraction.
+    b1
+        Flip angles of VFA, DCE and DSC are those asked for times the field ``b1``.
+    inflow
+        Arterial blood enters the slab of VFA and DCE with full magnetisation.
+    saturation
+        Much contrast agent in blood: T2* decay in DCE, more than linear ΔR2* and the noise floor in DSC.
+    dispersion
+        The bolus is wider in tissue than in the arteries.
     """
 
     noise: bool = True
@@ -65,6 +74,10 @@ class Effects:
     delay: bool = True
     texture: bool = True
     skull: bool = True
+    b1: bool = True
+    inflow: bool = True
+    saturation: bool = True
+    dispersion: bool = True
 
     @classmethod
     def none(cls, **on: bool) -> "Effects":
@@ -96,6 +109,7 @@ TISSUE = {
     "necrosis": Tissue(2.60, 0.320, 0.93, 0.120),
     "oedema": Tissue(1.65, 0.175, 0.88, 0.090),
     "cavity": Tissue(3.60, 0.700, 0.99, 0.180),
+    "dura": Tissue(0.90, 0.025, 0.60, 0.020),
 }
 
 
@@ -142,6 +156,9 @@ PROTOCOLS = {
     "t2": Protocol("spin", 5000, 95, 0, 90, (0.9, 0.9, 3.0), 45),
     "flair": Protocol("flair", 9000, 115, 2400, 90, (0.9, 0.9, 4.0), 32),
 }
+# What tumour cells at density 1 do to the signal (linear below): infiltrated oedema is a little darker on T2 and FLAIR than mere
+# oedema, infiltrated brain a little brighter, and darker on T1; chosen.
+_INFILTRATED = {"oedema": (0.10, -0.30), "wm": (-0.15, 0.50), "gm": (-0.08, 0.30)}  # (T1 weighted, T2 weighted)
 _FLOW_VOID = {"artery": 0.15, "vein": 0.4}  # what is left of flowing blood's signal in a spin echo
 
 
@@ -150,6 +167,7 @@ def tissue_signal(
     fractions: Mapping[str, np.ndarray],
     texture: np.ndarray | None,
     contrast_r1: Mapping[str, np.ndarray | float],
+    density: np.ndarray | None = None,
 ) -> np.ndarray:
     """Signal (z, y, x) of a head, each voxel mixing the signals of what it holds.
 
@@ -161,6 +179,8 @@ def tissue_signal(
         Relative variation of the signal within tissues (z, y, x), about unit variance; None for none.
     contrast_r1
         By class, what contrast agent adds to R1 in 1/s: a number, or an array (z, y, x).
+    density
+        Density of tumour cells, 0-1 (z, y, x), that changes the tissue around the tumour a little.
     """
     total = np.zeros(fractions["gm"].shape, np.float32)
     for name, amount in fractions.items():
@@ -168,12 +188,17 @@ def tissue_signal(
         if name in contrast_r1 and isinstance(contrast_r1[name], np.ndarray):
             inside = amount > 0
             value = protocol.signal(1 / (1 / tissue.t1 + contrast_r1[name][inside]), tissue)
+            if density is not None and name in _INFILTRATED:
+                value = value * (1 + _INFILTRATED[name][protocol.kind != "mprage"] * density[inside])
             total[inside] += amount[inside] * np.asarray(value, np.float32)
             continue
         value = protocol.signal(1 / (1 / tissue.t1 + contrast_r1.get(name, 0.0)), tissue)
         if protocol.kind != "mprage":
             value *= _FLOW_VOID.get(name, 1.0)
-        total += amount * np.float32(value)
+        added = amount * np.float32(value)
+        if density is not None and name in _INFILTRATED:
+            added *= 1 + np.float32(_INFILTRATED[name][protocol.kind != "mprage"]) * density
+        total += added
     if texture is not None:
         total *= 1 + np.float32(0.025) * texture
     return total
@@ -227,6 +252,18 @@ def rician(signal: np.ndarray, sd: float, rng: np.random.Generator) -> np.ndarra
     imaginary = rng.standard_normal(signal.shape, np.float32)
     imaginary *= np.float32(sd)
     return np.hypot(real, imaginary)
+
+
+def b1_field(grid: Grid, rng: np.random.Generator) -> np.ndarray:
+    """Actual over nominal flip angle (z, y, x): high in the middle of the head and low at its rim, as at 3 T, and uneven.
+
+    Chosen: 1.10 in the middle, .85 at 90 mm, SD .03 of unevenness over 80 mm, and a patient's own level with an SD of .03.
+    """
+    x, y, z = positions(grid)
+    squared = (x / 80) ** 2 + ((y - 18) / 95) ** 2 + ((z - 10) / 90) ** 2
+    level = 1.10 * np.exp(0.03 * rng.standard_normal())
+    field = level - 0.25 * np.minimum(squared, 1.6) + 0.03 * random_field(grid, rng, 80.0)
+    return np.clip(field, 0.6, 1.3).astype(np.float32)
 
 
 def bias_field(grid: Grid, rng: np.random.Generator) -> np.ndarray:

@@ -9,30 +9,20 @@ import SimpleITK as sitk
 
 from .. import files, steps
 from ..errors import InputError
-from ..images import Grid, Series, resample_mask
+from ..images import Grid, Series, array, resample_mask
 from . import growth, treatment
-from .acquisition import CLASSES, PROTOCOLS, TISSUE, Effects, structural, tissue_signal
-from .dynamic import (
-    R1_PER_MM,
-    TISSUE_CLASSES,
-    Blood,
-    Dce,
-    Dsc,
-    Packed,
-    Responses,
-    draw_blood,
-    parameters,
-    scan_dce,
-    scan_dsc,
-)
+from .acquisition import CLASSES, PROTOCOLS, Effects, b1_field, structural, tissue_signal
+from .blood import Blood, draw_blood
+from .dynamic import enhancement, scan_dce, scan_dsc
 from .patient import MASK_ROLES, SimulatedCase, SimulatedVisit, Truth
-from .phantom import Head, build_head, random_field, stream
+from .phantom import Head, build_head, stream
+from .properties import Physiology, draw_physiology, textures, truth_maps
+from .protocols import DEFAULT
+from .scanning import Packed
 
 PRESETS = ("default",)
 SCANS = ("structural", "dce", "dsc")
 BASELINE_ROLES, FOLLOWUP_ROLES = ("t1", "t1c", "t2", "flair"), ("t1", "t1c", "flair")
-_POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c
-_T10_ASSUMED_S = 1.5
 OUTCOMES = [
     "age",
     "sex",
@@ -107,7 +97,11 @@ def simulate_case(
     part = growth.region(head)
     course = treatment.follow(head, part, biology, seed)
     blood = draw_blood(stream(seed, "blood"))
-    fields = _textures(head.grid, seed)
+    physiology = draw_physiology(stream(seed, "physiology"))
+    fields = textures(head.grid, stream(seed, "texture")) | {
+        "density": array(_whole(head, part, course.density.astype(np.float32))),
+        "b1": b1_field(head.grid, stream(seed, "b1")),
+    }
     before = _fractions(head, part, course.baseline)
     progress(0.5, "scans")
 
@@ -126,30 +120,26 @@ def simulate_case(
     masks = _masks(head, part, course)
     if "structural" in scans:
         images = _structural_visit(
-            seed, "baseline", BASELINE_ROLES, head, before, fields, blood, effects, None, transforms
+            seed, "baseline", BASELINE_ROLES, head, before, fields, physiology, blood, effects, None, transforms
         )
         data["images"] = {r: {"path": f"{r}.nii.gz", **PROTOCOLS[r].acquisition} for r in BASELINE_ROLES}
         progress(0.65, "follow-up")
-        later = _followup(seed, head, part, course, fields, blood, effects, masks, transforms)
+        unknown = {k: v for k, v in fields.items() if k != "density"}  # the density at follow-up is not kept
+        later = _followup(seed, head, part, course, unknown, physiology, blood, effects, masks, transforms)
     packed = Packed.of(head.grid, before, fields) if set(scans) & {"dce", "dsc"} else None
-    for kind, scan, protocol in (("dce", scan_dce, Dce()), ("dsc", scan_dsc, Dsc())):
+    for kind, scan, protocol in (("dce", scan_dce, DEFAULT.dce), ("dsc", scan_dsc, DEFAULT.dsc)):
         if kind not in scans:
             continue
         progress(0.75 if kind == "dce" else 0.88, kind.upper())
         to_head = _offset(seed, kind, effects, transforms)
-        scanned = scan(packed, head.grid, blood, protocol, to_head, effects, stream(seed, kind))
-        images[kind] = scanned.series
-        data["images"][kind] = {
-            "path": f"{kind}.nii.gz",
-            **_dynamic_acquisition(kind, protocol, blood, scanned.times_s),
-        }
-        maps |= {f"{kind}_{name}": scanned.series.grid.image(values) for name, values in scanned.maps.items()}
-        fine = np.arange(0.0, scanned.times_s[-1] + 0.05, 0.1)
-        curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit if kind == "dce" else 1)
-        curves[f"aif_{kind}"] = np.stack([fine, curve], axis=1)
+        scanned = scan(packed, head.grid, physiology, blood, protocol, to_head, effects, stream(seed, kind))
+        images |= scanned.images
+        data["images"] |= {r: {"path": f"{r}.nii.gz", **keys} for r, keys in scanned.acquisition.items()}
+        maps |= scanned.maps
+        curves |= scanned.curves
 
     data["masks"] = {role: f"{role}.nii.gz" for role in MASK_ROLES if role in masks}
-    maps = _truth_maps(head, part, course, before, fields, effects) | masks | maps
+    maps = _truth_maps(head, before, fields, physiology, effects) | masks | maps
     case = SimulatedVisit(data, images, {r: masks[r] for r in data["masks"]})
     if later is not None:
         data["followup"] = later.data
@@ -161,19 +151,12 @@ def simulate_case(
     return SimulatedCase(case, Truth(maps, curves, transforms, points, facts), seed)
 
 
-def _textures(grid: Grid, seed: int) -> dict[str, np.ndarray]:
-    """The fields that properties within a tissue follow: each coarse (10 mm) and fine (4 mm)."""
-    rng = stream(seed, "texture")
-    names = ("vascular", "leaky", "cellular")
-    return {n: 0.75 * random_field(grid, rng, 10.0) + 0.6 * random_field(grid, rng, 4.0) for n in names}
-
-
 def _fractions(head: Head, part: growth.Region, lesion: treatment.Lesion) -> dict[str, np.ndarray]:
     """Volume fractions of all classes: the head with the lesion put in, its edges as soft as a voxel is wide."""
     from scipy.ndimage import gaussian_filter
 
-    result = {name: head.tissues.get(name) for name in CLASSES}
     zeros = np.zeros(head.grid.shape, np.float32)
+    result = {name: head.tissues.get(name, zeros) for name in CLASSES}
     sigma = 0.6 / part.fine.spacing[0]
     soft = {
         name: gaussian_filter(getattr(lesion, name).astype(np.float32), sigma) for name in ("cel", "necrosis", "cavity")
@@ -188,9 +171,10 @@ def _fractions(head: Head, part: growth.Region, lesion: treatment.Lesion) -> dic
     for name, amount in soft.items():
         result[name] = zeros.copy()
         result[name][part.box] = amount / total * part.fine_brain
-    brain_total = sum(result[n] for n in ("gm", "wm", "csf", "artery", *soft))
+    of_brain = ("gm", "wm", "csf", "artery", "dura", *soft)
+    brain_total = sum(result[n] for n in of_brain)
     scale = np.where(head.brain, 1 / np.maximum(brain_total, 1e-3), 1).astype(np.float32)
-    for name in ("gm", "wm", "csf", "artery", *soft):
+    for name in of_brain:
         result[name] = result[name] * scale
     return result
 
@@ -215,32 +199,6 @@ def _whole(head: Head, part: growth.Region, values: np.ndarray) -> sitk.Image:
     return head.grid.image(result)
 
 
-def _enhancement(blood: Blood, fields: Mapping, fractions: Mapping, effects: Effects) -> dict[str, np.ndarray | float]:
-    """What contrast agent adds to R1 (1/s) when T1c is taken."""
-    arrival = Dce().arrival_s
-    fine = np.arange(0.0, arrival + _POST_CONTRAST_S + 0.5, 0.1)
-    plasma = blood.arterial(fine, arrival) / (1 - blood.hematocrit)
-    responses = Responses.of(fine, plasma, 2e-4, 30.0)
-    now = np.array([arrival + _POST_CONTRAST_S])
-    added: dict[str, np.ndarray | float] = {
-        name: R1_PER_MM * float(blood.arterial(now, arrival)[0]) for name in ("artery", "vein")
-    }
-    for name in TISSUE_CLASSES:
-        if name in ("cel", "necrosis"):
-            inside = fractions[name] > 0
-            p = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
-        else:
-            p = parameters(name, {k: np.zeros(1, np.float32) for k in fields}, Effects.none(delay=True))
-        convolved, arterial = responses.at(now, p["ktrans"] / p["ve"], p["delay"])
-        value = np.float32(R1_PER_MM) * (p["ktrans"] * convolved[:, 0] + p["vp"] * arterial[:, 0])
-        if name in ("cel", "necrosis"):
-            added[name] = np.zeros(inside.shape, np.float32)
-            added[name][inside] = value
-        else:
-            added[name] = float(value[0])
-    return added
-
-
 def _offset(seed: int, role: str, effects: Effects, transforms: dict) -> sitk.Transform | None:
     """Draw where the head lies in a scan, note it in `transforms`, and return LPS points of the scan to points of the head."""
     if not effects.offset or role == "t1c":
@@ -256,6 +214,7 @@ def _structural_visit(
     head: Head,
     fractions: Mapping[str, np.ndarray],
     fields: Mapping[str, np.ndarray],
+    physiology: Physiology,
     blood: Blood,
     effects: Effects,
     anatomy: sitk.Transform | None,
@@ -266,10 +225,10 @@ def _structural_visit(
     prefix = "" if visit == "baseline" else "followup_"
     for role in roles:
         protocol = PROTOCOLS[role]
-        contrast = _enhancement(blood, fields, fractions, effects) if role == "t1c" else {}
+        contrast = enhancement(blood, physiology, fractions, fields, effects) if role == "t1c" else {}
         # T1 follows one texture, T2 another, so that the scans are not copies of each other.
         texture = fields["cellular" if protocol.kind == "mprage" else "leaky"] if effects.texture else None
-        signal = tissue_signal(protocol, fractions, texture, contrast)
+        signal = tissue_signal(protocol, fractions, texture, contrast, fields.get("density"))
         to_head = anatomy
         if effects.offset and role != "t1c":
             move = treatment.rigid(stream(seed, f"position {prefix}{role}"), 0.8, 1.0)
@@ -286,6 +245,7 @@ def _followup(
     part: growth.Region,
     course: treatment.Course,
     fields: Mapping[str, np.ndarray],
+    physiology: Physiology,
     blood: Blood,
     effects: Effects,
     masks: Mapping[str, sitk.Image],
@@ -295,7 +255,7 @@ def _followup(
     to_baseline = _tabulated(transforms["followup_to_baseline"], head.grid)
     after = _fractions(head, part, course.followup)
     images = _structural_visit(
-        seed, "followup", FOLLOWUP_ROLES, head, after, fields, blood, effects, to_baseline, transforms
+        seed, "followup", FOLLOWUP_ROLES, head, after, fields, physiology, blood, effects, to_baseline, transforms
     )
     entries = {r: {"path": f"followup/{r}.nii.gz", **PROTOCOLS[r].acquisition} for r in FOLLOWUP_ROLES}
     seen = {
@@ -316,45 +276,18 @@ def _tabulated(transform: sitk.Transform, grid: Grid) -> sitk.Transform:
     return sitk.DisplacementFieldTransform(field)
 
 
-def _dynamic_acquisition(kind: str, protocol: Dce | Dsc, blood: Blood, times_s: np.ndarray) -> dict[str, Any]:
-    """The keys of ``case.json``; `t10_s` is what a user without a T1 map would assume."""
-    return {
-        "tr_ms": protocol.tr_s * 1000,
-        "te_ms": protocol.te_s * 1000,
-        "flip_angle_deg": protocol.flip_angle_deg,
-        "times_s": [round(float(t), 3) for t in times_s],
-        "hematocrit": blood.hematocrit,
-        **({"t10_s": _T10_ASSUMED_S, "relaxivity": R1_PER_MM} if kind == "dce" else {}),
-    }
-
-
 def _truth_maps(
     head: Head,
-    part: growth.Region,
-    course: treatment.Course,
     fractions: Mapping[str, np.ndarray],
     fields: Mapping[str, np.ndarray],
+    physiology: Physiology,
     effects: Effects,
 ) -> dict[str, sitk.Image]:
-    """Truth on the T1c's grid: each voxel has the values of its main tissue."""
-    main = np.zeros(head.grid.shape, np.uint8)
-    most = np.full(head.grid.shape, 0.2, np.float32)
-    for i, name in enumerate(CLASSES):
-        more = fractions[name] > most
-        main[more] = i + 1
-        most[more] = fractions[name][more]
-    maps = {name: np.zeros(head.grid.shape, np.float32) for name in ("ktrans", "ve", "vp", "cbv", "mtt", "delay")}
-    for name in TISSUE_CLASSES:
-        inside = (main == CLASSES.index(name) + 1) & head.brain
-        values = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
-        for key, volume in maps.items():
-            volume[inside] = values[key]
-    maps["cbf"] = np.where(maps["mtt"] > 0, 60 * maps["cbv"] / np.maximum(maps["mtt"], 1e-6), 0).astype(np.float32)
-    maps["t10"] = np.array([0.0] + [TISSUE[name].t1 for name in CLASSES], np.float32)[main]
-    maps |= {"tissue": main, "brain": head.brain, "ventricles": head.ventricles}
+    """Truth on the T1c's grid: parameters, anatomy and the tumour's density."""
+    maps = truth_maps(head.grid, head.brain, fractions, fields, physiology, effects, DEFAULT.dsc)
+    maps |= {"brain": head.brain, "ventricles": head.ventricles, "density": fields["density"]}
     maps |= {name: fractions[name] for name in ("gm", "wm", "csf")}
-    images = {name: head.grid.image(volume) for name, volume in maps.items()}
-    return images | {"density": _whole(head, part, course.density.astype(np.float32))}
+    return {name: head.grid.image(volume) for name, volume in maps.items()}
 
 
 def _landmarks(seed: int, head: Head, to_baseline: sitk.Transform, n: int = 12) -> np.ndarray:
@@ -388,7 +321,7 @@ def write_cohort(
     seed
         The cohort; each patient's own seed is drawn from it and noted in ``cohort.json``.
     dicom
-        Write T1c as a DICOM series too.
+        Write all images as DICOM too, a study per visit.
 
     Returns
     -------
@@ -411,7 +344,7 @@ def write_cohort(
         name = f"sim-{seed}-{i + 1:03d}"
         part = steps.part(progress, i / n, (i + 0.9) / n)
         simulated = simulate_case(own, preset, grid_mm, scans, case_id=name, progress=part)
-        simulated.write(out / name, out / "truth" / name, ("t1c",) if dicom and "structural" in scans else ())
+        simulated.write(out / name, out / "truth" / name, simulated.case.images if dicom else ())
         rows.append([name, *(simulated.case.clinical[key] for key in OUTCOMES)])
         cases.append({"id": name, "seed": own})
     files.write_csv(out / "outcomes.csv", ["id", *OUTCOMES], rows)

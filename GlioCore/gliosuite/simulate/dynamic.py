@@ -1,4 +1,4 @@
-"""Dynamic series: a patient's arterial curves, kinetic parameters of each tissue, and the DCE and DSC scans they give.
+"""Dynamic series: the DCE and DSC scans that a patient's blood and tissues give.
 
 The forward physics is that of `gliosuite.perfusion`: concentrations are convolved on a grid of 0.1 s, once for each of a few hundred rates,
 and each voxel takes its own from there.
@@ -9,124 +9,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import special
 
-from ..images import Grid, Series, array
-from ..perfusion.kinetics import convolve, parker_aif
+from ..images import Grid
+from ..perfusion.kinetics import convolve
 from ..perfusion.signal import spgr_signal
-from .acquisition import CLASSES, TISSUE, Effects, bias_field, rician, sample, scan_grid
-from .treatment import rigid
+from .acquisition import CLASSES, TISSUE, Effects, scan_grid
+from .blood import R1_PER_MM, STEP_S, Blood
+from .properties import BLOOD, TYPICAL, Physiology
+from .protocols import Dce, Dsc
+from .scanning import Packed, Scanned, finish, scan_truth
 
-STEP_S = 0.1
-R1_PER_MM = 4.5  # 1/(mM s), gadobutrol at 3 T
-
-
-@dataclass(frozen=True)
-class Dce:
-    """A DCE scan: spoiled gradient echo (defaults: Yoon et al. 2024's protocol)."""
-
-    tr_s: float = 0.0035
-    te_s: float = 0.0015
-    flip_angle_deg: float = 10.0
-    dt_s: float = 5.0
-    frames: int = 60
-    spacing_mm: tuple[float, float, float] = (1.875, 1.875, 3.0)
-    slab_mm: tuple[float, float] = (-44.0, 67.0)
-    snr: float = 25.0
-    arrival_s: float = 30.0
-
-
-@dataclass(frozen=True)
-class Dsc:
-    """A DSC scan: gradient echo EPI. `tissue_r2star` and `blood_r2star`, 1/(mM s): how strongly contrast agent acts within tissue (large,
-    by the field around vessels) and within an artery (Kjolby BF et al., Magn Reson Med 2006;56:187; van Osch MJP et al. 2003;49:1067).
-    """
-
-    tr_s: float = 1.5
-    te_s: float = 0.030
-    flip_angle_deg: float = 60.0
-    frames: int = 60
-    spacing_mm: tuple[float, float, float] = (2.0, 2.0, 5.0)
-    slab_mm: tuple[float, float] = (-44.0, 76.0)
-    snr: float = 55.0
-    arrival_s: float = 18.0
-    tissue_r2star: float = 45.0
-    blood_r2star: float = 7.6
-    outside_r2star: float = 12.0
-
-
-@dataclass(frozen=True)
-class Kinetics:
-    """Typical kinetic parameters of a tissue: ktrans 1/min, ve and vp fractions, cbv ml/100ml, mtt s, delay s."""
-
-    ktrans: float
-    ve: float
-    vp: float
-    cbv: float
-    mtt: float
-    delay: float
-
-
-# Ranges as in digital reference objects of glioma: white matter ktrans about .001 and vp .01-.02, grey matter vp .03-.05, rim ktrans
-# .03-.3, necrosis ktrans below .01 with a large ve.
-KINETICS = {
-    "gm": Kinetics(0.0018, 0.15, 0.030, 4.2, 4.2, 0.5),
-    "wm": Kinetics(0.0008, 0.12, 0.013, 2.0, 4.8, 0.9),
-    "csf": Kinetics(0, 0.2, 0, 0, 4.0, 0),
-    "bone": Kinetics(0, 0.2, 0, 0, 4.0, 0),
-    "marrow": Kinetics(0.020, 0.15, 0.02, 1.0, 6.0, 2.0),
-    "fat": Kinetics(0.008, 0.10, 0.010, 0.6, 6.0, 2.0),
-    "muscle": Kinetics(0.060, 0.15, 0.025, 1.5, 6.0, 2.0),
-    "cel": Kinetics(0.075, 0.30, 0.060, 8.0, 5.5, 0.8),
-    "necrosis": Kinetics(0.006, 0.45, 0.004, 0.4, 8.0, 1.5),
-    "oedema": Kinetics(0.0025, 0.25, 0.011, 1.5, 6.0, 1.2),
-    "cavity": Kinetics(0, 0.2, 0, 0, 4.0, 0),
-}
-TISSUE_CLASSES = tuple(KINETICS)  # artery and vein carry blood itself
-# Relative SD of the parameters within a class (log-normal), and which texture field drives each.
-_SPREAD = {"ktrans": 0.55, "ve": 0.28, "vp": 0.38, "cbv": 0.35, "mtt": 0.15}
-_WITHIN_NORMAL = 0.35  # normal tissue varies this much as tumour does
-
-
-@dataclass(frozen=True)
-class Blood:
-    """A patient's blood: hematocrit, and concentration curves for each injection.
-
-    Parameters
-    ----------
-    dose, dispersion_s, late_delay_s
-        Scale of the population curve, exponential dispersion, transit from artery to sagittal sinus.
-    """
-
-    hematocrit: float
-    dose: float
-    dispersion_s: float
-    venous_s: float
-
-    def arterial(self, times_s: np.ndarray, arrival_s: float) -> np.ndarray:
-        """Concentration in arterial blood, mM: Parker's population curve, scaled and dispersed."""
-        grid = np.arange(0.0, float(np.max(times_s)) + STEP_S, STEP_S)
-        curve = _disperse(grid, self.dose * parker_aif(grid, arrival_s), self.dispersion_s)
-        return np.interp(times_s, grid, curve)
-
-    def venous(self, times_s: np.ndarray, arrival_s: float) -> np.ndarray:
-        """Concentration in the sagittal sinus, mM: later, and dispersed by the passage through tissue."""
-        grid = np.arange(0.0, float(np.max(times_s)) + STEP_S, STEP_S)
-        late = _disperse(grid, self.arterial(grid, arrival_s), self.venous_s)
-        return np.interp(np.asarray(times_s) - 2.0, grid, late, left=0.0)
-
-
-def _disperse(times_s: np.ndarray, curve: np.ndarray, tau_s: float) -> np.ndarray:
-    return convolve(times_s, curve, 60.0 / tau_s)[0] * (60.0 / tau_s)
-
-
-def draw_blood(rng: np.random.Generator) -> Blood:
-    """A patient's own curve."""
-    return Blood(
-        hematocrit=round(float(rng.uniform(0.38, 0.47)), 3),
-        dose=float(np.clip(rng.lognormal(0, 0.15), 0.7, 1.4)),
-        dispersion_s=float(rng.uniform(0.6, 2.0)),
-        venous_s=float(rng.uniform(3.5, 5.5)),
-    )
+POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c
+T10_ASSUMED_S = 1.5  # what a user without a T1 map would take
+_LEAST = 0.004  # volume fraction below which a tissue does not count
+_KEP = (2e-4, 30.0)  # 1/min, tabulated
+_TRANSIT = (2.4, 60.0)  # 1/min: mean transit times of 1-25 s
+_INFLOW_MM_S = 150.0
+_LEAKY = ("cel", "necrosis", "oedema")
 
 
 @dataclass(frozen=True)
@@ -143,6 +43,21 @@ class Responses:
         """Convolve `curve` with ``exp(-rate t)`` for `n` rates (1/min) from `low` to `high`."""
         rates = np.geomspace(low, high, n)
         return cls(rates, convolve(times_s, curve, rates).astype(np.float32), curve.astype(np.float32), times_s)
+
+    @classmethod
+    def transit(cls, times_s: np.ndarray, curve: np.ndarray, shape: float, n: int = 160) -> "Responses":
+        """Convolve `curve` with the share of blood still in the tissue when transit times are gamma distributed with this `shape` and a
+        mean of ``60 / rate`` s; 1 is the exponential, and exact.
+        """
+        if shape == 1:
+            return cls.of(times_s, curve, *_TRANSIT)
+        rates = np.geomspace(*_TRANSIT, n)
+        length = 2 * len(times_s)
+        remaining = special.gammaincc(shape, shape * rates[:, None] / 60 * times_s)
+        remaining[:, 0] = 0.5  # trapezoids: the first sample counts half
+        spectrum = np.fft.rfft(remaining, length, axis=1) * np.fft.rfft(curve, length)
+        table = np.fft.irfft(spectrum, length, axis=1)[:, : len(times_s)] * (STEP_S / 60)
+        return cls(rates, table.astype(np.float32), curve.astype(np.float32), times_s)
 
     def at(self, times_s: np.ndarray, rate: np.ndarray, delay_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The convolution and the arterial curve itself, both (n, t), at times less each voxel's delay (n,)."""
@@ -165,177 +80,194 @@ class Responses:
         return convolved, arterial
 
 
-def parameters(name: str, fields: Mapping[str, np.ndarray], effects: Effects) -> dict[str, np.ndarray]:
-    """Kinetic parameters of one tissue where its texture fields (n,) are given; ktrans and vp rise together, as in tumours."""
-    typical = KINETICS[name]
-    varied = 1.0 if name in ("cel", "necrosis") else _WITHIN_NORMAL
-    varied *= effects.texture
-    n = len(fields["vascular"])
-    waves = {
-        "ktrans": 0.6 * fields["vascular"] + 0.8 * fields["leaky"],
-        "ve": fields["cellular"],
-        "vp": fields["vascular"],
-        "cbv": fields["vascular"],
-        "mtt": fields["leaky"],
-    }
-    values = {key: getattr(typical, key) * np.exp(varied * sd * waves[key]) for key, sd in _SPREAD.items()}
-    values["ve"] = np.clip(values["ve"], 0.02, 0.75)
-    values["ktrans"] = np.clip(values["ktrans"], 0, 0.45)
-    late = typical.delay + 0.4 * fields["cellular"] if effects.delay else np.zeros(n)
-    values["delay"] = np.clip(late, 0, 4.0)
-    return {key: np.broadcast_to(np.asarray(v, np.float32), (n,)) for key, v in values.items()}
+def enhancement(
+    blood: Blood,
+    physiology: Physiology,
+    fractions: Mapping[str, np.ndarray],
+    fields: Mapping[str, np.ndarray],
+    effects: Effects,
+) -> dict[str, np.ndarray | float]:
+    """What contrast agent adds to R1 (1/s) of each class when T1c is taken: an array (z, y, x) in the lesion, a number elsewhere."""
+    arrival = Dce().arrival_s
+    fine = np.arange(0.0, arrival + POST_CONTRAST_S + 0.5, STEP_S)
+    responses = Responses.of(fine, blood.arterial(fine, arrival) / (1 - blood.hematocrit), *_KEP)
+    now = np.array([arrival + POST_CONTRAST_S])
+    added: dict[str, np.ndarray | float] = {name: R1_PER_MM * float(blood.arterial(now, arrival)[0]) for name in BLOOD}
+    for name in TYPICAL:
+        if name in BLOOD:
+            continue
+        inside = fractions[name] > 0 if name in _LEAKY else None
+        here = {"vascular": np.zeros(1, np.float32)} if inside is None else {k: v[inside] for k, v in fields.items()}
+        p = physiology.values(name, here, effects, ("ktrans", "ve", "vp"))
+        convolved, arterial = responses.at(now, p["ktrans"] / p["ve"], np.zeros(len(p["ve"])))
+        value = np.float32(R1_PER_MM) * (p["ktrans"] * convolved[:, 0] + p["vp"] * arterial[:, 0])
+        if inside is None:
+            added[name] = float(value[0])
+        else:
+            added[name] = np.zeros(inside.shape, np.float32)
+            added[name][inside] = value
+    return added
 
 
-@dataclass(frozen=True)
-class Packed:
-    """A head's volume fractions (`CLASSES`) and texture fields, ready to be sampled on any scan's grid."""
-
-    fractions: sitk.Image
-    fields: sitk.Image
-    field_names: tuple[str, ...]
-    finest_mm: float
-
-    @classmethod
-    def of(cls, grid: Grid, fractions: Mapping[str, np.ndarray], fields: Mapping[str, np.ndarray]) -> "Packed":
-        """Pack arrays (z, y, x) on the head's grid; fractions are kept to 1/255."""
-        stack = np.stack([np.round(fractions[name] * 255).astype(np.uint8) for name in CLASSES], axis=-1)
-        images = []
-        for values in (stack, np.stack(list(fields.values()), axis=-1)):
-            image = sitk.GetImageFromArray(values, isVector=True)
-            image.SetSpacing(grid.spacing)
-            image.SetOrigin(grid.origin)
-            images.append(image)
-        return cls(images[0], images[1], tuple(fields), grid.spacing[2])
-
-    def on(self, grid: Grid, to_head: sitk.Transform | None, effects: Effects) -> tuple[dict, dict]:
-        """Fractions and fields on a scan's grid, both by name (z, y, x)."""
-        mixed = sample(self.fractions, grid, to_head, self.finest_mm) / np.float32(255)
-        if not effects.partial_volume:
-            most = np.where(mixed.sum(axis=-1) > 0.5, mixed.argmax(axis=-1), -1)
-            mixed = (most[..., None] == np.arange(len(CLASSES))).astype(np.float32)
-        image = sitk.Resample(self.fields, grid.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0)
-        waves = sitk.GetArrayViewFromImage(image)
-        names = enumerate(self.field_names)
-        return dict(zip(CLASSES, np.moveaxis(mixed, -1, 0))), {name: waves[..., i].copy() for i, name in names}
+def flip_angle(
+    nominal_deg: float, fields: Mapping[str, np.ndarray], inside: np.ndarray, effects: Effects
+) -> np.ndarray:
+    """Actual flip angles in degrees, (n, 1) or a number."""
+    if not effects.b1 or "b1" not in fields:
+        return np.float32(nominal_deg)
+    return np.float32(nominal_deg) * fields["b1"][inside][:, None]
 
 
-@dataclass(frozen=True)
-class Scanned:
-    """A dynamic series and its truth on the series' own grid: parameter maps, and each voxel's main tissue and its share."""
+def fresh_blood(
+    signal: np.ndarray, rate: np.ndarray, tr_s: float, flip_deg: np.ndarray, height_mm: np.ndarray
+) -> np.ndarray:
+    """Signal of arterial blood that has not reached the steady state: it enters the slab from below with full magnetisation.
 
-    series: Series
-    times_s: np.ndarray
-    maps: dict[str, np.ndarray]
-
-
-def _truth(grid: Grid, fractions: Mapping, fields: Mapping, effects: Effects, names: tuple[str, ...]) -> dict:
-    """Parameters of each voxel's main tissue, that tissue (index in `CLASSES` + 1; 0 air) and its share."""
-    shares = np.stack([fractions[name] for name in CLASSES])
-    main = np.where(shares.max(axis=0) > 0.05, shares.argmax(axis=0) + 1, 0)
-    maps = {name: np.zeros(grid.shape, np.float32) for name in names}
-    for name in TISSUE_CLASSES:
-        inside = main == CLASSES.index(name) + 1
-        values = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
-        for key in names:
-            maps[key][inside] = values[key]
-    return maps | {"tissue": main.astype(np.uint8), "share": shares.max(axis=0)}
+    ``Mz(n) = M + (1 - M) (cos a exp(-TR R1))^n`` after n pulses, M being the steady state and ``n = height / velocity / TR`` with a
+    velocity of 150 mm/s on the whole way (chosen: that of the carotid, slowed by its bends).
+    """
+    angle = np.deg2rad(flip_deg)
+    pulses = np.maximum(height_mm, 0)[:, None] / _INFLOW_MM_S / tr_s
+    kept = (np.cos(angle) * np.exp(-tr_s * rate)) ** pulses
+    return signal + (np.sin(angle) - signal) * kept
 
 
-def _finish(
-    frames: np.ndarray, grid: Grid, reference: float, snr: float, effects: Effects, rng: np.random.Generator
-) -> Series:
-    """Motion, bias and noise; whole numbers with the reference tissue near 400."""
-    frames *= np.float32(400 / reference)
-    if effects.motion:
-        drift = rigid(rng, 0.25, 0.25).GetParameters()
-        for i in range(len(frames)):
-            move = sitk.Euler3DTransform()
-            move.SetCenter((0.0, 18.0, 10.0))
-            move.SetParameters([float(p * (i / len(frames)) ** 1.5 + rng.normal(0, abs(p) / 8)) for p in drift])
-            frames[i] = array(sitk.Resample(grid.image(frames[i]), move, sitk.sitkLinear))
-    if effects.bias:
-        frames *= bias_field(grid, rng)
-    if effects.noise:
-        for frame in frames:
-            frame[...] = np.round(rician(frame, 400 / snr, rng))
-    return Series(frames, grid, "simulated series")
+def height_above(grid: Grid, inside: np.ndarray) -> np.ndarray:
+    """Height in mm of the voxels `inside` (n,) above the slab's lower face."""
+    return (np.nonzero(inside)[0] + 0.5) * grid.spacing[2]
 
 
 def scan_dce(
-    packed: Packed, head: Grid, blood: Blood, protocol: Dce, to_head: sitk.Transform | None, effects: Effects, rng
+    packed: Packed,
+    head_grid: Grid,
+    physiology: Physiology,
+    blood: Blood,
+    protocol: Dce,
+    to_head: sitk.Transform | None,
+    effects: Effects,
+    rng: np.random.Generator,
 ) -> Scanned:
     """Scan a DCE series; each tissue in a voxel gives its own spoiled gradient echo signal, and they add up."""
-    grid = scan_grid(head, protocol.spacing_mm, protocol.slab_mm)
+    grid = scan_grid(head_grid, protocol.spacing_mm, protocol.slab_mm)
     fractions, fields = packed.on(grid, to_head, effects)
     times = np.arange(protocol.frames) * protocol.dt_s
     fine = np.arange(0.0, times[-1] + 2 * STEP_S, STEP_S)
-    plasma = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
-    responses = Responses.of(fine, plasma, 2e-4, 30.0)
+    plasma = blood.feeding(fine, protocol.arrival_s, effects.dispersion) / (1 - blood.hematocrit)
+    responses = Responses.of(fine, plasma, *_KEP)
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > 0.004
+        tissue, inside = TISSUE[name], fractions[name] > _LEAST
         if not inside.any():
             continue
+        here = {k: v[inside] for k, v in fields.items()}
+        p = physiology.values(name, here, effects, ("t1", "ktrans", "ve", "vp", "delay"))
+        flip = flip_angle(protocol.flip_angle_deg, fields, inside, effects)
         scale = (tissue.pd * np.exp(-protocol.te_s / tissue.t2star)) * fractions[name][inside]
-        if name in ("artery", "vein"):
+        if name in BLOOD:
             curve = blood.arterial if name == "artery" else blood.venous
             concentration = curve(times, protocol.arrival_s)[None, :]
+        elif p["ktrans"].any() or p["vp"].any():
+            convolved, arterial = responses.at(times, p["ktrans"] / p["ve"], p["delay"])
+            concentration = p["ktrans"][:, None] * convolved + p["vp"][:, None] * arterial
         else:
-            p = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
-            if not p["ktrans"].any() and not p["vp"].any():
-                concentration = np.zeros((1, len(times)), np.float32)
-            else:
-                convolved, arterial = responses.at(times, p["ktrans"] / p["ve"], p["delay"])
-                concentration = p["ktrans"][:, None] * convolved + p["vp"][:, None] * arterial
-        rate = np.float32(1 / tissue.t1) + np.float32(R1_PER_MM) * concentration
-        signal = spgr_signal(rate, protocol.tr_s, protocol.flip_angle_deg).astype(np.float32)
-        frames[:, inside] += (signal * scale[:, None].astype(np.float32)).T
-    white = TISSUE["wm"].pd * spgr_signal(1 / TISSUE["wm"].t1, protocol.tr_s, protocol.flip_angle_deg)
-    maps = _truth(grid, fractions, fields, effects, ("ktrans", "ve", "vp", "delay"))
-    maps["t10"] = _t10(maps["tissue"])
-    return Scanned(_finish(frames, grid, float(white), protocol.snr, effects, rng), times, maps)
+            concentration = np.zeros((1, 1), np.float32)
+        rate = 1 / p["t1"][:, None] + np.float32(R1_PER_MM) * concentration
+        signal = spgr_signal(rate, protocol.tr_s, flip)
+        if effects.inflow and name == "artery":
+            signal = fresh_blood(signal, rate, protocol.tr_s, flip, height_above(grid, inside))
+        if effects.saturation and name in BLOOD:
+            signal = signal * np.exp(-protocol.te_s * blood_decay(concentration, Dsc()))
+        frames[:, inside] += (signal.astype(np.float32) * scale[:, None].astype(np.float32)).T
+    white = TISSUE["wm"].pd * spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg)
+    maps = scan_truth("dce", grid, fractions, fields, physiology, effects, ("ktrans", "ve", "vp", "delay", "t1"))
+    series, path = finish(frames, grid, float(white), protocol.snr, effects, rng)
+    acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": R1_PER_MM}
+    curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
+    return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, curve], axis=1)}, path)
+
+
+def blood_decay(concentration_mM: np.ndarray, protocol: Dsc) -> np.ndarray:
+    """What contrast agent adds to R2* (1/s) of whole blood: linear, and quadratic where much of it is there (van Osch 2003)."""
+    return protocol.blood_r2star * concentration_mM + protocol.blood_r2star_square * concentration_mM**2
 
 
 def scan_dsc(
-    packed: Packed, head: Grid, blood: Blood, protocol: Dsc, to_head: sitk.Transform | None, effects: Effects, rng
+    packed: Packed,
+    head_grid: Grid,
+    physiology: Physiology,
+    blood: Blood,
+    protocol: Dsc,
+    to_head: sitk.Transform | None,
+    effects: Effects,
+    rng: np.random.Generator,
 ) -> Scanned:
-    """Scan a DSC series: exponential residue function of each voxel's MTT, and leakage that acts on T1 and T2*."""
-    grid = scan_grid(head, protocol.spacing_mm, protocol.slab_mm)
+    """Scan a DSC series: transit times gamma distributed in each voxel, and leakage that acts on T1 and T2*."""
+    grid = scan_grid(head_grid, protocol.spacing_mm, protocol.slab_mm)
     fractions, fields = packed.on(grid, to_head, effects)
     times = np.arange(protocol.frames) * protocol.tr_s
-    fine = np.arange(0.0, times[-1] + 2 * STEP_S, STEP_S)
-    blood_curve = blood.arterial(fine, protocol.arrival_s)
-    transit = Responses.of(fine, blood_curve, 2.0, 60.0)
-    outside = Responses.of(fine, blood_curve / (1 - blood.hematocrit), 2e-4, 30.0) if effects.leakage else None
+    # With a preload, time starts at its injection, `wait` before the series.
+    wait = protocol.preload_wait_s if protocol.preload else 0.0
+    fine = np.arange(0.0, wait + times[-1] + 2 * STEP_S, STEP_S)
+
+    def both(curve) -> np.ndarray:
+        first = curve(fine, protocol.arrival_s) if protocol.preload else 0.0
+        return first + curve(fine, wait + protocol.arrival_s)
+
+    feeding = both(lambda t, arrival: blood.feeding(t, arrival, effects.dispersion))
+    outside = Responses.of(fine, feeding / (1 - blood.hematocrit), *_KEP) if effects.leakage else None
+    transit: dict[float, Responses] = {}
+    now = wait + times
+    white = TISSUE["wm"].pd * np.exp(-protocol.te_s / TISSUE["wm"].t2star)
+    white *= float(spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg))
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > 0.004
+        tissue, inside = TISSUE[name], fractions[name] > _LEAST
         if not inside.any():
             continue
-        scale = (tissue.pd * np.exp(-protocol.te_s / tissue.t2star)) * fractions[name][inside]
-        rate = np.float32(1 / tissue.t1)
-        if name in ("artery", "vein"):
-            curve = blood.arterial if name == "artery" else blood.venous
-            change = protocol.blood_r2star * curve(times, protocol.arrival_s)[None, :]
+        here = {k: v[inside] for k, v in fields.items()}
+        p = physiology.values(name, here, effects, ("t1", "ktrans", "ve", "cbv", "mtt", "residue", "delay"))
+        flip = flip_angle(protocol.flip_angle_deg, fields, inside, effects)
+        scale = tissue.pd * np.exp(-protocol.te_s / tissue.t2star)
+        rate = 1 / p["t1"][:, None]
+        if name in BLOOD:
+            concentration = np.interp(now, fine, both(blood.arterial if name == "artery" else blood.venous))[None, :]
+            change = (
+                blood_decay(concentration, protocol) if effects.saturation else protocol.blood_r2star * concentration
+            )
+        elif p["cbv"].any():
+            change = np.empty((inside.sum(), len(times)), np.float32)
+            for shape in np.unique(p["residue"]):
+                if shape not in transit:
+                    transit[shape] = Responses.transit(fine, feeding, shape)
+                rows = p["residue"] == shape
+                convolved, _ = transit[shape].at(now, 60 / p["mtt"][rows], p["delay"][rows])
+                flow = p["cbv"][rows] / 100 / (p["mtt"][rows] / 60)  # ml blood per ml tissue and minute
+                change[rows] = np.float32(protocol.tissue_r2star) * flow[:, None] * convolved
         else:
-            p = parameters(name, {k: v[inside] for k, v in fields.items()}, effects)
-            flow = p["cbv"] / 100 / (p["mtt"] / 60)  # ml blood per ml tissue and minute
-            convolved, _ = transit.at(times, 60 / p["mtt"], p["delay"])
-            change = protocol.tissue_r2star * flow[:, None] * convolved
-            if outside is not None and name in ("cel", "necrosis"):
-                leaked, _ = outside.at(times, p["ktrans"] / p["ve"], p["delay"])
-                leaked = leaked * p["ktrans"][:, None]
-                change = change + protocol.outside_r2star * leaked
-                rate = rate + np.float32(R1_PER_MM) * leaked
-        signal = spgr_signal(rate, protocol.tr_s, protocol.flip_angle_deg) * np.exp(-protocol.te_s * change)
-        frames[:, inside] += (signal.astype(np.float32) * scale[:, None].astype(np.float32)).T
-    wm = TISSUE["wm"]
-    white = wm.pd * np.exp(-protocol.te_s / wm.t2star) * spgr_signal(1 / wm.t1, protocol.tr_s, protocol.flip_angle_deg)
-    maps = _truth(grid, fractions, fields, effects, ("cbv", "mtt", "delay"))
-    maps["cbf"] = np.where(maps["mtt"] > 0, 60 * maps["cbv"] / np.maximum(maps["mtt"], 1e-6), 0).astype(np.float32)
-    return Scanned(_finish(frames, grid, float(white), protocol.snr, effects, rng), times, maps)
+            change = np.zeros((1, 1), np.float32)
+        if outside is not None and name in _LEAKY:
+            leaked, _ = outside.at(now, p["ktrans"] / p["ve"], p["delay"])
+            leaked *= p["ktrans"][:, None]
+            change = change + np.float32(protocol.outside_r2star) * leaked
+            rate = rate + np.float32(R1_PER_MM) * leaked
+        signal = spgr_signal(rate, protocol.tr_s, flip) * np.exp(-protocol.te_s * change) * scale
+        if effects.saturation and name in BLOOD:
+            signal = np.maximum(
+                signal, 1.25 * white / protocol.snr
+            )  # magnitude never falls below the mean of its noise
+        frames[:, inside] += (signal.astype(np.float32) * fractions[name][inside][:, None]).T
+    maps = scan_truth("dsc", grid, fractions, fields, physiology, effects, ("cbv", "mtt", "residue", "delay"))
+    series, path = finish(frames, grid, white, protocol.snr, effects, rng)
+    late = np.arange(0.0, times[-1] + 2 * STEP_S, STEP_S)
+    curve = np.stack([late, blood.arterial(late, protocol.arrival_s)], axis=1)
+    return Scanned({"dsc": series}, {"dsc": _acquisition(protocol, blood, times)}, maps, {"aif_dsc": curve}, path)
 
 
-def _t10(tissue: np.ndarray) -> np.ndarray:
-    """T1 (s) of each voxel's main tissue; 0 in air."""
-    return np.array([0.0] + [TISSUE[name].t1 for name in CLASSES], np.float32)[tissue]
+def _acquisition(protocol: Dce | Dsc, blood: Blood, times_s: np.ndarray) -> dict:
+    return {
+        "tr_ms": protocol.tr_s * 1000,
+        "te_ms": protocol.te_s * 1000,
+        "flip_angle_deg": protocol.flip_angle_deg,
+        "times_s": [round(float(t), 3) for t in times_s],
+        "hematocrit": blood.hematocrit,
+    }
