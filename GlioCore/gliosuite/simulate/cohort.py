@@ -164,14 +164,14 @@ def _fractions(head: Head, part: growth.Region, lesion: treatment.Lesion) -> dic
     soft["oedema"] = lesion.oedema * (result["gm"][part.box] + result["wm"][part.box])
     total = np.maximum(sum(soft.values()), 1.0)
     taken = sum(soft.values()) / total
-    for name in ("gm", "wm", "csf", "artery"):
+    for name in ("gm", "wm", "csf", "artery", "vein", "dura"):
         result[name] = result[name].copy()
         inside = part.fine_brain
         result[name][part.box] *= np.where(inside, 1 - taken, 1)
     for name, amount in soft.items():
         result[name] = zeros.copy()
         result[name][part.box] = amount / total * part.fine_brain
-    of_brain = ("gm", "wm", "csf", "artery", "dura", *soft)
+    of_brain = ("gm", "wm", "csf", "artery", "vein", "dura", *soft)
     brain_total = sum(result[n] for n in of_brain)
     scale = np.where(head.brain, 1 / np.maximum(brain_total, 1e-3), 1).astype(np.float32)
     for name in of_brain:
