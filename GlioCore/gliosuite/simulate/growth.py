@@ -1,9 +1,8 @@
-"""Tumour growth by reaction and diffusion, and the lesion that MRI shows of it.
+"""Tumour growth by reaction and diffusion.
 
 Cell density u (0-1 of the carrying capacity) obeys Fisher and Kolmogorov's equation ``du/dt = div(D grad u) + rho u (1 - u)`` with a flux
-that conserves cells across the edges of tissues and stops at CSF. A front moves at ``v = 2 sqrt(D rho)`` and is ``L = sqrt(D / rho)`` wide
-(Swanson KR et al., Cell Prolif 2000;33:317; Harpold HLP et al., J Neuropathol Exp Neurol 2007;66:1). Where u is high tissue enhances; deep
-inside it is necrotic; around it white matter swells (vasogenic oedema: geodesic distance, ten times slower in grey matter).
+that conserves cells across the edges of tissues and stops at CSF, the falx and the tentorium. A front moves at ``v = 2 sqrt(D rho)`` and
+is ``L = sqrt(D / rho)`` wide (Swanson KR et al., Cell Prolif 2000;33:317; Harpold HLP et al., J Neuropathol Exp Neurol 2007;66:1).
 """
 
 from collections.abc import Callable
@@ -11,59 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from ..images import Grid, array
-from .phantom import Head, positions, random_field, stream
+from .biology import Biology
+from .phantom import Head, fibre_direction, positions, random_field, stream
 
-GREY_SLOWER = 10.0  # D in white over D in grey matter
-
-
-@dataclass(frozen=True)
-class Biology:
-    """What one tumour is like; drawn from the seed by `draw_biology`.
-
-    Parameters
-    ----------
-    front_mm_day, width_mm
-        Speed v and width L of the front in white matter.
-    cel_density
-        Cell density from which tissue enhances.
-    rim_mm
-        Thickness of the enhancing rim around necrosis.
-    cel_cc, t2l_cc
-        Volumes wanted before surgery (CEL) and at the baseline scan (T2L with CEL).
-    """
-
-    front_mm_day: float
-    width_mm: float
-    cel_density: float
-    rim_mm: float
-    cel_cc: float
-    t2l_cc: float
-
-    @property
-    def diffusion(self) -> float:
-        """D in white matter, mm2/day."""
-        return self.front_mm_day * self.width_mm / 2
-
-    @property
-    def rate(self) -> float:
-        """Proliferation rho, 1/day."""
-        return self.front_mm_day / (2 * self.width_mm)
-
-
-def draw_biology(seed: int) -> Biology:
-    """Draw a tumour: v .06-.16 mm/day, L 1.2-4 mm, CEL 3-40 cc, T2L with CEL log-normal about 26 cc in 1-154 cc (Tran 2025)."""
-    rng = stream(seed, "biology")
-    return Biology(
-        front_mm_day=float(rng.uniform(0.06, 0.16)),
-        width_mm=float(rng.uniform(1.2, 4.0)),
-        cel_density=float(rng.uniform(0.55, 0.75)),
-        rim_mm=float(rng.uniform(3.0, 6.0)),
-        cel_cc=float(np.clip(rng.lognormal(np.log(13.0), 0.6), 3.0, 40.0)),
-        t2l_cc=float(np.clip(rng.lognormal(np.log(26.4), 0.73), 1.0, 154.0)),
-    )
+GREY_SLOWER = 10.0  # D in white over D in grey matter (Swanson 2000: 2-100; 10 as in most later work)
+REGION_MM = 66.0  # half width of the box that a tumour is followed in
 
 
 @dataclass(frozen=True)
@@ -74,10 +27,14 @@ class Region:
     ----------
     box
         The slices of the head's arrays that `fine` covers.
-    tissues, brain
+    wm, gm, brain
         Volume fractions and mask of the head on the coarse grid.
+    compartments
+        What falx and tentorium part (`structures.template_compartments`), on the coarse grid.
     allowed, fine_allowed
         Where tumour may be: brain that is not mostly CSF.
+    fine_brain, fine_ventricles
+        Masks of the head on the fine grid.
     """
 
     box: tuple[slice, slice, slice]
@@ -86,9 +43,11 @@ class Region:
     wm: np.ndarray
     gm: np.ndarray
     brain: np.ndarray
+    compartments: np.ndarray
     allowed: np.ndarray
     fine_allowed: np.ndarray
     fine_brain: np.ndarray
+    fine_ventricles: np.ndarray
 
     def refine(self, values: np.ndarray) -> np.ndarray:
         """Carry values on the coarse grid smoothly to the fine one."""
@@ -97,12 +56,28 @@ class Region:
         image = self.coarse.image(np.ascontiguousarray(values, np.float32))
         return array(sitk.Resample(image, self.fine.blank(), sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32))
 
+    def coarsen(self, mask: np.ndarray) -> np.ndarray:
+        """A mask of the fine grid on the coarse one: voxels that are at least half inside."""
+        nz, ny, nx = self.coarse.shape
+        step = mask.shape[0] // nz
+        return mask.reshape(nz, step, ny, step, nx, step).mean(axis=(1, 3, 5)) >= 0.5
+
     def field(self, rng: np.random.Generator, scale_mm: float, fine: bool) -> np.ndarray:
         """A random field on either grid."""
         return random_field(self.fine if fine else self.coarse, rng, scale_mm)
 
+    def wall(self) -> np.ndarray:
+        """Coarse voxels that touch falx or tentorium from one side or the other."""
+        touching = np.zeros(self.coarse.shape, bool)
+        for axis in range(3):
+            (a, b), (low, high) = _pair(self.compartments, axis), _pair(touching, axis)
+            blocked = _parted(a, b)
+            low |= blocked
+            high |= blocked
+        return touching
 
-def region(head: Head, half_mm: float = 66.0) -> Region:
+
+def region(head: Head, half_mm: float = REGION_MM) -> Region:
     """The box of `half_mm` around a head's tumour, grown at 2 mm (or at the head's own spacing where that is coarser)."""
     h = head.grid.spacing[0]
     step = max(round(2.0 / h), 1)
@@ -121,10 +96,8 @@ def region(head: Head, half_mm: float = 66.0) -> Region:
         return values[box].reshape(nz, step, ny, step, nx, step).mean(axis=(1, 3, 5), dtype=np.float32)
 
     fluid = head.tissues["csf"]
-    fine_brain = head.brain[box]
-    fine_allowed = fine_brain & (fluid[box] < 0.5) & ~head.ventricles[box]
+    fine_brain, fine_ventricles = head.brain[box], head.ventricles[box]
     brain = shrink(head.brain.astype(np.float32)) > 0.5
-    allowed = brain & (shrink(fluid) < 0.5) & (shrink(head.ventricles.astype(np.float32)) < 0.5)
     return Region(
         box,
         fine,
@@ -132,62 +105,142 @@ def region(head: Head, half_mm: float = 66.0) -> Region:
         shrink(head.tissues["wm"]),
         shrink(head.tissues["gm"]),
         brain,
-        allowed,
-        fine_allowed,
+        np.ascontiguousarray(head.compartments[box][::step, ::step, ::step]),
+        brain & (shrink(fluid) < 0.5) & (shrink(head.ventricles.astype(np.float32)) < 0.5),
+        fine_brain & (fluid[box] < 0.5) & ~fine_ventricles,
         fine_brain,
+        fine_ventricles,
     )
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What cells spread in, on the coarse grid: D (mm2/day), rho (1/day), walls, and fibres where D depends on direction.
+
+    Parameters
+    ----------
+    diffusion, rate
+        (z, y, x).
+    compartments
+        Labels between which no cell passes, see `Region`.
+    fibres
+        Unit vectors (z, y, x, 3), or None.
+    anisotropy
+        D along the fibres over D across them; the mean of the three stays `diffusion`.
+    """
+
+    diffusion: np.ndarray
+    rate: np.ndarray
+    compartments: np.ndarray
+    fibres: np.ndarray | None = None
+    anisotropy: float = 1.0
+
+    def conductance(self, axis: int) -> np.ndarray:
+        """D on the faces between neighbours along an axis of the array: the harmonic mean, 0 at walls."""
+        along = self.diffusion
+        if self.fibres is not None:
+            across = 3 / (self.anisotropy + 2)
+            along = along * (across + across * (self.anisotropy - 1) * self.fibres[..., 2 - axis] ** 2)
+        a, b = _pair(along, axis)
+        faces = 2 * a * b / np.maximum(a + b, 1e-12)
+        faces[_parted(*_pair(self.compartments, axis))] = 0
+        return faces.astype(np.float32)
+
+
+def _parted(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether falx or tentorium lies between voxels with these compartments: they differ, and neither is outside (0) or open (4)."""
+    return (a != b) & (a > 0) & (b > 0) & (a < 4) & (b < 4)
 
 
 def grow(
     density: np.ndarray,
-    diffusion: np.ndarray,
-    rate: np.ndarray,
+    medium: Medium,
     spacing_mm: float,
-    done: Callable[[np.ndarray, float], bool],
+    measure: Callable[[np.ndarray], float],
+    target: float,
     longest_days: float = 3000.0,
-    every_days: float = 6.0,
+    every_days: float = 8.0,
 ) -> tuple[np.ndarray, float]:
-    """Integrate Fisher and Kolmogorov's equation until `done(density, days)` or `longest_days`.
+    """Integrate Fisher and Kolmogorov's equation until ``measure(density)`` reaches `target`, or for `longest_days`.
 
     Explicit in time; the flux between two voxels uses the harmonic mean of their D, so none crosses into D = 0 and cells are conserved.
+    D that depends on direction enters by its diagonal (the share along each axis of the grid). Between the last two looks, the density
+    is blended so that the target is met.
 
     Parameters
     ----------
     density
         Start (z, y, x), 0-1.
-    diffusion, rate
-        D in mm2/day and rho in 1/day (z, y, x).
+    medium
+        Where and how fast cells spread and divide.
     spacing_mm
         Voxel size of the cubic voxels.
+    measure
+        A number that grows with the tumour, e.g. its volume.
 
     Returns
     -------
     density, days
     """
     u = density.astype(np.float32)
-    days = 0.0
-    step = min(0.9 * spacing_mm**2 / (6 * float(diffusion.max())), 0.25 / float(rate.max()))
+    faces = [medium.conductance(axis) for axis in range(3)]
+    fastest = max(float(f.max()) for f in faces)
+    step = min(0.9 * spacing_mm**2 / max(6 * fastest, 1e-9), 0.25 / float(medium.rate.max()))
     checks = max(int(np.ceil(every_days / step)), 1)
     step = every_days / checks
-    conduct = []
-    for axis in range(3):
-        a, b = _pair(diffusion, axis)
-        conduct.append((2 * a * b / np.maximum(a + b, 1e-12) * step / spacing_mm**2).astype(np.float32))
-    growth = (rate * step).astype(np.float32)
-    change = np.empty_like(u)
-    while days < longest_days and not done(u, days):
-        for _ in range(checks):
-            np.multiply(u, 1 - u, out=change)
-            change *= growth
-            for axis in range(3):
-                a, b = _pair(u, axis)
-                flux = (b - a) * conduct[axis]
-                low, high = _pair(change, axis)
-                low += flux
-                high -= flux
-            u += change
+    faces = [f * np.float32(step / spacing_mm**2) for f in faces]
+    births = (medium.rate * step).astype(np.float32)
+    days, before = 0.0, u
+    while days < longest_days:
+        before = u.copy()
+        box = _around(u, checks + 1)
+        _advance(u, faces, births, box, checks)
         days += every_days
-    return u, days
+        if measure(u) >= target:
+            break
+    else:
+        return u, days
+    low, high = 0.0, 1.0
+    for _ in range(7):
+        middle = (low + high) / 2
+        low, high = (low, middle) if measure(before + np.float32(middle) * (u - before)) >= target else (middle, high)
+    return before + np.float32(high) * (u - before), days - every_days * (1 - high)
+
+
+def _around(u: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
+    """The box of voxels that hold cells (a millionth counts as none), and `margin` more: beyond it nothing can change."""
+    box = []
+    for axis in range(3):
+        hit = np.flatnonzero((u > 1e-6).any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = (hit[0], hit[-1] + 1) if len(hit) else (0, 1)
+        box.append(slice(max(int(low) - margin, 0), min(int(high) + margin, u.shape[axis])))
+    return tuple(box)
+
+
+def _advance(u: np.ndarray, faces: list[np.ndarray], births: np.ndarray, box: tuple[slice, ...], steps: int) -> None:
+    """Take time steps inside a box, in place."""
+    inside = np.ascontiguousarray(u[box])
+    births = np.ascontiguousarray(births[box])
+    local = []
+    for axis, f in enumerate(faces):
+        cut = list(box)
+        cut[axis] = slice(box[axis].start, box[axis].stop - 1)
+        local.append(np.ascontiguousarray(f[tuple(cut)]))
+    change = np.empty_like(inside)
+    flux = [np.empty_like(f) for f in local]
+    for _ in range(steps):
+        np.subtract(1, inside, out=change)
+        change *= inside
+        change *= births
+        for axis in range(3):
+            a, b = _pair(inside, axis)
+            np.subtract(b, a, out=flux[axis])
+            flux[axis] *= local[axis]
+            low, high = _pair(change, axis)
+            low += flux[axis]
+            high -= flux[axis]
+        inside += change
+    u[box] = inside
 
 
 def _pair(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,8 +251,8 @@ def _pair(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     return values[tuple(first)], values[tuple(second)]
 
 
-def medium(part: Region, biology: Biology, seed_mm: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """D and rho on the coarse grid: tissue, and a lognormal unevenness that makes outlines irregular.
+def tumour_medium(part: Region, biology: Biology, seed_mm: np.ndarray, seed: int) -> Medium:
+    """D and rho of a tumour: tissue, and a log-normal unevenness that makes outlines irregular (chosen).
 
     D fades to 0 towards the region's border, so that none of its faces is ever seen.
     """
@@ -207,102 +260,34 @@ def medium(part: Region, biology: Biology, seed_mm: np.ndarray, seed: int) -> tu
     uneven = np.exp(0.55 * part.field(rng, 11.0, False) + 0.3 * part.field(rng, 6.0, False))
     tissue = part.wm + part.gm / GREY_SLOWER
     away = np.sqrt(sum((p - c) ** 2 for p, c in zip(positions(part.coarse), seed_mm)))
-    inner = np.clip((60.0 - away) / 8.0, 0, 1)
+    inner = np.clip((REGION_MM - 6 - away) / 8.0, 0, 1)
     diffusion = biology.diffusion * np.clip(tissue * uneven, 0, 4) * part.allowed * inner
     rate = biology.rate * np.clip(np.exp(0.25 * part.field(rng, 14.0, False)), 0.4, 2.0)
-    return diffusion.astype(np.float32), rate.astype(np.float32)
+    fibres = fibre_direction(part.wm, part.coarse.spacing[0]) if biology.anisotropy > 1 else None
+    return Medium(
+        diffusion.astype(np.float32), rate.astype(np.float32), part.compartments, fibres, biology.anisotropy
+    )
 
 
-def first_cells(part: Region, seed_mm: np.ndarray, seed: int) -> np.ndarray:
-    """The start: a clump of 3 mm, and one to three smaller ones within 14 mm, which makes the tumour lobed."""
+def first_cells(part: Region, seed_mm: np.ndarray, seed: int, multifocal: bool = False) -> np.ndarray:
+    """The start: a clump of 3 mm, and one to three smaller ones within 14 mm, which makes the tumour lobed (chosen).
+
+    A multifocal tumour has one more, 22-38 mm away in white matter of the same compartment.
+    """
     rng = stream(seed, "first cells")
-    density = np.zeros(part.coarse.shape, np.float32)
     clumps = [(seed_mm, 0.9)] + [
         (seed_mm + rng.normal(0, 7.0, 3).clip(-14, 14), 0.5) for _ in range(rng.integers(1, 4))
     ]
+    if multifocal:
+        rng = stream(seed, "second focus")
+        away = np.sqrt(sum((p - c) ** 2 for p, c in zip(positions(part.coarse), seed_mm)))
+        here = part.compartments == part.compartments[np.unravel_index(away.argmin(), away.shape)]
+        places = np.argwhere(part.allowed & here & (part.wm > 0.7) & (away > 22) & (away < 38))
+        if len(places):
+            index = places[int(rng.integers(len(places)))][::-1]
+            clumps.append((np.asarray(part.coarse.origin) + index * part.coarse.spacing, 0.6))
+    density = np.zeros(part.coarse.shape, np.float32)
     for place, amount in clumps:
         squared = sum((p - c) ** 2 for p, c in zip(positions(part.coarse), place))
         density += amount * np.exp(-squared / (2 * 3.0**2)).astype(np.float32)
     return np.minimum(density, 1) * part.allowed
-
-
-@dataclass(frozen=True)
-class Unevenness:
-    """Random fields (z, y, x) that make a lesion's edge and the thickness of its rim irregular; about unit variance."""
-
-    edge: np.ndarray
-    rim: np.ndarray
-    grid: Grid
-    allowed: np.ndarray
-
-
-def unevenness(part: Region, seed: int, fine: bool) -> Unevenness:
-    """The fields of one patient on the fine or the coarse grid."""
-    rng = stream(seed, "edge")
-    edge = 0.10 * part.field(rng, 8.0, fine) + 0.06 * part.field(rng, 4.0, fine)
-    rng = stream(seed, "rim")
-    rim = 0.38 * part.field(rng, 10.0, fine) + 0.22 * part.field(rng, 5.0, fine)
-    if fine:
-        return Unevenness(edge, np.exp(rim), part.fine, part.fine_allowed)
-    return Unevenness(edge, np.exp(rim), part.coarse, part.allowed)
-
-
-def core(density: np.ndarray, biology: Biology, uneven: Unevenness) -> np.ndarray:
-    """Where cells are so dense that the tissue enhances or has died; the threshold is uneven, so the edge is."""
-    inside = (density + uneven.edge * (density > 0.15) > biology.cel_density) & uneven.allowed
-    return _without_specks(inside, uneven.grid, 0.15)
-
-
-def necrosis(inside: np.ndarray, biology: Biology, uneven: Unevenness) -> np.ndarray:
-    """Where the core lies deeper than its rim is thick; the rim's thickness varies, down to 1.5 mm."""
-    if not inside.any():
-        return inside
-    depth = ndimage.distance_transform_edt(np.pad(inside, 1), sampling=uneven.grid.spacing)[1:-1, 1:-1, 1:-1]
-    return _without_specks(inside & (depth > np.maximum(biology.rim_mm * uneven.rim, 1.5)), uneven.grid, 0.05)
-
-
-def oedema_arrival(part: Region, inside: np.ndarray, seed: int) -> np.ndarray:
-    """Arrival (coarse grid, mm of white matter) of the fluid that spreads from the core; large where it never comes.
-
-    White matter conducts, the more the purer it is and unevenly, so fingers reach along the tracts between the gyri's cortex.
-    """
-    rng = stream(seed, "oedema")
-    conduct = np.exp(0.55 * part.field(rng, 13.0, False) + 0.35 * part.field(rng, 6.0, False))
-    speed = (np.clip(part.wm, 0, 1) ** 3 * conduct + 0.02) * part.allowed
-    speed = np.where(inside, 1.0, speed).astype(np.float32)
-    if not inside.any():
-        return np.full(part.coarse.shape, 1e3, np.float32)
-    edge = np.argwhere(inside)
-    march = sitk.FastMarchingImageFilter()
-    march.SetTrialPoints([[int(i) for i in p[::-1]] for p in edge])
-    march.SetInitialTrialValues([0.0] * len(edge))
-    march.SetStoppingValue(70.0)
-    arrival = array(
-        march.Execute(part.coarse.image(speed)), np.float64
-    )  # where the front never came: the largest number
-    return np.minimum(arrival, 1e3).astype(np.float32)
-
-
-def spread(
-    part: Region, arrival: np.ndarray, always: np.ndarray, never: np.ndarray, total_cc: float
-) -> tuple[np.ndarray, float]:
-    """The oedema (fine grid) whose union with `always` has `total_cc`, and its threshold of arrival in mm."""
-    free = part.fine_allowed & ~always & ~never
-    room = max(total_cc - always.sum() * part.fine.voxel_cc, 0.0)
-    times = np.sort(arrival[free])
-    n = min(round(room / part.fine.voxel_cc), int(np.searchsorted(times, 69.0)))
-    if n < 1:
-        return np.zeros_like(free), 0.0
-    limit = float(times[n - 1])
-    return _without_specks((free & (arrival <= limit)) | always, part.fine, 0.1) & ~always, limit
-
-
-def _without_specks(mask: np.ndarray, grid: Grid, smallest_cc: float) -> np.ndarray:
-    """Drop parts smaller than `smallest_cc`."""
-    labels, n = ndimage.label(mask)
-    if n < 2:
-        return mask
-    size = np.bincount(labels.ravel(), minlength=n + 1) * grid.voxel_cc
-    size[0] = 0
-    keep = size >= min(smallest_cc, size.max())
-    return keep[labels]

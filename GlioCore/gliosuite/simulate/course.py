@@ -1,0 +1,205 @@
+"""One patient's tumour from its first cells to progression: growth, surgery, radiotherapy, recurrence, dates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from . import growth, lesion, planted, scatter, treatment
+from .biology import Biology
+from .growth import Region
+from .lesion import Lesion
+from .outcomes import Outcome, draw_person, draw_times
+from .phantom import Head
+from .planted import Planted
+from .presets import Preset
+
+SEEN_CC = 0.52  # what counts as tumour beyond a distance: a ball of 10 mm, the least that RANO measures
+YEAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class Course:
+    """One patient's tumour at both visits.
+
+    Parameters
+    ----------
+    baseline, followup
+        The lesion at both visits, both in the anatomy of the baseline scan.
+    treated
+        The lesion after surgery, which radiotherapy is planned on; `baseline` itself unless that is before surgery.
+    planted
+        What the preset plants.
+    clinical
+        Clinical keys of ``case.json``.
+    facts
+        What only a simulation knows: the tumour's biology, volumes, days, covariates.
+    """
+
+    baseline: Lesion
+    followup: Lesion
+    treated: Lesion
+    planted: Planted
+    clinical: dict[str, Any]
+    facts: dict[str, Any]
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int) -> Course:
+    """Grow a tumour, treat it, and let it come back as the preset says."""
+    medium = growth.tumour_medium(part, biology, head.seed_mm, seed)
+    coarse, fine = (lesion.unevenness(part, seed, finer) for finer in (False, True))
+    start = growth.first_cells(part, head.seed_mm, seed, biology.multifocal)
+
+    def volume(u: np.ndarray) -> float:
+        return float(lesion.core(u, biology, coarse).sum()) * part.coarse.voxel_cc
+
+    grown, age = growth.grow(start, medium, part.coarse.spacing[0], volume, biology.core_cc)
+    density = part.refine(grown)
+    inside = lesion.core(density, biology, fine)
+    dead = lesion.necrosis(inside, biology.dead_share, fine)
+    cavity = treatment.resect(part, inside, inside & ~dead, biology.removed, seed)
+    after_cc = biology.t2l_cc * (0.5 if preset.preoperative else 1.0)  # oedema shrinks after surgery (chosen)
+    treated = lesion.see(part, np.where(cavity, 0, density), inside, dead, cavity, after_cc, seed)
+    baseline = treated
+    if preset.preoperative:
+        baseline = lesion.see(part, density, inside, dead, np.zeros_like(cavity), biology.t2l_cc, seed)
+
+    person = draw_person(seed, preset.people, biology, preset.tumours)
+    plants = _plant(part, baseline, preset, person, seed)
+    maps: dict[str, np.ndarray] = dict(plants.maps)
+    days = 0.0
+    distant = plants.distant or biology.distant
+    if preset.recurrence == "same tissue":
+        followup = baseline
+    elif preset.recurrence == "foci":
+        followup = _from_foci(part, treated, plants, density, seed)
+    elif preset.recurrence == "reaction-diffusion":
+        relapse = treatment.regrow(part, biology, seed, grown, medium, treated, (coarse, fine), plants.local, distant)
+        days = relapse.simulated_days
+        followup = _progressed(part, biology, treated, relapse.inside, relapse.density, fine, plants.kind, seed)
+    else:
+        hidden = scatter.hidden_field(part, seed) if preset.recurrence == "random-field" else None
+        if hidden is not None:
+            shown = {f"log_{name}": np.float32(b) * hidden for name, b in preset.strength.items()}
+            plants = replace(plants, fields={**plants.fields, **shown})
+            maps["hidden"] = hidden
+        core_cc = max(biology.called_cc, 1.25 * _cc(treated.core, part))
+        found = scatter.scatter(part, treated, core_cc, max(1.15 * _cc(treated.t2l, part), 1.6 * core_cc), seed, hidden)
+        followup = _scattered(part, biology, treated, found, fine)
+
+    recurred = bool((followup.core & ~treated.core).any() or plants.kind == "T2L")
+    within = YEAR_DAYS if preset.plant in ("ve-foci", "texture") else None
+    outcome = draw_times(seed, preset.people, person, plants.covariates, within, recurred)
+    extent = how_far(part, baseline, followup)
+    clinical = outcome.clinical | dict(plants.clinical) | _pattern(part, treated, followup, distant)
+    clinical["max_diameter_mm"] = _diameter(part, baseline)
+    facts = {
+        "biology": biology,
+        "diffusion_mm2_day": biology.diffusion,
+        "rate_per_day": biology.rate,
+        "seed_mm": head.seed_mm,
+        "days_before_surgery": age,
+        "regrowth_days_at_own_rates": days,
+        "regrowth_rate_factor": days / clinical["pfs_days"],
+        "covariates": outcome.covariates,
+        "death_days_after_progression": outcome.after_days,
+        "progression_kind": plants.kind,
+        **extent,
+        **{f"baseline_{k}": v for k, v in lesion.volumes(baseline, part).items()},
+        **{f"followup_{k}": v for k, v in lesion.volumes(followup, part).items()},
+    }
+    return Course(baseline, followup, treated, plants, clinical, facts, maps)
+
+
+def _plant(part: Region, baseline: Lesion, preset: Preset, person: Outcome, seed: int) -> Planted:
+    if preset.plant == "grade":
+        return planted.plant_grade(seed, preset.strength)
+    if preset.plant == "ve-foci":
+        return planted.plant_ve_foci(part, baseline, seed, preset.strength)
+    if preset.plant == "texture":
+        return planted.plant_texture(part, baseline, seed, preset.strength)
+    if preset.plant == "habitats":
+        return planted.plant_habitats(part, baseline, seed, preset.strength)
+    if preset.plant == "arms":
+        return planted.plant_arms(seed, person.clinical["treatment"], preset.strength)
+    return Planted()
+
+
+def _cc(mask: np.ndarray, part: Region) -> float:
+    return float(mask.sum()) * part.fine.voxel_cc
+
+
+def _progressed(
+    part: Region,
+    biology: Biology,
+    treated: Lesion,
+    inside: np.ndarray,
+    density: np.ndarray,
+    fine: lesion.Unevenness,
+    kind: str,
+    seed: int,
+) -> Lesion:
+    """The lesion at progression; `kind` says whether enhancement, the T2 lesion or both have grown."""
+    then = inside | treated.necrosis
+    dead = lesion.necrosis(then, biology.dead_share, fine) | treated.necrosis
+    held = _cc(treated.t2l | then, part)
+    more = 0.0 if kind == "CEL" else max(0.15 * _cc(treated.t2l, part), 0.6 * _cc(then, part))
+    found = lesion.see(part, density, then, dead, treated.cavity, held + more, seed, treated.t2l)
+    if kind != "T2L":
+        return found
+    # Enhancement is suppressed: what would enhance is bright on FLAIR only.
+    dense = np.maximum(found.oedema, 0.9 * found.core)
+    nothing = np.zeros_like(inside)
+    return Lesion(nothing, nothing, found.cavity, found.t2l, dense.astype(np.float32), found.density)
+
+
+def _from_foci(part: Region, treated: Lesion, plants: Planted, density: np.ndarray, seed: int) -> Lesion:
+    """Foci grown by 4 mm into enhancing tumour; without foci, the treated lesion with what surgery left no longer enhancing."""
+    nothing = np.zeros_like(treated.cavity)
+    quiet = np.where(treated.cavity, 0, density)
+    total = _cc(treated.t2l, part)
+    if plants.foci is None:
+        return lesion.see(part, quiet, nothing, nothing, treated.cavity, total, seed)
+    near = treatment.distance_to(part, plants.foci) <= 4.0
+    inside = near & part.fine_allowed & ~treated.cavity
+    return lesion.see(part, quiet, inside, nothing, treated.cavity, total + _cc(inside, part), seed, treated.t2l)
+
+
+def _scattered(
+    part: Region, biology: Biology, treated: Lesion, found: scatter.Scattered, fine: lesion.Unevenness
+) -> Lesion:
+    """The second generator's recurrence as a lesion."""
+    dead = lesion.necrosis(found.inside, biology.dead_share, fine)
+    swollen = (0.7 * (found.t2l & ~found.inside)).astype(np.float32)
+    soft = ndimage.gaussian_filter(swollen, 0.7 / part.fine.spacing[0])
+    cells = (0.8 * (found.inside & ~dead)).astype(np.float32)
+    return Lesion(found.inside & ~dead, dead, treated.cavity, found.t2l, soft, cells)
+
+
+def how_far(part: Region, baseline: Lesion, followup: Lesion) -> dict[str, Any]:
+    """Where progression lies from the baseline's T2L (with CEL): S3's three classes, and its volume beyond 2 cm.
+
+    Something counts as beyond a distance where at least `SEEN_CC` of CEL or T2L lies there.
+    """
+    away = treatment.distance_to(part, baseline.t2l)
+    new = (followup.t2l | followup.cel) & ~baseline.t2l & ~baseline.cavity
+    outside, beyond = _cc(new & (away > 0), part), _cc(new & (away > treatment.PLANNED_MM), part)
+    where = "beyond 2 cm" if beyond >= SEEN_CC else "to 2 cm" if outside >= SEEN_CC else "within T2L"
+    furthest = float(away[new].max()) if new.any() else 0.0
+    return {"extent": where, "beyond_2cm_cc": beyond, "furthest_mm": furthest}
+
+
+def _pattern(part: Region, treated: Lesion, followup: Lesion, distant: bool) -> dict[str, int]:
+    """Local regrowth around the treated lesion, and seeds beyond radiotherapy's margin."""
+    away = treatment.distance_to(part, treated.t2l | treated.cavity)
+    new = followup.t2l & ~treated.t2l if not followup.core.any() else followup.core & ~treated.core
+    near, far = _cc(new & (away <= treatment.PLANNED_MM), part), _cc(new & (away > treatment.PLANNED_MM), part)
+    return {"recurrence_local": int(near >= SEEN_CC), "recurrence_distant": int(distant and far >= SEEN_CC)}
+
+
+def _diameter(part: Region, found: Lesion) -> float:
+    where = np.argwhere(found.core)
+    return round(float(np.ptp(where, axis=0).max() * part.fine.spacing[0]), 1) if len(where) else 0.0
