@@ -13,15 +13,20 @@ from ..images import Grid, Series, array, resample_mask
 from . import growth, treatment
 from .acquisition import CLASSES, PROTOCOLS, Effects, b1_field, structural, tissue_signal
 from .blood import Blood, draw_blood
+from .diffusion import scan_diffusion
 from .dynamic import enhancement, scan_dce, scan_dsc
 from .patient import MASK_ROLES, SimulatedCase, SimulatedVisit, Truth
 from .phantom import Head, build_head, stream
 from .properties import Physiology, draw_physiology, textures, truth_maps
 from .protocols import DEFAULT
 from .scanning import Packed
+from .spectroscopy import scan_mrsi
+from .vfa import scan_vfa
 
 PRESETS = ("default",)
 SCANS = ("structural", "dce", "dsc")
+_SCANNERS = {"vfa": scan_vfa, "dce": scan_dce, "dsc": scan_dsc, "diffusion": scan_diffusion, "mrsi": scan_mrsi}
+KNOWN_SCANS = ("structural", *_SCANNERS)
 BASELINE_ROLES, FOLLOWUP_ROLES = ("t1", "t1c", "t2", "flair"), ("t1", "t1c", "flair")
 OUTCOMES = [
     "age",
@@ -64,7 +69,8 @@ def simulate_case(
     grid_mm
         Voxel size of the truth and of T1c in mm; other scans are no finer.
     scans
-        Any of ``"structural"`` (T1, T1c, T2, FLAIR and the follow-up), ``"dce"``, ``"dsc"``.
+        Any of ``"structural"`` (T1, T1c, T2, FLAIR and the follow-up), ``"vfa"`` (with a B1 map), ``"dce"``, ``"dsc"``, ``"diffusion"``
+        (ADC and FA), ``"mrsi"`` (peak heights of five metabolites and CNI, CCrI, CrNI).
     effects
         What makes scans differ from the tissue; all of it where None.
     case_id
@@ -82,8 +88,8 @@ def simulate_case(
     """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is not known; choose from {', '.join(PRESETS)}")
-    if unknown := [s for s in scans if s not in SCANS]:
-        raise InputError(f"scan {unknown[0]!r} is not known; choose from {', '.join(SCANS)}")
+    if unknown := [s for s in scans if s not in KNOWN_SCANS]:
+        raise InputError(f"scan {unknown[0]!r} is not known; choose from {', '.join(KNOWN_SCANS)}")
     if not 0.5 <= grid_mm <= 5:
         raise InputError(f"grid_mm is {grid_mm}; 0.5 to 5 mm are possible")
     if seed < 0:
@@ -126,13 +132,13 @@ def simulate_case(
         progress(0.65, "follow-up")
         unknown = {k: v for k, v in fields.items() if k != "density"}  # the density at follow-up is not kept
         later = _followup(seed, head, part, course, unknown, physiology, blood, effects, masks, transforms)
-    packed = Packed.of(head.grid, before, fields) if set(scans) & {"dce", "dsc"} else None
-    for kind, scan, protocol in (("dce", scan_dce, DEFAULT.dce), ("dsc", scan_dsc, DEFAULT.dsc)):
-        if kind not in scans:
-            continue
-        progress(0.75 if kind == "dce" else 0.88, kind.upper())
+    wanted = [kind for kind in _SCANNERS if kind in scans]
+    packed = Packed.of(head.grid, before, fields) if wanted else None
+    for i, kind in enumerate(wanted):
+        progress(0.75 + 0.24 * i / len(wanted), kind)
+        protocol = getattr(DEFAULT, kind)
         to_head = _offset(seed, kind, effects, transforms)
-        scanned = scan(packed, head.grid, physiology, blood, protocol, to_head, effects, stream(seed, kind))
+        scanned = _SCANNERS[kind](packed, head.grid, physiology, blood, protocol, to_head, effects, stream(seed, kind))
         images |= scanned.images
         data["images"] |= {r: {"path": f"{r}.nii.gz", **keys} for r, keys in scanned.acquisition.items()}
         maps |= scanned.maps
