@@ -127,7 +127,7 @@ def test_masks_may_be_left_out_and_dicom_added(patient, tmp_path):
 def test_unknown_preset_scan_and_grid_are_refused():
     with pytest.raises(InputError, match="preset 'easy' is not known; choose from default"):
         simulate_case(1, preset="easy")
-    with pytest.raises(InputError, match="scan 'pet' is not known; choose from structural, dce, dsc"):
+    with pytest.raises(InputError, match="scan 'pet' is not known; choose from structural, vfa, dce, dsc"):
         simulate_case(1, scans=("pet",))
     with pytest.raises(InputError, match=r"grid_mm is 9; 0\.5 to 5 mm are possible"):
         simulate_case(1, grid_mm=9)

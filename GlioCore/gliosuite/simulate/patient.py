@@ -64,7 +64,8 @@ class SimulatedVisit(Case):
                 text = f"simulated {role}"
                 if isinstance(image, Series):
                     whole = Series(np.round(image.frames).clip(-32768, 32767).astype(np.int16), image.grid, image.name)
-                    write_series(whole, folder / entry["path"], entry["times_s"][1] - entry["times_s"][0], text)
+                    times = entry.get("times_s", (0.0, 1.0))  # a VFA series has none
+                    write_series(whole, folder / entry["path"], times[1] - times[0], text)
                 else:
                     write_image(image, folder / entry["path"], text)
             for role, mask in visit.masks_held.items():

@@ -11,7 +11,11 @@ import numpy as np
 from scipy import ndimage
 
 from ..images import Grid
+from ..perfusion.kinetics import convolve, parker_aif
+from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, Effects
+from .blood import HEMATOCRIT, R1_PER_MM
+from .indices import indices
 from .phantom import random_field
 from .protocols import Dsc
 
@@ -111,6 +115,8 @@ INVADED = {
     "wm": {"t1": 0.10, "ktrans": 1.0, "ve": 0.3, "vp": 1.0, "cbv": 1.2, "adc": 0.30, "fa": -0.6, "cho": 0.9, "cre": 0.0, "naa": -0.7},
     "gm": {"t1": 0.05, "ktrans": 1.0, "ve": 0.3, "vp": 0.5, "cbv": 0.5, "adc": 0.20, "fa": -0.3, "cho": 1.2, "cre": 0.0, "naa": -0.7},
 }  # fmt: skip
+_BLOOD_LABELS = [CLASSES.index(n) + 1 for n in BLOOD]
+_NORMAL_LABELS = [CLASSES.index(n) + 1 for n in ("gm", "wm")]
 LIMITS = {
     "t1": (0.2, 4.6),
     "ktrans": (0.0, 0.6),
@@ -257,6 +263,35 @@ def flow(cbv: np.ndarray, mtt: np.ndarray) -> np.ndarray:
     return (60 * cbv / np.where(mtt > 0, mtt, np.inf)).astype(np.float32)
 
 
+def leakage_rate(values: Mapping[str, np.ndarray], b1: np.ndarray, dsc: Dsc) -> np.ndarray:
+    """What leaking contrast agent does to the apparent ΔR2* of a DSC scan, in 1/s per second and mM in plasma (1/(mM s2)).
+
+    ``ktrans / 60 * (outside_r2star - R1_PER_MM / TE * d ln S / d R1)``, with the spoiled gradient echo's S: agent outside vessels makes T2*
+    shorter (the apparent ΔR2* rises) and T1 shorter (the signal rises, and the apparent ΔR2* falls). Exact for small concentrations and
+    before agent returns. Its sign is opposite to that of K2 in leakage corrections. After a preload, T1 is as the first dose has left
+    it: that of the population's curve at the second injection.
+
+    Parameters
+    ----------
+    values
+        ``t1 ktrans ve`` (n,).
+    b1
+        Actual over nominal flip angle (n,), or a number.
+    """
+    rate = 1 / values["t1"]
+    if dsc.preload:
+        fine = np.arange(0.0, dsc.preload_wait_s + dsc.arrival_s, 1.0)
+        plasma = parker_aif(fine, dsc.arrival_s) / (1 - HEMATOCRIT)
+        kep = np.geomspace(1e-4, 30.0, 120)
+        held = convolve(fine, plasma, kep)[:, -1]
+        back = np.interp(np.log(np.clip(values["ktrans"] / values["ve"], 1e-4, 30.0)), np.log(kep), held)
+        rate = rate + R1_PER_MM * values["ktrans"] * back
+    step = 1e-3
+    flip = dsc.flip_angle_deg * b1
+    slope = np.log(spgr_signal(rate + step, dsc.tr_s, flip) / spgr_signal(rate, dsc.tr_s, flip)) / step
+    return (values["ktrans"] / 60 * (dsc.outside_r2star - R1_PER_MM / dsc.te_s * slope)).astype(np.float32)
+
+
 def truth_maps(
     grid: Grid,
     brain: np.ndarray,
@@ -266,16 +301,29 @@ def truth_maps(
     effects: Effects,
     dsc: Dsc,
 ) -> dict[str, np.ndarray]:
-    """Truth (z, y, x) by name on the head's grid: each voxel of the brain has the values of its main tissue.
+    """Truth (z, y, x) by name on the head's grid: each voxel of the brain has the values of its main tissue, 0 lies outside.
 
     Returns
     -------
     dict
-        ``ktrans ve vp delay t10 cbf cbv mtt tissue`` ...
+        ``ktrans ve vp delay cbv cbf mtt residue adc fa cho cre naa lac lip`` as `Properties` says; ``leakage`` (`leakage_rate`); ``cni ccri
+        crni`` against normal grey and white matter (`indices.metabolite_index`); in the whole head ``t10`` (s), ``b1`` (actual over
+        nominal flip angle, 1 without that effect) and ``tissue`` (uint8: 1 + index in `CLASSES`).
     """
     main = main_tissue(fractions)
-    inside = main * brain
-    maps = maps_of(inside, fields, physiology, effects, ("ktrans", "ve", "vp", "cbv", "mtt", "delay"))
-    maps["cbf"] = flow(maps["cbv"], maps["mtt"])
+    fields = {**fields, "purity": purity(fractions, grid.spacing)}
+    names = tuple(n for n in PARAMETERS if n != "t1")
+    maps = maps_of(main * brain, fields, physiology, effects, names)
+    maps["cbf"] = np.where(np.isin(main, _BLOOD_LABELS), 0, flow(maps["cbv"], maps["mtt"]))
     maps["t10"] = maps_of(main, fields, physiology, effects, ("t1",))["t1"]
-    return maps | {"tissue": main}
+    b1 = fields["b1"] if effects.b1 and "b1" in fields else np.ones(grid.shape, np.float32)
+    inside = maps["ktrans"] > 0
+    maps["leakage"] = np.zeros(grid.shape, np.float32)
+    here = {"t1": maps["t10"][inside], "ktrans": maps["ktrans"][inside], "ve": maps["ve"][inside]}
+    maps["leakage"][inside] = leakage_rate(here, b1[inside], dsc)
+    normal = brain & np.isin(main, _NORMAL_LABELS) & (fields.get("density", np.float32(0)) < 0.01)
+    normal = normal & (np.cumsum(normal).reshape(normal.shape) % (int(normal.sum()) // 20000 + 1) == 0)
+    within = main * brain > 0
+    for name, values in indices({m: maps[m] for m in METABOLITES}, normal).items():
+        maps[name] = values * within
+    return maps | {"tissue": main, "b1": b1}

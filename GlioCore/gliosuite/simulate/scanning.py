@@ -45,7 +45,10 @@ class Packed:
         if not effects.partial_volume:
             most = np.where(mixed.sum(axis=-1) > 0.5, mixed.argmax(axis=-1), -1)
             mixed = (most[..., None] == np.arange(len(CLASSES))).astype(np.float32)
-        image = sitk.Resample(self.fields, grid.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0)
+        # Beyond the head's box fields go on as they end: flip angles do not fall to 0 there.
+        image = sitk.Resample(
+            self.fields, grid.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0, self.fields.GetPixelID(), True
+        )
         waves = sitk.GetArrayViewFromImage(image)
         names = enumerate(self.field_names)
         return dict(zip(CLASSES, np.moveaxis(mixed, -1, 0))), {name: waves[..., i].copy() for i, name in names}

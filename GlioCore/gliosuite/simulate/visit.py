@@ -13,7 +13,7 @@ from . import treatment
 from .acquisition import CLASSES, Effects, structural, tissue_signal
 from .blood import Blood
 from .diffusion import scan_diffusion
-from .dynamic import enhancement, scan_dce, scan_dsc, scan_vfa
+from .dynamic import enhancement, scan_dce, scan_dsc
 from .growth import Region
 from .lesion import Lesion
 from .phantom import Head, stream
@@ -21,6 +21,7 @@ from .properties import Physiology, truth_maps
 from .protocols import Protocols
 from .scanning import Packed
 from .spectroscopy import scan_mrsi
+from .vfa import scan_vfa
 
 SCANS = ("structural", "vfa", "dce", "dsc", "diffusion", "mrsi")
 STRUCTURAL = ("t1", "t1c", "t2", "flair")
