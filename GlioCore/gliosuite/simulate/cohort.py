@@ -112,7 +112,7 @@ def simulate_case(
     blood = draw_blood(stream(seed, "blood"))
     progress(0.4, "scans")
     now = scan_visit(patient, "baseline", course.baseline, blood, scans, truth=True)
-    masks = _masks(head, part, course, chosen)
+    masks = _masks(head, part, course)
     maps = {k: head.grid.image(whole(head, part, np.asarray(v, _stored(v)))) for k, v in course.maps.items()}
     data: dict[str, Any] = {
         "id": case_id or f"sim-{seed}",
@@ -127,7 +127,7 @@ def simulate_case(
     transforms = {"followup_to_baseline": to_baseline, **now.transforms}
     if "structural" in scans:
         progress(0.8, "follow-up")
-        case.later, scanned = _later(patient, course, chosen, scans, masks, to_baseline)
+        case.later, scanned = _later(patient, course, chosen, scans, to_baseline)
         data["followup"] = case.later.data
         transforms |= {"followup_t1c": sitk.Euler3DTransform()} | scanned.transforms
         now.curves |= scanned.curves
@@ -159,10 +159,10 @@ def _stored(values: np.ndarray) -> type:
     return np.uint8 if values.dtype in (np.bool_, np.uint8) else np.float32
 
 
-def _masks(head: Head, part: growth.Region, course: Course, chosen: Preset) -> dict[str, sitk.Image]:
-    """The masks of both visits on the head's grid; empty ones are left out."""
+def _masks(head: Head, part: growth.Region, course: Course) -> dict[str, sitk.Image]:
+    """The masks of baseline and progression on the head's grid; empty ones are left out."""
     found = {name: getattr(course.baseline, name) for name in ("cel", "t2l", "necrosis", "cavity")}
-    if chosen.recurrence != "same tissue":
+    if course.clinical.get("pfs_event"):
         found |= {"progression_cel": course.followup.cel, "progression_t2l": course.followup.t2l}
     return {name: head.grid.image(whole(head, part, mask)) for name, mask in found.items() if mask.any()}
 
@@ -181,7 +181,6 @@ def _later(
     course: Course,
     chosen: Preset,
     scans: Sequence[str],
-    masks: dict[str, sitk.Image],
     to_baseline: sitk.Transform,
 ) -> tuple[SimulatedVisit, Any]:
     """The visit at progression in its own position and anatomy, or the second visit of a pair, with every scan of the first."""
@@ -195,11 +194,12 @@ def _later(
         STRUCTURAL if pair else _LATER_ROLES,
         tabulated(to_baseline, patient.head.grid),
     )
-    names = {role: role if pair else f"progression_{role}" for role in ("cel", "t2l")}
+    head, part = patient.head, patient.part
+    found = {role: getattr(course.followup, role) for role in ("cel", "t2l", "cavity")}
     seen = {
-        role: resample_mask(masks[name], patient.head.grid, to_baseline)
-        for role, name in names.items()
-        if name in masks
+        role: resample_mask(head.grid.image(whole(head, part, mask)), head.grid, to_baseline)
+        for role, mask in found.items()
+        if mask.any()
     }
     data: dict[str, Any] = {
         "images": {role: {"path": f"followup/{role}.nii.gz", **keys} for role, keys in scanned.entries.items()},

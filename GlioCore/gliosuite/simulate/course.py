@@ -91,23 +91,28 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
         followup = _scattered(part, biology, treated, found, fine)
 
     recurred = bool((followup.core & ~treated.core).any() or plants.kind == "T2L")
-    within = YEAR_DAYS if preset.plant in ("ve-foci", "texture") else None
-    outcome = draw_times(seed, preset.people, person, plants.covariates, within, recurred)
     extent = how_far(part, baseline, followup)
-    clinical = outcome.clinical | dict(plants.clinical) | _pattern(part, treated, followup, distant)
+    clinical = person.clinical | dict(plants.clinical)
+    facts: dict[str, Any] = {}
+    if preset.recurrence != "same tissue":
+        within = YEAR_DAYS if preset.plant in ("ve-foci", "texture") else None
+        times = draw_times(seed, preset.people, person, plants.covariates, within, recurred)
+        clinical = times.clinical | dict(plants.clinical) | _pattern(part, treated, followup, recurred, distant)
+        facts = {
+            "covariates": times.covariates,
+            "death_days_after_progression": times.after_days,
+            "regrowth_days_at_own_rates": days,
+            "regrowth_rate_factor": days / clinical["pfs_days"],
+            "progression_kind": plants.kind if recurred else "none",
+            **extent,
+        }
     clinical["max_diameter_mm"] = _diameter(part, baseline)
-    facts = {
+    facts |= {
         "biology": biology,
         "diffusion_mm2_day": biology.diffusion,
         "rate_per_day": biology.rate,
         "seed_mm": head.seed_mm,
         "days_before_surgery": age,
-        "regrowth_days_at_own_rates": days,
-        "regrowth_rate_factor": days / clinical["pfs_days"],
-        "covariates": outcome.covariates,
-        "death_days_after_progression": outcome.after_days,
-        "progression_kind": plants.kind,
-        **extent,
         **{f"baseline_{k}": v for k, v in lesion.volumes(baseline, part).items()},
         **{f"followup_{k}": v for k, v in lesion.volumes(followup, part).items()},
     }
@@ -192,12 +197,15 @@ def how_far(part: Region, baseline: Lesion, followup: Lesion) -> dict[str, Any]:
     return {"extent": where, "beyond_2cm_cc": beyond, "furthest_mm": furthest}
 
 
-def _pattern(part: Region, treated: Lesion, followup: Lesion, distant: bool) -> dict[str, int]:
+def _pattern(part: Region, treated: Lesion, followup: Lesion, recurred: bool, distant: bool) -> dict[str, int]:
     """Local regrowth around the treated lesion, and seeds beyond radiotherapy's margin."""
     away = treatment.distance_to(part, treated.t2l | treated.cavity)
     new = followup.t2l & ~treated.t2l if not followup.core.any() else followup.core & ~treated.core
     near, far = _cc(new & (away <= treatment.PLANNED_MM), part), _cc(new & (away > treatment.PLANNED_MM), part)
-    return {"recurrence_local": int(near >= SEEN_CC), "recurrence_distant": int(distant and far >= SEEN_CC)}
+    return {
+        "recurrence_local": int(recurred and near >= SEEN_CC),
+        "recurrence_distant": int(recurred and distant and far >= SEEN_CC),
+    }
 
 
 def _diameter(part: Region, found: Lesion) -> float:

@@ -12,8 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..images import Grid, array
+from ..structures import fibre_direction
 from .biology import Biology
-from .phantom import Head, fibre_direction, positions, random_field, stream
+from .phantom import Head, positions, random_field, stream
 
 GREY_SLOWER = 10.0  # D in white over D in grey matter (Swanson 2000: 2-100; 10 as in most later work)
 REGION_MM = 66.0  # half width of the box that a tumour is followed in
@@ -29,8 +30,8 @@ class Region:
         The slices of the head's arrays that `fine` covers.
     wm, gm, brain
         Volume fractions and mask of the head on the coarse grid.
-    compartments
-        What falx and tentorium part (`structures.template_compartments`), on the coarse grid.
+    compartments, labels
+        What falx and tentorium part (`structures.template_compartments`) and the structures, on the coarse grid.
     allowed, fine_allowed
         Where tumour may be: brain that is not mostly CSF.
     fine_brain, fine_ventricles
@@ -44,6 +45,7 @@ class Region:
     gm: np.ndarray
     brain: np.ndarray
     compartments: np.ndarray
+    labels: np.ndarray
     allowed: np.ndarray
     fine_allowed: np.ndarray
     fine_brain: np.ndarray
@@ -106,6 +108,7 @@ def region(head: Head, half_mm: float = REGION_MM) -> Region:
         shrink(head.tissues["gm"]),
         brain,
         np.ascontiguousarray(head.compartments[box][::step, ::step, ::step]),
+        np.ascontiguousarray(head.structures[box][::step, ::step, ::step]),
         brain & (shrink(fluid) < 0.5) & (shrink(head.ventricles.astype(np.float32)) < 0.5),
         fine_brain & (fluid[box] < 0.5) & ~fine_ventricles,
         fine_brain,
@@ -263,10 +266,8 @@ def tumour_medium(part: Region, biology: Biology, seed_mm: np.ndarray, seed: int
     inner = np.clip((REGION_MM - 6 - away) / 8.0, 0, 1)
     diffusion = biology.diffusion * np.clip(tissue * uneven, 0, 4) * part.allowed * inner
     rate = biology.rate * np.clip(np.exp(0.25 * part.field(rng, 14.0, False)), 0.4, 2.0)
-    fibres = fibre_direction(part.wm, part.coarse.spacing[0]) if biology.anisotropy > 1 else None
-    return Medium(
-        diffusion.astype(np.float32), rate.astype(np.float32), part.compartments, fibres, biology.anisotropy
-    )
+    fibres = fibre_direction(part.wm, part.coarse.spacing, labels=part.labels) if biology.anisotropy > 1 else None
+    return Medium(diffusion.astype(np.float32), rate.astype(np.float32), part.compartments, fibres, biology.anisotropy)
 
 
 def first_cells(part: Region, seed_mm: np.ndarray, seed: int, multifocal: bool = False) -> np.ndarray:

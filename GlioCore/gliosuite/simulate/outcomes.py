@@ -21,7 +21,12 @@ PROGRESSION = Hazard(
     213.0,
     1.3,
     30.0,
-    (("age", 0.0), ("unmethylated", -float(np.log(0.36))), ("residual", float(np.log(1.5))), ("proliferation", float(np.log(1.3)))),
+    (
+        ("age", 0.0),
+        ("unmethylated", -float(np.log(0.36))),
+        ("residual", float(np.log(1.5))),
+        ("proliferation", float(np.log(1.3))),
+    ),
 )
 # Death after progression: S3's medians of OS and PFS are 17.6 and 7.0 months apart. Age 1.3 per decade, unmethylated 1.3 are chosen;
 # residual 1.5 keeps the whole near S2's 2.1-2.4 for OS.

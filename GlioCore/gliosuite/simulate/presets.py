@@ -58,11 +58,16 @@ _BEFORE = Tumours(t2l_cc=LogNormal(60.0, 0.6, 8.0, 220.0))
 _S2_EXTENT = Shares((("GTR", 57.3), ("STR", 31.5), ("biopsy", 11.2)))
 _ARMS = People(
     treatments=Shares((("radiotherapy", 44), ("radiotherapy+bevacizumab", 27), ("radiotherapy+enzastaurin", 30))),
-    progression=replace(PROGRESSION, effects=(*PROGRESSION.effects, ("bevacizumab", float(np.log(0.7))), ("enzastaurin", 0.0))),
-    after=replace(AFTER, effects=(*AFTER.effects, ("bevacizumab", float(np.log(0.51))), ("enzastaurin", float(np.log(0.8))))),
+    progression=replace(
+        PROGRESSION, effects=(*PROGRESSION.effects, ("bevacizumab", float(np.log(0.7))), ("enzastaurin", 0.0))
+    ),
+    after=replace(
+        AFTER, effects=(*AFTER.effects, ("bevacizumab", float(np.log(0.51))), ("enzastaurin", float(np.log(0.8))))
+    ),
 )
 _HABITATS = People(
-    progression=replace(PROGRESSION, effects=(*PROGRESSION.effects, ("infiltrated", 1.0), ("cellular", 1.0))), methylated=0.337
+    progression=replace(PROGRESSION, effects=(*PROGRESSION.effects, ("infiltrated", 1.0), ("cellular", 1.0))),
+    methylated=0.337,
 )
 
 _PRESETS: dict[str, Preset] = {
@@ -97,7 +102,9 @@ _PRESETS: dict[str, Preset] = {
         "own",
         recurrence="unrelated",
     ),
-    "shifted": Preset("As default, on another scanner: other TR, frames, voxels, more noise.", "own", protocols="shifted"),
+    "shifted": Preset(
+        "As default, on another scanner: other TR, frames, voxels, more noise.", "own", protocols="shifted"
+    ),
     "visit-pairs": Preset(
         "Two visits a few days apart: the same tissue, another position, bolus and noise.",
         "own",
@@ -113,7 +120,7 @@ _PRESETS: dict[str, Preset] = {
         preoperative=True,
         plant="grade",
         strength={"ktrans": 1.41, "vp": 1.00, "ve": 1.29, "grade": 0.3},
-        effect="ktrans, vp, ve of CEL lower in IDH-mutant by 1.41, 1.00, 1.29 between-patient SDs of their logarithm; grade 2 by another 0.3",
+        effect="log ktrans, vp, ve of CEL lower in IDH-mutant by 1.41, 1.00, 1.29 between-patient SDs; in grade 2 by 0.3 more",
     ),
     "ve-foci": Preset(
         "Gross total resection; local recurrence within a year comes from foci in the T2 lesion.",
@@ -152,7 +159,7 @@ _PRESETS: dict[str, Preset] = {
         people=_ARMS,
         plant="arms",
         strength={"arms": 1.0},
-        effect="what grows at progression by arm (sums: CEL 7, T2L 50, both 44 of 101); bevacizumab-like: hazard of progression x .7, of death x .51",
+        effect="kind of progression by arm (sums: CEL 7, T2L 50, both 44); bevacizumab-like: hazard of progression x .7, death x .51",
     ),
 }
 PRESETS = tuple(_PRESETS) + tuple(name + TWIN for name, p in _PRESETS.items() if p.strength)
@@ -171,7 +178,9 @@ def preset(name: str) -> Preset:
     found = _PRESETS[name.removesuffix(TWIN)]
     if not name.endswith(TWIN):
         return found
-    return replace(found, strength=dict.fromkeys(found.strength, 0.0), effect=f"none: the twin of {name.removesuffix(TWIN)}")
+    return replace(
+        found, strength=dict.fromkeys(found.strength, 0.0), effect=f"none: the twin of {name.removesuffix(TWIN)}"
+    )
 
 
 def card(name: str) -> dict[str, Any]:

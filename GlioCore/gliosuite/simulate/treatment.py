@@ -21,7 +21,10 @@ from .phantom import positions, push, stream
 PLANNED_MM = 20.0  # radiotherapy's margin on the visible lesion (RTOG; S3)
 FALLOFF_MM = 20.0  # over which the dose falls to nothing beyond it (chosen, as of conformal plans)
 FOUNDER = 1e-2  # survivors of a lower density found no recurrence (chosen)
-SEEDS_MM = (22.0, 40.0)  # distant seeds' distance from the lesion: beyond RTOG's margin; S3 saw no progression beyond 4 cm
+SEEDS_MM = (
+    22.0,
+    40.0,
+)  # distant seeds' distance from the lesion: beyond RTOG's margin; S3 saw no progression beyond 4 cm
 MEAN_SHIFT_MM, LARGEST_SHIFT_MM = 3.0, 20.0
 
 
