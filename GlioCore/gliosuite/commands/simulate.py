@@ -22,7 +22,13 @@ def register(add: Callable) -> None:
         metavar="COHORT",
         help="folder for <id>/case.json, truth/<id>/, outcomes.csv and cohort.json",
     )
-    p.add_argument("--preset", choices=("default",), default="default", help="kind of cohort (default default)")
+    p.add_argument(
+        "--preset",
+        default="default",
+        metavar="NAME",
+        help="kind of cohort: default, compact, diffuse, random-field, null, shifted, visit-pairs, or a paper's: idh-grade, ve-foci, "
+        "texture, habitats, arms; the last five and random-field have a twin without their effect, NAME-twin (default default)",
+    )
     p.add_argument(
         "--grid-mm",
         type=float,
@@ -34,10 +40,17 @@ def register(add: Callable) -> None:
         "--scans",
         default="structural,dce,dsc",
         metavar="LIST",
-        help="comma-separated: structural, dce, dsc (default structural,dce,dsc)",
+        help="comma-separated: structural, vfa (with a B1 map), dce, dsc, diffusion (ADC, FA), mrsi (default structural,dce,dsc)",
     )
     p.add_argument(
         "--dicom", action="store_true", help="write all images as DICOM too, a study per visit (needs pydicom)"
+    )
+    p.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share the patients; each takes up to 6 GiB at 1 mm (default 1)",
     )
     p.set_defaults(run=_simulate)
 
@@ -46,4 +59,6 @@ def _simulate(args: argparse.Namespace, progress: Callable[[float, str], None]) 
     from ..simulate import write_cohort
 
     scans = tuple(s.strip() for s in args.scans.split(",") if s.strip())
-    return write_cohort(args.out, args.n, args.seed, args.preset, args.grid_mm, scans, args.dicom, progress)
+    return write_cohort(
+        args.out, args.n, args.seed, args.preset, args.grid_mm, scans, args.dicom, progress, args.workers
+    )
