@@ -39,8 +39,8 @@ _TENT_MM = (
     (-85.0, (-18.0, -18.0, -18.0, -18.5, -19.5, -20.5, -20.5, -20.5)),
     (-100.0, (-20.0, -20.0, -20.0, -20.0, -20.0, -20.5, -20.5, -20.5)),
 )
-# Half-width of the notch by y: widest (32 mm) beside the midbrain, apex behind the splenium; widths of anatomical specimens
-# (Adler DE, Milhorat TH, J Neurosurg 2002;96:1103) are 26-35 mm.
+# Half-width of the notch by y: widest (32 mm) beside the midbrain, apex behind the splenium; about 30 mm in
+# anatomical specimens (Adler DE, Milhorat TH, J Neurosurg 2002;96:1103).
 _NOTCH_MM = ((-48.0, 0.0), (-46.0, 6.0), (-43.0, 9.5), (-38.0, 12.0), (-32.0, 14.5), (-25.0, 16.0), (-10.0, 15.0))
 # The petrous ridge, where the tentorium's front is attached: its posterior side by |x|.
 _RIDGE_MM = ((12.0, -13.0), (20.0, -19.0), (55.0, -44.0), (70.0, -55.0))
@@ -272,12 +272,12 @@ def _fourth_ventricle(stem: np.ndarray) -> np.ndarray:
     return result
 
 
-def _below(brain: np.ndarray) -> np.ndarray:
-    """Brain below the tentorium's surface and behind the petrous ridges."""
+def _below() -> np.ndarray:
+    """Below the tentorium's surface and behind the petrous ridges."""
     x, y, z = _axes(template().grid)
     ridge = np.interp(abs(x), *np.transpose(_RIDGE_MM))
     behind = y[:, None] <= ridge + 3  # the ridge's bone has a thickness
-    return brain & (z[:, None, None] < tentorium_height()) & behind
+    return (z[:, None, None] < tentorium_height()) & behind
 
 
 @lru_cache(maxsize=1)
@@ -294,7 +294,7 @@ def template_structures() -> sitk.Image:
     labels = np.zeros(t.grid.shape, np.uint8)
     stem = _brainstem()
     tissue = array(template_csf()) < 0.5
-    labels[_largest(_below(brain) & tissue & ~stem)] = LABELS["cerebellum"]
+    labels[_largest(_below() & brain & tissue & ~stem)] = LABELS["cerebellum"]
     half = _SHEET_MM / 2
     for name, distance in zip(("falx", "tentorium"), sheet_distances()):
         labels[(distance > -half) & (distance <= half)] = LABELS[name]
@@ -306,22 +306,89 @@ def template_structures() -> sitk.Image:
 
 
 @lru_cache(maxsize=1)
+def continued_compartments() -> sitk.Image:
+    """The compartments of `template_compartments`, continued beyond the brain to the whole of the template's box, uint8."""
+    t = template()
+    x, y, z = _axes(t.grid)
+    result = np.broadcast_to(np.where(x < 0, 1, 2).astype(np.uint8), t.grid.shape).copy()
+    below = _below()
+    result[below] = 3
+    labels = sitk.GetArrayViewFromImage(template_structures())
+    joined = np.isin(labels, [LABELS[name] for name in ("callosum", "brainstem", "thalami")])
+    near = _between(x, -8, 8)
+    width = np.where(z < 2, 8.0, 5.0)[:, None, None]  # the hypothalamus is wider than septum and fornix
+    basal = _in_polygon(_BASAL_MM, y[None, :], z[:, None])[:, :, None] & (abs(x[near]) <= width)
+    joined[:, :, near] |= basal & ~below[:, :, near]
+    result[joined] = 4
+    return t.grid.image(result)
+
+
+@lru_cache(maxsize=1)
 def template_compartments() -> sitk.Image:
     """What blocks the spread of a tumour, uint8: 0 outside the brain, 1 left and 2 right cerebrum, 3 below the tentorium, 4 open.
 
     A face between 1 and 2, 1 and 3 or 2 and 3 is a wall; 4 (callosum, brainstem, thalami, septum, fornix, commissures, hypothalamus) is
     open to all. Do not change the image in place.
     """
-    t = template()
-    x, y, z = _axes(t.grid)
-    brain = boolean(t.brain)
-    result = np.where(x < 0, np.uint8(1), np.uint8(2)) * brain
-    result[_below(brain)] = 3
-    labels = sitk.GetArrayViewFromImage(template_structures())
-    joined = np.isin(labels, [LABELS[name] for name in ("callosum", "brainstem", "thalami")])
-    near = _between(x, -8, 8)
-    width = np.where(z < 2, 8.0, 5.0)[:, None, None]  # the hypothalamus is wider than septum and fornix
-    basal = _in_polygon(_BASAL_MM, y[None, :], z[:, None])[:, :, None] & (abs(x[near]) <= width)
-    joined[:, :, near] |= basal & (result[:, :, near] != 3)
-    result[joined & brain] = 4
-    return t.grid.image(result)
+    return continued_compartments() * template().brain
+
+
+def fibre_direction(
+    wm: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    scale_mm: float = 4.0,
+    labels: np.ndarray | None = None,
+) -> np.ndarray:
+    """A surrogate for the main direction of fibres: along which the fraction of white matter changes least.
+
+    The eigenvector of the smallest eigenvalue of the structure tensor (outer product of the gradient, averaged). A tract is longer than
+    it is wide, so this follows tracts and gyral blades; inside large bodies of white matter, in crossings and in sheets a map of white
+    matter does not tell the direction, and neither does this. It is no tractography.
+
+    Parameters
+    ----------
+    wm
+        Fraction of white matter (z, y, x).
+    spacing_mm
+        Voxel size (x, y, z).
+    scale_mm
+        SD of the Gaussian that averages the tensor; the gradient is taken at a third of it.
+    labels
+        `LABELS` on the same voxels, whose axes lie along left-right, front-back and up-down: fibres of the callosum then run to the
+        sides and those of the brainstem upwards, as far as its surface allows.
+
+    Returns
+    -------
+    numpy.ndarray
+        Unit vectors (z, y, x, 3) float32 with components x, y, z along the axes of the grid, the largest component positive; 0 where
+        no white matter is near.
+
+    References
+    ----------
+    Bigun J, Granlund GH, Proc 1st Int Conf Computer Vision 1987:433 (structure tensor).
+    """
+    steps = np.asarray(spacing_mm[::-1], float)
+    smooth = ndimage.gaussian_filter(np.asarray(wm, np.float32), scale_mm / 3 / steps, truncate=3)
+    gradient = [g.astype(np.float32) for g in np.gradient(smooth, *steps)][::-1]
+    tensor = np.empty((*wm.shape, 3, 3), np.float32)
+    for i in range(3):
+        for j in range(i + 1):
+            product = ndimage.gaussian_filter(gradient[i] * gradient[j], scale_mm / steps, truncate=3)
+            tensor[..., i, j] = tensor[..., j, i] = product
+    near = (np.trace(tensor, axis1=-2, axis2=-1) > 1e-6) & (
+        ndimage.gaussian_filter(smooth, scale_mm / steps, truncate=3) > 0.02
+    )
+    result = np.zeros((*wm.shape, 3), np.float32)
+    vectors = np.swapaxes(
+        np.linalg.eigh(tensor[near])[1], -1, -2
+    )  # eigenvalues rise: first along the fibres, last out of the sheet
+    along, out = vectors[:, 0], vectors[:, 2]
+    if labels is not None:
+        for name, axis in (("callosum", 0), ("brainstem", 2)):
+            inside = labels[near] == LABELS[name]
+            wanted = np.eye(3, dtype=np.float32)[axis] - out[inside] * out[inside, axis, None]
+            length = np.linalg.norm(wanted, axis=1, keepdims=True)
+            along[inside] = np.where(length > 0.5, wanted / np.maximum(length, 1e-6), along[inside])
+    largest = np.take_along_axis(along, np.abs(along).argmax(axis=-1)[:, None], axis=-1)
+    result[near] = along * np.sign(largest)
+    return result

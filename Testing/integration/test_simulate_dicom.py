@@ -15,9 +15,12 @@ from gliosuite.simulate import simulate_case
 pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
 
 
+SCANS = ("structural", "vfa", "dce", "dsc", "diffusion", "mrsi")
+
+
 @pytest.fixture(scope="module")
 def patient():
-    return simulate_case(5, grid_mm=3.0, case_id="sim-a-001")
+    return simulate_case(5, grid_mm=3.0, scans=SCANS, case_id="sim-a-001")
 
 
 @pytest.fixture(scope="module")

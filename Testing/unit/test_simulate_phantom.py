@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 from gliosuite.simulate import phantom
+from gliosuite.structures import LABELS
+from scipy import ndimage
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,60 @@ def test_mass_pushes_tissue_away():
     assert outward.min() >= 0
     assert size.max() == pytest.approx(3.0, rel=0.02)
     assert abs(distance.ravel()[size.argmax()] - 20.0) < 3.0
+
+
+def test_head_has_structures_and_compartments(head):
+    fine = phantom.build_head(3, 1.0, 18.0)
+    assert not (head.compartments[~head.brain]).any()
+    assert (head.compartments[head.brain] > 0).all()
+    for name, label in LABELS.items():
+        assert (head.structures == label).any(), name
+        if name in ("brainstem", "thalami", "cerebellum", "callosum"):  # the same on every grid, up to its voxels
+            volumes = [(h.structures == label).sum() * h.grid.voxel_cc for h in (head, fine)]
+            assert volumes[0] == pytest.approx(volumes[1], rel=0.06), name
+    # Structures are warped with the tissues: the callosum is white, the ventricles are fluid, the stem is in the open.
+    assert fine.tissues["wm"][fine.structures == LABELS["callosum"]].mean() > 0.85
+    assert (fine.ventricles & (fine.structures == LABELS["ventricles"])).sum() > 0.9 * fine.ventricles.sum()
+    assert (fine.compartments[(fine.structures == LABELS["brainstem"]) & fine.brain] == 4).all()
+    left, right = ((fine.compartments == c).sum() for c in (1, 2))
+    assert left == pytest.approx(right, rel=0.1)
+
+
+def test_dura_is_a_thin_sheet_of_the_same_volume_on_every_grid(head):
+    fine = phantom.build_head(3, 1.0, 18.0)
+    volumes = [h.tissues["dura"].sum() * h.grid.voxel_cc for h in (head, fine)]
+    assert 8 < volumes[1] < 15
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
+    assert head.tissues["dura"].max() < 0.4, "1 mm in voxels of 3 mm"
+    sheets = np.isin(fine.structures, (LABELS["falx"], LABELS["tentorium"]))
+    assert fine.tissues["dura"][ndimage.binary_dilation(sheets)].sum() > 0.95 * fine.tissues["dura"].sum()
+    falx = ndimage.binary_dilation(fine.structures == LABELS["falx"], np.ones((1, 1, 5)))
+    thick = (fine.tissues["dura"] * falx).sum(axis=2)[(fine.structures == LABELS["falx"]).any(axis=2)]
+    assert 0.7 < np.median(thick) < 1.1, "1 mm on the template, which is larger than most heads"
+
+
+def test_straight_sinus_lies_where_falx_and_tentorium_join():
+    head = phantom.build_head(3, 1.0, 18.0)
+    vein = (head.tissues["vein"] > 0.5) & head.brain & (head.compartments != 4)
+    near = ndimage.distance_transform_edt(~(head.structures == LABELS["falx"])) <= 3
+    near &= ndimage.distance_transform_edt(~(head.structures == LABELS["tentorium"])) <= 3
+    assert 150 < (vein & near).sum() < 1500
+
+
+def test_mass_effect_scales_the_displacement():
+    with_mass, without, far = (
+        phantom.build_head(3, 3.0, r, mass_effect=m) for r, m in ((18.0, 1.0), (18.0, 0.0), (30.0, 0.0))
+    )
+    assert without.tissues["wm"].tobytes() == far.tissues["wm"].tobytes()
+    assert with_mass.tissues["wm"].tobytes() != without.tissues["wm"].tobytes()
+    np.testing.assert_array_equal(with_mass.seed_mm, without.seed_mm)
+
+
+def test_grey_and_white_share_a_voxel_without_fluid():
+    head = phantom.build_head(3, 1.0, 18.0)
+    bare = phantom.build_head(3, 1.0, 18.0, skull=False)
+    both = (head.tissues["gm"] > 0.3) & (head.tissues["wm"] > 0.3)
+    assert head.tissues["csf"][both].mean() < 0.05
+    for name in ("gm", "wm", "dura"):
+        inside = head.brain & (head.tissues["artery"] == 0)
+        np.testing.assert_allclose(head.tissues[name][inside], bare.tissues[name][inside], atol=0.01)

@@ -184,3 +184,48 @@ def test_without_what_is_open_only_midline_faces_join_the_hemispheres():
     # White matter that crosses the midline is open: what crosses elsewhere is a blur of two banks of the fissure.
     middle = (np.abs(x) <= 1) & tissue & (array(anatomy.template().wm) > 128)
     assert np.isin(compartments[middle], (OPEN, BELOW)).mean() > 0.97
+
+
+def rod(direction: np.ndarray, radius_mm: float, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """White matter as a long rod through the middle of a box of 60 mm."""
+    axes = [np.arange(round(60 / s)) * s - 30 for s in spacing_mm]
+    points = np.stack(np.meshgrid(*axes[::-1], indexing="ij"), -1)[..., ::-1]
+    away = np.linalg.norm(points - (points @ direction)[..., None] * direction, axis=-1)
+    return np.clip(radius_mm + 0.5 - away, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("direction", [(1.0, 0.0, 0.0), (0.0, 0.6, 0.8), (0.5, -0.5, 0.7071)])
+def test_fibres_follow_a_rod(direction):
+    direction = np.array(direction) / np.linalg.norm(direction)
+    wm = rod(direction, 4.0, (2.0, 2.0, 3.0))
+    found = structures.fibre_direction(wm, (2.0, 2.0, 3.0))
+    middle = (wm > 0.9) & (rod(np.array([0.0, 0.0, 1.0]), 15.0, (2.0, 2.0, 3.0)) > 0)
+    middle[:5] = middle[-5:] = False
+    assert np.linalg.norm(found[wm > 0], axis=-1) == pytest.approx(1, abs=1e-5)
+    assert np.degrees(np.arccos(np.clip(np.abs(found[middle] @ direction), 0, 1))).mean() < 6
+    assert (found[wm > 0.9] @ direction > 0).all() or (found[wm > 0.9] @ direction < 0).all(), "one sign"
+
+
+def test_fibres_lie_in_a_sheet_and_nowhere_without_white_matter():
+    wm = np.zeros((30, 30, 30), np.float32)
+    wm[14:17] = 1
+    found = structures.fibre_direction(wm, (2.0, 2.0, 2.0), scale_mm=3.0)
+    assert np.abs(found[14:17, 8:-8, 8:-8, 2]).max() < 0.05
+    assert not found[0].any()
+    assert not structures.fibre_direction(np.zeros_like(wm), (2.0, 2.0, 2.0)).any()
+
+
+def test_fibres_of_the_template_run_as_known(labels):
+    wm = array(anatomy.template().wm)[::2, ::2, ::2] / np.float32(255)
+    found = structures.fibre_direction(wm, (2.0, 2.0, 2.0), labels=labels[::2, ::2, ::2])
+    full = np.repeat(np.repeat(np.repeat(found, 2, 0), 2, 1), 2, 2)
+    for point, axis in (
+        ((0, -5, 25), 0),  # callosum, body
+        ((0, 30, 4), 0),  # genu
+        ((0, -38, 15), 0),  # splenium
+        ((22, -20, 5), 2),  # corticospinal tract in the internal capsule
+        ((5, -22, -30), 2),  # pons
+        ((9, 0, 36), 1),  # cingulum
+        ((32, -60, 4), 1),  # optic radiation
+    ):
+        assert np.abs(at(full[..., axis], *point)).mean() > 0.7, point

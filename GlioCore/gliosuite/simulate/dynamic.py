@@ -16,7 +16,7 @@ from ..perfusion.kinetics import convolve
 from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, TISSUE, Effects, scan_grid
 from .blood import R1_PER_MM, STEP_S, Blood
-from .properties import BLOOD, TYPICAL, Physiology
+from .properties import BLOOD, LEAKY, TYPICAL, Physiology
 from .protocols import Dce, Dsc
 from .scanning import Packed, Scanned, finish, scan_truth
 
@@ -26,7 +26,6 @@ _LEAST = 0.004  # volume fraction below which a tissue does not count
 _KEP = (2e-4, 30.0)  # 1/min, tabulated
 _TRANSIT = (2.4, 60.0)  # 1/min: mean transit times of 1-25 s
 _INFLOW_MM_S = 150.0
-_LEAKY = ("cel", "necrosis", "oedema")
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def enhancement(
     for name in TYPICAL:
         if name in BLOOD:
             continue
-        inside = fractions[name] > 0 if name in _LEAKY else None
+        inside = fractions[name] > 0 if name in LEAKY else None
         here = {"vascular": np.zeros(1, np.float32)} if inside is None else {k: v[inside] for k, v in fields.items()}
         p = physiology.values(name, here, effects, ("ktrans", "ve", "vp"))
         convolved, arterial = responses.at(now, p["ktrans"] / p["ve"], np.zeros(len(p["ve"])))
@@ -245,7 +244,7 @@ def scan_dsc(
                 change[rows] = np.float32(protocol.tissue_r2star) * flow[:, None] * convolved
         else:
             change = np.zeros((1, 1), np.float32)
-        if outside is not None and name in _LEAKY:
+        if outside is not None and name in LEAKY:
             leaked, _ = outside.at(now, p["ktrans"] / p["ve"], p["delay"])
             leaked *= p["ktrans"][:, None]
             change = change + np.float32(protocol.outside_r2star) * leaked

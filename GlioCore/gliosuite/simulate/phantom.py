@@ -1,4 +1,4 @@
-"""The healthy head: MNI152 tissues, ventricles, vessels, skull and scalp, deformed differently for each patient.
+"""The healthy head: MNI152 tissues and structures, vessels, dura, skull and scalp, deformed differently for each patient.
 
 All positions are LPS millimetres in a head frame whose origin is that of MNI152 (anterior commissure). Random numbers are drawn on
 control lattices in that frame, so that the same seed gives the same patient on every grid, up to its resolution.
@@ -12,10 +12,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .. import anatomy
+from .. import anatomy, structures
 from ..images import Grid, array, boolean
 
-TISSUES = ("gm", "wm", "csf", "bone", "marrow", "fat", "muscle", "artery", "vein")
+TISSUES = ("gm", "wm", "csf", "bone", "marrow", "fat", "muscle", "artery", "vein", "dura")
 
 # The box of a head in LPS mm: wide enough for a scalp around the largest brain drawn.
 _HEAD_BOX_MM = ((-96.0, 96.0), (-104.0, 128.0), (-76.0, 104.0))
@@ -34,9 +34,18 @@ _PAIRED_ARTERIES = (
     (1.4, ((40, -1, -14), (41, -12, -4), (40, -22, 8), (48, -36, 16), (56, -44, 22))),
     (1.3, ((15, 3, -18), (9, 8, -18), (3, 12, -17))),
     (1.3, ((2, 12, -17), (2, 30, -10), (2, 40, 6), (2, 34, 24), (2, 16, 36), (2, -8, 42))),
-    (1.3, ((0, -17, -16), (10, -18, -12), (20, -28, -6), (22, -42, -2), (16, -60, 2))),
+    (1.3, ((0, -11, -18), (9, -10, -17), (17, -20, -14), (18, -29, -10), (15, -38, -5), (16, -60, 2))),
+    (1.7, ((20, -38, -76), (14, -33, -68), (8, -28, -62), (0, -21, -55))),
 )
-_MIDLINE_ARTERIES = ((2.0, ((0, -12, -48), (0, -14, -30), (0, -17, -16))),)
+_MIDLINE_ARTERIES = ((2.0, ((0, -21, -55), (0, -14, -46), (0, -10, -32), (0, -11, -18))),)
+# Internal cerebral and basal veins, great vein and straight sinus; sigmoid sinuses to the jugular foramen. The other sinuses follow the
+# edges of falx and tentorium.
+_PAIRED_VEINS = (
+    (1.1, ((2, -5, 7), (2, -16, 14), (2, -28, 11), (0, -38, 4))),
+    (3.2, ((57, -46, -26), (56, -42, -38), (44, -37, -47), (33, -34, -54), (31, -30, -62))),
+)
+_MIDLINE_VEINS = ((1.8, ((0, -38, 4), (0, -44, 8), *((0, *p) for p in structures.STRAIGHT_SINUS_MM))),)
+_DURA_MM = 1.0  # thickness of falx and tentorium on the template; chosen, as they look on T1c
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -114,8 +123,8 @@ def _tube(volume: np.ndarray, grid: Grid, line: np.ndarray, radius: float) -> No
 
 
 @lru_cache(maxsize=1)
-def _template_head() -> tuple[sitk.Image, tuple[str, ...]]:
-    """The template's head as one vector image (uint8), and the names of its components.
+def _template_head() -> dict[str, sitk.Image]:
+    """What is warped of the template's head, by name, uint8.
 
     Tissue comes from the T1 (its edges are sharper than those of the averaged probabilities) and the CSF probability. Around it, by
     distance from a smooth hull: CSF, the two tables of the skull with marrow between, fat and skin; below it muscle and two eyes.
@@ -129,12 +138,16 @@ def _template_head() -> tuple[sitk.Image, tuple[str, ...]]:
     csf = np.where(inside, csf, np.where(brain, 0.8, 0))
     wm = np.where(inside, np.minimum(wm, 1 - csf), 0)
 
-    artery = np.zeros(grid.shape, np.float32)
-    for radius, line in _PAIRED_ARTERIES:
-        for side in (-1, 1):
-            _tube(artery, grid, np.asarray(line, float) * (side, -1, 1), radius)
-    for radius, line in _MIDLINE_ARTERIES:
-        _tube(artery, grid, np.asarray(line, float) * (-1, -1, 1), radius)
+    artery, vein = (np.zeros(grid.shape, np.float32) for _ in range(2))
+    for volume, paired, midline in (
+        (artery, _PAIRED_ARTERIES, _MIDLINE_ARTERIES),
+        (vein, _PAIRED_VEINS, _MIDLINE_VEINS),
+    ):
+        for radius, line in paired:
+            for side in (-1, 1):
+                _tube(volume, grid, np.asarray(line, float) * (side, -1, 1), radius)
+        for radius, line in midline:
+            _tube(volume, grid, np.asarray(line, float) * (-1, -1, 1), radius)
 
     # The hull is found at 2 mm: it is smooth, and a closing of 16 mm is slow at 1 mm.
     coarse = grid.isotropic(2.0)
@@ -153,10 +166,11 @@ def _template_head() -> tuple[sitk.Image, tuple[str, ...]]:
     distance = array(sitk.Resample(hull, grid.blank(), sitk.Transform(), sitk.sitkLinear, _FAR_MM, sitk.sitkFloat32))
 
     x, y, z = positions(grid)
-    across = np.clip(4.6 - abs(x), 0, 1)
-    sagittal = across * ((z > 5) | (y > 60)) * (z > -12) * (y > -62)
-    transverse = np.clip(4.0 - abs(z + 13 - 0.1 * abs(x)), 0, 1) * (y > 38) * (abs(x) > 2)
-    vein = np.maximum(sagittal, transverse) * np.clip(distance + 0.5, 0, 1) * np.clip(6.5 - distance, 0, 1) * ~brain
+    across = np.clip(2.6 + 0.5 * distance - abs(x), 0, 1)  # a triangle with its base at the skull
+    sagittal = across * ((z > 5) | (y > 60)) * (z > -20) * (y > -62)
+    transverse = np.clip(4.0 - abs(z - structures.tentorium_height()), 0, 1) * (y > 44) * (abs(x) > 2)
+    outer = np.maximum(sagittal, transverse) * np.clip(distance + 0.5, 0, 1) * np.clip(6.5 - distance, 0, 1) * ~brain
+    vein = np.maximum(vein, outer)
 
     depth = (_FAR_MM - distance) * 2  # half millimetres fit into a byte; 0, the value beyond the box, is far away
     # Few components, since warping them is what costs: the ventricles lie deep in the brain, arteries and veins far apart.
@@ -167,10 +181,37 @@ def _template_head() -> tuple[sitk.Image, tuple[str, ...]]:
         "vessel": 127 + 127 * artery - 127 * vein * (artery == 0),
         "depth": depth,
     }
-    stack = np.stack([np.clip(np.round(p), 0, 255).astype(np.uint8) for p in parts.values()], axis=-1)
-    image = sitk.GetImageFromArray(stack, isVector=True)
-    image.CopyInformation(template.t1)
-    return image, tuple(parts)
+    return {name: grid.image(np.clip(np.round(p), 0, 255).astype(np.uint8)) for name, p in parts.items()}
+
+
+@lru_cache(maxsize=4)
+def _template_dura(voxel_mm: float) -> sitk.Image:
+    """Volume fraction of falx and tentorium on the template, uint8 0-255.
+
+    Each point averages over `voxel_mm`, so that the sheets do not fall between the points of a coarse grid.
+    """
+    distance = np.minimum(*(abs(d) for d in structures.sheet_distances()))
+    voxel_mm = max(voxel_mm, 1.0)
+    overlap = np.clip((_DURA_MM + voxel_mm) / 2 - distance, 0, min(_DURA_MM, voxel_mm))
+    return anatomy.template().grid.image(np.round(overlap * (255 / voxel_mm)).astype(np.uint8))
+
+
+@lru_cache(maxsize=1)
+def _template_labels() -> np.ndarray:
+    """The template's structures and, in the bits above them, its compartments: one array to warp."""
+    structure, compartment = structures.template_structures(), structures.continued_compartments()
+    return array(structure, np.uint8) | array(compartment, np.uint8) << 3
+
+
+def _nearest_labels(grid: Grid, displacement: np.ndarray) -> np.ndarray:
+    """`_template_labels` where the displacement (z, y, x, component; mm) points to, by nearest neighbour."""
+    template = anatomy.template().grid
+    index = []
+    for i, place in enumerate(positions(grid)):
+        step = template.direction[4 * i] * template.spacing[i]
+        index.append(((place - template.origin[i]).astype(np.float32) + displacement[..., i]) / np.float32(step))
+    index = [np.clip(np.rint(k), 0, n - 1).astype(np.int32) for k, n in zip(index, template.size)]
+    return _template_labels()[index[2], index[1], index[0]]
 
 
 @dataclass(frozen=True)
@@ -187,6 +228,11 @@ class Head:
         Boolean (z, y, x); the brain with the CSF in its sulci.
     seed_mm
         Where the tumour starts, LPS mm.
+    structures
+        uint8 (z, y, x) of `structures.LABELS`.
+    compartments
+        uint8 (z, y, x): 0 outside, 1 left and 2 right cerebrum, 3 below the tentorium, 4 open to all three
+        (`structures.template_compartments`).
     """
 
     grid: Grid
@@ -194,6 +240,8 @@ class Head:
     brain: np.ndarray
     ventricles: np.ndarray
     seed_mm: np.ndarray
+    structures: np.ndarray
+    compartments: np.ndarray
 
 
 @lru_cache(maxsize=1)
@@ -209,7 +257,7 @@ def _starting_places() -> np.ndarray:
     return np.stack([x.ravel()[index[:, 2]], y.ravel()[index[:, 1]], z.ravel()[index[:, 0]]], axis=1)
 
 
-def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = True) -> Head:
+def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = True, mass_effect: float = 1.0) -> Head:
     """A head of its own size and folding, pushed aside around the place where its tumour will grow.
 
     Parameters
@@ -222,6 +270,8 @@ def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = T
         Radius that the tumour will have, in mm; the brain is displaced by about an eighth of it.
     skull
         Without, everything outside the brain mask is air.
+    mass_effect
+        Factor on the displacement around the tumour; 0 for none.
     """
     grid = head_grid(grid_mm)
     rng = stream(seed, "head")
@@ -239,7 +289,7 @@ def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = T
         shift = np.array([w[there] + f[there] for w, f in zip(wide, fold)])
         seed_mm = centre + (start - shift - centre) * sizes
         there = _nearest(grid, seed_mm)
-    aside = push(grid, seed_mm, mass_radius_mm + 6.0, mass_radius_mm / 8.0)
+    aside = push(grid, seed_mm, mass_radius_mm + 6.0, mass_effect * mass_radius_mm / 8.0)
     field = np.stack(
         [
             w + f - a + ((p - c) * (1 / s - 1)).astype(np.float32)
@@ -250,18 +300,22 @@ def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = T
     displacement = sitk.GetImageFromArray(field, isVector=True)
     displacement.SetSpacing(grid.spacing)
     displacement.SetOrigin(grid.origin)
-    image, names = _template_head()
-    warped = sitk.Warp(image, displacement, sitk.sitkLinear, grid.size, grid.origin, grid.spacing, grid.direction)
-    voxels = sitk.GetArrayViewFromImage(warped)
-    part = {name: voxels[..., i].astype(np.float32) / np.float32(255) for i, name in enumerate(names)}
+    target = (grid.size, grid.origin, grid.spacing, grid.direction)
+    images = _template_head() | {"dura": _template_dura(grid_mm)}
+    part = {
+        name: array(sitk.Warp(image, displacement, sitk.sitkLinear, *target)) / np.float32(255)
+        for name, image in images.items()
+    }
+    labels = _nearest_labels(grid, field)
     distance = np.float32(_FAR_MM) - ndimage.gaussian_filter(part.pop("depth"), 0.8 / grid_mm) * np.float32(255 / 2)
     level = part.pop("brain")
     brain, ventricles = level > 63 / 255, level > 191 / 255
     vessel = part.pop("vessel") * np.float32(255 / 127) - 1
     part |= {"artery": np.maximum(vessel, 0), "vein": np.maximum(-vessel, 0) * (distance < 9)}
+    part["dura"] *= distance < 3
     part["gm"] = np.maximum(brain - part["wm"] - part["csf"], 0)
     tissues = _surround(part, brain, distance, grid, rng) if skull else _bare(part, brain)
-    return Head(grid, tissues, brain, ventricles, seed_mm)
+    return Head(grid, tissues, brain, ventricles, seed_mm, labels & 7, (labels >> 3) * brain)
 
 
 def _nearest(grid: Grid, point: np.ndarray) -> tuple[int, int, int]:
@@ -273,10 +327,13 @@ def _nearest(grid: Grid, point: np.ndarray) -> tuple[int, int, int]:
 def _bare(part: dict[str, np.ndarray], brain: np.ndarray) -> dict[str, np.ndarray]:
     """Tissues of a brain with nothing around it."""
     tissues = {name: np.zeros(brain.shape, np.float32) for name in TISSUES}
-    tissues["artery"] = part["artery"] * brain
+    free = brain.astype(np.float32)
+    for name in ("artery", "vein", "dura"):
+        tissues[name] = part[name] * free
+        free = free - tissues[name]
     for name in ("gm", "wm"):
-        tissues[name] = part[name] * (1 - tissues["artery"]) * brain
-    tissues["csf"] = brain - sum(tissues.values())
+        tissues[name] = part[name] * free
+    tissues["csf"] = free - tissues["gm"] - tissues["wm"]
     return tissues
 
 
@@ -292,35 +349,38 @@ def _surround(
     def layer(low: float, high: float) -> np.ndarray:
         return np.clip((d - low) / edge + 0.5, 0, 1) * np.clip((high - d) / edge + 0.5, 0, 1)
 
-    # Below the skull base: neck and face as a tapering ellipse of muscle with fat between.
-    face = 1 - ((x / 66) ** 2 + ((y + 6 - 0.25 * (z + 40)) / 88) ** 2) ** 0.5
-    below = np.clip((-22 - z - 0.28 * np.maximum(y, -60)) / 3, 0, 1) * np.clip(face * 60 / edge, 0, 1)
-    below = below * (d > 8)
-    lobes = np.clip(0.8 + 0.35 * random_field(grid, rng, 7.0), 0, 1)
-    muscle = np.maximum(layer(11.5, 13.5), below * lobes)
-    fat = np.maximum(layer(8.5, 11.5), below * (1 - lobes))
-    bone = layer(2.0, 8.5)
-    marrow = layer(3.8, 6.6) * np.clip((z + 15) / 10, 0, 1) * 0.9
-    eyes = np.zeros(grid.shape, np.float32)
-    for side in (-1, 1):
-        r = np.sqrt((x - 32 * side) ** 2 + (y + 66) ** 2 + (z + 34) ** 2)
-        np.maximum(eyes, np.clip((12 - r) / edge + 0.5, 0, 1) * ~brain, out=eyes)
+    muscle, fat, bone = layer(11.5, 13.5), layer(8.5, 11.5), layer(2.0, 8.5)
+    marrow = layer(3.8, 6.6) * np.clip((z + 15) / 10, 0, 1).astype(np.float32) * np.float32(0.9)
+    # Below the skull base: neck and face as a tapering ellipse of muscle with fat between. None of it lies above -5 mm.
+    low = slice(0, int((z < -5).sum()))
+    under = Grid((*grid.size[:2], low.stop), grid.spacing, grid.origin, grid.direction)
+    face = 1 - ((x / 66) ** 2 + ((y + 6 - 0.25 * (z[low] + 40)) / 88) ** 2) ** 0.5
+    below = (
+        np.clip((-22 - z[low] - 0.28 * np.maximum(y, -60)) / 3, 0, 1) * np.clip(face * 60 / edge, 0, 1) * (d[low] > 8)
+    )
+    lobes = np.clip(0.8 + 0.35 * random_field(under, rng, 7.0), 0, 1)
+    muscle[low] = np.maximum(muscle[low], below * lobes)
+    fat[low] = np.maximum(fat[low], below * (1 - lobes))
+    fluid = np.maximum(brain, np.clip((2.0 - d) / edge + 0.5, 0, 1))
+    for side in (-1, 1):  # eyes
+        r = np.sqrt((x - 32 * side) ** 2 + (y + 66) ** 2 + (z[low] + 34) ** 2)
+        np.maximum(fluid[low], np.clip((12 - r) / edge + 0.5, 0, 1) * ~brain[low], out=fluid[low])
     tissues: dict[str, np.ndarray] = {}
     free = np.ones(grid.shape, np.float32)
 
     def fill(name: str, amount: np.ndarray) -> None:
-        nonlocal free
-        amount = np.minimum(np.maximum(amount, 0), 1).astype(np.float32) * free
-        tissues[name] = tissues.get(name, 0) + amount
-        free = free - amount
+        tissues[name] = np.clip(amount, 0, 1, dtype=np.float32)
+        tissues[name] *= free
+        np.subtract(free, tissues[name], out=free)
 
-    fill("artery", part["artery"])
-    fill("vein", part["vein"] * ~brain)
+    for name in ("artery", "vein", "dura"):
+        fill(name, part[name])
+    share = free * brain
+    share /= np.maximum(part["gm"] + part["wm"] + part["csf"], 1e-3)
     for name in ("gm", "wm"):
-        fill(name, part[name] / np.maximum(part["gm"] + part["wm"] + part["csf"], 1e-3) * brain)
-    fill("csf", np.maximum(brain, np.maximum(np.clip((2.0 - d) / edge + 0.5, 0, 1), eyes)))
-    fill("marrow", marrow)
-    fill("bone", bone)
-    fill("fat", fat)
-    fill("muscle", muscle)
+        tissues[name] = part[name] * share
+        free -= tissues[name]
+    np.maximum(free, 0, out=free)
+    for name, amount in (("csf", fluid), ("marrow", marrow), ("bone", bone), ("fat", fat), ("muscle", muscle)):
+        fill(name, amount)
     return {name: tissues[name] for name in TISSUES}

@@ -12,7 +12,6 @@ from scipy import ndimage
 
 from ..images import Grid
 from ..perfusion.kinetics import convolve, parker_aif
-from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, Effects
 from .blood import HEMATOCRIT, R1_PER_MM
 from .indices import indices
@@ -74,8 +73,8 @@ TYPICAL = {
     "marrow": Properties(0.45, 0.020, 0.15, 0.02, 2.0, 1.0, 6.0, 1.0, 0.4e-3, 0.1, lip=0.6),
     "fat": Properties(0.38, 0.008, 0.10, 0.010, 2.0, 0.6, 6.0, 1.0, 0.2e-3, 0.1, lip=1.5),
     "muscle": Properties(1.30, 0.060, 0.15, 0.025, 2.0, 1.5, 6.0, 1.0, 1.5e-3, 0.25, 0.2, 0.5),
-    "artery": Properties(1.65, vp=0.58, cbv=100.0, adc=3.0e-3),
-    "vein": Properties(1.60, vp=0.58, cbv=100.0, adc=3.0e-3),
+    "artery": Properties(1.65, vp=0.58, cbv=100.0, mtt=0.0, adc=3.0e-3),
+    "vein": Properties(1.60, vp=0.58, cbv=100.0, mtt=0.0, adc=3.0e-3),
     "cel": Properties(1.50, 0.075, 0.30, 0.055, 0.8, 8.0, 5.5, 1.2, 1.15e-3, 0.14, 0.95, 0.36, 0.25, 0.22, 0.25),
     "necrosis": Properties(2.60, 0.006, 0.45, 0.004, 1.5, 0.4, 8.0, 1.0, 2.2e-3, 0.08, 0.12, 0.07, 0.05, 0.50, 0.90),
     "oedema": Properties(1.65, 0.0020, 0.25, 0.011, 1.2, 1.5, 6.0, 1.2, 1.40e-3, 0.20, 0.40, 0.38, 0.70, 0.05, 0.03),
@@ -108,6 +107,7 @@ WITHIN = {
 }
 DELAY_WITHIN_S = 0.4  # well supplied tissue (vascular) is reached earlier
 TUMOUR = ("cel", "necrosis")
+LEAKY = ("cel", "necrosis", "oedema")  # where leaked agent is seen in DSC
 # What tumour cells do to the tissue that they have invaded: relative change at density 1, linear below; chosen, so that infiltrated
 # oedema lies between oedema and enhancing tumour.
 INVADED = {
@@ -115,8 +115,6 @@ INVADED = {
     "wm": {"t1": 0.10, "ktrans": 1.0, "ve": 0.3, "vp": 1.0, "cbv": 1.2, "adc": 0.30, "fa": -0.6, "cho": 0.9, "cre": 0.0, "naa": -0.7},
     "gm": {"t1": 0.05, "ktrans": 1.0, "ve": 0.3, "vp": 0.5, "cbv": 0.5, "adc": 0.20, "fa": -0.3, "cho": 1.2, "cre": 0.0, "naa": -0.7},
 }  # fmt: skip
-_BLOOD_LABELS = [CLASSES.index(n) + 1 for n in BLOOD]
-_NORMAL_LABELS = [CLASSES.index(n) + 1 for n in ("gm", "wm")]
 LIMITS = {
     "t1": (0.2, 4.6),
     "ktrans": (0.0, 0.6),
@@ -179,7 +177,7 @@ class Physiology:
                 value = value * (np.float32(0.5) + np.float32(0.5) * fields["purity"])
             if key == "residue":
                 value = nearest_shape(value)
-            if key in LIMITS:
+            if key in LIMITS and name not in BLOOD:
                 value = np.clip(value, *LIMITS[key])
             result[key] = np.broadcast_to(np.asarray(value, np.float32), shape)
         return result
@@ -225,7 +223,10 @@ def textures(grid: Grid, rng: np.random.Generator) -> dict[str, np.ndarray]:
 def purity(fractions: Mapping[str, np.ndarray], spacing_mm: tuple[float, ...]) -> np.ndarray:
     """Share of white matter (swollen or not) within some 3 mm: anisotropy is that of bundles, and low where gyri's thin ones cross."""
     white = fractions["wm"] + fractions["oedema"]
-    return ndimage.gaussian_filter(white, [3.0 / s for s in spacing_mm[::-1]])
+    box = ndimage.find_objects((white > 0).astype(np.uint8))[0] if white.any() else ...
+    result = np.zeros_like(white)
+    result[box] = ndimage.gaussian_filter(white[box], [3.0 / s for s in spacing_mm[::-1]], mode="constant")
+    return result
 
 
 def main_tissue(fractions: Mapping[str, np.ndarray], least: float = 0.2) -> np.ndarray:
@@ -247,20 +248,21 @@ def maps_of(
     names: tuple[str, ...],
 ) -> dict[str, np.ndarray]:
     """Parameter maps in which each voxel has the values of its main tissue; 0 in air."""
-    maps = {name: np.zeros(main.shape, np.float32) for name in names}
+    maps = {name: np.zeros(main.size, np.float32) for name in names}
+    flat = {k: v.ravel() for k, v in fields.items()}
     for i, name in enumerate(CLASSES):
-        inside = main == i + 1
-        if not inside.any():
+        inside = np.flatnonzero(main == i + 1)
+        if not inside.size:
             continue
-        values = physiology.values(name, {k: v[inside] for k, v in fields.items()}, effects, names)
+        values = physiology.values(name, {k: v[inside] for k, v in flat.items()}, effects, names)
         for key in names:
             maps[key][inside] = values[key]
-    return maps
+    return {name: values.reshape(main.shape) for name, values in maps.items()}
 
 
 def flow(cbv: np.ndarray, mtt: np.ndarray) -> np.ndarray:
-    """CBF in ml/100ml/min from CBV (ml/100ml) and MTT (s); 0 where there is no transit time (air)."""
-    return (60 * cbv / np.where(mtt > 0, mtt, np.inf)).astype(np.float32)
+    """CBF in ml/100ml/min from CBV (ml/100ml) and MTT (s); 0 where there is no transit time (air, vessels)."""
+    return np.divide(60 * cbv, mtt, out=np.zeros_like(mtt), where=mtt > 0)
 
 
 def leakage_rate(values: Mapping[str, np.ndarray], b1: np.ndarray, dsc: Dsc) -> np.ndarray:
@@ -286,9 +288,8 @@ def leakage_rate(values: Mapping[str, np.ndarray], b1: np.ndarray, dsc: Dsc) -> 
         held = convolve(fine, plasma, kep)[:, -1]
         back = np.interp(np.log(np.clip(values["ktrans"] / values["ve"], 1e-4, 30.0)), np.log(kep), held)
         rate = rate + R1_PER_MM * values["ktrans"] * back
-    step = 1e-3
-    flip = dsc.flip_angle_deg * b1
-    slope = np.log(spgr_signal(rate + step, dsc.tr_s, flip) / spgr_signal(rate, dsc.tr_s, flip)) / step
+    cosine, decay = np.cos(np.deg2rad(dsc.flip_angle_deg * b1)), np.exp(-dsc.tr_s * rate)
+    slope = dsc.tr_s * decay * (1 / (1 - decay) - cosine / (1 - cosine * decay))
     return (values["ktrans"] / 60 * (dsc.outside_r2star - R1_PER_MM / dsc.te_s * slope)).astype(np.float32)
 
 
@@ -306,24 +307,28 @@ def truth_maps(
     Returns
     -------
     dict
-        ``ktrans ve vp delay cbv cbf mtt residue adc fa cho cre naa lac lip`` as `Properties` says; ``leakage`` (`leakage_rate`); ``cni ccri
-        crni`` against normal grey and white matter (`indices.metabolite_index`); in the whole head ``t10`` (s), ``b1`` (actual over
-        nominal flip angle, 1 without that effect) and ``tissue`` (uint8: 1 + index in `CLASSES`).
+        ``ktrans ve vp delay cbv cbf mtt residue adc fa cho cre naa lac lip`` as `Properties` says; ``leakage`` (`leakage_rate`, in the
+        lesion); ``cni ccri crni`` against normal grey and white matter (`indices.metabolite_index`); in the whole head ``t10`` (s),
+        ``b1`` (actual over nominal flip angle, 1 without that effect) and ``tissue`` (uint8: 1 + index in `CLASSES`).
     """
     main = main_tissue(fractions)
     fields = {**fields, "purity": purity(fractions, grid.spacing)}
     names = tuple(n for n in PARAMETERS if n != "t1")
-    maps = maps_of(main * brain, fields, physiology, effects, names)
-    maps["cbf"] = np.where(np.isin(main, _BLOOD_LABELS), 0, flow(maps["cbv"], maps["mtt"]))
+    within = main * brain
+    maps = maps_of(within, fields, physiology, effects, names)
+    maps["cbf"] = flow(maps["cbv"], maps["mtt"])
     maps["t10"] = maps_of(main, fields, physiology, effects, ("t1",))["t1"]
     b1 = fields["b1"] if effects.b1 and "b1" in fields else np.ones(grid.shape, np.float32)
-    inside = maps["ktrans"] > 0
+    leaky = np.isin(within, [CLASSES.index(n) + 1 for n in LEAKY])
     maps["leakage"] = np.zeros(grid.shape, np.float32)
-    here = {"t1": maps["t10"][inside], "ktrans": maps["ktrans"][inside], "ve": maps["ve"][inside]}
-    maps["leakage"][inside] = leakage_rate(here, b1[inside], dsc)
-    normal = brain & np.isin(main, _NORMAL_LABELS) & (fields.get("density", np.float32(0)) < 0.01)
-    normal = normal & (np.cumsum(normal).reshape(normal.shape) % (int(normal.sum()) // 20000 + 1) == 0)
-    within = main * brain > 0
-    for name, values in indices({m: maps[m] for m in METABOLITES}, normal).items():
-        maps[name] = values * within
+    here = {"t1": maps["t10"][leaky], "ktrans": maps["ktrans"][leaky], "ve": maps["ve"][leaky]}
+    maps["leakage"][leaky] = leakage_rate(here, b1[leaky], dsc)
+    normal = np.isin(within, [CLASSES.index(n) + 1 for n in ("gm", "wm")])
+    if "density" in fields:
+        normal &= fields["density"] < 0.01
+    some = np.flatnonzero(normal)
+    some = some[:: some.size // 20000 + 1]  # enough to find a line
+    normal = np.zeros(normal.size, bool)
+    normal[some] = True
+    maps |= indices({m: maps[m] for m in METABOLITES}, normal.reshape(main.shape))
     return maps | {"tissue": main, "b1": b1}
