@@ -78,18 +78,24 @@ def distributions(n: int = 200) -> None:
     scale = n / sum(expected.values())
     chi = stats.chisquare([extents[k] for k in expected], [v * scale for v in expected.values()])
     print(f"  extent of resection {dict(extents)}, chi square P {chi.pvalue:.3f}")
-    print(f"  T2L with CEL {t2l.mean():.1f} +- {t2l.std():.1f} cc, median {np.median(t2l):.1f}, {t2l.min():.1f}-{t2l.max():.1f}")
+    print(
+        f"  T2L with CEL {t2l.mean():.1f} +- {t2l.std():.1f} cc, median {np.median(t2l):.1f}, {t2l.min():.1f}-{t2l.max():.1f}"
+    )
     print("  (S3: 34.4 +- 30.5, median 26.4, 1.2-153.6)")
     print(f"  CEL before surgery {grown.min():.1f}-{grown.max():.1f} cc, median {np.median(grown):.1f} (S3: 3-40)")
     days = [r["clinical"]["pfs_days"] / 30.44 for r in rows]
     lived = [(r["clinical"]["pfs_days"] + r["death_days_after_progression"]) / 30.44 for r in rows]
-    print(f"  median progression {statistics.median(days):.1f}, survival {statistics.median(lived):.1f} months (S3: 7.0, 17.6)")
+    print(
+        f"  median progression {statistics.median(days):.1f}, survival {statistics.median(lived):.1f} months (S3: 7.0, 17.6)"
+    )
     where = Counter(r["extent"] for r in rows)
     shares = ", ".join(f"{k} {100 * where[k] / n:.0f} % ({100 * v:.0f})" for k, v in PATTERNS_OF_S3.items())
     print(f"  progression, in brackets S3: {shares}")
     shift = [r["mean_shift_mm"] for r in rows]
     largest = [r["largest_shift_mm"] for r in rows]
-    print(f"  shift of tissue within 3 cm of the lesion {np.mean(shift):.1f} mm, largest {min(largest):.1f}-{max(largest):.1f} mm")
+    print(
+        f"  shift of tissue within 3 cm of the lesion {np.mean(shift):.1f} mm, largest {min(largest):.1f}-{max(largest):.1f} mm"
+    )
 
 
 # -- S3's order ---------------------------------------------------------------------------------------------------------------------
@@ -117,7 +123,7 @@ def margins(seed: int, name: str) -> dict[str, tuple[float, ...]]:
 
     given = {"cel": truth.get("cel", grid * 0), "t2l": truth["t2l"], "cavity": cavity, "brain": truth["brain"]}
     structures = Structures(**{k: v for k, v in given.items() if boolean(v).any()})
-    volumes = {k: boolean(target_volumes(k, structures).ctvs[0].mask) for k in ("s3-rtog", "s3-eortc")}
+    volumes = {k: boolean(target_volumes(k, structures).ctv) for k in ("s3-rtog", "s3-eortc")}
     volumes["lesion alone"] = lesion
     result = {}
     for label, mask in volumes.items():
@@ -191,7 +197,9 @@ def informative(seed: int, name: str) -> dict[str, tuple[float, float]]:
 
 def null(n: int = 200) -> None:
     """Voxel AUC of each feature for progression at fixed distance from the lesion: .5 where the preset is null."""
-    print(f"{n} simulated patients each: mean over patients of the voxel AUC at fixed distance (bins of 2 mm); null +- its SE")
+    print(
+        f"{n} simulated patients each: mean over patients of the voxel AUC at fixed distance (bins of 2 mm); null +- its SE"
+    )
     found = {}
     for name in ("null", "random-field", "default"):
         rows = over(informative, range(FIRST_SEED, FIRST_SEED + n), name)
@@ -216,7 +224,9 @@ def planted_row(seed: int, name: str) -> dict:
     nel = boolean(truth["t2l"]) & ~cel
     row = {"clinical": clinical, "facts": patient.truth.facts}
     row |= {k: float(array(truth[k])[cel].mean()) for k in ("ktrans", "vp", "ve")}
-    row |= {f"cbv_sd_{k}": float(np.log(array(truth["cbv"])[m]).std()) for k, m in (("cel", cel), ("nel", nel)) if m.any()}
+    row |= {
+        f"cbv_sd_{k}": float(np.log(array(truth["cbv"])[m]).std()) for k, m in (("cel", cel), ("nel", nel)) if m.any()
+    }
     if "recurrence_focus" in truth:
         focus, ve = boolean(truth["recurrence_focus"]), array(truth["ve"])
         row["ve_ratio"] = float(ve[focus].mean() / ve[nel & ~focus].mean())
@@ -262,7 +272,9 @@ def _foci(rows: list[dict]) -> dict[str, str]:
 def _texture(rows: list[dict]) -> dict[str, str]:
     out = {}
     for k, where in (("recurrence_local", "nel"), ("recurrence_distant", "cel")):
-        split = [[r[f"cbv_sd_{where}"] for r in rows if r["clinical"][k] == v and f"cbv_sd_{where}" in r] for v in (1, 0)]
+        split = [
+            [r[f"cbv_sd_{where}"] for r in rows if r["clinical"][k] == v and f"cbv_sd_{where}" in r] for v in (1, 0)
+        ]
         out[f"AUC of log CBV's SD in {where} for {k}"] = f"{auc(*split):.2f} ({len(split[0])} of {len(rows)})"
     return out
 
@@ -313,12 +325,16 @@ def times() -> None:
         found = []
         for seed in (FIRST_SEED, FIRST_SEED + 1, FIRST_SEED + 2):
             run = [sys.executable, "-c", _ONE.format(seed=seed), f"{folder}/{seed}"]
-            out = subprocess.run(run, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": sys.path[0]})
+            out = subprocess.run(
+                run, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": sys.path[0]}
+            )
             found.append([float(v) for v in out.stdout.split()])
         size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 3
         made, written, peak = (statistics.median(v) for v in zip(*found))
         needed = cohort.space_bytes(1, 1.0, cohort.USUAL_SCANS, False)
-        print(f"structural, DCE, DSC at 1 mm: {made:.1f} s and {written:.1f} s to write (bar 90), {peak:.1f} GiB (bar 6)")
+        print(
+            f"structural, DCE, DSC at 1 mm: {made:.1f} s and {written:.1f} s to write (bar 90), {peak:.1f} GiB (bar 6)"
+        )
         print(f"  on disk {size / 2**20:.0f} MiB a case, {needed / 2**20:.0f} asked for")
     simulate_case(FIRST_SEED, grid_mm=3.0, scans=("structural",))
     spans = []

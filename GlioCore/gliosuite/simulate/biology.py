@@ -64,7 +64,9 @@ class Tumours:
 
 @dataclass(frozen=True)
 class Biology:
-    """One tumour and its surgery; see `Tumours`. `room_cc` is the upper end that `cel_cc` was drawn below."""
+    """One tumour and its surgery; see `Tumours`. `room_cc` is the upper end that `cel_cc` was drawn below; where the T2L could not hold
+    what surgery left, `removed` is more than `removed_drawn`.
+    """
 
     front_mm_day: float
     width_mm: float
@@ -78,6 +80,7 @@ class Biology:
     mass_effect: float
     extent: str
     removed: float
+    removed_drawn: float
     called_cc: float
     distant: bool
     log10_kill: float
@@ -103,7 +106,7 @@ def draw_biology(seed: int, tumours: Tumours, preoperative: bool = False) -> Bio
     rng = stream(seed, "biology")
     t2l_cc = tumours.t2l_cc.draw(rng)
     extent = tumours.extent.draw(rng)
-    removed = dict(tumours.removed)[extent].draw(rng) if extent != "biopsy" else 0.0
+    drawn = removed = dict(tumours.removed)[extent].draw(rng) if extent != "biopsy" else 0.0
     dead = tumours.dead_share.draw(rng)
     left = 1.0 if preoperative else 1 - removed
     room = max(min(ROOM * t2l_cc * (1 - dead) / left, tumours.cel_cc.high), 1.05 * tumours.cel_cc.low)
@@ -123,6 +126,7 @@ def draw_biology(seed: int, tumours: Tumours, preoperative: bool = False) -> Bio
         mass_effect=tumours.mass_effect.draw(rng),
         extent=extent,
         removed=removed,
+        removed_drawn=drawn,
         called_cc=tumours.called_cc.draw(rng),
         distant=bool(rng.random() < tumours.distant),
         log10_kill=tumours.log10_kill.draw(rng),

@@ -123,7 +123,8 @@ def simulate_case(
         "dicom": {},
     }
     case = SimulatedVisit(data, now.images, {r: masks[r] for r in data["masks"]})
-    to_baseline, shift = _later_position(head, part, course, chosen, seed)
+    shift = _later_position(head, part, course, chosen, seed)
+    to_baseline = shift.transform
     transforms = {"followup_to_baseline": to_baseline, **now.transforms}
     if "structural" in scans:
         progress(0.8, "follow-up")
@@ -138,7 +139,8 @@ def simulate_case(
         "grid_mm": grid_mm,
         "effects": effects,
         "blood": blood,
-        "largest_shift_mm": shift,
+        "largest_shift_mm": shift.largest_mm,
+        "mean_shift_mm": shift.mean_mm,
         **course.facts,
     }
     progress(1.0, "simulated")
@@ -167,12 +169,10 @@ def _masks(head: Head, part: growth.Region, course: Course) -> dict[str, sitk.Im
     return {name: head.grid.image(whole(head, part, mask)) for name, mask in found.items() if mask.any()}
 
 
-def _later_position(
-    head: Head, part: growth.Region, course: Course, chosen: Preset, seed: int
-) -> tuple[sitk.CompositeTransform, float]:
-    """LPS points of the follow-up to points of the baseline, and the largest shift of tissue in mm."""
+def _later_position(head: Head, part: growth.Region, course: Course, chosen: Preset, seed: int) -> treatment.Shift:
+    """The follow-up's position, and its anatomy unless it shows the same tissue."""
     if chosen.recurrence == "same tissue":
-        return sitk.CompositeTransform([treatment.rigid(stream(seed, "follow-up"), 2.5, 3.5)]), 0.0
+        return treatment.Shift(sitk.CompositeTransform([treatment.rigid(stream(seed, "follow-up"), 2.5, 3.5)]))
     return treatment.later_anatomy(head.grid, part, course.followup, seed)
 
 

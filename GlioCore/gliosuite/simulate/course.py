@@ -17,6 +17,7 @@ from .planted import Planted
 from .presets import Preset
 
 SEEN_CC = 0.52  # what counts as tumour beyond a distance: a ball of 10 mm, the least that RANO measures
+PATTERNS_OF_S3 = {"within T2L": 0.07, "to 2 cm": 0.65, "beyond 2 cm": 0.29}
 YEAR_DAYS = 365
 
 
@@ -113,6 +114,9 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
         "rate_per_day": biology.rate,
         "seed_mm": head.seed_mm,
         "days_before_surgery": age,
+        "grown_cel_cc": _cc(inside & ~dead, part),
+        "removed_share": float((cavity & inside & ~dead).sum() / max((inside & ~dead).sum(), 1)),
+        **plants.facts,
         **{f"baseline_{k}": v for k, v in lesion.volumes(baseline, part).items()},
         **{f"followup_{k}": v for k, v in lesion.volumes(followup, part).items()},
     }

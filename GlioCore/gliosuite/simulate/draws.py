@@ -13,6 +13,11 @@ class Uniform:
     low: float
     high: float
 
+    @property
+    def mean_log(self) -> float:
+        """Expectation of the natural logarithm."""
+        return float((self.high * np.log(self.high) - self.low * np.log(self.low)) / (self.high - self.low) - 1)
+
     def draw(self, rng: np.random.Generator) -> float:
         """One number."""
         return float(rng.uniform(self.low, self.high))

@@ -54,8 +54,8 @@ class Planted:
         Factors on a tissue's parameters, by class and name (`properties.draw_physiology`).
     fields
         ``log_<parameter>`` on the region's fine grid.
-    maps
-        Truth maps of the fine grid, e.g. labels of habitats.
+    maps, facts
+        Truth maps of the fine grid, e.g. labels of habitats, and numbers.
     foci
         Where the recurrence will be (fine grid), or None.
     local, distant
@@ -69,6 +69,7 @@ class Planted:
     scale: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     fields: Mapping[str, np.ndarray] = field(default_factory=dict)
     maps: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     foci: np.ndarray | None = None
     local: bool = True
     distant: bool = False
@@ -170,7 +171,7 @@ def plant_habitats(part: Region, lesion: Lesion, seed: int, strength: Mapping[st
         "infiltrated": strength["infiltrated"] * (cc["nel infiltrated oedema"] - 8.0) / 10,
         "cellular": strength["cellular"] * (cc["nel cellular"] - 5.0) / 10,
     }
-    return Planted({"egfr": egfr}, driving, fields=maps, maps={"habitats": labels})
+    return Planted({"egfr": egfr}, driving, fields=maps, maps={"habitats": labels}, facts={"habitat_cc": cc})
 
 
 def _share_out(

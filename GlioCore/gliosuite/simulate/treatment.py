@@ -157,32 +157,42 @@ def regrow(
     return Relapse(core(density, biology, fine) & ~treated.cavity, density, days)
 
 
-def later_anatomy(grid: Grid, part: Region, followup: Lesion, seed: int) -> tuple[sitk.CompositeTransform, float]:
-    """Where the tissue seen at the follow-up lay at baseline: LPS points of the follow-up scan to points of the baseline scan.
+@dataclass(frozen=True)
+class Shift:
+    """Where the tissue seen at the follow-up lay at baseline (LPS points of the follow-up scan to points of the baseline scan), the largest
+    displacement of its smooth part in mm, and its mean within 3 cm of the lesion.
+    """
+
+    transform: sitk.CompositeTransform
+    largest_mm: float = 0.0
+    mean_mm: float = 0.0
+
+
+def later_anatomy(grid: Grid, part: Region, followup: Lesion, seed: int) -> Shift:
+    """Draw the follow-up's position and anatomy.
 
     A rigid change of position (up to about 5 degrees and 8 mm), and a smooth shift: the cavity draws tissue in, or the recurrence pushes
-    it away. The largest displacement is log-normal (median 4.5 mm, log-SD .6, 1-20 mm), so that tissue within 3 cm of the lesion moves by
+    it away. The largest displacement is log-normal (median 3.1 mm, log-SD .6, 1-20 mm), so that tissue within 3 cm of the lesion moves by
     about 3 mm on average (Baheti et al. 2021, BraTS-Reg: some mm, up to 2 cm).
-
-    Returns
-    -------
-    transform, largest
-        The map, and the largest displacement of its smooth part in mm.
     """
     rng = stream(seed, "follow-up")
     position = rigid(rng, 2.5, 3.5)
-    largest = float(np.clip(4.5 * np.exp(0.6 * rng.normal()), 1.0, LARGEST_SHIFT_MM))
+    largest = float(np.clip(3.1 * np.exp(0.6 * rng.normal()), 1.0, LARGEST_SHIFT_MM))
     sign, mask = (-1.0, followup.cavity) if followup.cavity.any() else (1.0, followup.core)
     lattice = _lattice(grid)
     field = [np.zeros(lattice.shape, np.float32)] * 3
+    mean = 0.0
     if mask.any():
         centre = np.asarray(part.fine.origin) + np.argwhere(mask).mean(axis=0)[::-1] * part.fine.spacing
         radius = (3 * mask.sum() * part.fine.voxel_cc * 1000 / (4 * np.pi)) ** (1 / 3)
         # Beyond twice the displacement the map folds nowhere.
-        field = push(lattice, centre, max(radius + 10.0, 2.2 * largest), sign * largest)
+        reach = max(radius + 10.0, 2.2 * largest)
+        field = push(lattice, centre, reach, sign * largest)
+        near = part.brain & (distance_to(part, mask, coarse=True) <= 30.0)
+        mean = float(np.sqrt(sum(f**2 for f in push(part.coarse, centre, reach, largest)))[near].mean())
     # Tissue pushed outwards came from nearer the centre.
     spline = sitk.BSplineTransform([lattice.image(np.ascontiguousarray(-f, np.float64)) for f in field], 3)
-    return sitk.CompositeTransform([spline, position]), largest  # the last one is applied first
+    return Shift(sitk.CompositeTransform([spline, position]), largest, mean)  # the last one is applied first
 
 
 def _lattice(grid: Grid, step_mm: float = 12.0) -> Grid:
