@@ -14,7 +14,6 @@ from .anatomy import template, template_csf, template_ventricles
 from .images import Grid, array, boolean
 
 LABELS = {"brainstem": 1, "thalami": 2, "callosum": 3, "cerebellum": 4, "ventricles": 5, "falx": 6, "tentorium": 7}
-COMPARTMENTS = {"left cerebrum": 1, "right cerebrum": 2, "below the tentorium": 3, "open": 4}
 _SHEET_MM = 2.0
 _TISSUE_T1 = 165.0  # half-way from CSF (148) to the brainstem's tissue (186) on the template's T1
 
@@ -153,7 +152,7 @@ def _tentorium_extent(brain: np.ndarray) -> np.ndarray:
     notch = np.interp(y, *np.transpose(_NOTCH_MM))
     ridge = np.interp(abs(x), *np.transpose(_RIDGE_MM))
     extent = np.zeros(brain.shape[1:], bool)
-    extent[box[1:]] = rim & (abs(x) >= notch) & (y <= ridge) & ((y <= -48) | (notch > 0))
+    extent[box[1:]] = rim & (abs(x) >= notch) & (y <= ridge)
     return extent
 
 
