@@ -14,7 +14,6 @@ from .anatomy import template, template_csf, template_ventricles
 from .images import Grid, array, boolean
 
 LABELS = {"brainstem": 1, "thalami": 2, "callosum": 3, "cerebellum": 4, "ventricles": 5, "falx": 6, "tentorium": 7}
-COMPARTMENTS = {"left cerebrum": 1, "right cerebrum": 2, "below the tentorium": 3, "open": 4}
 _SHEET_MM = 2.0
 _TISSUE_T1 = 165.0  # half-way from CSF (148) to the brainstem's tissue (186) on the template's T1
 
@@ -45,36 +44,12 @@ _NOTCH_MM = ((-48.0, 0.0), (-46.0, 6.0), (-43.0, 9.5), (-38.0, 12.0), (-32.0, 14
 # The petrous ridge, where the tentorium's front is attached: its posterior side by |x|.
 _RIDGE_MM = ((12.0, -13.0), (20.0, -19.0), (55.0, -44.0), (70.0, -55.0))
 
-_CALLOSUM_MM = (
-    *(
-        (-45, 12),
-        (-44, 19),
-        (-38, 26),
-        (-30, 28),
-        (-20, 28),
-        (-8, 31),
-        (2, 30),
-        (12, 27),
-        (22, 21),
-        (30, 13),
-        (35, 5),
-        (34, -2),
-        (28, -5),
-    ),
-    *(
-        (17, -3),
-        (19, 3),
-        (22, 7),
-        (12, 17),
-        (0, 21),
-        (-10, 21),
-        (-20, 20),
-        (-27, 18),
-        (-31, 14),
-        (-33, 7),
-        (-38, 5),
-        (-43, 7),
-    ),
+# The callosum's outline on the midline: over its back from the splenium to the rostrum, then along its inner side.
+_CALLOSUM_MM = tuple(
+    zip(
+        (-44, -43, -38, -30, -20, -8, 2, 12, 22, 30, 35, 34, 28, 17, 19, 22, 12, 0, -10, -20, -27, -31, -33, -38, -43),
+        (12, 19, 26, 28, 28, 31, 30, 27, 21, 13, 5, -2, -5, -3, 3, 7, 17, 21, 21, 20, 18, 14, 7, 5, 7),
+    )
 )
 # Between the callosum, lamina terminalis, floor of the third ventricle and midbrain: septum, fornix, commissures, hypothalamus.
 _BASAL_MM = (
@@ -177,7 +152,7 @@ def _tentorium_extent(brain: np.ndarray) -> np.ndarray:
     notch = np.interp(y, *np.transpose(_NOTCH_MM))
     ridge = np.interp(abs(x), *np.transpose(_RIDGE_MM))
     extent = np.zeros(brain.shape[1:], bool)
-    extent[box[1:]] = rim & (abs(x) >= notch) & (y <= ridge) & ((y <= -48) | (notch > 0))
+    extent[box[1:]] = rim & (abs(x) >= notch) & (y <= ridge)
     return extent
 
 
@@ -257,7 +232,10 @@ def _brainstem() -> np.ndarray:
     place = place & (across < np.clip(11 + (y + 32) * 0.6, 11, 17)) & (across < 10 - 0.35 * z)
     result = np.zeros(t.grid.shape, bool)
     core = _largest(ndimage.binary_opening(tissue & place, iterations=2))
-    result[box] = ndimage.binary_dilation(core, iterations=2) & tissue & place
+    whole = ndimage.binary_dilation(core, iterations=2) & tissue & place
+    result[box] = ndimage.binary_fill_holes(
+        whole, np.ones((1, 3, 3))
+    )  # by axial slices: the aqueduct is open at its ends
     return result
 
 
@@ -276,7 +254,7 @@ def _below() -> np.ndarray:
     """Below the tentorium's surface and behind the petrous ridges."""
     x, y, z = _axes(template().grid)
     ridge = np.interp(abs(x), *np.transpose(_RIDGE_MM))
-    behind = y[:, None] <= ridge + 3  # the ridge's bone has a thickness
+    behind = y[:, None] <= ridge + 1
     return (z[:, None, None] < tentorium_height()) & behind
 
 

@@ -76,3 +76,20 @@ def test_effects_switch_off_one_by_one():
     biased = scan(acq.Effects.none(bias=True))
     assert biased.std() > 0.5
     assert abs(np.diff(biased, axis=0)).max() < 8
+
+
+def test_tumour_cells_darken_oedema_and_brighten_brain_on_flair():
+    density = np.zeros(GRID.shape, np.float32)
+    density[:, :, 20:] = 0.5
+    for name, kind, sign in (("oedema", "flair", -1), ("wm", "flair", 1), ("wm", "t1", -1)):
+        signal = acq.tissue_signal(acq.PROTOCOLS[kind], fractions(**{name: 1}), None, {}, density)
+        assert np.sign(signal[0, 0, 30] - signal[0, 0, 5]) == sign
+    assert np.ptp(acq.tissue_signal(acq.PROTOCOLS["flair"], fractions(cel=1), None, {}, density)) == 0
+
+
+def test_flip_angles_are_high_in_the_middle_of_the_head_and_low_at_its_rim():
+    head = Grid((64, 76, 60), (3.0, 3.0, 3.0), (-94.5, -102.5, -74.5), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    fields = [acq.b1_field(head, np.random.default_rng(s)) for s in range(6)]
+    assert 1.0 < np.mean([f[28, 40, 32] for f in fields]) < 1.2
+    assert 0.7 < np.mean([f[28, 40, 6] for f in fields]) < 0.95
+    assert len({float(f[28, 40, 32]) for f in fields}) == 6

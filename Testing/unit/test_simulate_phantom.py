@@ -10,6 +10,11 @@ def head():
     return phantom.build_head(3, 3.0, 18.0)
 
 
+@pytest.fixture(scope="module")
+def fine():
+    return phantom.build_head(3, 1.0, 18.0)
+
+
 def test_random_field_has_unit_variance_and_is_the_same_on_any_grid():
     fine = phantom.random_field(phantom.head_grid(2.0), phantom.stream(1, "x"), 9.0)
     coarse = phantom.random_field(phantom.head_grid(6.0), phantom.stream(1, "x"), 9.0)
@@ -52,10 +57,9 @@ def test_scalp_and_skull_surround_the_brain(head):
     assert sum(bare.tissues.values())[~bare.brain].max() == 0
 
 
-def test_arteries_and_sinus_hold_whole_voxels():
-    head = phantom.build_head(3, 1.0, 18.0)
+def test_arteries_and_sinus_hold_whole_voxels(fine):
     for name in ("artery", "vein"):
-        assert (head.tissues[name] > 0.98).sum() * head.grid.voxel_cc > 0.5
+        assert (fine.tissues[name] > 0.98).sum() * fine.grid.voxel_cc > 0.5
 
 
 def test_same_seed_same_head_other_seed_other_head(head):
@@ -78,8 +82,7 @@ def test_mass_pushes_tissue_away():
     assert abs(distance.ravel()[size.argmax()] - 20.0) < 3.0
 
 
-def test_head_has_structures_and_compartments(head):
-    fine = phantom.build_head(3, 1.0, 18.0)
+def test_head_has_structures_and_compartments(head, fine):
     assert not (head.compartments[~head.brain]).any()
     assert (head.compartments[head.brain] > 0).all()
     for name, label in LABELS.items():
@@ -95,8 +98,7 @@ def test_head_has_structures_and_compartments(head):
     assert left == pytest.approx(right, rel=0.1)
 
 
-def test_dura_is_a_thin_sheet_of_the_same_volume_on_every_grid(head):
-    fine = phantom.build_head(3, 1.0, 18.0)
+def test_dura_is_a_thin_sheet_of_the_same_volume_on_every_grid(head, fine):
     volumes = [h.tissues["dura"].sum() * h.grid.voxel_cc for h in (head, fine)]
     assert 8 < volumes[1] < 15
     assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
@@ -108,11 +110,10 @@ def test_dura_is_a_thin_sheet_of_the_same_volume_on_every_grid(head):
     assert 0.7 < np.median(thick) < 1.1, "1 mm on the template, which is larger than most heads"
 
 
-def test_straight_sinus_lies_where_falx_and_tentorium_join():
-    head = phantom.build_head(3, 1.0, 18.0)
-    vein = (head.tissues["vein"] > 0.5) & head.brain & (head.compartments != 4)
-    near = ndimage.distance_transform_edt(~(head.structures == LABELS["falx"])) <= 3
-    near &= ndimage.distance_transform_edt(~(head.structures == LABELS["tentorium"])) <= 3
+def test_straight_sinus_lies_where_falx_and_tentorium_join(fine):
+    vein = (fine.tissues["vein"] > 0.5) & fine.brain & (fine.compartments != 4)
+    near = ndimage.distance_transform_edt(~(fine.structures == LABELS["falx"])) <= 3
+    near &= ndimage.distance_transform_edt(~(fine.structures == LABELS["tentorium"])) <= 3
     assert 150 < (vein & near).sum() < 1500
 
 
@@ -125,11 +126,10 @@ def test_mass_effect_scales_the_displacement():
     np.testing.assert_array_equal(with_mass.seed_mm, without.seed_mm)
 
 
-def test_grey_and_white_share_a_voxel_without_fluid():
-    head = phantom.build_head(3, 1.0, 18.0)
+def test_grey_and_white_share_a_voxel_without_fluid(fine):
     bare = phantom.build_head(3, 1.0, 18.0, skull=False)
-    both = (head.tissues["gm"] > 0.3) & (head.tissues["wm"] > 0.3)
-    assert head.tissues["csf"][both].mean() < 0.05
+    both = (fine.tissues["gm"] > 0.3) & (fine.tissues["wm"] > 0.3)
+    assert fine.tissues["csf"][both].mean() < 0.05
     for name in ("gm", "wm", "dura"):
-        inside = head.brain & (head.tissues["artery"] == 0)
-        np.testing.assert_allclose(head.tissues[name][inside], bare.tissues[name][inside], atol=0.01)
+        inside = fine.brain & (fine.tissues["artery"] == 0)
+        np.testing.assert_allclose(fine.tissues[name][inside], bare.tissues[name][inside], atol=0.01)
