@@ -13,7 +13,7 @@ from gliosuite.simulate import Effects, simulate_case
 
 @pytest.fixture(scope="module")
 def patient():
-    return simulate_case(9, grid_mm=3.0)
+    return simulate_case(7, grid_mm=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_case_has_what_the_contract_names(patient):
 def test_what_is_written_is_read_back(patient, written):
     case, folder = written
     assert isinstance(case, Case)
-    assert case.id == "sim-9"
+    assert case.id == "sim-7"
     assert np.array_equal(array(case.image("t1c")), array(patient.case.image("t1c")))
     np.testing.assert_allclose(case.series("dce").frames, patient.case.series("dce").frames, atol=0.51)
     assert boolean(case.mask("cel")).sum() == boolean(patient.truth["cel"]).sum()
@@ -68,14 +68,14 @@ def test_what_is_written_is_read_back(patient, written):
 
 
 def test_same_seed_same_bytes_other_seed_other_patient(written, tmp_path):
-    simulate_case(9, grid_mm=3.0).write(tmp_path / "p", tmp_path / "truth")
+    simulate_case(7, grid_mm=3.0).write(tmp_path / "p", tmp_path / "truth")
     assert hashes(tmp_path) == hashes(written[1])
     other = simulate_case(10, grid_mm=3.0, scans=())
     assert boolean(other.truth["t2l"]).sum() != boolean(read_image(written[1] / "truth" / "t2l.nii.gz")).sum()
 
 
 def test_switching_an_effect_or_a_scan_off_changes_nothing_else(patient):
-    quiet = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects(noise=False))
+    quiet = simulate_case(7, grid_mm=3.0, scans=("structural",), effects=Effects(noise=False))
     assert np.array_equal(array(quiet.truth["cel"]), array(patient.truth["cel"]))
     clean, noisy = array(quiet.case.image("flair")), array(patient.case.image("flair"))
     inside = clean > 200
@@ -83,7 +83,7 @@ def test_switching_an_effect_or_a_scan_off_changes_nothing_else(patient):
     assert "dce" not in quiet.case.images
 
 
-def test_structural_scans_lie_where_the_truth_says(patient):
+def test_structural_scans_lie_where_the_truth_says():
     sharp = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects.none(offset=True, texture=True))
     still = simulate_case(9, grid_mm=3.0, scans=("structural",), effects=Effects.none(texture=True))
     for role in ("t1", "t2"):
@@ -125,7 +125,7 @@ def test_masks_may_be_left_out_and_dicom_added(patient, tmp_path):
 
 
 def test_unknown_preset_scan_and_grid_are_refused():
-    with pytest.raises(InputError, match="preset 'easy' is not known; choose from default"):
+    with pytest.raises(InputError, match="preset 'easy' is not known; choose from default, compact"):
         simulate_case(1, preset="easy")
     with pytest.raises(InputError, match="scan 'pet' is not known; choose from structural, vfa, dce, dsc"):
         simulate_case(1, scans=("pet",))
@@ -162,3 +162,80 @@ def test_bad_options_end_with_one_sentence(gliosuite, tmp_path):
     assert code == 2
     assert err.strip().splitlines()[-1] == "error: seed is -3; a whole number of at least 0 is needed"
     assert not (tmp_path / "c").exists()
+
+
+def test_workers_change_no_byte(gliosuite, tmp_path):
+    for workers, folder in ((1, "a"), (2, "b")):
+        options = ("--n", 3, "--seed", 7, "--grid-mm", 5, "--scans", "structural", "--workers", workers, "--quiet")
+        code, _, err = gliosuite("simulate", *options, "--out", tmp_path / folder)
+        assert code == 0, err
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(gliosuite, tmp_path, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**40, 2**40 - 2**24, 2**24))
+    code, _, err = gliosuite("simulate", "--n", 60, "--out", tmp_path / "c")
+    assert code == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: 60 cases need up to ")
+    assert "has 16 MiB left" in last
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("scans", [("structural",), ("structural", "vfa", "dce", "dsc", "diffusion", "mrsi")])
+def test_the_space_asked_for_is_enough_and_not_absurd(scans, tmp_path):
+    from gliosuite.simulate.cohort import space_bytes
+
+    simulate_case(3, grid_mm=3.0, scans=scans).write(tmp_path / "p", tmp_path / "t", dicom=("t1c", "dce", "dsc", "t2"))
+    size = {True: 0, False: 0}
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            size["dicom" in path.parts] += path.stat().st_size
+    needed = space_bytes(1, 3.0, scans, False)
+    assert size[False] <= needed <= 3 * size[False]
+    assert sum(size.values()) <= space_bytes(1, 3.0, scans, True)
+
+
+def test_pair_of_visits_shows_the_same_tissue_again():
+    pair = simulate_case(3, "visit-pairs", 4.0, scans=("structural", "dsc"))
+    later = pair.case.followup
+    assert set(later.images) == set(pair.case.images)
+    assert later.data["days"] == 3
+    assert "pfs_days" not in pair.case.clinical
+    assert "progression_cel" not in pair.case.masks
+    assert pair.truth.facts["largest_shift_mm"] == 0
+    to_baseline = pair.truth.transforms["followup_to_baseline"]
+    carried = array(sitk.Resample(pair.case.image("t1"), later.image("t1c"), to_baseline, sitk.sitkLinear))
+    again = array(later.image("t1"))
+    inside = boolean(resample_mask(pair.truth["brain"], later.image("t1c"), to_baseline))
+    assert np.corrcoef(carried[inside], again[inside])[0, 1] > 0.85
+    assert not np.array_equal(array(pair.case.image("t1")), again)
+
+
+def test_shifted_is_another_scanner_and_the_same_patient():
+    usual, other = (simulate_case(3, name, 4.0, scans=("structural", "dce")) for name in ("default", "shifted"))
+    assert np.array_equal(array(usual.truth["cel"]), array(other.truth["cel"]))
+    assert usual.case.acquisition("dce")["tr_ms"] != other.case.acquisition("dce")["tr_ms"]
+    assert other.case.series("dce").n_times == 90
+
+
+def test_vfa_serves_the_t1_command(gliosuite, tmp_path):
+    case = simulate_case(3, grid_mm=4.0, scans=("structural", "vfa")).write(tmp_path / "p")
+    entry = case.acquisition("vfa")
+    angles = ",".join(str(a) for a in entry["flip_angle_deg"])
+    vfa, b1 = (tmp_path / "p" / f"{r}.nii.gz" for r in ("vfa", "b1"))
+    code, _, err = gliosuite(
+        "t1", "--vfa", vfa, "--flip-angles", angles, "--tr-ms", entry["tr_ms"], "--b1", b1, "--out", tmp_path / "t1"
+    )
+    assert code == 0, err
+    assert (tmp_path / "t1" / "t1.nii.gz").exists()
+
+
+def test_planted_truth_is_written(tmp_path):
+    patient = simulate_case(4, "habitats", 4.0, scans=())
+    assert set(np.unique(array(patient.truth["habitats"]))) <= set(range(9))
+    assert patient.case.clinical["egfr"] in ("amplified", "not amplified")
+    grade = simulate_case(4, "idh-grade", 4.0, scans=())
+    assert grade.case.clinical["codeletion_1p19q"] in ("codeleted", "intact")

@@ -43,7 +43,7 @@ def test_command_makes_a_t1_map_of_the_scan(block, gliosuite, tmp_path):
     write_series(scanned.images["vfa"], tmp_path / "vfa.nii.gz")
     write_image(scanned.images["b1"], tmp_path / "b1.nii.gz")
     write_image(block.grid.image(np.isin(block.label, ("gm", "wm", "cel"))), tmp_path / "mask.nii.gz")
-    angles = ",".join(f"{a:g}" for a in keys["flip_angles_deg"])
+    angles = ",".join(f"{a:g}" for a in keys["flip_angle_deg"])
     options = ("--flip-angles", angles, "--tr-ms", keys["tr_ms"], "--mask", tmp_path / "mask.nii.gz")
     code, out, _ = gliosuite(
         "t1", "--vfa", tmp_path / "vfa.nii.gz", "--b1", tmp_path / "b1.nii.gz", *options, "--out", tmp_path / "o"

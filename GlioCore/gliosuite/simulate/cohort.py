@@ -218,7 +218,7 @@ def space_bytes(n: int, grid_mm: float, scans: Sequence[str], dicom: bool) -> in
     shrunk = min(1.0, (1.9 / small) ** 3)
     dynamic = sum(series[s] * shrunk for s in scans if s in series)
     images = voxels * (9 * ("structural" in scans)) + dynamic * 1.6
-    truth = voxels * 14 + dynamic * 0.4
+    truth = voxels * 22 + dynamic * 0.4
     return int(n * (images + truth + dicom * (2.2 * images + 4e6)))
 
 

@@ -160,7 +160,7 @@ def _parts(
     if role != "vfa":
         yield "", image, acquisition
         return
-    for i, angle in enumerate(acquisition.get("flip_angles_deg") or acquisition["flip_angle_deg"]):
+    for i, angle in enumerate(acquisition["flip_angle_deg"]):
         yield str(i + 1), image.frame(i), {**acquisition, "flip_angle_deg": angle, "times_s": None}
 
 

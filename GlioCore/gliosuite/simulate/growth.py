@@ -97,7 +97,8 @@ def region(head: Head, half_mm: float = REGION_MM) -> Region:
         nz, ny, nx = coarse.shape
         return values[box].reshape(nz, step, ny, step, nx, step).mean(axis=(1, 3, 5), dtype=np.float32)
 
-    fluid = head.tissues["csf"]
+    # What is no tissue that cells could enter.
+    fluid = sum(head.tissues[name] for name in ("csf", "dura", "vein", "artery"))
     fine_brain, fine_ventricles = head.brain[box], head.ventricles[box]
     brain = shrink(head.brain.astype(np.float32)) > 0.5
     return Region(

@@ -190,8 +190,10 @@ def later_anatomy(grid: Grid, part: Region, followup: Lesion, seed: int) -> Shif
         field = push(lattice, centre, reach, sign * largest)
         near = part.brain & (distance_to(part, mask, coarse=True) <= 30.0)
         mean = float(np.sqrt(sum(f**2 for f in push(part.coarse, centre, reach, largest)))[near].mean())
-    # Tissue pushed outwards came from nearer the centre.
-    spline = sitk.BSplineTransform([lattice.image(np.ascontiguousarray(-f, np.float64)) for f in field], 3)
+    # Tissue pushed outwards came from nearer the centre. The filter makes coefficients of what are values at the control points.
+    spline = sitk.BSplineTransform(
+        [lattice.image(ndimage.spline_filter(-f, 3, np.float64, "nearest")) for f in field], 3
+    )
     return Shift(sitk.CompositeTransform([spline, position]), largest, mean)  # the last one is applied first
 
 

@@ -51,7 +51,7 @@ def scan_vfa(
     series, path = finish(frames, grid, float(white), protocol.snr, effects, of_series)
     b1 = _b1_map(packed, head_grid, protocol, to_head, effects, of_map)
     keys = {"tr_ms": protocol.tr_s * 1000, "te_ms": protocol.te_s * 1000}
-    series_keys = keys | {"flip_angles_deg": list(protocol.flip_angles_deg)}
+    series_keys = keys | {"flip_angle_deg": list(protocol.flip_angles_deg)}
     return Scanned({"vfa": series, "b1": b1}, {"vfa": series_keys, "b1": {}}, maps, motion=path)
 
 
