@@ -76,6 +76,7 @@ icons: .venv/.test-$(STAMP)
 
 screenshots: .venv/.test-$(STAMP)
 	$(BIN)/python Resources/make_screenshots.py
+	$(BIN)/python Resources/make_cohort_sheet.py
 
 clean:
 	rm -rf .venv .venv-floor demo build
