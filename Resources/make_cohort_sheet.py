@@ -1,4 +1,4 @@
-"""Redraw the contact sheets of simulated patients: Resources/Screenshots/cohort-1.png and cohort-2.png.
+"""Redraw the contact sheets of simulated patients: Resources/Screenshots/cohort-1.png to cohort-3.png.
 
 ``make screenshots`` runs it. Twelve patients of preset default, a run of seeds of which none was chosen.
 """
@@ -10,12 +10,12 @@ import SimpleITK as sitk
 from make_screenshots import OUT, save
 from scipy import ndimage
 
-PATIENTS, FIRST_SEED = 12, 1000
+PATIENTS, PER_SHEET, FIRST_SEED = 12, 4, 1000
 TILE = (190, 228)  # pixels of 1 mm: a head's box
 
 
 def main() -> None:
-    """Scans, contours, true maps and the follow-up, on two sheets."""
+    """Scans, contours, true maps and the follow-up, on three sheets."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -24,11 +24,10 @@ def main() -> None:
     seeds = range(FIRST_SEED, FIRST_SEED + PATIENTS)
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         rows = list(pool.map(_row, seeds))
-    half = len(rows) // 2
-    for name, part in (("cohort-1.png", rows[:half]), ("cohort-2.png", rows[half:])):
+    for sheet in range(0, PATIENTS, PER_SHEET):
         buffer = io.BytesIO()
-        Image.fromarray(np.vstack([_heads(), *part])).save(buffer, "PNG")
-        save(buffer.getvalue(), name)
+        Image.fromarray(np.vstack([_heads(), *rows[sheet : sheet + PER_SHEET]])).save(buffer, "PNG")
+        save(buffer.getvalue(), f"cohort-{sheet // PER_SHEET + 1}.png")
 
 
 def _heads() -> np.ndarray:
@@ -79,10 +78,10 @@ def _row(seed: int) -> np.ndarray:
         if role in truth.maps:
             edge = _edge(boolean(truth[role])[z])
             outlined[tile(edge, 1)[..., 0] > 0] = looks[role]
-    maps = [
-        tile(array(truth[n])[z] * boolean(truth["brain"])[z], h, c)
-        for n, h, c in (("ktrans", 0.15, "inferno"), ("cbv", 12, "turbo"))
-    ]
+    maps = []
+    for name, high, colors in (("ktrans", 0.15, "inferno"), ("cbv", 12, "turbo")):
+        inside = boolean(truth["brain"])[z]
+        maps.append(tile(array(truth[name])[z] * inside, high, colors) * (tile(inside, 1) > 0))
     seen = later.mask("cel") if "cel" in later.masks else later.mask("t2l")
     then = place(boolean(seen))
     after = [tile(array(_on(later.image(r), later.image("t1c")))[then], h) for r, h in (("t1c", 900), ("flair", 900))]

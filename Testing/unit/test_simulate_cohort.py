@@ -63,6 +63,10 @@ def test_what_is_written_is_read_back(patient, written):
     assert case.clinical["resection"] == "biopsy"
     assert "cavity" not in case.masks  # a biopsy leaves none, and an empty mask helps nobody
     assert boolean(read_image(folder / "truth" / "brain.nii.gz")).any()
+    moved = (folder / "truth" / "motion_dce.csv").read_text().splitlines()
+    assert moved[0] == "frame,x_mm,y_mm,z_mm,x_degrees,y_degrees,z_degrees"
+    assert len(moved) == 61
+    np.testing.assert_allclose([float(v) for v in moved[-1].split(",")[1:]], patient.truth.motion["dce"][-1], atol=1e-4)
     text = (folder / "p" / "case.json").read_text()
     assert str(folder) not in text
 

@@ -249,3 +249,13 @@ def test_enhancement_of_t1c_follows_leakage_and_blood(block):
     assert added["cel"][block.label == "cel"].mean() > 5 * added["wm"] > 0
     assert added["artery"] == pytest.approx(4.5 * Blood().arterial(np.array([360.0]), 30.0)[0])
     assert added["csf"] == 0
+
+
+def test_a_planted_signal_scales_dsc_and_leaves_its_decay(block):
+    plain = dsc(block).images["dsc"]
+    brighter = dsc(block, log_s0=np.where(block.label == "oedema", np.float32(np.log(1.8)), np.float32(0))).images[
+        "dsc"
+    ]
+    oedema = block.label == "oedema"
+    np.testing.assert_allclose(brighter.curves(oedema), 1.8 * plain.curves(oedema), rtol=1e-4)
+    assert np.array_equal(brighter.curves(~oedema), plain.curves(~oedema))

@@ -132,6 +132,7 @@ def simulate_case(
         data["followup"] = case.later.data
         transforms |= {"followup_t1c": sitk.Euler3DTransform()} | scanned.transforms
         now.curves |= scanned.curves
+        now.motion |= scanned.motion
         maps |= scanned.maps
     facts = {
         "seed": seed,
@@ -144,7 +145,8 @@ def simulate_case(
         **course.facts,
     }
     progress(1.0, "simulated")
-    truth = Truth(now.maps | masks | maps, now.curves, transforms, landmarks(seed, head, to_baseline), facts)
+    points = landmarks(seed, head, to_baseline)
+    truth = Truth(now.maps | masks | maps, now.curves, transforms, points, facts, now.motion)
     return SimulatedCase(case, truth, seed)
 
 

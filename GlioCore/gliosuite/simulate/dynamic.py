@@ -16,7 +16,7 @@ from ..perfusion.kinetics import convolve
 from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, TISSUE, Effects, scan_grid
 from .blood import R1_PER_MM, STEP_S, Blood
-from .properties import BLOOD, LEAKY, TYPICAL, Physiology
+from .properties import BRAIN, BLOOD, LEAKY, TYPICAL, Physiology
 from .protocols import Dce, Dsc
 from .scanning import Packed, Scanned, finish, scan_truth
 
@@ -229,6 +229,8 @@ def scan_dsc(
         p = physiology.values(name, here, effects, ("t1", "ktrans", "ve", "cbv", "mtt", "residue", "delay"))
         flip = flip_angle(protocol.flip_angle_deg, fields, inside, effects)
         scale = tissue.pd * np.exp(-protocol.te_s / tissue.t2star)
+        if name in BRAIN and "log_s0" in here:
+            scale = scale * np.exp(here["log_s0"])[:, None]
         rate = 1 / p["t1"][:, None]
         if name in BLOOD:
             concentration = np.interp(now, fine, both(blood.arterial if name == "artery" else blood.venous))[None, :]

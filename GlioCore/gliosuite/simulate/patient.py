@@ -81,8 +81,8 @@ class Truth:
     Parameters
     ----------
     maps
-        Images by name. On the T1c's grid: `brain ventricles gm wm csf tissue density ktrans ve vp t10 cbf cbv mtt delay` and all masks;
-        those that start with ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in
+        Images by name. On the T1c's grid: `brain ventricles structures gm wm csf artery vein tissue density`, the parameters of
+        `properties.truth_maps`, all masks, and what the preset plants (`recurrence_focus`, `habitats`, `hidden`); those that start with ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in
         `acquisition.CLASSES`) and `..._share`, how much of the voxel that tissue takes.
     curves
         ``aif_dce`` (plasma mM), ``aif_dsc`` (blood mM), each (n, 2): time in s, every 0.1 s, and concentration.
@@ -93,6 +93,8 @@ class Truth:
         (n, 6): points of the brain at baseline and at follow-up, LPS mm.
     facts
         Biology, volumes, doses, settings.
+    motion
+        By series (frames, 6): shift in mm and rotation in degrees about x, y, z.
     """
 
     maps: dict[str, sitk.Image]
@@ -100,18 +102,23 @@ class Truth:
     transforms: dict[str, sitk.Transform]
     landmarks: np.ndarray
     facts: dict[str, Any]
+    motion: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> sitk.Image:
         return self.maps[name]
 
     def write(self, folder: str | Path) -> None:
-        """Write ``NAME.nii.gz``, ``aif_*.csv``, ``NAME.tfm``, ``landmarks.csv`` and ``facts.json`` into `folder`."""
+        """Write ``NAME.nii.gz``, ``aif_*.csv``, ``motion_*.csv``, ``NAME.tfm``, ``landmarks.csv``, ``facts.json`` into `folder`."""
         folder = Path(folder)
         for name, image in self.maps.items():
             write_image(image, folder / f"{name}.nii.gz", f"simulated truth {name}")
         for name, curve in self.curves.items():
             rows = ((f"{t:.1f}", f"{c:.6g}") for t, c in curve)
             files.write_csv(folder / f"{name}.csv", ("time_s", "concentration"), rows)
+        for name, path in self.motion.items():
+            rows = ([i, *(f"{v:.4f}" for v in step)] for i, step in enumerate(path))
+            header = ("frame", "x_mm", "y_mm", "z_mm", "x_degrees", "y_degrees", "z_degrees")
+            files.write_csv(folder / f"motion_{name}.csv", header, rows)
         for name, transform in self.transforms.items():
             with files.atomic(folder / f"{name}.tfm") as partial:
                 sitk.WriteTransform(transform, str(partial))

@@ -52,13 +52,14 @@ class Patient:
 
 @dataclass
 class Visit:
-    """What a visit gives: images and what ``case.json`` says of them by role; transforms, truth maps and curves by name."""
+    """What a visit gives: images and what ``case.json`` says of them by role; transforms, truth maps, curves and motion by name."""
 
     images: dict[str, sitk.Image | Series] = field(default_factory=dict)
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     transforms: dict[str, sitk.Transform] = field(default_factory=dict)
     maps: dict[str, sitk.Image] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
+    motion: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def whole(head: Head, part: Region, values: np.ndarray) -> np.ndarray:
@@ -156,6 +157,8 @@ def scan_visit(
         found.entries |= scanned.acquisition
         found.maps |= {prefix + k: v for k, v in scanned.maps.items()}
         found.curves |= {prefix + k: v for k, v in scanned.curves.items()}
+        if scanned.motion is not None:
+            found.motion[prefix + name] = scanned.motion
     if truth:
         found.maps = _truth(patient, fractions, fields) | found.maps
     return found
