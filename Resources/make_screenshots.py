@@ -25,7 +25,7 @@ def save(png: bytes, name: str) -> None:
 
     own = [look["color"] for look in display()["regions"].values()] + display()["ctvs"]
     whole = Image.open(io.BytesIO(png)).convert("RGB")
-    for width in (1200, 1000, 900, 800, 700):
+    for width in (1330, 1200, 1000, 900, 800, 700):
         picture = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
         found = picture.quantize(256 - len(own)).getpalette()[: 3 * (256 - len(own))]
         palette = Image.new("P", (1, 1))

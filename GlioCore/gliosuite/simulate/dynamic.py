@@ -16,7 +16,7 @@ from ..perfusion.kinetics import convolve
 from ..perfusion.signal import spgr_signal
 from .acquisition import CLASSES, TISSUE, Effects, scan_grid
 from .blood import R1_PER_MM, STEP_S, Blood
-from .properties import BRAIN, BLOOD, LEAKY, TYPICAL, Physiology
+from .properties import BLOOD, BRAIN, LEAKY, TYPICAL, Physiology
 from .protocols import Dce, Dsc
 from .scanning import Packed, Scanned, finish, scan_truth
 

@@ -82,8 +82,9 @@ class Truth:
     ----------
     maps
         Images by name. On the T1c's grid: `brain ventricles structures gm wm csf artery vein tissue density`, the parameters of
-        `properties.truth_maps`, all masks, and what the preset plants (`recurrence_focus`, `habitats`, `hidden`); those that start with ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in
-        `acquisition.CLASSES`) and `..._share`, how much of the voxel that tissue takes.
+        `properties.truth_maps`, all masks, and what the preset plants (`recurrence_focus`, `habitats`, `hidden`). Those that start with
+        ``dce_`` and ``dsc_`` lie on the series' own grid, with `..._tissue` (1 + index in `acquisition.CLASSES`) and `..._share`, how
+        much of the voxel that tissue takes.
     curves
         ``aif_dce`` (plasma mM), ``aif_dsc`` (blood mM), each (n, 2): time in s, every 0.1 s, and concentration.
     transforms

@@ -74,14 +74,12 @@ _PRESETS: dict[str, Preset] = {
     "default": Preset("Glioblastoma before radiotherapy and at progression.", "S3's volumes, resections and times"),
     "compact": Preset(
         "Narrow fronts, moderate oedema.",
-        "S3; the digital cohorts that our bars come from",
-        Tumours(
-            width_mm=Uniform(1.2, 2.6), cel_cc=LogNormal(11.0, 0.5, 3.0, 26.0), t2l_cc=LogNormal(37.0, 0.63, 5.0, 150.0)
-        ),
+        "S3; one of the two digital cohorts that bars of recurrence models were measured on",
+        Tumours(cel_cc=LogNormal(11.0, 0.5, 3.0, 26.0), t2l_cc=LogNormal(37.0, 0.63, 5.0, 150.0)),
     ),
     "diffuse": Preset(
         "Wide fronts along fibres, large T2 lesions, little enhancement.",
-        "as compact",
+        "as compact; the other one",
         Tumours(
             width_mm=Uniform(2.0, 5.5),
             cel_cc=LogNormal(6.0, 0.5, 1.5, 16.0),
