@@ -1,6 +1,5 @@
 """From a seed to a simulated patient, and cohorts of them."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -29,6 +28,7 @@ from .visit import SCANS, STRUCTURAL, Patient, landmarks, scan_visit, tabulated,
 
 USUAL_SCANS = ("structural", "dce", "dsc")
 _LATER_ROLES = ("t1", "t1c", "flair")
+_PAIR_DAYS = 3
 OUTCOMES = [
     "age",
     "sex",
@@ -207,8 +207,7 @@ def _later(
         "images": {role: {"path": f"followup/{role}.nii.gz", **keys} for role, keys in scanned.entries.items()},
         "masks": {role: f"followup/{role}.nii.gz" for role in seen},
     }
-    if pair:
-        data["days"] = 3
+    data["days"] = _PAIR_DAYS if pair else course.clinical["pfs_days"]
     return SimulatedVisit(data, scanned.images, seen), scanned
 
 
@@ -294,7 +293,7 @@ def write_cohort(
             progress(i / n, name)
             rows[name] = _write_one(out, name, own, options, dicom)
     else:
-        threads = max((os.cpu_count() or 1) // workers, 1)
+        threads = max(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() // workers, 1)
         with ProcessPoolExecutor(
             min(workers, n), get_context("spawn"), initializer=_few_threads, initargs=(threads,)
         ) as pool:

@@ -175,7 +175,7 @@ class SimulatedCase:
         clinical = self.case.clinical
         visits = [(self.case, data, "dicom", "baseline", 0)]
         if self.case.later is not None:
-            days = max(round(self.case.later.data.get("days") or clinical["pfs_days"]), 1)
+            days = max(round(self.case.later.data["days"]), 1)
             visits.append((self.case.later, data["followup"], "followup/dicom", "followup", days))
         for visit, entry, place, name, days in visits:
             images = {role: image for role, image in visit.images_held.items() if role in roles}
