@@ -7,7 +7,7 @@ import numpy as np
 INDICES = {"cni": ("cho", "naa"), "ccri": ("cho", "cre"), "crni": ("cre", "naa")}
 
 
-def metabolite_index(first: np.ndarray, second: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def metabolite_index(first: np.ndarray, second: np.ndarray, normal: np.ndarray, sure: bool = False) -> np.ndarray:
     """Distance of voxels from the line that two metabolites follow in normal tissue, in SDs of normal tissue's distance from it.
 
     CNI is the index of choline and NAA, CCrI of choline and creatine, CrNI of creatine and NAA: positive where the first is high for
@@ -21,6 +21,8 @@ def metabolite_index(first: np.ndarray, second: np.ndarray, normal: np.ndarray) 
         Peak heights, arrays of one shape.
     normal
         Boolean, candidates for normal tissue.
+    sure
+        Whether all candidates are known to be normal: none is taken out then.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def metabolite_index(first: np.ndarray, second: np.ndarray, normal: np.ndarray) 
         away = (y - slope * x) / np.hypot(1, slope)
         sd = np.sqrt((away[keep] ** 2).mean())
         left = keep & (away <= 2 * sd)
-        if left.sum() == keep.sum():
+        if sure or left.sum() == keep.sum():
             break
         keep = left
     if sd < 1e-9:
@@ -48,6 +50,6 @@ def metabolite_index(first: np.ndarray, second: np.ndarray, normal: np.ndarray) 
     return ((first - slope * second) / (np.hypot(1, slope) * sd)).astype(np.float32)
 
 
-def indices(peaks: Mapping[str, np.ndarray], normal: np.ndarray) -> dict[str, np.ndarray]:
+def indices(peaks: Mapping[str, np.ndarray], normal: np.ndarray, sure: bool = False) -> dict[str, np.ndarray]:
     """CNI, CCrI and CrNI of peak heights by metabolite; see `metabolite_index`."""
-    return {name: metabolite_index(peaks[a], peaks[b], normal) for name, (a, b) in INDICES.items()}
+    return {name: metabolite_index(peaks[a], peaks[b], normal, sure) for name, (a, b) in INDICES.items()}

@@ -330,5 +330,5 @@ def truth_maps(
     some = some[:: some.size // 20000 + 1]  # enough to find a line
     normal = np.zeros(normal.size, bool)
     normal[some] = True
-    maps |= indices({m: maps[m] for m in METABOLITES}, normal.reshape(main.shape))
+    maps |= indices({m: maps[m] for m in METABOLITES}, normal.reshape(main.shape), sure=True)
     return maps | {"tissue": main, "b1": b1}
