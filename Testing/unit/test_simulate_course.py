@@ -77,7 +77,7 @@ def test_recurrence_foci_lie_where_ve_is_raised_and_enhance_later():
     seen = 0
     for seed in range(10):
         part, _, found = followed(seed, "ve-foci")
-        focus = found.maps.get("recurrence_focus")
+        focus = found.planted.maps.get("recurrence_focus")
         if focus is None:
             assert found.clinical["pfs_event"] == 0
             assert not found.followup.cel.any()
@@ -104,7 +104,7 @@ def test_twins_differ_only_in_what_is_planted():
 
 def test_habitats_fill_the_lesion_and_drive_the_hazard():
     part, _, found = followed(4, "habitats")
-    labels = found.maps["habitats"]
+    labels = found.planted.maps["habitats"]
     assert (labels[found.baseline.cel] > 0).all()
     assert set(np.unique(labels[found.baseline.cel])) <= {1, 2, 3, 4}
     nel = found.baseline.t2l & ~found.baseline.core

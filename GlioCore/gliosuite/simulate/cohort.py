@@ -113,7 +113,7 @@ def simulate_case(
     progress(0.4, "scans")
     now = scan_visit(patient, "baseline", course.baseline, blood, scans, truth=True)
     masks = _masks(head, part, course)
-    maps = {k: head.grid.image(whole(head, part, np.asarray(v, _stored(v)))) for k, v in course.maps.items()}
+    maps = {k: head.grid.image(whole(head, part, np.asarray(v, _stored(v)))) for k, v in course.planted.maps.items()}
     data: dict[str, Any] = {
         "id": case_id or f"sim-{seed}",
         "simulated": True,

@@ -1,7 +1,6 @@
 """One patient's tumour from its first cells to progression: growth, surgery, radiotherapy, recurrence, dates."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from .presets import Preset
 
 SEEN_CC = 0.52  # what counts as tumour beyond a distance: a ball of 10 mm, the least that RANO measures
 PATTERNS_OF_S3 = {"within T2L": 0.07, "to 2 cm": 0.65, "beyond 2 cm": 0.29}
-YEAR_DAYS = 365
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,6 @@ class Course:
     planted: Planted
     clinical: dict[str, Any]
     facts: dict[str, Any]
-    maps: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int) -> Course:
@@ -70,35 +67,29 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
 
     person = draw_person(seed, preset.people, biology, preset.tumours)
     plants = _plant(part, baseline, preset, person, seed)
-    maps: dict[str, np.ndarray] = dict(plants.maps)
+    if preset.recurrence == "random-field":
+        plants = _show_hidden(part, plants, preset, seed)
+    bed = Bed(part, biology, treated, fine, seed)
     days = 0.0
-    distant = plants.distant or biology.distant
     if preset.recurrence == "same tissue":
         followup = baseline
     elif preset.recurrence == "foci":
-        followup = _from_foci(part, treated, plants, density, seed)
+        followup = _from_foci(bed, plants, density)
     elif preset.recurrence == "reaction-diffusion":
+        distant = plants.distant or biology.distant
         relapse = treatment.regrow(part, biology, seed, grown, medium, treated, (coarse, fine), plants.local, distant)
-        days = relapse.simulated_days
-        followup = _progressed(part, biology, treated, relapse.inside, relapse.density, fine, plants.kind, seed)
+        days, followup = relapse.simulated_days, _regrown(bed, relapse, plants.kind)
     else:
-        hidden = scatter.hidden_field(part, seed) if preset.recurrence == "random-field" else None
-        if hidden is not None:
-            shown = {f"log_{name}": np.float32(b) * hidden for name, b in preset.strength.items()}
-            plants = replace(plants, fields={**plants.fields, **shown})
-            maps["hidden"] = hidden
-        core_cc = max(biology.called_cc, 1.25 * _cc(treated.core, part))
-        found = scatter.scatter(part, treated, core_cc, max(1.15 * _cc(treated.t2l, part), 1.6 * core_cc), seed, hidden)
-        followup = _scattered(part, biology, treated, found, fine)
+        followup = _scattered(bed, plants.maps.get("hidden"))
 
     recurred = bool((followup.core & ~treated.core).any() or plants.kind == "T2L")
     extent = how_far(part, baseline, followup)
     clinical = person.clinical | dict(plants.clinical)
     facts: dict[str, Any] = {}
     if preset.recurrence != "same tissue":
-        within = YEAR_DAYS if preset.plant in ("ve-foci", "texture") else None
-        times = draw_times(seed, preset.people, person, plants.covariates, within, recurred)
-        clinical = times.clinical | dict(plants.clinical) | _pattern(part, treated, followup, recurred, distant)
+        times = draw_times(seed, preset.people, person, plants.covariates, preset.within_days, recurred)
+        seeded = plants.distant or biology.distant
+        clinical = times.clinical | dict(plants.clinical) | _pattern(part, treated, followup, recurred, seeded)
         facts = {
             "covariates": times.covariates,
             "death_days_after_progression": times.after_days,
@@ -120,7 +111,18 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
         **{f"baseline_{k}": v for k, v in lesion.volumes(baseline, part).items()},
         **{f"followup_{k}": v for k, v in lesion.volumes(followup, part).items()},
     }
-    return Course(baseline, followup, treated, plants, clinical, facts, maps)
+    return Course(baseline, followup, treated, plants, clinical, facts)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """What a recurrence arises in: the region, the tumour, the lesion after surgery."""
+
+    part: Region
+    biology: Biology
+    treated: Lesion
+    fine: lesion.Unevenness
+    seed: int
 
 
 def _plant(part: Region, baseline: Lesion, preset: Preset, person: Outcome, seed: int) -> Planted:
@@ -141,47 +143,50 @@ def _cc(mask: np.ndarray, part: Region) -> float:
     return float(mask.sum()) * part.fine.voxel_cc
 
 
-def _progressed(
-    part: Region,
-    biology: Biology,
-    treated: Lesion,
-    inside: np.ndarray,
-    density: np.ndarray,
-    fine: lesion.Unevenness,
-    kind: str,
-    seed: int,
-) -> Lesion:
+def _show_hidden(part: Region, plants: Planted, preset: Preset, seed: int) -> Planted:
+    """The second generator's field joins what scans show."""
+    hidden = scatter.hidden_field(part, seed)
+    shown = {f"log_{name}": np.float32(b) * hidden for name, b in preset.strength.items()}
+    return replace(plants, fields={**plants.fields, **shown}, maps={**plants.maps, "hidden": hidden})
+
+
+def _regrown(bed: Bed, relapse: treatment.Relapse, kind: str) -> Lesion:
     """The lesion at progression; `kind` says whether enhancement, the T2 lesion or both have grown."""
-    then = inside | treated.necrosis
-    dead = lesion.necrosis(then, biology.dead_share, fine) | treated.necrosis
+    part, treated = bed.part, bed.treated
+    then = relapse.inside | treated.necrosis
+    dead = lesion.necrosis(then, bed.biology.dead_share, bed.fine) | treated.necrosis
     held = _cc(treated.t2l | then, part)
     more = 0.0 if kind == "CEL" else max(0.15 * _cc(treated.t2l, part), 0.6 * _cc(then, part))
-    found = lesion.see(part, density, then, dead, treated.cavity, held + more, seed, treated.t2l)
+    found = lesion.see(part, relapse.density, then, dead, treated.cavity, held + more, bed.seed, treated.t2l)
     if kind != "T2L":
         return found
     # Enhancement is suppressed: what would enhance is bright on FLAIR only.
     dense = np.maximum(found.oedema, 0.9 * found.core)
-    nothing = np.zeros_like(inside)
+    nothing = np.zeros_like(then)
     return Lesion(nothing, nothing, found.cavity, found.t2l, dense.astype(np.float32), found.density)
 
 
-def _from_foci(part: Region, treated: Lesion, plants: Planted, density: np.ndarray, seed: int) -> Lesion:
+def _from_foci(bed: Bed, plants: Planted, density: np.ndarray) -> Lesion:
     """Foci grown by 4 mm into enhancing tumour; without foci, the treated lesion with what surgery left no longer enhancing."""
+    part, treated = bed.part, bed.treated
     nothing = np.zeros_like(treated.cavity)
     quiet = np.where(treated.cavity, 0, density)
     total = _cc(treated.t2l, part)
     if plants.foci is None:
-        return lesion.see(part, quiet, nothing, nothing, treated.cavity, total, seed)
+        return lesion.see(part, quiet, nothing, nothing, treated.cavity, total, bed.seed, treated.t2l)
     near = treatment.distance_to(part, plants.foci) <= 4.0
     inside = near & part.fine_allowed & ~treated.cavity
-    return lesion.see(part, quiet, inside, nothing, treated.cavity, total + _cc(inside, part), seed, treated.t2l)
+    total += _cc(inside, part)
+    return lesion.see(part, quiet, inside, nothing, treated.cavity, total, bed.seed, treated.t2l)
 
 
-def _scattered(
-    part: Region, biology: Biology, treated: Lesion, found: scatter.Scattered, fine: lesion.Unevenness
-) -> Lesion:
+def _scattered(bed: Bed, hidden: np.ndarray | None) -> Lesion:
     """The second generator's recurrence as a lesion."""
-    dead = lesion.necrosis(found.inside, biology.dead_share, fine)
+    part, treated = bed.part, bed.treated
+    core_cc = max(bed.biology.called_cc, 1.25 * _cc(treated.core, part))
+    t2l_cc = max(1.15 * _cc(treated.t2l, part), 1.6 * core_cc)
+    found = scatter.scatter(part, treated, core_cc, t2l_cc, bed.seed, hidden)
+    dead = lesion.necrosis(found.inside, bed.biology.dead_share, bed.fine)
     swollen = (0.7 * (found.t2l & ~found.inside)).astype(np.float32)
     soft = ndimage.gaussian_filter(swollen, 0.7 / part.fine.spacing[0])
     cells = (0.8 * (found.inside & ~dead)).astype(np.float32)

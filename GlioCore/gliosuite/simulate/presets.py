@@ -12,6 +12,7 @@ from .draws import LogNormal, Shares, Uniform
 from .outcomes import AFTER, PROGRESSION, People
 
 TWIN = "-twin"
+YEAR_DAYS = 365  # S0 and S1 call recurrence by then
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Preset:
     recurrence
         ``"reaction-diffusion"``, ``"random-field"`` (the second generator), ``"unrelated"`` (the second generator, blind to everything but
         the lesion's shape), ``"foci"`` (where planted) or ``"same tissue"`` (the second visit shows the first again).
+    within_days
+        Where patients are sorted by recurrence before this day; followed until progression otherwise.
     protocols
         ``"default"`` or ``"shifted"`` (`acquisition.PROTOCOLS`).
     plant
@@ -47,6 +50,7 @@ class Preset:
     people: People = People()
     preoperative: bool = False
     recurrence: str = "reaction-diffusion"
+    within_days: int | None = None
     protocols: str = "default"
     plant: str = ""
     strength: Mapping[str, float] = field(default_factory=dict)
@@ -127,6 +131,7 @@ _PRESETS: dict[str, Preset] = {
         People(male=0.51, methylated=0.55),
         preoperative=True,
         recurrence="foci",
+        within_days=YEAR_DAYS,
         plant="ve-foci",
         strength={"ve": 0.8},
         effect="ve raised by 80 % in the foci (S0 gives no number)",
@@ -137,6 +142,7 @@ _PRESETS: dict[str, Preset] = {
         replace(_BEFORE, distant=0.0),
         People(age=(60.2, 13.2), male=0.60, methylated=0.49),
         preoperative=True,
+        within_days=YEAR_DAYS,
         plant="texture",
         strength={"texture": 1.0},
         effect="log-SD of CBV .6 against .2 in NEL with local, .5 against .15 in CEL with distant recurrence",
