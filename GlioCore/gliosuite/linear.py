@@ -17,6 +17,15 @@ def _matrix(transform: sitk.Transform, centre: np.ndarray) -> tuple[np.ndarray, 
     return (corners[1:] - corners[0]).T, corners[0] - centre
 
 
+def settled(transform: sitk.Transform) -> sitk.Transform:
+    """A linear transform with its parameters (mm, radians) rounded to nine decimals, in place.
+
+    Sums in numeric libraries depend in their last digits on how memory happens to be aligned; rounded, the same images give the same bytes.
+    """
+    transform.SetParameters([round(p, 9) for p in transform.GetParameters()])
+    return transform
+
+
 def as_affine(transform: sitk.Transform, centre: np.ndarray) -> sitk.AffineTransform:
     """A linear transform as one affine matrix about `centre`, whatever it was read as."""
     matrix, translation = _matrix(transform, centre)
@@ -24,7 +33,7 @@ def as_affine(transform: sitk.Transform, centre: np.ndarray) -> sitk.AffineTrans
     result.SetCenter(centre.tolist())
     result.SetMatrix(matrix.ravel().tolist())
     result.SetTranslation(translation.tolist())
-    return result
+    return settled(result)
 
 
 def as_versor(transform: sitk.Transform, centre: np.ndarray) -> sitk.VersorRigid3DTransform:
@@ -35,13 +44,13 @@ def as_versor(transform: sitk.Transform, centre: np.ndarray) -> sitk.VersorRigid
     result.SetCenter(centre.tolist())
     result.SetMatrix((u @ vt).ravel().tolist())
     result.SetTranslation(translation.tolist())
-    return result
+    return settled(result)
 
 
 def _starts(pair: Pair, settings: RegistrationSettings) -> list[np.ndarray]:
     """Translations that starting positions are made of."""
     middle = lambda image: Grid.of(image).corners().mean(axis=0)
-    mass = lambda mask: positions(Grid.of(mask), boolean(mask)).mean(axis=0)
+    mass = lambda mask: positions(Grid.of(mask), boolean(mask)).mean(axis=0).round(6)
     ways = {
         "identity": lambda: np.zeros(3),
         "moments": lambda: mass(pair.moving_mask) - mass(pair.fixed_mask),
@@ -61,7 +70,7 @@ def _starts(pair: Pair, settings: RegistrationSettings) -> list[np.ndarray]:
 def _top_of_head(mask: sitk.Image, depth_mm: float = 120.0) -> np.ndarray:
     """Centre of mass of the uppermost 12 cm, which every head scan holds, however far it goes down the neck."""
     points = positions(Grid.of(mask), boolean(mask))
-    return points[points[:, 2] > points[:, 2].max() - depth_mm].mean(axis=0)
+    return points[points[:, 2] > points[:, 2].max() - depth_mm].mean(axis=0).round(6)
 
 
 def search(pair: Pair, settings: RegistrationSettings, keep: int = 3) -> list[sitk.Euler3DTransform]:
@@ -135,7 +144,7 @@ def optimize(start: sitk.Transform, levels: Sequence[Level], settings: Registrat
                 method.SetOptimizerScalesFromPhysicalShift()
                 method.Execute(level.fixed, level.moving)
                 if method.GetMetricValue() < before:  # it is the negative of mutual information
-                    transform = climbed
+                    transform = settled(climbed)
                     break
         except RuntimeError:  # no sample lies inside the moving image: this start leads nowhere
             return transform

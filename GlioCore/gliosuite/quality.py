@@ -156,7 +156,7 @@ class Pair:
             values,
             small,
             Grid.of(m),
-            positions(grid, inside).mean(axis=0),
+            positions(grid, inside).mean(axis=0).round(6),
         )
 
 

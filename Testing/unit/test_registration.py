@@ -304,3 +304,14 @@ def test_register_command_says_what_is_wrong(gliosuite, files, monkeypatch, opti
     assert err.startswith("error: ")
     assert sentence in err
     assert sorted(files.iterdir()) == before
+
+
+def test_a_found_transform_ends_at_nine_decimals():
+    from gliosuite.linear import as_affine, as_versor
+
+    euler = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1234567890123, -0.05, 0.02, (1.23456789012345, 0, 0))
+    for found in (as_versor(euler, np.array([4.0, 5, 6])), as_affine(euler, np.array([4.0, 5, 6]))):
+        assert list(found.GetParameters()) == [round(p, 9) for p in found.GetParameters()]
+        np.testing.assert_allclose(
+            found.TransformPoint((30.0, -20.0, 50.0)), euler.TransformPoint((30.0, -20.0, 50.0)), atol=1e-6
+        )
