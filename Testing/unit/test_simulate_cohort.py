@@ -243,3 +243,53 @@ def test_planted_truth_is_written(tmp_path):
     assert patient.case.clinical["egfr"] in ("amplified", "not amplified")
     grade = simulate_case(4, "idh-grade", 4.0, scans=())
     assert grade.case.clinical["codeletion_1p19q"] in ("codeleted", "intact")
+
+
+def test_effects_and_protocols_by_option(gliosuite, tmp_path):
+    options = ("--grid-mm", 5, "--scans", "dsc", "--quiet", "--out", tmp_path / "c")
+    code, _, err = gliosuite(
+        "simulate",
+        *options,
+        "--without",
+        "noise,motion",
+        "--protocol",
+        "dsc.preload=true",
+        "--protocol",
+        "dsc.frames=40",
+    )
+    assert code == 0, err
+    record = json.loads((tmp_path / "c" / "cohort.json").read_text())
+    assert record["without"] == ["noise", "motion"]
+    assert record["settings"] == ["dsc.preload=true", "dsc.frames=40"]
+    assert Case.load(tmp_path / "c" / "sim-0-001").series("dsc").n_times == 40
+    assert not (tmp_path / "c" / "truth" / "sim-0-001" / "motion_dsc.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--without", "noise,gravity"), "effect 'gravity' is not known; choose from noise, bias"),
+        (
+            ("--protocol", "dsc.preload"),
+            "protocol setting 'dsc.preload' is not SCAN.SETTING=VALUE with a scan of vfa, dce",
+        ),
+        (("--protocol", "pet.tr_s=2"), "protocol setting 'pet.tr_s=2' is not SCAN.SETTING=VALUE"),
+        (("--protocol", "dsc.colour=2"), "dsc has no setting 'colour'; it has tr_s, te_s"),
+        (("--protocol", "dsc.preload=perhaps"), "dsc.preload is 'perhaps'; something like false is needed"),
+    ],
+)
+def test_bad_effects_and_protocols_are_refused(gliosuite, tmp_path, options, sentence):
+    code, _, err = gliosuite("simulate", *options, "--out", tmp_path / "c")
+    assert code == 2
+    assert err.strip().splitlines()[-1].startswith(f"error: {sentence}")
+    assert not (tmp_path / "c").exists()
+
+
+def test_protocol_settings_take_lists_whole_numbers_and_structural_scans():
+    from gliosuite.simulate.protocols import DEFAULT, changed
+
+    other = changed(DEFAULT, ["dce.spacing_mm=[1.25,1.25,3]", "dsc.te_s=1", "t1.tr_ms=1900"])
+    assert other.dce.spacing_mm == (1.25, 1.25, 3)
+    assert other.dsc.te_s == 1.0
+    assert other.structural["t1"].tr_ms == 1900
+    assert DEFAULT.structural["t1"].tr_ms == 2000

@@ -43,6 +43,20 @@ def register(add: Callable) -> None:
         help="comma-separated: structural, vfa (with a B1 map), dce, dsc, diffusion (ADC, FA), mrsi (default structural,dce,dsc)",
     )
     p.add_argument(
+        "--without",
+        default="",
+        metavar="LIST",
+        help="comma-separated effects to switch off: noise, bias, offset, motion, leakage, partial_volume, delay, texture, skull, b1, "
+        "inflow, saturation, dispersion (default none)",
+    )
+    p.add_argument(
+        "--protocol",
+        action="append",
+        default=[],
+        metavar="SCAN.SETTING=VALUE",
+        help="another way to take a scan, e.g. dsc.preload=true or dce.frames=90; may be repeated (default the preset's scanner)",
+    )
+    p.add_argument(
         "--dicom", action="store_true", help="write all images as DICOM too, a study per visit (needs pydicom)"
     )
     p.add_argument(
@@ -58,7 +72,17 @@ def register(add: Callable) -> None:
 def _simulate(args: argparse.Namespace, progress: Callable[[float, str], None]) -> dict[str, Any]:
     from ..simulate import write_cohort
 
-    scans = tuple(s.strip() for s in args.scans.split(",") if s.strip())
+    listed = lambda text: tuple(s.strip() for s in text.split(",") if s.strip())
     return write_cohort(
-        args.out, args.n, args.seed, args.preset, args.grid_mm, scans, args.dicom, progress, args.workers
+        args.out,
+        args.n,
+        args.seed,
+        args.preset,
+        args.grid_mm,
+        listed(args.scans),
+        args.dicom,
+        progress,
+        args.workers,
+        listed(args.without),
+        args.protocol,
     )

@@ -4,12 +4,13 @@ Signals are those of the textbook equations; relaxation times are typical of 3 T
 Stanisz GJ et al., Magn Reson Med 2005;54:507), those of oedema, tumour and fluid chosen to look like glioma on clinical images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..errors import InputError
 from ..images import Grid, array
 from .phantom import positions, random_field
 
@@ -78,6 +79,20 @@ class Effects:
     inflow: bool = True
     saturation: bool = True
     dispersion: bool = True
+
+    @classmethod
+    def without(cls, names: Sequence[str]) -> "Effects":
+        """Everything on but what is named.
+
+        Raises
+        ------
+        InputError
+            If an effect is not known.
+        """
+        known = cls.__dataclass_fields__
+        if unknown := [n for n in names if n not in known]:
+            raise InputError(f"effect {unknown[0]!r} is not known; choose from {', '.join(known)}")
+        return cls(**dict.fromkeys(names, False))
 
     @classmethod
     def none(cls, **on: bool) -> "Effects":

@@ -23,7 +23,7 @@ from .phantom import Head, build_head, stream
 from .presets import Preset, card
 from .presets import preset as find_preset
 from .properties import draw_physiology, textures
-from .protocols import DEFAULT, SHIFTED
+from .protocols import DEFAULT, SHIFTED, Protocols, changed
 from .visit import SCANS, STRUCTURAL, Patient, landmarks, scan_visit, tabulated, whole
 
 USUAL_SCANS = ("structural", "dce", "dsc")
@@ -60,6 +60,7 @@ def simulate_case(
     effects: Effects | None = None,
     case_id: str | None = None,
     progress: steps.Progress = steps.silent,
+    protocols: Protocols | None = None,
 ) -> SimulatedCase:
     """Simulate a glioma patient: anatomy, tumour, treatment, scans at baseline, recurrence, a scan at progression.
 
@@ -78,6 +79,8 @@ def simulate_case(
         What makes scans differ from the tissue; all of it where None.
     case_id
         The case's name; made from the seed where None.
+    protocols
+        How scans are taken; the preset's scanner where None. `protocols.changed` makes another one of it.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def simulate_case(
         part,
         draw_physiology(stream(seed, "physiology"), course.planted.scale),
         textures(head.grid, stream(seed, "texture")) | {"b1": b1_field(head.grid, stream(seed, "b1"))} | planted,
-        SHIFTED if chosen.protocols == "shifted" else DEFAULT,
+        protocols or scanner(chosen),
         effects,
     )
     blood = draw_blood(stream(seed, "blood"))
@@ -148,6 +151,11 @@ def simulate_case(
     points = landmarks(seed, head, to_baseline)
     truth = Truth(now.maps | masks | maps, now.curves, transforms, points, facts, now.motion)
     return SimulatedCase(case, truth, seed)
+
+
+def scanner(chosen: Preset) -> Protocols:
+    """The protocols of a preset."""
+    return SHIFTED if chosen.protocols == "shifted" else DEFAULT
 
 
 def _check(seed: int, grid_mm: float, scans: Sequence[str]) -> None:
@@ -225,8 +233,8 @@ def space_bytes(n: int, grid_mm: float, scans: Sequence[str], dicom: bool) -> in
 
 def _write_one(out: Path, name: str, own: int, options: tuple, dicom: bool) -> list[Any]:
     """Simulate and write one patient of a cohort; its row of ``outcomes.csv``."""
-    preset, grid_mm, scans = options
-    simulated = simulate_case(own, preset, grid_mm, scans, case_id=name)
+    preset, grid_mm, scans, effects, protocols = options
+    simulated = simulate_case(own, preset, grid_mm, scans, effects, name, protocols=protocols)
     simulated.write(out / name, out / "truth" / name, simulated.case.images if dicom else ())
     return [name, *(simulated.case.clinical.get(key, "") for key in OUTCOMES)]
 
@@ -246,6 +254,8 @@ def write_cohort(
     dicom: bool = False,
     progress: steps.Progress = steps.silent,
     workers: int = 1,
+    without: Sequence[str] = (),
+    settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write `n` simulated patients: ``<id>/case.json``, ``truth/<id>/``, ``outcomes.csv`` and ``cohort.json``.
 
@@ -259,6 +269,10 @@ def write_cohort(
         Write all images as DICOM too, a study per visit.
     workers
         Processes that share the patients. A script that asks for more than one needs the ``__main__`` guard.
+    without
+        Effects that are switched off, e.g. ``("noise", "motion")``.
+    settings
+        Protocol settings as `protocols.changed` takes them.
 
     Returns
     -------
@@ -271,8 +285,8 @@ def write_cohort(
         If an argument is out of range, the folder cannot be written, or the disk has no room for the cohort.
     """
     out = Path(out)
-    find_preset(preset)
     _check(seed, grid_mm, scans)
+    effects, protocols = Effects.without(without), changed(scanner(find_preset(preset)), settings)
     if n < 1:
         raise InputError(f"{n} cases asked for; at least 1 is needed")
     if workers < 1:
@@ -286,7 +300,7 @@ def write_cohort(
     progress(0.0, f"{n} cases, up to {_gib(needed)} of {_gib(free)} free")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n)]
     names = [f"sim-{seed}-{i + 1:03d}" for i in range(n)]
-    options = (preset, grid_mm, tuple(scans))
+    options = (preset, grid_mm, tuple(scans), effects, protocols)
     rows: dict[str, list[Any]] = {}
     if workers == 1 or n == 1:
         for i, (name, own) in enumerate(zip(names, seeds)):
@@ -312,6 +326,8 @@ def write_cohort(
         "seed": seed,
         "grid_mm": grid_mm,
         "scans": list(scans),
+        "without": list(without),
+        "settings": list(settings),
         "version": steps.version(),
         "simulated": True,
         "card": card(preset),

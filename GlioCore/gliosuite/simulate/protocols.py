@@ -1,7 +1,10 @@
 """How each scan is taken, and two scanners: `DEFAULT` and `SHIFTED`."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from ..errors import InputError
 from .acquisition import PROTOCOLS, Protocol
 
 
@@ -138,3 +141,43 @@ SHIFTED = Protocols(
     diffusion=Diffusion(te_s=0.090, n_b0=1, n_directions=12, spacing_mm=(2.0, 2.0, 4.0), snr=15.0, fa_sd=0.07),
     mrsi=Mrsi(snr=9.0),
 )
+
+
+def changed(protocols: Protocols, settings: Sequence[str]) -> Protocols:
+    """Protocols with some settings of their own.
+
+    Parameters
+    ----------
+    settings
+        ``SCAN.SETTING=VALUE``, e.g. ``dsc.preload=true`` or ``dce.frames=90``; a list as in JSON, ``dce.spacing_mm=[1.25,1.25,3]``.
+
+    Raises
+    ------
+    InputError
+        If there is no such scan or setting, or the value is of another kind.
+    """
+    for text in settings:
+        name, found, value = text.partition("=")
+        scan, _, key = name.partition(".")
+        known = {**vars(protocols), **protocols.structural}
+        del known["structural"]
+        if not found or scan not in known:
+            raise InputError(f"protocol setting {text!r} is not SCAN.SETTING=VALUE with a scan of {', '.join(known)}")
+        if key not in vars(known[scan]):
+            raise InputError(f"{scan} has no setting {key!r}; it has {', '.join(vars(known[scan]))}")
+        old = vars(known[scan])[key]
+        try:
+            new = json.loads(value) if not isinstance(old, str) else value
+        except json.JSONDecodeError:
+            new = value
+        new = (
+            tuple(new) if isinstance(new, list) else float(new) if isinstance(old, float) and type(new) is int else new
+        )
+        if type(new) is not type(old):
+            raise InputError(f"{name} is {value!r}; something like {json.dumps(old)} is needed")
+        one = replace(known[scan], **{key: new})
+        if scan in protocols.structural:
+            protocols = replace(protocols, structural={**protocols.structural, scan: one})
+        else:
+            protocols = replace(protocols, **{scan: one})
+    return protocols
