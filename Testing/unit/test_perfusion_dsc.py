@@ -142,7 +142,7 @@ def test_kernel_keeps_the_contract():
         ({"leakage": "bws"}, "leakage correction 'bws' is not known"),
         ({"deconvolution": "svd"}, "deconvolution 'svd' is not known"),
         ({"aif_dr2star": np.zeros(60)}, "an area of 0 for curves of 60 time points"),
-        ({"device": "cuda"}, "use --device cpu or auto"),
+        ({"device": "tpu"}, "device 'tpu' is not known; choose from auto, cpu, cuda"),
     ],
 )
 def test_unfit_input_is_refused(change, sentence):

@@ -101,7 +101,7 @@ def _fourier(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) -> 
     single = np.where((order == 0) | (order == count), 1.0, 2.0)[:, None] / length
     waves = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
     turned = np.stack([np.cos(angle + phase), -np.sin(angle + phase)], axis=1)
-    analysis = turned.reshape(-1, length)[:, :count].T
+    analysis = np.ascontiguousarray(turned.reshape(-1, length)[:, :count].T)
     values = np.repeat(np.abs(spectrum[order]), 2)
     synthesis = (single[:, None] * waves).reshape(-1, length)
     return _Operator(put(analysis), values, put(synthesis), put(1.0 / values))
@@ -139,24 +139,25 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
         top = xp.amax(parts @ waves[:columns], axis=1)
         return xp.abs(parts @ bends[:columns]).sum(axis=1) < limit * top
 
-    low = xp.ones_like(scaled[:, 0])
-    high = low * (pairs + 1)
-    number, rows = 2, xp.isfinite(low)
-    while number <= pairs and bool(rows.any()):
-        good = xp.zeros_like(rows)
-        good[rows] = calm(scaled[rows, : 2 * number])
-        low = xp.where(good, number * xp.ones_like(low), low)
-        high = xp.where(rows & ~good, number * xp.ones_like(low), high)
-        number, rows = 2 * number, good
+    result = xp.zeros_like(scaled[:, :1] * waves[0])
     rank = xp.cumsum(xp.ones_like(scaled[0]), 0)
-    rank = xp.floor((rank + 1.0) / 2.0)  # 1, 1, 2, 2, ...
-    while True:
-        columns = 2 * min(int(high.max()), pairs)
-        middle = xp.floor((low + high) / 2.0)
-        if not bool((middle > low).any()):
-            return (scaled[:, :columns] * (rank[:columns] <= low[:, None])) @ waves[:columns]
-        good = calm(scaled[:, :columns] * (rank[:columns] <= middle[:, None])) | (middle == low)
-        low, high = xp.where(good, middle, low), xp.where(good, high, middle)
+    rank = xp.floor((rank + 1.0) / 2.0)  # 1, 1, 2, 2, ...: the number of the frequency
+    rows, number = xp.cumsum(xp.ones_like(scaled[:, 0], dtype=xp.int64), 0) - 1, 1
+    while rows.shape[0]:
+        # Those that are calm with `number` frequencies and not with twice as many are done here; the others go on.
+        more = min(2 * number, pairs)
+        good = calm(scaled[rows, : 2 * more]) if more > number else calm(scaled[rows, :2]) & False
+        some, rows = rows[~good], rows[good]
+        parts = scaled[some, : 2 * more]
+        low = number * xp.ones_like(parts[:, :1])
+        step = more - number
+        while step > 1:
+            step = (step + 1) // 2
+            middle = xp.clip(low + step, 1, more)
+            low = xp.where(calm(parts * (rank[: 2 * more] <= middle))[:, None] & (middle < more), middle, low)
+        result[some] = (parts * (rank[: 2 * more] <= low)) @ waves[: 2 * more]
+        number = more
+    return result
 
 
 def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
