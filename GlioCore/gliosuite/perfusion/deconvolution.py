@@ -192,7 +192,9 @@ def _vertex(curves: Any, circulant: bool, xp: Any) -> tuple[Any, Any, Any]:
     """
     length = curves.shape[1]
     top = xp.argmax(curves, axis=1)
-    at = lambda i: xp.take_along_axis(curves, i[:, None], 1)[:, 0] if xp is np else xp.gather(curves, 1, i[:, None])[:, 0]
+    at = lambda i: (
+        xp.take_along_axis(curves, i[:, None], 1)[:, 0] if xp is np else xp.gather(curves, 1, i[:, None])[:, 0]
+    )
     near = (lambda k: (top + k) % length) if circulant else (lambda k: xp.clip(top + k, 0, length - 1))
     before, here, after = at(near(-1)), at(top), at(near(1))
     bend = before - 2.0 * here + after

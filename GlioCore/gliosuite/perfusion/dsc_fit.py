@@ -72,7 +72,7 @@ def perfusion_maps(
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
-    The AIF counts as 0 before its arrival. Blood volume is the area of the corrected curve over that of the AIF as it passes through
+    The AIF counts as 0 before its arrival: noise there would pass for agent. Blood volume is the area of the corrected curve over that of the AIF as it passes through
     vessels with the voxel's transit time and delay (`vascular`): agent that recirculates is still on its way through the tissue when the
     series ends, so the plain ratio of areas is too low by a tenth of a percent to several percent, and more where the transit is slow.
     Both areas start 5 s before the AIF's arrival, since earlier frames hold nothing but noise, and go on to the last frame.
@@ -116,7 +116,7 @@ def perfusion_maps(
     where = choose_device(device)
     progress(0.0, "leakage")
     arrival = _arrival(aif)
-    aif[:arrival] = 0.0
+    aif[: _foot(aif, arrival)] = 0.0
     window = slice(max(arrival - int(np.ceil(_EARLY_S / dt_s)), 0), None)
     chosen = None
     if leakage in ("bsw", "bidirectional", "auto"):
@@ -158,6 +158,15 @@ def _arrival(aif: np.ndarray) -> int:
         return find_bolus(aif, True).arrival
     except InputError:
         return int(np.argmax(aif > 0.1 * aif.max()))
+
+
+def _foot(aif: np.ndarray, arrival: int) -> int:
+    """Where the AIF leaves 0: `arrival`, or up to three frames before it that are above two standard deviations of those before them."""
+    noise = aif[: max(arrival - 3, 0)].std() if arrival > 5 else 0.0
+    start = arrival
+    while start > max(arrival - 3, 0) and aif[start - 1] > 2.0 * noise:
+        start -= 1
+    return start
 
 
 def _fits(

@@ -127,9 +127,7 @@ def correct_residue(
     return _solved(dr2star, vessel, table.leak.reshape(-1, count), node, names, 5, device)
 
 
-def _few(
-    dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device | str
-) -> Leakage:
+def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device | str) -> Leakage:
     """For every voxel the node, of few, that leaves the smallest residual."""
     device = choose_device(device) if isinstance(device, str) else device
     xp = device.xp
@@ -141,7 +139,9 @@ def _few(
         overlap = device.put(basis.overlap, "float64")
         for i in range(0, best.size, device.block):
             y = device.put(dr2star[i : i + device.block], "float64")
-            best[i : i + device.block] = device.get(xp.argmax(gain(y @ first + 0 * (y @ second), y @ second, overlap, xp), axis=1))
+            best[i : i + device.block] = device.get(
+                xp.argmax(gain(y @ first + 0 * (y @ second), y @ second, overlap, xp), axis=1)
+            )
     return _solved(dr2star, vessel, leak, best, names, 2 + len(names), device)
 
 
