@@ -191,8 +191,10 @@ def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image
             [],
         )
     elif aif == "auto":
-        curves = _dr2star(p.series.curves(p.region), settings, p.n_baseline)
-        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels)
+        signal = p.series.curves(p.region)
+        before = signal[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
+        curves = _dr2star(signal, settings, p.n_baseline)
+        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before)
         voxels = np.zeros(p.region.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(p.region))] = True
         curve, method = curves[index].mean(axis=0), "auto"
