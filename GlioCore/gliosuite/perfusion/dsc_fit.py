@@ -72,9 +72,10 @@ def perfusion_maps(
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
-    The AIF counts as 0 before its arrival: noise there would pass for agent. Blood volume is the area of the corrected curve over that of the AIF as it passes through
-    vessels with the voxel's transit time and delay (`vascular`): agent that recirculates is still on its way through the tissue when the
-    series ends, so the plain ratio of areas is too low by a tenth of a percent to several percent, and more where the transit is slow.
+    The AIF counts as 0 before its arrival: noise there would pass for agent. Blood volume is the area of the corrected curve over that of
+    the AIF as it passes through vessels with the voxel's transit time and delay (`vascular`): agent that recirculates is still on its way
+    through the tissue when the series ends, so the plain ratio of areas is too low by up to several percent, and more so where the
+    transit is slow.
     Both areas start 5 s before the AIF's arrival, since earlier frames hold nothing but noise, and go on to the last frame.
 
     Parameters

@@ -1,9 +1,10 @@
 """What an artery's curve looks like in the vessels of a tissue, for many mean transit times and delays, and which of them a voxel has.
 
-The vascular curve v of a voxel is the AIF, a cubic spline through its samples, delayed and convolved with a residue function of area 1
-(straight lines between frames of 1.5 s would cut the bolus' top off). The residue function is the share of blood still in the tissue when transit times are gamma distributed with shape 1.5: between an exponential (shape 1; well mixed)
-and a box (plug flow), so that none of them is far from it, and close to an exponential that is reached by a dispersed bolus. Chosen on one
-simulated phantom with all four, where it had the smallest largest error; the dispersion that a shape of 1 calls leakage is what it mends.
+The vascular curve v of a voxel is the AIF, a cubic spline through its samples (straight lines between frames of 1.5 s would cut the top off
+the bolus), delayed and convolved with a residue function of area 1. The residue function is the share of blood still in the tissue when
+transit times are gamma distributed with shape 1.5: between an exponential (shape 1; well mixed) and a box (plug flow), so that none of them
+is far from it, and close to an exponential that is reached by a dispersed bolus. The shape is chosen: on a simulated phantom with
+exponential, gamma and box residues, with and without dispersion, it had the smallest largest error of 1, 1.5, 2 and 2.5.
 """
 
 from collections.abc import Callable
