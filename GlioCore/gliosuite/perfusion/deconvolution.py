@@ -20,6 +20,9 @@ METHODS = ("osvd", "csvd", "ssvd", "tikhonov")
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
 OSCILLATION = 0.065  # oscillation index that oSVD allows
 THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}  # fraction of the largest singular value below which is cut
+# A frequency in which the AIF has less than this share of its strength is noise in any measured AIF. Without noise, oSVD would keep it, and
+# the flow would change by a quarter with delays of parts of a frame.
+_LEAST = 0.02
 _N_WEIGHTS = 40  # of Tikhonov's L-curve; more move the flow by less than 0.1 %
 
 
@@ -94,7 +97,7 @@ def _fourier(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) -> 
     length = 2 * count
     spectrum = np.fft.rfft(_smooth(aif, dt_s), length)
     order = np.argsort(-np.abs(spectrum), kind="stable")
-    order = order[np.abs(spectrum[order]) > 1e-9 * np.abs(spectrum).max()]
+    order = order[np.abs(spectrum[order]) >= _LEAST * np.abs(spectrum).max()]
     angle = 2.0 * np.pi / length * np.outer(order, np.arange(length))
     phase = np.angle(spectrum[order])[:, None]
     # Frequency 0 and the highest one are not paired: their cosine weighs half, and their sine is 0.
