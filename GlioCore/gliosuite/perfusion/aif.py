@@ -218,6 +218,13 @@ def _tallest(curves: np.ndarray, window: np.ndarray, arrival: int) -> tuple[np.n
     baseline = curves[finite, : max(arrival, 1)]
     peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
     count = int(np.clip(round(0.02 * finite.size), 30, 2000))
+    after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
+    if after.sum() >= 5:
+        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
+        rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
+        passes = (np.median(rest, axis=1) <= 0.35 * peak) & (rest.max(axis=1) <= 0.6 * peak)
+        if passes.any():
+            finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
     # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
     if baseline.shape[1] >= 4:
         own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
