@@ -132,11 +132,11 @@ def find_arteries(
     """Choose arterial voxels among concentration (or ΔR2*) curves; deterministic.
 
     The criteria of Mouridsen et al. 2006 and Peruzzo et al. 2011 (high, early, narrow, smooth), in the order in which they separate
-    arteries from the rest. Of the tallest 2 % (30 to 2000 curves), those with a peak below five times their baseline noise, with a plateau
-    (clipped) or in the roughest quarter are dropped. *Early* comes first, because veins are as tall and wider vessels: the bolus' first
-    moment may be at most 1.5 s later than that of the earliest curves. *Tall* comes next, because early curves that are lower are mixed
-    with tissue: at least 0.8 of the tallest early ones. The rest are scored by the sum of their robust z-scores, and of the best, those
-    that agree with the median curve are taken.
+    arteries from the rest. Of the tallest 2 % (300 to 2000) whose bolus passes, those with a peak below five times their baseline noise
+    or with a plateau (clipped) are dropped. *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may
+    be at most 1.5 s later than that of the earliest curves. The roughest quarter is dropped. *Tall* comes next, because early curves that
+    are lower are mixed with tissue: at least 0.85 of the tallest early ones. The rest are scored by the sum of their robust z-scores, and
+    of the best, those that agree with the median curve are taken.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def find_arteries(
     n_voxels
         How many voxels to take at most.
     before
-        Signal (n,) before the bolus. Curves where it is below 0.7 or above 1.5 times that of the early, tall ones are left out: mostly bone or
-        air with a little of an artery, or blood that flows in fresh. None where the curves are no signal.
+        Signal (n,) before the bolus. Curves where it is below 0.7 or above 1.5 times that of the early, tall ones are left out: mostly
+        bone or air with a little of an artery, or blood that flows in fresh. None where the curves are no signal.
 
     Returns
     -------
@@ -177,8 +177,6 @@ def find_arteries(
     if good.any():
         # Below half of the tallest (the third tallest, against a single outlier) it is tissue or a voxel shared with it.
         good &= peak >= 0.5 * _among_highest(peak[good], 3)
-    if good.sum() > 8:
-        good &= rough <= np.quantile(rough[good], 0.75)
     unclipped = good & ~np.array([is_clipped(c, times_s) for c in some])
     good = unclipped if unclipped.sum() >= 3 else good
     if not good.any():
@@ -188,12 +186,14 @@ def find_arteries(
         )
     moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
     good &= moment <= -_among_highest(-moment[good], _SOME) + _EARLY_S
+    if good.sum() > 8:
+        good &= rough <= np.quantile(rough[good], 0.75)
     if before is not None:
         level = before[index]
         usual = np.median(level[good & (peak >= 0.8 * _among_highest(peak[good], _SOME))])
         alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
         good = alike if alike.sum() >= 3 else good
-    good &= peak >= 0.8 * _among_highest(peak[good], _SOME)
+    good &= peak >= 0.85 * _among_highest(peak[good], _SOME)
     width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
     score = _z(peak, good) - _z(moment, good) - _z(width, good) - 0.5 * _z(rough, good)
     order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
@@ -213,11 +213,11 @@ def find_arteries(
 
 
 def _tallest(curves: np.ndarray, window: np.ndarray, arrival: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 2 % of curves (30 to 2000) with the highest first pass, tallest first, and its height."""
+    """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
     finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
     baseline = curves[finite, : max(arrival, 1)]
     peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
-    count = int(np.clip(round(0.02 * finite.size), 30, 2000))
+    count = int(np.clip(round(0.02 * finite.size), 300, 2000))
     after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
     if after.sum() >= 5:
         # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.

@@ -150,7 +150,7 @@ def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: s
     inside = mask_array(mask, series, signal)
     fitted = usable_voxels(series, inside, mask is not None, signal, settings.allow_invalid_voxels)
     region = search_mask(series, fitted, mask is not None) if signal else fitted
-    bolus = find_bolus(_passing_mean(series.curves(region), not signal), not signal, series.name)
+    bolus = _find_passing_bolus(series.curves(region), not signal, series.name)
     frames = series.frames[bolus.steady :]
     times = times[bolus.steady :]
     if bolus.steady:
@@ -171,23 +171,21 @@ def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: s
     return _Prepared(steady, times, bolus, region, inside, fitted, notes)
 
 
-def _passing_mean(curves: np.ndarray, rising: bool) -> np.ndarray:
-    """Mean curve (t,) of the 5 % of curves that change most and come back.
+def _find_passing_bolus(curves: np.ndarray, rising: bool, name: str) -> Bolus:
+    """The bolus in the 5 % of curves that change most and come back.
 
-    At edges, a head that moves changes the signal more than a bolus does, but for good. Where little comes back in any curve, since the
-    series ends too early, those that change most are taken.
+    At edges, a head that moves changes the signal more than a bolus does, but for good. Where none comes back, since the series ends too
+    early, it is sought in those that change most.
     """
     ends = max(2, curves.shape[1] // 8)
     sign = 1.0 if rising else -1.0
     top = sign * (curves.max(axis=1) if rising else curves.min(axis=1))
-    change, back = (top - sign * np.median(part, axis=1) for part in (curves[:, :ends], curves[:, -ends:]))
-    passing = np.minimum(change, back)
-    count = max(1, round(0.05 * len(curves)))
-    highest = lambda v: np.argsort(-v, kind="stable")[:count]
-    some = highest(passing)
-    if passing[some].mean() < 0.3 * change[highest(change)].mean():
-        return enhancing_mean(curves, rising)
-    return curves[some].mean(axis=0)
+    passing = np.min([top - sign * np.median(part, axis=1) for part in (curves[:, :ends], curves[:, -ends:])], axis=0)
+    some = np.argsort(-passing, kind="stable")[: max(1, round(0.05 * len(curves)))]
+    try:
+        return find_bolus(curves[some].mean(axis=0), rising, name)
+    except InputError:
+        return find_bolus(enhancing_mean(curves, rising), rising, name)
 
 
 def _dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
