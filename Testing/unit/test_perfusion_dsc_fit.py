@@ -60,6 +60,9 @@ def test_the_model_is_chosen_voxel_by_voxel():
     one = perfusion_maps(curves, DT, AIF, "residue")
     np.testing.assert_array_equal(fit.k2[fit.model == 3], one.k2[fit.model == 3])
     assert np.isnan(fit.kep[fit.model == 1]).all()
+    # One unit of K1 whatever the correction: the reference's blood volume, which all of these have once or twice.
+    assert np.median(fit.k1[200:400]) == pytest.approx(2.0, rel=0.06)
+    assert np.median(fit.k1[400:]) == pytest.approx(1.0, rel=0.08)
 
 
 def test_leakage_that_has_no_way_out_of_the_fit_keeps_the_uncorrected_volume():

@@ -1,6 +1,6 @@
 """DSC curves to numbers: leakage correction, blood volume, flow and timing, without images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -177,7 +177,12 @@ def _fits(
     mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
     against = {"bsw": mean, "bidirectional": mean, "residue": aif}
     correct = {"bsw": correct_bsw, "bidirectional": correct_bidirectional, "residue": correct_residue}
-    return [correct[name](curves, dt_s, against[name], device) for name in names]
+    fits = [correct[name](curves, dt_s, against[name], device) for name in names]
+    if leakage == "auto":
+        # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
+        unit = float(aif.sum() / mean.sum())
+        fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
+    return fits
 
 
 def _best(fits: list[Leakage], count: int) -> tuple[np.ndarray, np.ndarray | None]:
