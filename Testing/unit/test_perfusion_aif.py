@@ -99,3 +99,27 @@ def test_voxels_of_air_do_not_crowd_the_arteries_out():
     air = np.random.default_rng(1).normal(0, 8, (1000, 60))  # taller than any artery, and nothing but noise
     index, _ = aifs.find_arteries(np.concatenate([curves, air]), TIMES, 10)
     assert np.isin(index, arteries).mean() >= 0.9
+
+
+def test_edges_of_a_head_that_moved_are_no_arteries():
+    curves, arteries = brain()
+    step = np.where(np.arange(60) > 14, 12.0, 0.0) + np.random.default_rng(2).normal(0, 0.05, (100, 60))
+    flicker = 12.0 * (np.arange(60) % 7 == 4) + np.random.default_rng(3).normal(0, 0.05, (100, 60))
+    index, _ = aifs.find_arteries(np.concatenate([curves, step, flicker]), TIMES, 10)
+    assert np.isin(index, arteries).mean() >= 0.9
+
+
+def test_many_tall_veins_do_not_outnumber_few_arteries():
+    curves, arteries = brain(arteries=12)
+    vein = np.interp(TIMES - 5, TIMES, BLOOD) + np.random.default_rng(4).normal(0, 0.05, (200, 60))
+    index, _ = aifs.find_arteries(np.concatenate([curves, vein]), TIMES, 10)
+    assert np.isin(index, arteries).all()
+
+
+def test_voxels_unlike_the_others_before_the_bolus_are_left_out():
+    curves, arteries = brain()
+    before = np.full(len(curves), 400.0)
+    before[arteries[::4]] = 100.0  # bone with a little of an artery
+    index, _ = aifs.find_arteries(curves, TIMES, 10, before=before)
+    assert np.isin(index, arteries).mean() >= 0.9
+    assert not np.isin(index, arteries[::4]).any()

@@ -33,9 +33,10 @@ def osipi(data):
     )
 
 
-@pytest.mark.parametrize(("method", "bar"), [("osvd", 3.0), ("ssvd", 3.0), ("tikhonov", 3.0)])
+@pytest.mark.parametrize(("method", "bar"), [("osvd", 2.6), ("ssvd", 3.0), ("tikhonov", 2.6)])
 def test_osipi_flow(osipi, method, bar):
     curves, arterial, dt, _, cbf = osipi
+    arterial = np.where(np.arange(arterial.size) < 17, 0.0, arterial)  # the bolus arrives in frame 17
     error = np.abs(6000 * deconvolve(curves, dt, arterial, method).height - cbf)
     assert (error <= 15 + 0.1 * cbf).all()
     assert error.mean() <= bar
@@ -50,13 +51,13 @@ def test_osipi_volume(osipi):
 
 @pytest.mark.parametrize("method", ["osvd", "csvd"])
 def test_circulant_flow_does_not_depend_on_the_delay(method):
-    curves = np.array([tissue(40, 4.0, d) for d in (0.0, 1.25, 2.5, 5.0)])
+    curves = np.array([tissue(40, 4.0, d) for d in (0.0, 0.4, 0.8, 1.25, 2.5, 3.1, 5.0)])
     height = deconvolve(curves, 1.25, aif(), method).height
     np.testing.assert_allclose(height, height[0], rtol=0.05)
 
 
 def test_tmax_follows_the_delay_within_half_a_frame():
-    delays = np.array([0.0, 1.25, 2.5, 3.75, 5.0])
+    delays = np.array([0.0, 0.5, 1.25, 2.1, 2.5, 3.75, 5.0])
     curves = np.array([tissue(40, 5.0, d) for d in delays])
     tmax = deconvolve(curves, 1.25, aif(), "osvd").tmax_s
     np.testing.assert_allclose(tmax - tmax[0], delays, atol=0.625)

@@ -3,6 +3,7 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean
+from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
 from gliosuite.perfusion.kinetics import convolve
 
@@ -142,10 +143,53 @@ def test_kernel_keeps_the_contract():
         ({"leakage": "bws"}, "leakage correction 'bws' is not known"),
         ({"deconvolution": "svd"}, "deconvolution 'svd' is not known"),
         ({"aif_dr2star": np.zeros(60)}, "an area of 0 for curves of 60 time points"),
-        ({"device": "cuda"}, "use --device cpu or auto"),
+        ({"device": "tpu"}, "device 'tpu' is not known; choose from auto, cpu, cuda"),
     ],
 )
 def test_unfit_input_is_refused(change, sentence):
     arguments = {"dr2star": np.ones((3, 60)), "dt_s": DT, "aif_dr2star": bolus()} | change
     with pytest.raises(InputError, match=sentence):
         perfusion_maps(**arguments)
+
+
+def test_standard_deviations_and_automatic_choice_are_maps(phantom, tmp_path):
+    frames, _, head, lesion, artery = phantom
+    settings = DscSettings(te_ms=30.0, tr_ms=1500.0, leakage="auto")
+    images = [GRID.image(m) for m in (artery, head)]
+    result = dsc_maps(series(frames), TIMES, settings, *images, lesion=GRID.image(lesion))
+    model = array(result.maps["leakage_model"])
+    assert set(np.unique(model[head])) <= {1.0, 2.0, 3.0}
+    assert result.units["leakage_model"].startswith("1 bsw")
+    assert (array(result.sd["k2"])[head] > 0).all()
+    assert any(n.startswith("leakage correction by corrected Akaike criterion") for n in result.notes)
+    write(result, tmp_path / "out")
+    assert {"k1_sd.nii.gz", "k2_sd.nii.gz", "leakage_model.nii.gz"} <= {p.name for p in (tmp_path / "out").iterdir()}
+
+
+def test_recovery_is_undefined_where_the_series_ends_too_early(phantom):
+    frames, _, head, _, artery = phantom
+    peak = int(np.argmax(bolus()))
+    short = Series(frames[: peak + 8].copy(), GRID, "dsc.nii.gz")
+    result = dsc_maps(short, TIMES[: peak + 8], SETTINGS, GRID.image(artery), GRID.image(head))
+    assert np.isnan(array(result.maps["psr"])[head]).all()
+    assert any(n.startswith("psr is undefined: the last 10 frames begin within 10 s of the peak") for n in result.notes)
+    assert abs(TIMES[result.bolus.arrival] - 21.0) <= DT
+
+
+def test_a_head_that_moves_is_not_taken_for_the_bolus(phantom):
+    frames, _, head, _, _ = phantom
+    moved = frames.copy()
+    edge = np.zeros_like(head)
+    edge[:, 2:30, 2:6] = True
+    moved[48:, edge & head] *= 0.3
+    result = dsc_maps(series(moved), TIMES, SETTINGS)
+    assert abs(TIMES[result.bolus.arrival] - 21.0) <= DT
+    assert result.bolus.steady == 2
+
+
+def test_clipping_of_a_table_is_said_too(phantom):
+    frames, _, head, _, _ = phantom
+    u = np.maximum(TIMES - 20, 0)
+    wide = Aif(TIMES, np.minimum(60 * (u / 9.0) ** 3 * np.exp(3 - u / 3.0), 30), "table", "csv")
+    result = dsc_maps(series(frames), TIMES, SETTINGS, wide, GRID.image(head))
+    assert any("plateau instead of a peak" in n for n in result.notes)

@@ -38,3 +38,12 @@ def test_given_reference_outside_the_mask_is_refused():
     brain, _, cbv, x = head()
     with pytest.raises(InputError, match=r"\(--nawm\) has no fitted voxel"):
         given_nawm(GRID.image(brain & (x < 15)), GRID, cbv, brain & (x > 30))
+
+
+def test_the_reference_hardly_depends_on_the_lesion():
+    brain, lesion, cbv, _ = head()
+    large = np.zeros_like(lesion)
+    large[1:9, 20:36, 27:40] = True
+    regions = [find_nawm(GRID.image(brain), GRID.image(m), GRID, cbv, brain).mask for m in (lesion, large)]
+    levels = [cbv[r].mean() for r in regions]
+    assert levels[0] == pytest.approx(levels[1], rel=0.05)

@@ -141,9 +141,9 @@ def _register_dsc(add: Callable) -> None:
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
     p.add_argument(
         "--leakage",
-        choices=("none", "bsw", "bidirectional", "residue"),
+        choices=("none", "bsw", "bidirectional", "residue", "auto"),
         default="bsw",
-        help="leakage correction (default bsw)",
+        help="leakage correction; auto: the one that the Akaike criterion prefers in each voxel (default bsw)",
     )
     p.add_argument(
         "--deconvolution",
@@ -350,7 +350,6 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dsc import DscSettings, check_settings, dsc_maps, write
 
-    _cpu(args)
     series, acquisition = _read(args.series)
     settings = DscSettings(
         te_ms=args.te_ms if args.te_ms is not None else acquisition.get("te_ms"),
@@ -371,7 +370,9 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
             "--nawm auto needs --brain and --lesion, so that normal white matter is sought away from the lesion"
         )
     nawm = "auto" if args.nawm == "auto" else _mask(args.nawm, series)
-    result = dsc_maps(series, times, settings, aif, _mask(args.mask, series), nawm, brain, lesion, progress)
+    result = dsc_maps(
+        series, times, settings, aif, _mask(args.mask, series), nawm, brain, lesion, progress, args.device
+    )
     record = write(result, args.out, args.format)
     return _summary(args.out, args.format, result, record)
 

@@ -15,6 +15,8 @@ from .kinetics import parker_aif
 
 _FIRST_PASS_S = 35.0
 _FINE_S = 0.5  # sampling of a fitted AIF
+_SOME = 5  # as many curves must be early, or tall, before that counts as a mark to measure others by
+_EARLY_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,20 @@ def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float) -> 
 
 
 def find_arteries(
-    curves: np.ndarray, times_s: np.ndarray, arrival: int, n_voxels: int = 20
+    curves: np.ndarray,
+    times_s: np.ndarray,
+    arrival: int,
+    n_voxels: int = 20,
+    before: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Choose arterial voxels among concentration (or ΔR2*) curves; deterministic.
 
-    Curves whose first pass is high, early, narrow and smooth are ranked (the criteria of Mouridsen et al. 2006 and Peruzzo et al.
-    2011): of the tallest 2 % (30 to 2000 of them), those with a peak below five times their baseline noise, with a plateau (clipped) or
-    in the roughest quarter are dropped; the rest are scored by the sum of their robust z-scores, and of the best, those that agree with
-    the median curve are taken.
+    The criteria of Mouridsen et al. 2006 and Peruzzo et al. 2011 (high, early, narrow, smooth), in the order in which they separate
+    arteries from the rest. Of the tallest 2 % (300 to 2000) whose bolus passes, those with a peak below five times their baseline noise
+    or with a plateau (clipped) are dropped. *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may
+    be at most 1.5 s later than that of the earliest curves. The roughest quarter is dropped. *Tall* comes next, because early curves that
+    are lower are mixed with tissue: at least 0.85 of the tallest early ones. The rest are scored by the sum of their robust z-scores, and
+    of the best, those that agree with the median curve are taken.
 
     Parameters
     ----------
@@ -140,6 +148,9 @@ def find_arteries(
         First frame of the bolus.
     n_voxels
         How many voxels to take at most.
+    before
+        Signal (n,) before the bolus. Curves where it is below 0.7 or above 1.5 times that of the early, tall ones are left out: mostly
+        bone or air with a little of an artery, or blood that flows in fresh. None where the curves are no signal.
 
     Returns
     -------
@@ -151,28 +162,13 @@ def find_arteries(
     InputError
         If no curve qualifies.
     """
-    finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
     window = (times_s >= times_s[max(arrival - 1, 0)]) & (times_s <= times_s[arrival] + _FIRST_PASS_S)
     first = max(arrival - 1, 0)
-    baseline = curves[finite, : max(arrival, 1)]
-    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
-    count = int(np.clip(round(0.02 * finite.size), 30, 2000))
-    # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
-    if baseline.shape[1] >= 4:
-        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
-        usual = float(np.median(own))
-        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
-        if clear.any():
-            finite, peak = finite[clear], peak[clear]
-    tall = np.argsort(-peak, kind="stable")[:count]
-    index, peak = finite[tall], peak[tall]
+    index, peak = _tallest(curves, window, arrival)
     some = curves[index].astype(np.float64)
     noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
     noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
     t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
-    total = np.maximum(pass_.sum(axis=1), 1e-12)
-    moment = (pass_ * t).sum(axis=1) / total
-    width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
     # Roughness is judged outside the first pass: inside it, a sharp bolus would pass for noise.
     rough = np.array([noise_sd(c) for c in some[:, ~window]]) / np.maximum(peak, 1e-12)
     # A first pass is more than one high frame: its second highest counts as well.
@@ -180,9 +176,7 @@ def find_arteries(
     good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)
     if good.any():
         # Below half of the tallest (the third tallest, against a single outlier) it is tissue or a voxel shared with it.
-        good &= peak >= 0.5 * np.sort(peak[good])[-min(3, good.sum())]
-    if good.sum() > 8:
-        good &= rough <= np.quantile(rough[good], 0.75)
+        good &= peak >= 0.5 * _among_highest(peak[good], 3)
     unclipped = good & ~np.array([is_clipped(c, times_s) for c in some])
     good = unclipped if unclipped.sum() >= 3 else good
     if not good.any():
@@ -190,6 +184,17 @@ def find_arteries(
             "no arterial curve was found automatically: no voxel has a first pass above five times its noise; give the AIF as a "
             "mask or a table (--aif)"
         )
+    moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
+    good &= moment <= -_among_highest(-moment[good], _SOME) + _EARLY_S
+    if good.sum() > 8:
+        good &= rough <= np.quantile(rough[good], 0.75)
+    if before is not None:
+        level = before[index]
+        usual = np.median(level[good & (peak >= 0.8 * _among_highest(peak[good], _SOME))])
+        alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
+        good = alike if alike.sum() >= 3 else good
+    good &= peak >= 0.85 * _among_highest(peak[good], _SOME)
+    width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
     score = _z(peak, good) - _z(moment, good) - _z(width, good) - 0.5 * _z(rough, good)
     order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
     shapes = some[order] / np.linalg.norm(some[order], axis=1, keepdims=True)
@@ -205,6 +210,35 @@ def find_arteries(
         "score": float(score[chosen].mean()),
     }
     return index[chosen], quality
+
+
+def _tallest(curves: np.ndarray, window: np.ndarray, arrival: int) -> tuple[np.ndarray, np.ndarray]:
+    """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
+    finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
+    baseline = curves[finite, : max(arrival, 1)]
+    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
+    count = int(np.clip(round(0.02 * finite.size), 300, 2000))
+    after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
+    if after.sum() >= 5:
+        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
+        rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
+        passes = (np.median(rest, axis=1) <= 0.35 * peak) & (rest.max(axis=1) <= 0.6 * peak)
+        if passes.any():
+            finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
+    # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
+    if baseline.shape[1] >= 4:
+        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
+        usual = float(np.median(own))
+        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
+        if clear.any():
+            finite, peak = finite[clear], peak[clear]
+    tall = np.argsort(-peak, kind="stable")[:count]
+    return finite[tall], peak[tall]
+
+
+def _among_highest(values: np.ndarray, number: int) -> float:
+    """The `number`-th highest value, or the lowest where there are fewer."""
+    return float(np.sort(values)[-min(number, values.size)])
 
 
 def is_clipped(curve: np.ndarray, times_s: np.ndarray) -> bool:

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..images import Series
 from ..steps import Progress, part, silent
 from .aif import Aif, find_arteries, is_clipped
-from .dsc_fit import DscFit, perfusion_maps
+from .dsc_fit import CORRECTIONS, DscFit, perfusion_maps
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .signal import signal_to_dr2star
@@ -37,6 +37,8 @@ UNITS = {
     "ttp": "s",
     "k1": "1",
     "k2": "1/s",
+    "kep": "1/min",
+    "leakage_model": "1 bsw, 2 bidirectional, 3 residue",
     "psr": "%",
     "ph": "1/s",
     "ncbv": "ratio to normal white matter",
@@ -44,6 +46,7 @@ UNITS = {
 }
 MIN_FRAMES = 10
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference
+_PASSED_S = 10.0  # after the peak: earlier frames are first pass, not recovery
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class DscSettings:
     te_ms, tr_ms
         Echo and repetition time; the echo time is not needed with ``input="dr2star"``.
     leakage
-        ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"``.
+        ``"none"``, ``"bsw"``, ``"bidirectional"``, ``"residue"``, or ``"auto"``: per voxel by the corrected Akaike criterion.
     deconvolution
         ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``.
     input
@@ -147,7 +150,7 @@ def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: s
     inside = mask_array(mask, series, signal)
     fitted = usable_voxels(series, inside, mask is not None, signal, settings.allow_invalid_voxels)
     region = search_mask(series, fitted, mask is not None) if signal else fitted
-    bolus = find_bolus(enhancing_mean(series.curves(region), rising=not signal), not signal, series.name)
+    bolus = _find_passing_bolus(series.curves(region), not signal, series.name)
     frames = series.frames[bolus.steady :]
     times = times[bolus.steady :]
     if bolus.steady:
@@ -168,6 +171,23 @@ def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: s
     return _Prepared(steady, times, bolus, region, inside, fitted, notes)
 
 
+def _find_passing_bolus(curves: np.ndarray, rising: bool, name: str) -> Bolus:
+    """The bolus in the 5 % of curves that change most and come back.
+
+    At edges, a head that moves changes the signal more than a bolus does, but for good. Where none comes back, since the series ends too
+    early, it is sought in those that change most.
+    """
+    ends = max(2, curves.shape[1] // 8)
+    sign = 1.0 if rising else -1.0
+    top = sign * (curves.max(axis=1) if rising else curves.min(axis=1))
+    passing = np.min([top - sign * np.median(part, axis=1) for part in (curves[:, :ends], curves[:, -ends:])], axis=0)
+    some = np.argsort(-passing, kind="stable")[: max(1, round(0.05 * len(curves)))]
+    try:
+        return find_bolus(curves[some].mean(axis=0), rising, name)
+    except InputError:
+        return find_bolus(enhancing_mean(curves, rising), rising, name)
+
+
 def _dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
     if settings.input == "dr2star":
         return curves
@@ -177,7 +197,7 @@ def _dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.n
 def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
     if isinstance(aif, Aif):
         even = np.interp(p.times_s, aif.times_s, aif.concentration, left=0.0)
-        return Aif(p.times_s, even, aif.how, aif.method, aif.voxels, notes=aif.notes)
+        return Aif(p.times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, p.times_s)))
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, p.series)
         curves = _dr2star(p.series.curves(voxels), settings, p.n_baseline)
@@ -191,8 +211,10 @@ def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image
             [],
         )
     elif aif == "auto":
-        curves = _dr2star(p.series.curves(p.region), settings, p.n_baseline)
-        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels)
+        signal = p.series.curves(p.region)
+        before = signal[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
+        curves = _dr2star(signal, settings, p.n_baseline)
+        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before)
         voxels = np.zeros(p.region.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(p.region))] = True
         curve, method = curves[index].mean(axis=0), "auto"
@@ -201,11 +223,13 @@ def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image
     else:
         raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
     curve = curve.astype(np.float64)
-    if is_clipped(curve, p.times_s):
-        notes.append(
-            "the AIF has a plateau instead of a peak, so its signal is probably clipped: cbv and cbf are too high"
-        )
-    return Aif(p.times_s, curve, what, method, voxels, notes=tuple(notes))
+    return Aif(p.times_s, curve, what, method, voxels, notes=(*notes, *_clipping(curve, p.times_s)))
+
+
+def _clipping(curve: np.ndarray, times_s: np.ndarray) -> tuple[str, ...]:
+    if not is_clipped(curve, times_s):
+        return ()
+    return ("the AIF has a plateau instead of a peak, so its signal is probably clipped: cbv and cbf are too high",)
 
 
 def dsc_aif(
@@ -229,6 +253,7 @@ def dsc_maps(
     brain: sitk.Image | None = None,
     lesion: sitk.Image | None = None,
     progress: Progress = silent,
+    device: str = "auto",
 ) -> DscMaps:
     """Blood volume, flow and timing maps of a DSC series.
 
@@ -246,6 +271,8 @@ def dsc_maps(
         Normal-appearing white matter for ncbv and ncbf: a mask, ``"auto"`` (needs `brain` and `lesion`), or None.
     brain, lesion
         Masks on any grid; with `lesion`, the leakage reference lies outside it.
+    device
+        ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
 
     Raises
     ------
@@ -261,7 +288,7 @@ def dsc_maps(
     signal = p.series.curves(p.fitted)
     curves = _dr2star(signal, settings, p.n_baseline)
     reference = None
-    if lesion is not None and settings.leakage in ("bsw", "bidirectional"):
+    if lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
         outside = ~mask_array(lesion, p.series)[p.fitted]
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & outside
         reference = reference if reference.sum() >= 20 else None
@@ -272,6 +299,7 @@ def dsc_maps(
         settings.leakage,
         settings.deconvolution,
         reference,
+        device,
         progress=part(progress, 0.2, 0.9),
     )
     progress(0.9, "maps")
@@ -279,8 +307,15 @@ def dsc_maps(
     values["ttp"] = np.where(
         np.isfinite(fit.cbv), dt * (np.argmax(np.nan_to_num(curves), axis=1) - p.n_baseline), np.nan
     )
-    if fit.k1 is not None:
-        values |= {"k1": fit.k1, "k2": fit.k2}
+    p.notes.append("ttp: from the arrival to the highest frame")
+    for name in ("k1", "k2", "kep"):
+        if getattr(fit, name) is not None:
+            values[name] = getattr(fit, name)
+    if fit.model is not None:
+        values["leakage_model"] = np.where(fit.model > 0, fit.model, np.nan)
+        share = np.bincount(fit.model, minlength=4)[1:] / max((fit.model > 0).sum(), 1)
+        text = ", ".join(f"{n} {100 * v:.0f} %" for n, v in zip(CORRECTIONS, share))
+        p.notes.append(f"leakage correction by corrected Akaike criterion: {text} of the voxels")
     values |= _heights(signal, curves, settings, p)
     return _collect(p, settings, chosen, fit, values, curves, nawm, brain, lesion)
 
@@ -294,6 +329,9 @@ def _heights(signal: np.ndarray, curves: np.ndarray, settings: DscSettings, p: _
     if settings.input == "dr2star" and settings.te_ms is None:
         p.notes.append("psr needs the echo time (--te-ms) where the input is ΔR2*, and was left out")
         return {"ph": ph}
+    if p.times_s[-N_TAIL] < p.times_s[p.bolus.peak - p.bolus.steady] + _PASSED_S:
+        p.notes.append(f"psr is undefined: the last {N_TAIL} frames begin within {_PASSED_S:g} s of the peak")
+        return {"psr": np.full(ph.shape, np.nan), "ph": ph}
     relative = np.exp(-curves * settings.te_ms / 1000.0)
     lowest, end = relative.min(axis=1), relative[:, -N_TAIL:].mean(axis=1)
     drop = 1.0 - lowest
@@ -354,6 +392,8 @@ def _collect(
         p.notes.append(
             f"{int(p.inside.sum() - done.sum())} of {int(p.inside.sum())} voxels of the mask could not be fitted and are NaN"
         )
+    sd = {n: getattr(fit, f"{n}_sd") for n in ("k1", "k2")}
+    sd = {n: p.series.grid.image(whole(v)) for n, v in sd.items() if v is not None}
     finite = {n: a[done][np.isfinite(a[done])] for n, a in arrays.items()}
     medians = {n: float(np.median(v)) if v.size else None for n, v in finite.items()}
     top = np.flatnonzero(known)
@@ -373,6 +413,7 @@ def _collect(
         p.notes,
         masks,
         record,
+        sd,
     )
 
 

@@ -1,6 +1,6 @@
 """DSC curves to numbers: leakage correction, blood volume, flow and timing, without images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,9 +9,13 @@ from ..curves import find_bolus
 from ..errors import InputError
 from ..steps import Progress, silent
 from .deconvolution import METHODS, deconvolve
-from .leakage import Leakage, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .dsc_device import Device, choose_device
+from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .vascular import closest, vessels
 
-LEAKAGE = ("none", "bsw", "bidirectional", "residue")
+CORRECTIONS = ("bsw", "bidirectional", "residue")
+LEAKAGE = ("none", *CORRECTIONS, "auto")
+_EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class DscFit:
     Attributes
     ----------
     cbv
-        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF, unscaled by kappa.
+        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF as it passes through the voxel (`perfusion_maps`),
+        unscaled by kappa.
     cbv_uncorrected
         The same without leakage correction.
     cbf
@@ -31,7 +36,9 @@ class DscFit:
     k1, k2, k1_sd, k2_sd
         Of the leakage fit (1, 1/s); None with ``leakage="none"``.
     kep
-        1/min; with ``bidirectional`` and ``residue``.
+        1/min; with ``bidirectional`` and ``residue``, and where ``auto`` chose one of them.
+    model
+        With ``auto``: the correction of each voxel, 1 bsw, 2 bidirectional, 3 residue, 0 undefined.
     reference
         Voxels (n,) that served as the non-enhancing reference, or None.
     corrected
@@ -49,6 +56,7 @@ class DscFit:
     k1_sd: np.ndarray | None = None
     k2_sd: np.ndarray | None = None
     kep: np.ndarray | None = None
+    model: np.ndarray | None = None
     reference: np.ndarray | None = None
 
 
@@ -64,6 +72,12 @@ def perfusion_maps(
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
+    The AIF counts as 0 before its arrival: noise there would pass for agent. Blood volume is the area of the corrected curve over that of
+    the AIF as it passes through vessels with the voxel's transit time and delay (`vascular`): agent that recirculates is still on its way
+    through the tissue when the series ends, so the plain ratio of areas is too low by up to several percent, and more so where the
+    transit is slow.
+    Both areas start 5 s before the AIF's arrival, since earlier frames hold nothing but noise, and go on to the last frame.
+
     Parameters
     ----------
     dr2star
@@ -73,58 +87,58 @@ def perfusion_maps(
     aif_dr2star
         (t,) 1/s.
     leakage
-        ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"``; see `leakage`.
+        ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"`` (see `leakage`), or ``"auto"``: of the three, the one with the lowest
+        corrected Akaike criterion in each voxel.
     deconvolution
         ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``; see `deconvolution`.
     reference
         Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
     device
-        ``"auto"`` or ``"cpu"``.
+        ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
 
     Raises
     ------
     InputError
-        If a method is not known or curves and AIF do not belong together.
+        If a method is not known, curves and AIF do not belong together, or there is no such device.
     """
     curves = np.asarray(dr2star)
     curves = curves.reshape(-1, curves.shape[-1])
-    aif = np.asarray(aif_dr2star, np.float64)
+    aif = np.array(aif_dr2star, np.float64)
     if leakage not in LEAKAGE:
         raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
     if deconvolution not in METHODS:
         raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
-    if device == "cuda":
-        raise InputError("DSC maps run on the CPU; use --device cpu or auto")
     if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
         raise InputError(
             f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "
             "finite samples with an area above 0 are needed"
         )
+    where = choose_device(device)
     progress(0.0, "leakage")
-    fit: Leakage | None = None
+    arrival = _arrival(aif)
+    aif[: _foot(aif, arrival)] = 0.0
+    window = slice(max(arrival - int(np.ceil(_EARLY_S / dt_s)), 0), None)
     chosen = None
-    if leakage == "residue":
-        fit = correct_residue(curves, dt_s, aif)
-    elif leakage != "none":
-        n_baseline = _baseline_frames(aif)
-        chosen = reference_voxels(curves, n_baseline) if reference is None else np.asarray(reference, bool)
+    if leakage in ("bsw", "bidirectional", "auto"):
+        chosen = reference_voxels(curves, max(arrival, 1)) if reference is None else np.asarray(reference, bool)
         chosen = chosen & np.isfinite(curves).all(axis=1)
         if not chosen.any():
             raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
-        mean = curves[chosen].mean(axis=0, dtype=np.float64)
-        fit = {"bsw": correct_bsw, "bidirectional": correct_bidirectional}[leakage](curves, dt_s, mean)
-    corrected = curves if fit is None else fit.corrected
-    area = float(aif.sum())
-    cbv = 100.0 * corrected.sum(axis=1, dtype=np.float64) / area
-    before = 100.0 * curves.sum(axis=1, dtype=np.float64) / area
-    progress(0.4, "deconvolution")
-    residue = deconvolve(corrected, dt_s, aif, deconvolution)
+    fits = _fits(curves, dt_s, aif, leakage, chosen, where)
+    progress(0.3, "blood volume")
+    corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
+    area = _passing_area(corrected, dt_s, aif, window, where)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
+        before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
+    progress(0.5, "deconvolution")
+    residue = deconvolve(corrected, dt_s, aif, deconvolution, where)
     cbf = 6000.0 * residue.height
     with np.errstate(divide="ignore", invalid="ignore"):
         mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
     single = lambda a: None if a is None else np.asarray(a, np.float32)
-    more = {} if fit is None else {k: single(getattr(fit, k)) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")}
+    more = {k: single(_chosen(fits, k, model)) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
     progress(1.0, "deconvolution")
     return DscFit(
         single(cbv),
@@ -134,13 +148,66 @@ def perfusion_maps(
         single(residue.tmax_s),
         corrected,
         reference=chosen,
+        model=model,
         **more,
     )
 
 
-def _baseline_frames(aif: np.ndarray) -> int:
-    """Frames before the bolus arrives in the AIF, at least one."""
+def _arrival(aif: np.ndarray) -> int:
+    """First frame with agent in the AIF."""
     try:
-        return max(find_bolus(aif, True).arrival, 1)
+        return find_bolus(aif, True).arrival
     except InputError:
-        return max(int(np.argmax(aif > 0.1 * aif.max())), 1)
+        return int(np.argmax(aif > 0.1 * aif.max()))
+
+
+def _foot(aif: np.ndarray, arrival: int) -> int:
+    """Where the AIF leaves 0: `arrival`, or up to three frames before it that are above two standard deviations of those before them."""
+    noise = aif[: max(arrival - 3, 0)].std() if arrival > 5 else 0.0
+    start = arrival
+    while start > max(arrival - 3, 0) and aif[start - 1] > 2.0 * noise:
+        start -= 1
+    return start
+
+
+def _fits(
+    curves: np.ndarray, dt_s: float, aif: np.ndarray, leakage: str, chosen: np.ndarray | None, device: Device
+) -> list[Leakage]:
+    names = CORRECTIONS if leakage == "auto" else [n for n in CORRECTIONS if n == leakage]
+    mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
+    against = {"bsw": mean, "bidirectional": mean, "residue": aif}
+    correct = {"bsw": correct_bsw, "bidirectional": correct_bidirectional, "residue": correct_residue}
+    fits = [correct[name](curves, dt_s, against[name], device) for name in names]
+    if leakage == "auto":
+        # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
+        unit = float(aif.sum() / mean.sum())
+        fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
+    return fits
+
+
+def _best(fits: list[Leakage], count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """The corrected curves, and with several fits the number (from 1) of the one that is chosen for each."""
+    if len(fits) == 1:
+        return fits[0].corrected, None
+    criteria = np.stack([akaike(fit, count) for fit in fits])
+    known = np.isfinite(criteria).all(axis=0)
+    model = np.where(known, np.argmin(np.where(known, criteria, 0.0), axis=0) + 1, 0).astype(np.uint8)
+    corrected = fits[0].corrected
+    for number, fit in enumerate(fits[1:], 2):
+        corrected[model == number] = fit.corrected[model == number]
+    return corrected, model
+
+
+def _chosen(fits: list[Leakage], name: str, model: np.ndarray | None) -> np.ndarray | None:
+    values = [getattr(fit, name) for fit in fits]
+    if model is None:
+        return values[0]
+    undefined = np.full(model.size, np.nan)
+    return np.choose(model, [undefined, *(undefined if v is None else v for v in values)])
+
+
+def _passing_area(curves: np.ndarray, dt_s: float, aif: np.ndarray, window: slice, device: Device) -> np.ndarray:
+    """Sum (n,) over the window of the AIF as it passes through vessels of each curve's transit time and delay."""
+    table = vessels(aif, dt_s, False)
+    areas = table.vessel.reshape(-1, aif.size)[:, window].sum(axis=1)
+    return areas[closest(curves, table, device)]

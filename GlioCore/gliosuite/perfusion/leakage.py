@@ -1,20 +1,19 @@
 """Contrast agent leakage in DSC: how much of a ΔR2* curve is vascular, and how much comes from agent outside the vessels.
 
 All three corrections write ΔR2*(t) = K1 v(t) - K2 l(t), v being a vascular curve and l what leaks out of it, and are linear but for few
-parameters, which are searched on a grid by one matrix product. K2 > 0 is T1-dominant leakage (the curve is too low), K2 < 0 T2*-dominant.
+parameters, which are searched on a grid by matrix products. K2 > 0 is T1-dominant leakage (the curve is too low), K2 < 0 T2*-dominant.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .dsc_device import Device, choose_device
 from .kinetics import convolve
+from .vascular import KEP, Basis, Vessels, closest, gain, vessels
 
-BIDIRECTIONAL_KEP = np.linspace(0.0, 1.2, 25)  # 1/min: higher rates make the leakage look like the first pass
-RESIDUE_MTT_S = np.geomspace(1.5, 14.0, 16)
-RESIDUE_DELAY_S = np.arange(-1.0, 5.01, 0.5)
-RESIDUE_KEP = np.linspace(0.0, 1.2, 5)  # 1/min
-_BLOCK = 8192
+BIDIRECTIONAL_KEP = np.linspace(0.0, KEP[-1], 25)  # 1/min
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,10 @@ class Leakage:
         Of the vascular residue function; None but with ``residue``.
     sse
         Sum of squared residuals.
+    n_parameters
+        How many were fitted to each curve.
+    node
+        With ``residue``: which node of `vascular.vessels` each voxel has.
     """
 
     corrected: np.ndarray
@@ -41,9 +44,11 @@ class Leakage:
     k1_sd: np.ndarray
     k2_sd: np.ndarray
     sse: np.ndarray
+    n_parameters: int
     kep: np.ndarray | None = None
     mtt_s: np.ndarray | None = None
     delay_s: np.ndarray | None = None
+    node: np.ndarray | None = None
 
 
 def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> np.ndarray:
@@ -69,7 +74,7 @@ def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> 
     return chosen if chosen.any() else finite
 
 
-def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray) -> Leakage:
+def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu") -> Leakage:
     """Boxerman, Schmainda and Weisskoff: v is the mean curve of the non-enhancing brain, l its running integral.
 
     Parameters
@@ -83,10 +88,12 @@ def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray) -> Leak
     """
     times = dt_s * np.arange(reference.size)
     leak = 60.0 * convolve(times, reference, 0.0)
-    return _search(dr2star, reference[None, :], leak, {})
+    return _few(dr2star, reference, leak, {}, device)
 
 
-def correct_bidirectional(dr2star: np.ndarray, dt_s: float, reference: np.ndarray) -> Leakage:
+def correct_bidirectional(
+    dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu"
+) -> Leakage:
     """As `correct_bsw`, with a way back from the tissue at kep: l is the mean curve convolved with ``exp(-kep t)``.
 
     References
@@ -95,66 +102,93 @@ def correct_bidirectional(dr2star: np.ndarray, dt_s: float, reference: np.ndarra
     """
     times = dt_s * np.arange(reference.size)
     leak = 60.0 * convolve(times, reference, BIDIRECTIONAL_KEP)
-    vessel = np.repeat(reference[None, :], BIDIRECTIONAL_KEP.size, axis=0)
-    return _search(dr2star, vessel, leak, {"kep": BIDIRECTIONAL_KEP})
+    return _few(dr2star, reference, leak, {"kep": BIDIRECTIONAL_KEP}, device)
 
 
-def correct_residue(dr2star: np.ndarray, dt_s: float, aif: np.ndarray) -> Leakage:
+def correct_residue(
+    dr2star: np.ndarray, dt_s: float, aif: np.ndarray, device: Device | str = "cpu", table: Vessels | None = None
+) -> Leakage:
     """Residue function and leakage together, from the AIF: indifferent to each voxel's mean transit time and delay.
 
-    v is the AIF convolved with an exponential residue of area 1 (mean transit time 1.5 to 14 s) and delayed (-1 to 5 s); l is v convolved
-    with ``exp(-kep t)`` (kep 0 to 1.2 /min).
+    v is the AIF seen through a residue function with a mean transit time of 1.5 to 16 s and a delay of -1.5 to 5 s (`vascular`); l is v
+    convolved with ``exp(-kep t)`` (kep 0 to 1.2 /min).
 
     References
     ----------
     Bjornerud A et al., J Cereb Blood Flow Metab 2011;31:2041, for the idea of a correction that does not depend on the transit time.
     """
-    times = dt_s * np.arange(aif.size)
-    mtt, delay, kep = (g.ravel() for g in np.meshgrid(RESIDUE_MTT_S, RESIDUE_DELAY_S, RESIDUE_KEP, indexing="ij"))
-    out = 60.0 / mtt
-    through = convolve(times, aif, out, delay, times)
-    vessel = out[:, None] * through
-    back = convolve(times, aif, kep, delay, times)
-    # The convolution of two exponentials is their difference.
-    leak = 60.0 * (out / (out - kep))[:, None] * (back - through)
-    return _search(dr2star, vessel, leak, {"mtt_s": mtt, "delay_s": delay, "kep": kep})
+    device = choose_device(device) if isinstance(device, str) else device
+    table = table or vessels(np.asarray(aif, np.float64), dt_s, True)
+    mtt, delay, kep = table.nodes()
+    node = closest(dr2star, table, device)
+    count = table.vessel.shape[-1]
+    vessel = np.broadcast_to(table.vessel, table.leak.shape).reshape(-1, count)
+    names = {"mtt_s": mtt, "delay_s": delay, "kep": kep}
+    return _solved(dr2star, vessel, table.leak.reshape(-1, count), node, names, 5, device)
 
 
-def _search(dr2star: np.ndarray, vessel: np.ndarray, leak: np.ndarray, nodes: dict[str, np.ndarray]) -> Leakage:
-    """For every voxel the node whose pair of curves, vessel weight above 0, leaves the smallest residual."""
+def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device | str) -> Leakage:
+    """For every voxel the node, of few, that leaves the smallest residual."""
+    device = choose_device(device) if isinstance(device, str) else device
+    xp = device.xp
+    vessel = np.repeat(np.asarray(reference, np.float64)[None], len(leak), axis=0)
+    best = np.zeros(dr2star.shape[0], np.int64)
+    if len(leak) > 1:
+        basis = Basis.of(vessel, leak)
+        first, second = (device.put(b.T, "float64") for b in (basis.first[:1], basis.second))
+        overlap = device.put(basis.overlap, "float64")
+        for i in range(0, best.size, device.block):
+            y = device.put(dr2star[i : i + device.block], "float64")
+            best[i : i + device.block] = device.get(
+                xp.argmax(gain(y @ first + 0 * (y @ second), y @ second, overlap, xp), axis=1)
+            )
+    return _solved(dr2star, vessel, leak, best, names, 2 + len(names), device)
+
+
+def _solved(
+    dr2star: np.ndarray,
+    vessel: np.ndarray,
+    leak: np.ndarray,
+    node: np.ndarray,
+    names: dict[str, np.ndarray],
+    n_parameters: int,
+    device: Device,
+) -> Leakage:
+    """Weights of the curves of each voxel's node by least squares, their SD, and the curve without the leakage."""
+    xp = device.xp
     n, count = dr2star.shape
-    vv, ll, vl = (vessel**2).sum(1), (leak**2).sum(1), (vessel * leak).sum(1)
-    first = vessel / np.sqrt(vv)[:, None]
-    apart = leak - (vl / vv)[:, None] * vessel
-    apart_norm = np.sqrt((apart**2).sum(1))
-    second = apart / apart_norm[:, None]
-    basis = np.concatenate([first, second]).T.astype(np.float32)
-    corrected = np.full((n, count), np.nan, np.float32)
-    k1, k2, k1_sd, k2_sd, sse = (np.full(n, np.nan) for _ in range(5))
-    found = {name: np.full(n, np.nan) for name in nodes}
-    size = vessel.shape[0]
-    for i in range(0, n, _BLOCK):
-        block = np.asarray(dr2star[i : i + _BLOCK])
-        rows = np.flatnonzero(np.isfinite(block).all(axis=1))
-        block = block[rows].astype(np.float64)
-        if size > 1:
-            projected = block.astype(np.float32) @ basis
-            a, b = projected[:, :size], projected[:, size:]
-            weight = a / np.sqrt(vv).astype(np.float32) - b * (vl / vv / apart_norm).astype(np.float32)
-            gain = np.where(weight > 0, a * a + b * b, -1.0)
-            best = np.argmax(gain, axis=1)
-        else:
-            best = np.zeros(rows.size, int)
-        on_first, on_second = (block * first[best]).sum(1), (block * second[best]).sum(1)
-        lost = on_second / apart_norm[best]
-        kept = on_first / np.sqrt(vv[best]) - lost * vl[best] / vv[best]
-        residual = block - kept[:, None] * vessel[best] - lost[:, None] * leak[best]
-        at = i + rows
-        k1[at], k2[at], sse[at] = kept, -lost, (residual**2).sum(1)
-        corrected[at] = block - lost[:, None] * leak[best]
-        spread = np.sqrt(sse[at] / max(count - 2 - len(nodes), 1))
-        determinant = vv[best] * ll[best] - vl[best] ** 2
-        k1_sd[at], k2_sd[at] = spread * np.sqrt(ll[best] / determinant), spread * np.sqrt(vv[best] / determinant)
-        for name, values in nodes.items():
-            found[name][at] = values[best]
-    return Leakage(corrected, k1, k2, k1_sd, k2_sd, sse, **found)
+    vv, ll, vl = (vessel**2).sum(axis=1), (leak**2).sum(axis=1), (vessel * leak).sum(axis=1)
+    free = max(count - n_parameters, 1)
+    determinant = vv * ll - vl**2
+    moments = device.put(np.stack([vv, ll, vl, determinant]), "float64")
+    v, lost = device.put(vessel, "float64"), device.put(leak, "float64")
+    index = device.put(node, "int64")
+    corrected = np.empty((n, count), np.float32)
+    found = np.empty((5, n))
+    for i in range(0, n, device.block):
+        rows = slice(i, i + device.block)
+        y = device.put(dr2star[rows], "float64")
+        at = index[rows]
+        vessels_here, leaks_here = v[at], lost[at]
+        vv, ll, vl, determinant = moments[:, at]
+        on_v, on_l = (y * vessels_here).sum(axis=1), (y * leaks_here).sum(axis=1)
+        k1 = (ll * on_v - vl * on_l) / determinant
+        weight = (vv * on_l - vl * on_v) / determinant
+        without = y - weight[:, None] * leaks_here
+        sse = ((without - k1[:, None] * vessels_here) ** 2).sum(axis=1)
+        spread = xp.sqrt(sse / free)
+        results = (k1, -weight, spread * xp.sqrt(ll / determinant), spread * xp.sqrt(vv / determinant), sse)
+        for row, values in zip(found, results):
+            row[rows] = device.get(values)
+        corrected[rows] = device.get(without)
+    finite = np.isfinite(found[4])
+    corrected[~finite] = np.nan
+    found[:, ~finite] = np.nan
+    more = {name: np.where(finite, values[node], np.nan) for name, values in names.items()}
+    return Leakage(corrected, *found, n_parameters, **more, node=node if "mtt_s" in names else None)
+
+
+def akaike(fit: Leakage, count: int) -> Any:
+    """Corrected Akaike criterion (n,) of curves of `count` frames; the noise is one more parameter."""
+    k = fit.n_parameters + 1
+    return count * np.log(np.maximum(fit.sse, 1e-300) / count) + 2.0 * k + 2.0 * k * (k + 1) / max(count - k - 1, 1)
