@@ -84,116 +84,130 @@ class _Fit:
 
 
 def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
-    xp, n = fit.xp, curves.shape[0]
-    rank = fit.directions.shape[1]
-    if not fit.delay:
-        # One pass: what a block needs is still in the cache when it is polished.
-        def whole(rows: slice) -> None:
-            block, y, energy, start, _ = _project(fit, curves[rows])
-            _finish(fit, 0, np.arange(rows.start, rows.stop) + offset, block, y, energy, start, None)
-
-        each(whole, list(blocks(n, fit.block)), progress, f"fitting {fit.name}")
-        return
-    coordinates = np.empty((rank, n)) if xp is np else put(xp, np.empty((rank, n)), fit.device)
-    energies, cells = np.empty(n), np.empty(n, np.int64)
-    starts = np.empty((len(fit.names), n))
-    first, gap = fit.bases.delays[0], fit.bases.delays[1] - fit.bases.delays[0]
-
-    def look(rows: slice) -> None:
-        _, coordinates[:, rows], energy, start, late = _project(fit, curves[rows])
-        energies[rows], starts[:-1, rows], starts[-1, rows] = back(energy), back(start), back(late)
-        late = np.clip(starts[-1, rows], fit.lowest[-1], fit.highest[-1])
-        cells[rows] = np.clip(((late - first) / gap).astype(np.int64), 0, fit.bases.n_cells - 1)
-
-    each(look, list(blocks(n, fit.block)), part(progress, 0.0, 0.3), f"searching {fit.name}")
-    waiting = np.flatnonzero(np.isfinite(energies))
-    came_from = np.full(n, -1)
-    for move in range(_MOVES):
-        order = waiting[np.argsort(cells[waiting], kind="stable")]
-        edges = np.searchsorted(cells[order], np.arange(fit.bases.n_cells + 1))
+    n = curves.shape[0]
+    state = _State(
+        fit,
+        np.empty((fit.directions.shape[1], n)) if fit.xp is np else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
+        np.full(n, np.nan),
+        np.empty((len(fit.names), n)),
+        np.zeros(n, np.int64),
+        np.full(n, -1),
+        curves,
+        offset,
+    )
+    if fit.delay:
+        each(lambda rows: _project(state, rows), list(blocks(n, fit.block)), part(progress, 0, 0.3), "searching")
+        waiting = np.flatnonzero(np.isfinite(state.energy))
+    else:
+        # What a block needs is still in the cache when it is polished.
+        work = lambda rows: _polish(state, 0, *_project(state, rows), False)
+        left = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.9), f"fitting {fit.name}")
+        waiting = np.concatenate(left)
+    for move in range(_MOVES + 1):
+        if not waiting.size:
+            break
+        order = waiting[np.argsort(state.cell[waiting], kind="stable")]
+        edges = np.searchsorted(state.cell[order], np.arange(fit.bases.n_cells + 1))
         tasks = [
             (cell, order[a:b][rows])
             for cell, (a, b) in enumerate(zip(edges[:-1], edges[1:]))
             for rows in blocks(b - a, fit.block)
         ]
-        last = move == _MOVES - 1
+        last = move == _MOVES
+        first = fit.delay and move == 0
 
-        def refine(task: tuple[int, np.ndarray], last: bool = last) -> np.ndarray:
+        def work(task: tuple[int, np.ndarray], first: bool = first, last: bool = last) -> np.ndarray:
             cell, rows = task
-            block = put(xp, curves[rows], fit.device)
-            y = coordinates[:, rows]
-            energy, start = put(xp, energies[rows], fit.device), put(xp, starts[:, rows], fit.device)
-            wish, p = _finish(fit, cell, rows + offset, block, y, energy, start, None if last else came_from[rows])
-            gone = rows[wish != cell]
-            starts[:, gone] = p[:, wish != cell]
-            cells[gone], came_from[gone] = wish[wish != cell], cell
-            return gone
+            block = put(fit.xp, curves[rows], fit.device)
+            return _polish(state, cell, rows, block, state.y[:, rows], not first, last)
 
-        done = each(refine, tasks, part(progress, 0.3 + 0.6 * (move > 0), 0.9 + 0.1 * (move > 0)), f"fitting {fit.name}")
-        waiting = np.sort(np.concatenate(done)) if done else waiting[:0]
-        if not waiting.size:
-            break
+        share = part(progress, 0.3, 0.9) if first else part(progress, 0.9, 1.0)
+        waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
 
 
-def _project(fit: _Fit, curves: np.ndarray) -> tuple[Any, Any, Any, Any, Any]:
-    """A block's curves (n, t), their coordinates (r, n), sums of squares (NaN where not finite), and where to start."""
-    xp = fit.xp
-    block = put(xp, curves, fit.device)
+@dataclass(frozen=True)
+class _State:
+    """What is known of the voxels of a slab until they are done: coordinates (r, n), sum of squares, parameters, cell between delays."""
+
+    fit: _Fit
+    y: Any
+    energy: np.ndarray
+    start: np.ndarray
+    cell: np.ndarray
+    came_from: np.ndarray
+    curves: np.ndarray
+    offset: int
+
+
+def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
+    """Coordinates and starts of a block of voxels; returns the indices of those that can be fitted, their curves and coordinates."""
+    fit, xp = state.fit, state.fit.xp
+    block = put(xp, state.curves[rows], fit.device)
     energy = xp.einsum("nt,nt->n", block, block)
+    index = np.arange(rows.start, rows.stop)
     if not bool(xp.isfinite(energy).all()):
-        bad = ~xp.isfinite(energy)
-        block[bad] = 0.0
-        energy[bad] = xp.nan
+        keep = xp.where(xp.isfinite(energy))[0]
+        block, energy, index = block[keep], energy[keep], index[back(keep)]
+        rows = index
     y = product(fit.directions.T, block.T)
     start, late = fit.starts.find(y)
-    return block, y, energy, start, late
-
-
-def _finish(
-    fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, energy: Any, start: Any, came_from: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Polish a block in one cell between delays and store what is final.
-
-    Returns
-    -------
-    wish, p
-        The cell that each voxel belongs to, and its parameters: those that must go on to a neighbouring cell are not stored.
-    """
-    xp = fit.xp
-    cell = fit.bases.cell(index)
-    lowest, highest = fit.lowest.copy(), fit.highest.copy()
-    early = cell.late_s - cell.gap_s
+    state.energy[rows] = back(energy)
+    state.start[: start.shape[0], rows] = back(start)
     if fit.delay:
-        lowest[-1], highest[-1] = max(lowest[-1], early), min(highest[-1], cell.late_s)
-    column = lambda values: put(xp, values[:, None], fit.device)
-    low, high = column(lowest), column(highest)
-    known = xp.isfinite(energy)
-    start = xp.clip(start, low, high)
-    outside = xp.clip(xp.where(known, energy, 0.0 * energy) - dots(xp, y, y), 0.0, None)
-    p, inside, gradient, curvature, curve = polish(cell, fit.model, y, outside, start.astype(float) if xp is np else start.double(), low, high, fit.delay)
-    wish = np.full(rows.size, index)
-    if fit.delay and came_from is not None:
+        state.y[:, rows] = y
+        state.start[-1, rows] = back(late)
+        first, gap = fit.bases.delays[0], fit.bases.delays[1] - fit.bases.delays[0]
+        inside = np.clip(state.start[-1, rows], fit.lowest[-1], fit.highest[-1])
+        state.cell[rows] = np.clip(((inside - first) / gap).astype(np.int64), 0, fit.bases.n_cells - 1)
+    return index, block, y
+
+
+def _polish(
+    state: _State, cell_index: int, rows: np.ndarray, block: Any, y: Any, whole: bool, last: bool = False
+) -> np.ndarray:
+    """Polish a block in one cell between delays and store what is final; returns the voxels that are not."""
+    fit, xp = state.fit, state.fit.xp
+    if not rows.size:
+        return rows
+    cell = fit.bases.cell(cell_index)
+    lowest, highest = fit.lowest.copy(), fit.highest.copy()
+    if fit.delay:
+        lowest[-1], highest[-1] = max(lowest[-1], cell.late_s - cell.gap_s), min(highest[-1], cell.late_s)
+    low, high = (put(xp, v[:, None], fit.device) for v in (lowest, highest))
+    start = xp.clip(put(xp, state.start[:, rows], fit.device), low, high)
+    outside = xp.clip(put(xp, state.energy[rows], fit.device) - dots(xp, y, y), 0.0, None)
+    p, gradient, curvature, curve, left = polish(cell, fit.model, y, outside, start, low, high, fit.delay, whole)
+    move = np.zeros(rows.size, np.int64)
+    if fit.delay and not last:
         late, slope = back(p[-1]), back(gradient[-1])
-        wish = wish - ((late <= lowest[-1]) & (slope < 0) & (lowest[-1] > fit.lowest[-1]))
-        wish = wish + ((late >= highest[-1]) & (slope > 0) & (highest[-1] < fit.highest[-1]))
-        wish[wish == came_from] = index  # an optimum on the corner between two cells
-        wish = np.clip(wish, 0, fit.bases.n_cells - 1)
-        stay = np.flatnonzero(wish == index)
-        if stay.size < rows.size:
-            keep = stay if xp is np else xp.as_tensor(stay, device=p.device)
-            rows, block, known = rows[stay], block[keep], known[keep]
-            y, curve, curvature, inside = y[:, keep], curve[:, keep], curvature[:, :, keep], inside[keep]
-            final = p[:, keep]
-        else:
-            final = p
+        move -= (late <= lowest[-1]) & (slope < 0) & (lowest[-1] > fit.lowest[-1])
+        move += (late >= highest[-1]) & (slope > 0) & (highest[-1] < fit.highest[-1])
+        move[cell_index + move == state.came_from[rows]] = 0  # an optimum on the corner between two cells
+    open_ = move != 0
+    open_[back(left)] = True
+    if open_.any():
+        again = rows[open_]
+        state.start[:, again] = back(p)[:, open_]
+        state.came_from[again] = np.where(move[open_] != 0, cell_index, state.came_from[again])
+        state.cell[again] = cell_index + move[open_]
+        if not fit.delay:
+            state.y[:, again] = y[:, _index(xp, np.flatnonzero(open_), p)]
+        keep = np.flatnonzero(~open_)
+        rows, keep = rows[keep], _index(xp, keep, p)
+        block, y, curve, curvature, p = block[keep], y[:, keep], curve[:, keep], curvature[:, :, keep], p[:, keep]
     else:
-        final = p
-    _store(fit, index, rows, block, known, y, curve, curvature, final)
-    return wish, back(p)
+        again = rows[:0]
+    if rows.size:
+        _store(fit, cell_index, rows + state.offset, block, y, curve, curvature, p)
+    return again
+
+
+def _index(xp: Any, index: np.ndarray, like: Any) -> Any:
+    return index if xp is np else xp.as_tensor(index, device=like.device)
 
 
 def _store(
-    fit: _Fit, index: int, rows: np.ndarray, block: Any, known: Any, y: Any, curve: Any, curvature: Any, p: Any
+    fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any
 ) -> None:
     xp = fit.xp
     residual = block - product_rows(curve, fit.directions.T)
@@ -207,13 +221,10 @@ def _store(
     sd = {name: xp.where(s < 1e-3 * UNKNOWN**0.5, s * scale, xp.inf + 0.0 * s) for name, s in sd.items()}
     if "log_kep" in fit.names and not fit.signed:
         at = fit.names.index("log_kep")
-        nearest = 0
-        if fit.delay:
-            nearest = index + 1 if fit.bases.delays.size > 1 else 0
+        nearest = index + 1 if fit.delay else 0
         widen_by_profile(fit.starts.nodes[0], nearest, y, variance, values, sd, scale * xp.sqrt(spread[at, at]))
-    nothing = xp.nan + 0.0 * sse
     for store, arrays, kind in ((fit.values, values, np.float64), (fit.sd, sd, np.float32)):
         for name, array in arrays.items():
-            fit.place(store, name, rows, xp.where(known, array, nothing), kind)
-    fit.sse[rows] = back(xp.where(known, sse, nothing))
-    fit.misfit[rows] = back((neighbours > misfit_limit(n_times, len(fit.names)) * sse) & known)
+            fit.place(store, name, rows, array, kind)
+    fit.sse[rows] = back(sse)
+    fit.misfit[rows] = back(neighbours > misfit_limit(n_times, len(fit.names)) * sse)

@@ -7,7 +7,8 @@ from .bases import Cell
 from .models import Model
 
 _ITERATIONS = 80
-_TOLERANCE = 1e-9  # of the sum of squares: what a full step would still gain when a voxel counts as done
+_FEW = 0.03  # of a block: so few voxels are better polished together with those of other blocks
+_TOLERANCE = 1e-8  # of the sum of squares: what a full step would still gain when a voxel counts as done
 _ROUNDING = 1e-24  # of the curve's own sum of squares: gains below this are arithmetic noise
 
 
@@ -57,7 +58,7 @@ def solve(xp: Any, curvature: Any, gradient: Any, free: Any, damping: Any) -> tu
 
 
 def polish(
-    cell: Cell, model: Model, y: Any, outside: Any, p: Any, lowest: Any, highest: Any, delay: bool
+    cell: Cell, model: Model, y: Any, outside: Any, p: Any, lowest: Any, highest: Any, delay: bool, whole: bool
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Go to the optimum inside the bounds.
 
@@ -69,11 +70,13 @@ def polish(
         Their sum of squares outside it (n,), which counts when convergence is judged.
     p
         Start (p, n) within `lowest` and `highest` (p, 1); the delay is the last one where it is fitted.
+    whole
+        Whether to go on until all voxels are done; otherwise the last few are left as they are.
 
     Returns
     -------
-    p, sse, gradient, curvature, curve
-        (p, n), sum of squares in the subspace (n,), gradient (p, n), J^T J (p, p, n; lower triangle) and the fitted curve (r, n).
+    p, gradient, curvature, curve, left
+        (p, n), gradient (p, n), J^T J (p, p, n; lower triangle), the fitted curve (r, n), and indices of voxels that are not done.
     """
     xp = cell.xp
     count, n = p.shape
@@ -98,19 +101,24 @@ def polish(
         step, gain = solve(xp, h, g, free * 1.0, lam)
         trial = xp.clip(q + step, lowest, highest)
         # A strongly damped step gains little whether or not the optimum is near.
-        done = (gain <= _TOLERANCE * (value + rest)) & (lam <= 1e-5)
+        done = (gain <= _TOLERANCE * (value + rest)) & (lam <= 1e-3)
         done |= (gain <= _ROUNDING * size) | (lam > 1e12)
         keep = xp.where(~done)[0]
-        if not keep.shape[0]:
-            break
+        if keep.shape[0] <= (0 if whole else _FEW * p.shape[1]):
+            if iteration:
+                _store(now, active, (p, gradient, curvature, curve))
+            return p, gradient, curvature, curve, active[keep]
         if keep.shape[0] < done.shape[0]:
             if iteration:
-                _store(now, active, (p, sse, gradient, curvature, curve))
+                _store(now, active, (p, gradient, curvature, curve))
             now = [v[..., keep] for v in now]
-            trial, active = trial[:, keep], active[keep]
+            trial, active, gain = trial[:, keep], active[keep], gain[keep]
         q, target, value, g, h, shown, lam, rest, size = now
         new_value, new_g, new_h, new_shown = evaluate(trial, target)
         better = new_value < value
+        # Where much less is gained than a linear model promises, the full step overshoots and would go to and fro.
+        as_promised = value - new_value > 0.5 * gain
+        change = xp.where(better, xp.where(as_promised, 0.1, 5.0), 10.0)
         now = [
             xp.where(better, trial, q),
             target,
@@ -118,16 +126,16 @@ def polish(
             xp.where(better, new_g, g),
             xp.where(better, new_h, h),
             xp.where(better, new_shown, shown),
-            xp.clip(xp.where(better, lam * 0.1, lam * 10.0), 1e-9, None),
+            xp.clip(lam * change, 1e-9, None),
             rest,
             size,
         ]
-    _store(now, active, (p, sse, gradient, curvature, curve))
-    return p, sse, gradient, curvature, curve
+    _store(now, active, (p, gradient, curvature, curve))
+    return p, gradient, curvature, curve, active[:0]
 
 
 def _store(now: list[Any], active: Any, whole: tuple[Any, ...]) -> None:
     """Write the state of the active voxels where it belongs."""
-    current = (now[0], *now[2:6])
+    current = (now[0], *now[3:6])
     for target, values in zip(whole, current):
         target[..., active] = values
