@@ -78,18 +78,24 @@ class Cell:
         step = (self.late_s - delay_s) / 60.0
         decayed = rate * step
         first, last, decay = segment(xp, decayed)
-        plasma = self.plasma(delay_s)[0]
-        slope = (slope - decayed * value) * decay
-        slope = slope + (step * (decay - 2.0 * first)) * self.plasma_late + (step * (first - last)) * plasma
-        value = value * decay + (step * first) * self.plasma_late + (step * last) * plasma
-        return value, slope, (rate * value - plasma) / 60.0
+        line = xp.concatenate([self.plasma_late, self.plasma_early - self.plasma_late], axis=1)
+        share = (self.late_s - delay_s) / self.gap_s
+        slope -= decayed * value
+        slope *= decay
+        by_first, by_last = step * (decay - 2.0 * first), step * (first - last)
+        slope += product(line, xp.stack([by_first + by_last, by_last * share]))
+        value *= decay
+        value += product(line, xp.stack([step * (first + last), step * last * share]))
+        by_delay = (rate / 60.0) * value
+        by_delay += product(line, xp.stack([-1.0 / 60.0 + 0.0 * share, share / -60.0]))
+        return value, slope, by_delay
 
     def plasma(self, delay_s: Any | None) -> tuple[Any, Any]:
         """The AIF (r, n or 1) at the delay, and its derivative by the delay (r, 1); the last None without a delay."""
         if delay_s is None:
             return self.plasma_late, None
         slope = (self.plasma_late - self.plasma_early) / self.gap_s
-        return self.plasma_late + (delay_s - self.late_s) * slope, slope
+        return product(slope, (delay_s - self.late_s)[None]) + self.plasma_late, slope
 
     def integral(self, delay_s: Any | None) -> tuple[Any, Any]:
         """The AIF's running integral (r, n or 1) and its derivative by the delay; the last None without a delay."""

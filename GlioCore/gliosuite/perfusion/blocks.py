@@ -114,14 +114,14 @@ def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) ->
             for rows in blocks(b - a, fit.block)
         ]
         last = move == _MOVES
-        first = fit.delay and move == 0
+        whole = not fit.delay or move > 2
 
-        def work(task: tuple[int, np.ndarray], first: bool = first, last: bool = last) -> np.ndarray:
+        def work(task: tuple[int, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
             cell, rows = task
             block = put(fit.xp, curves[rows], fit.device)
-            return _polish(state, cell, rows, block, state.y[:, rows], not first, last)
+            return _polish(state, cell, rows, block, state.y[:, rows], whole, last)
 
-        share = part(progress, 0.3, 0.9) if first else part(progress, 0.9, 1.0)
+        share = part(progress, 0.9, 1.0) if move or not fit.delay else part(progress, 0.3, 0.9)
         waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
 
 
@@ -194,7 +194,8 @@ def _polish(
             state.y[:, again] = y[:, _index(xp, np.flatnonzero(open_), p)]
         keep = np.flatnonzero(~open_)
         rows, keep = rows[keep], _index(xp, keep, p)
-        block, y, curve, curvature, p = block[keep], y[:, keep], curve[:, keep], curvature[:, :, keep], p[:, keep]
+        block, y, curve, p = block[keep], y[:, keep], curve[:, keep], p[:, keep]
+        curvature = [[v[keep] for v in line] for line in curvature]
     else:
         again = rows[:0]
     if rows.size:
@@ -222,7 +223,7 @@ def _store(
     if "log_kep" in fit.names and not fit.signed:
         at = fit.names.index("log_kep")
         nearest = index + 1 if fit.delay else 0
-        widen_by_profile(fit.starts.nodes[0], nearest, y, variance, values, sd, scale * xp.sqrt(spread[at, at]))
+        widen_by_profile(fit.starts.nodes[0], nearest, y, variance, values, sd, scale * xp.sqrt(spread[at][at]))
     for store, arrays, kind in ((fit.values, values, np.float64), (fit.sd, sd, np.float32)):
         for name, array in arrays.items():
             fit.place(store, name, rows, array, kind)

@@ -15,9 +15,9 @@ FALSE_ALARMS = 0.01
 _ONE_PERCENT = 2.326  # standard deviations that a normal variable exceeds in 1 %
 
 
-def covariance(xp: Any, curvature: Any) -> Any:
-    """Inverse (p, p, n) of J^T J (p, p, n; lower triangle); `UNKNOWN` where the data say nothing about a parameter."""
-    n = curvature.shape[0]
+def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
+    """Inverse of J^T J, both as rows of (n,), of which J^T J may be the lower triangle alone; `UNKNOWN` where the data say nothing about a parameter."""
+    n = len(curvature)
     diagonal = [curvature[i][i] for i in range(n)]
     one = 1.0 + 0.0 * diagonal[0]
     scale = [1.0 / xp.sqrt(xp.where(d > 0, d, one)) for d in diagonal]
@@ -34,16 +34,16 @@ def covariance(xp: Any, curvature: Any) -> Any:
             for k in range(j, i):
                 value = value - lower[i][k] * inverse[k][j]
             inverse[i][j] = value / lower[i][i]
-    result = xp.zeros_like(curvature)
+    result: list[list[Any]] = [[None] * n for _ in range(n)]
     for i in range(n):
         for j in range(i + 1):
             value = sum(inverse[k][i] * inverse[k][j] for k in range(i, n)) * scale[i] * scale[j]
-            result[i, j] = xp.where(diagonal[i] > 0, value, UNKNOWN * one) if i == j else value
-            result[j, i] = result[i, j]
+            result[i][j] = xp.where(diagonal[i] > 0, value, UNKNOWN * one) if i == j else value
+            result[j][i] = result[i][j]
     return result
 
 
-def natural(xp: Any, model: str, names: list[str], found: Any, spread: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def natural(xp: Any, model: str, names: list[str], found: Any, spread: list[list[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, those that follow from others included, and their standard deviations.
 
     Parameters
@@ -51,18 +51,18 @@ def natural(xp: Any, model: str, names: list[str], found: Any, spread: Any) -> t
     names
         Of the parameters in `found` (p, n).
     spread
-        Their covariance (p, p, n).
+        Their covariance, rows of (n,).
     """
     at = {name: i for i, name in enumerate(names)}
     values = {name: found[i] for name, i in at.items() if name != "log_kep"}
-    sd = {name: xp.sqrt(spread[at[name], at[name]]) for name in values}
+    sd = {name: xp.sqrt(spread[at[name]][at[name]]) for name in values}
 
     def derived(name: str, value: Any, slopes: dict[str, Any]) -> None:
         values[name] = value
         total = 0.0
         for a, x in slopes.items():
             for b, y in slopes.items():
-                total = total + x * y * spread[at[a], at[b]]
+                total = total + x * y * spread[at[a]][at[b]]
         sd[name] = xp.sqrt(xp.abs(total))
 
     if "log_kep" in at:
