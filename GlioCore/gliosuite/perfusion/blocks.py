@@ -1,5 +1,6 @@
 """The kinetic fit of many voxels, block by block in threads or on a CUDA device: project, search, polish, and what follows from it."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,11 +77,15 @@ class _Fit:
         self.sse = np.full(n, np.nan)
         self.misfit = np.zeros(n, bool)
         self.n = n
+        self.lock = threading.Lock()
         self.block = _BLOCK if xp is np else _BLOCK_CUDA
 
     def place(self, store: dict[str, np.ndarray], name: str, rows: Any, values: Any, kind: type) -> None:
         """Put a block's result where it belongs; the array is made by the first block."""
-        store.setdefault(name, np.full(self.n, np.nan, kind))[rows] = back(values)
+        if name not in store:
+            with self.lock:
+                store.setdefault(name, np.full(self.n, np.nan, kind))
+        store[name][rows] = back(values)
 
 
 def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
