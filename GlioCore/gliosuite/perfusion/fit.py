@@ -50,6 +50,8 @@ class CurveFit:
         Where the residuals show that the model does not fit (bool); see `uncertainty.misfit_limit`.
     chosen
         With ``model="auto"``: 1, 2, 3 for tofts, patlak, etm; None otherwise.
+    unclamped
+        ktrans (or ps) and vp (n,) where they may be below 0, for statistics; None where they were not asked for.
     """
 
     model: str
@@ -62,6 +64,7 @@ class CurveFit:
     misfit: np.ndarray
     chosen: np.ndarray | None = None
     n_parameters: int = 0
+    unclamped: dict[str, np.ndarray] | None = None
 
     def _get(self, name: str) -> np.ndarray | None:
         return self.values[name].astype(np.float32) if name in self.values else None
@@ -160,6 +163,7 @@ def fit_curves(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    unclamped: bool = False,
 ) -> CurveFit:
     """Fit a kinetic model to concentration curves.
 
@@ -184,6 +188,9 @@ def fit_curves(
         ``"auto"``, ``"cpu"``, or ``"cuda"`` (torch).
     progress
         Called between blocks of voxels.
+    unclamped
+        Whether to fit curves whose ktrans, ps or vp ended at 0 again without that bound, for `CurveFit.unclamped`: means over a region
+        of little enhancement are biased upwards where noise cannot make a value negative. For tofts, etm and patlak.
 
     Returns
     -------
@@ -202,9 +209,22 @@ def fit_curves(
     curves = curves.reshape(-1, curves.shape[-1])
     _check(curves, times, aif, nodes, model)
     limits = DEFAULT_BOUNDS | {k: tuple(map(float, v)) for k, v in (bounds or {}).items()}
+    if unclamped and model not in ("tofts", "etm", "patlak"):
+        raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
     if model == "auto":
         return _choose(curves, times, aif, nodes, delay, limits, device, progress)
-    return _fit(curves, times, aif, nodes, model, delay, limits, device, progress)
+    fit = _fit(curves, times, aif, nodes, model, delay, limits, device, progress)
+    if not unclamped:
+        return fit
+    weights = [n for n in ("ktrans", "ps", "vp") if n in KINETIC[model].names]
+    free = {n: fit.values[n].copy() for n in weights}
+    held = np.flatnonzero(np.any([fit.values[n] <= limits[n][0] for n in weights], axis=0))
+    if held.size:
+        limits |= {n: (-limits[n][1], limits[n][1]) for n in weights}
+        again = _fit(curves[held], times, aif, nodes, model, delay, limits, device, silent)
+        for n in weights:
+            free[n][held] = again.values[n]
+    return replace(fit, unclamped=free)
 
 
 def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str) -> None:
