@@ -221,6 +221,14 @@ def _store(
     neighbours = xp.einsum("nt,nt->n", residual[:, 1:], residual[:, :-1])
     n_times = residual.shape[1]
     variance = sse / max(n_times - len(fit.names), 1)
+    if fit.delay and "vp" in fit.names:
+        # Without plasma the derivative by the delay is a mixture of the others: a vp held at 0 counts as known.
+        at = fit.names.index("vp")
+        told = 1.0 * (p[at] > fit.lowest[at] + 1e-6)
+        curvature = [
+            [v if i == j or at not in (i, j) else v * told for j, v in enumerate(line)]
+            for i, line in enumerate(curvature)
+        ]
     spread = covariance(xp, curvature)
     values, sd = natural(xp, fit.name, fit.names, p, spread)
     scale = xp.sqrt(variance)

@@ -166,7 +166,9 @@ def _vertex(xp: Any, gain: Any, rows: Any, best: Any, inner: Any, stride: int) -
     before, here, after = gain[rows, best - step], gain[rows, best], gain[rows, best + step]
     bend = before - 2.0 * here + after
     safe = xp.where(bend < 0, bend, -1.0 + 0.0 * bend)
-    return xp.where(bend < 0, xp.clip(0.5 * (before - after) / safe, -0.5, 0.5), 0.0 * bend)
+    shift = xp.clip(0.5 * (before - after) / safe, -0.5, 0.5)
+    # In eighths: further digits of float32 gains are rounding, and would differ from machine to machine.
+    return xp.where(bend < 0, xp.round(8.0 * shift) / 8.0, 0.0 * bend)
 
 
 class Starts:

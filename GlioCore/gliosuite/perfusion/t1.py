@@ -159,7 +159,7 @@ def _newton(
         plain = -(level**2) * (dd - fd * fd / ff)
         concave = second < 0.3 * plain
         bend = xp.where(concave, second, plain)
-        step = -level * away / (bend - (bend >= 0))
+        step = -level * away / (bend - 1.0 * (bend >= 0))
         v = xp.clip(v + xp.clip(step, -0.7, 0.7), *limits)
     return v, concave & (xp.abs(step) < 1e-4)
 
