@@ -122,12 +122,17 @@ def accuracy() -> None:
         for p, bars in EXACT[label].items():
             found = np.mean(errors[p]), np.max(errors[p])
             # The bars are rounded to their last digit.
-            met = all(f <= 1.02 * b + 0.5 * 10 ** -len(f"{b:.7f}".rstrip("0").split(".")[1]) for f, b in zip(found, bars))
+            met = all(
+                f <= 1.02 * b + 0.5 * 10 ** -len(f"{b:.7f}".rstrip("0").split(".")[1]) for f, b in zip(found, bars)
+            )
             line(f"OSIPI {label}: {p}", f"{found[0]:.6f} / {found[1]:.5f}", f"{bars[0]:.6f} / {bars[1]:.5f}", met)
     curves, times, aif = qiba("qiba6.mat")
     fit = fit_curves(curves, times, aif, "tofts", bounds={"kep": (1e-3, 60.0)})
     ktrans, ve = np.repeat([0.01, 0.02, 0.05, 0.1, 0.2, 0.35], 5), np.tile([0.01, 0.05, 0.1, 0.2, 0.5], 6)
-    line("QIBA v6: median relative error of ktrans, ve", f"{np.median(abs(fit.ktrans / ktrans - 1)):.5f}, {np.median(abs(fit.ve / ve - 1)):.5f}")
+    line(
+        "QIBA v6: median relative error of ktrans, ve",
+        f"{np.median(abs(fit.ktrans / ktrans - 1)):.5f}, {np.median(abs(fit.ve / ve - 1)):.5f}",
+    )
     curves, times, aif = qiba("qiba4.mat")
     fit = fit_curves(curves, times, aif, "etm")
     truth = np.tile([0.01, 0.02, 0.05, 0.1, 0.2], 18)
@@ -137,7 +142,12 @@ def accuracy() -> None:
     signals = np.array([r["s"].split() for r in rows], float)
     t1, _ = fit_vfa(signals, rows[0]["FA"].split(), float(rows[0]["TR"].split()[0]))
     error = np.abs(1 / t1 - [float(r["R1"]) for r in rows])
-    line("T1 brain set: R1 (1/s)", f"{error.mean():.5f} / {error.max():.4f}", "0.0063 / 0.110", error.mean() <= 0.0063 and error.max() <= 0.11)
+    line(
+        "T1 brain set: R1 (1/s)",
+        f"{error.mean():.5f} / {error.max():.4f}",
+        "0.0063 / 0.110",
+        error.mean() <= 0.0063 and error.max() <= 0.11,
+    )
     worst = 0.0
     for row in table("SI2Conc_data.csv"):
         signal, reference = (np.array(row[k].split(), float) for k in ("s", "conc"))
@@ -180,12 +190,22 @@ def lowest_of_scipy(task: tuple) -> float:
     best = np.inf
     for i in range(5):
         start = np.clip([middle[n][i] for n in names], low + 1e-9, high - 1e-9)
-        found = least_squares(residual, start, bounds=(low, high), x_scale=np.maximum(np.abs(start), 1e-3), ftol=1e-12, xtol=1e-12, gtol=1e-12)
+        found = least_squares(
+            residual,
+            start,
+            bounds=(low, high),
+            x_scale=np.maximum(np.abs(start), 1e-3),
+            ftol=1e-12,
+            xtol=1e-12,
+            gtol=1e-12,
+        )
         best = min(best, 2.0 * found.cost)
     return best
 
 
-def compare(label: str, model: str, times: np.ndarray, aif: np.ndarray, curves: np.ndarray, delay: bool, share: float) -> None:
+def compare(
+    label: str, model: str, times: np.ndarray, aif: np.ndarray, curves: np.ndarray, delay: bool, share: float
+) -> None:
     """How many curves end at or below scipy's lowest sum of squares."""
     curves = np.atleast_2d(np.asarray(curves, np.float64))
     fit = fit_curves(curves, times, aif, model, delay)
@@ -194,7 +214,12 @@ def compare(label: str, model: str, times: np.ndarray, aif: np.ndarray, curves: 
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         best = np.array(list(pool.map(lowest_of_scipy, tasks, chunksize=8)))
     good = own <= best * (1 + 1e-6)
-    line(label, f"{100 * good.mean():.2f} % of {good.size}, worst {np.max(own / best - 1):+.1e}", f">= {share:g} %", 100 * good.mean() >= share)
+    line(
+        label,
+        f"{100 * good.mean():.2f} % of {good.size}, worst {np.max(own / best - 1):+.1e}",
+        f">= {share:g} %",
+        100 * good.mean() >= share,
+    )
 
 
 def optimality(n: int = 20_000) -> None:
@@ -209,7 +234,12 @@ def optimality(n: int = 20_000) -> None:
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             best = np.array(list(pool.map(lowest_of_scipy, [(model, t, a, c, bool(shift)) for _, t, c, a in sets])))
         ratio = np.array(own) / best - 1
-        line(f"OSIPI {label}", f"{100 * np.mean(ratio <= 1e-6):.1f} % of {ratio.size}, worst {ratio.max():+.1e}", ">= 100 %", bool((ratio <= 1e-6).all()))
+        line(
+            f"OSIPI {label}",
+            f"{100 * np.mean(ratio <= 1e-6):.1f} % of {ratio.size}, worst {ratio.max():+.1e}",
+            ">= 100 %",
+            bool((ratio <= 1e-6).all()),
+        )
     curves, times, aif = qiba("qiba6.mat")
     compare("QIBA v6, tofts", "tofts", times, aif, curves, False, 100)
     curves, times, aif = qiba("qiba4.mat")
@@ -225,7 +255,9 @@ def optimality(n: int = 20_000) -> None:
 # ------------------------------------------------------------------------------------------------------------- statistics
 
 
-def bound(times: np.ndarray, aif: np.ndarray, fine: np.ndarray, truth: dict[str, np.ndarray], sigma: float) -> dict[str, np.ndarray]:
+def bound(
+    times: np.ndarray, aif: np.ndarray, fine: np.ndarray, truth: dict[str, np.ndarray], sigma: float
+) -> dict[str, np.ndarray]:
     """Cramer-Rao bounds of ktrans, ve and vp (n,) for white noise, the AIF being known."""
     names = ("ktrans", "ve", "vp")
     columns = []
@@ -256,19 +288,33 @@ def noise(n: int = 40_000) -> None:
             rmse = np.sqrt(np.mean((np.clip(fit.values[name], 0, 1) - truth[name])[some] ** 2))
             ratio = rmse / np.sqrt(np.mean(limit[name][some] ** 2))
             name = "ve within 0-1"
-        line(f"RMSE over Cramer-Rao bound, {name} (bound of ve < 0.1)", f"{rmse:.5f}, ratio {ratio:.3f}", f"<= {bar}", ratio <= bar)
+        line(
+            f"RMSE over Cramer-Rao bound, {name} (bound of ve < 0.1)",
+            f"{rmse:.5f}, ratio {ratio:.3f}",
+            f"<= {bar}",
+            ratio <= bar,
+        )
     tissue = truth["ktrans"] > 0.02
     for name, strict in (("ktrans", True), ("vp", True), ("ve", False)):
         inside = np.abs(fit.values[name] - truth[name]) <= 1.96 * fit.sd[name]
         share = 100 * inside[tissue].mean()
-        line(f"95 % interval covers {name}, ktrans > 0.02", f"{share:.2f} %", "93-97 %" if strict else "", 93 <= share <= 97 if strict else None)
+        line(
+            f"95 % interval covers {name}, ktrans > 0.02",
+            f"{share:.2f} %",
+            "93-97 %" if strict else "",
+            93 <= share <= 97 if strict else None,
+        )
     for low, high in ((0.0, 0.005), (0.005, 0.02), (0.02, 0.3)):
         few = (truth["ktrans"] >= low) & (truth["ktrans"] < high)
         parts = []
         for name in ("ktrans", "ve", "vp"):
             inside = np.abs(fit.values[name] - truth[name]) <= 1.96 * fit.sd[name]
             parts.append(f"{100 * inside[few].mean():.1f}")
-        line(f"coverage of ktrans, ve, vp for ktrans {low}-{high}", ", ".join(parts) + " %", f"median SD of ve {np.median(fit.sd['ve'][few]):.3g}")
+        line(
+            f"coverage of ktrans, ve, vp for ktrans {low}-{high}",
+            ", ".join(parts) + " %",
+            f"median SD of ve {np.median(fit.sd['ve'][few]):.3g}",
+        )
     line("misfit flag raised where the model fits", f"{100 * fit.misfit.mean():.2f} %", "1 % by design")
     late = np.random.default_rng(3).uniform(0, 8, n)
     times, coarse, aif, fine, truth, curves = cohort(n, 0.02, seed=12, late=late)

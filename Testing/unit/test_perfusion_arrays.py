@@ -13,7 +13,9 @@ AIF = kinetics.parker_aif(TIMES, 25.0) / 0.58
 
 def curves(n, sigma=0.02):
     rng = np.random.default_rng(0)
-    clean = kinetics.extended_tofts(TIMES, AIF, rng.uniform(0, 0.3, n), rng.uniform(0.05, 0.6, n), rng.uniform(0.02, 0.1, n))
+    clean = kinetics.extended_tofts(
+        TIMES, AIF, rng.uniform(0, 0.3, n), rng.uniform(0.05, 0.6, n), rng.uniform(0.02, 0.1, n)
+    )
     return clean + rng.normal(0, sigma, clean.shape)
 
 
@@ -64,7 +66,15 @@ def test_arrays_go_there_and_back(device):
 
 @pytest.mark.parametrize(
     ("model", "delay"),
-    [("tofts", False), ("etm", False), ("etm", True), ("patlak", True), ("2cum", False), ("2cxm", False), ("auto", False)],
+    [
+        ("tofts", False),
+        ("etm", False),
+        ("etm", True),
+        ("patlak", True),
+        ("2cum", False),
+        ("2cxm", False),
+        ("auto", False),
+    ],
 )
 def test_numpy_and_torch_agree_on_every_map(device, model, delay):
     noisy = curves(400, 0.002 if model.startswith("2c") else 0.02)
@@ -77,9 +87,13 @@ def test_numpy_and_torch_agree_on_every_map(device, model, delay):
     np.testing.assert_array_equal(b.misfit[told], a.misfit[told])
     for name in a.values:
         scale = np.nanmedian(np.abs(a.values[name]))
-        np.testing.assert_allclose(b.values[name][told], a.values[name][told], rtol=1e-4, atol=1e-4 * scale, err_msg=name)
+        np.testing.assert_allclose(
+            b.values[name][told], a.values[name][told], rtol=1e-4, atol=1e-4 * scale, err_msg=name
+        )
         if name in a.sd:
-            np.testing.assert_allclose(b.sd[name][told], a.sd[name][told], rtol=1e-4, atol=1e-6, err_msg=f"SD of {name}")
+            np.testing.assert_allclose(
+                b.sd[name][told], a.sd[name][told], rtol=1e-4, atol=1e-6, err_msg=f"SD of {name}"
+            )
 
 
 def test_numpy_and_torch_agree_on_t1(device):

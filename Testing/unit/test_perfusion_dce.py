@@ -142,7 +142,7 @@ def test_every_model_writes_its_maps(phantom, tmp_path, model):
         "2cum": {"ktrans", "vp", "fp", "ps"},
         "auto": {"ktrans", "ve", "vp", "kep", "model"},
     }[model]
-    assert set(result.maps) == expected | {"rmse"}
+    assert set(result.maps) == expected | {"rmse", "misfit"}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) ->
     n = curves.shape[0]
     state = _State(
         fit,
-        np.empty((fit.directions.shape[1], n)) if fit.xp is np else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
+        np.empty((fit.directions.shape[1], n))
+        if fit.xp is np
+        else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
         np.full(n, np.nan),
         np.empty((len(fit.names), n)),
         np.zeros(n, np.int64),
@@ -212,9 +214,7 @@ def _index(xp: Any, index: np.ndarray, like: Any) -> Any:
     return index if xp is np else xp.as_tensor(index, device=like.device)
 
 
-def _store(
-    fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any
-) -> None:
+def _store(fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any) -> None:
     xp = fit.xp
     residual = block - product_rows(curve, fit.directions.T)
     sse = xp.einsum("nt,nt->n", residual, residual)

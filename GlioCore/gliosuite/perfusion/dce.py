@@ -13,7 +13,10 @@ from ..images import Series, array, map_image, resample
 from ..steps import Progress, part, silent
 from .aif import Aif, find_arteries, fit_parametric, population_aif
 from .fit import AUTO, CurveFit, fit_curves
+from .semiquantitative import UNITS as SEMIQUANTITATIVE
+from .semiquantitative import semiquantitative
 from .signal import spgr_to_concentration
+from .uncertainty import FALSE_ALARMS
 
 UNITS = {
     "ktrans": "1/min",
@@ -25,6 +28,11 @@ UNITS = {
     "delay": "s",
     "rmse": "mM",
     "model": "1 tofts, 2 patlak, 3 etm",
+    "misfit": "1 where the model does not fit",
+    "ktrans_unclamped": "1/min",
+    "ps_unclamped": "1/min",
+    "vp_unclamped": "fraction",
+    **SEMIQUANTITATIVE,
 }
 MIN_FRAMES = 10
 _BLOCK = 32768
@@ -59,6 +67,14 @@ class DceSettings:
         How many voxels the automatic AIF takes at most.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
+    unclamped
+        Whether to add maps of ktrans (or ps) and vp that may be below 0, for means over a region.
+    semiquantitative
+        Whether to add iauc60, iauc90, wash_in, wash_out, ttp and max_enhancement; see `semiquantitative.semiquantitative`.
+    te_ms, r2star
+        Echo time in ms and effective transverse relaxivity in 1/(mM s), to take T2* decay into account; both or neither.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``, for the kinetic fit.
     """
 
     tr_ms: float | None = None
@@ -73,6 +89,11 @@ class DceSettings:
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unclamped: bool = False
+    semiquantitative: bool = False
+    te_ms: float | None = None
+    r2star: float | None = None
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,14 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
         with np.errstate(invalid="ignore", divide="ignore"):
             usable = np.where(t10[rows] > 0, t10[rows], np.nan)
         result[rows] = spgr_to_concentration(
-            curves[rows], settings.tr_ms / 1000.0, settings.flip_angle_deg, usable, settings.relaxivity, n_baseline
+            curves[rows],
+            settings.tr_ms / 1000.0,
+            settings.flip_angle_deg,
+            usable,
+            settings.relaxivity,
+            n_baseline,
+            te_s=(settings.te_ms or 0.0) / 1000.0,
+            r2star=settings.r2star or 0.0,
         )
     return result
 
@@ -164,6 +192,10 @@ def check_settings(settings: DceSettings, series: Series) -> None:
                 raise InputError(f"{series.name}: the {what} is {value:g}; a number above 0 is needed ({option})")
     if not 0 <= settings.hematocrit < 1:
         raise InputError(f"hematocrit is {settings.hematocrit:g}; a fraction from 0 to below 1 is needed (e.g. 0.42)")
+    if (settings.te_ms is None) != (settings.r2star is None):
+        raise InputError(
+            "the echo time and the T2* relaxivity belong together; give both or neither (--te-ms, --r2star)"
+        )
     if not settings.relaxivity > 0:
         raise InputError(f"relaxivity is {settings.relaxivity:g}; a number above 0 in 1/(mM s) is needed (e.g. 4.5)")
 
@@ -324,7 +356,9 @@ def dce_maps(
         settings.delay,
         chosen.times_s,
         settings.bounds,
+        settings.device,
         progress=part(progress, 0.25, 0.95),
+        unclamped=settings.unclamped,
     )
     progress(0.95, "maps")
     return _collect(series, times, settings, chosen, bolus, inside, fitted, curves, fit, notes)
@@ -382,11 +416,21 @@ def _collect(
     maps["rmse"] = image(rmse)
     if fit.chosen is not None:
         maps["model"] = map_image(fit.chosen.astype(np.float32), fitted, series.grid)
+    maps["misfit"] = map_image(fit.misfit.astype(np.float32), fitted, series.grid)
+    for name, values in (fit.unclamped or {}).items():
+        maps[f"{name}_unclamped"] = image(values)
+    if settings.semiquantitative:
+        for name, values in semiquantitative(curves, times, bolus.arrival - bolus.steady).items():
+            maps[name] = image(values)
     sd = {name: image(fit.sd[name]) for name in names}
     left_out = int(inside.sum() - done.sum())
     if left_out:
         notes.append(f"{left_out} of {int(inside.sum())} voxels of the mask could not be fitted and are NaN")
-    notes.append(_misfit(curves, rmse, known, bolus.arrival - bolus.steady))
+    if known.any():
+        notes.append(
+            f"the model does not fit in {100 * float(fit.misfit[known].mean()):.1f} % of the voxels (neighbouring residuals are "
+            f"correlated; {100 * FALSE_ALARMS:.0f} % is expected by chance)"
+        )
     ve = fit.ve_valid
     if ve is not None and known.any():
         notes.append(f"ve lies outside 0-1 in {100 * float(np.mean(~ve[known])):.1f} % of the fitted voxels")
@@ -403,16 +447,6 @@ def _collect(
     units = {k: UNITS[k] for k in maps}
     mask = series.grid.image(done)
     return DceMaps(maps, sd, mask, aif, settings, bolus, times, mean, model, units, medians, notes)
-
-
-def _misfit(curves: np.ndarray, rmse: np.ndarray, known: np.ndarray, n_baseline: int) -> str:
-    """Share of voxels whose residual is far above the noise of their baseline."""
-    if n_baseline < 4 or not known.any():
-        return "the baseline is too short to judge whether the model fits"
-    noise = np.std(curves[known, :n_baseline], axis=1, ddof=1)
-    typical = float(np.median(noise))
-    share = float(np.mean(rmse[known] > 3.0 * np.maximum(noise, typical)))
-    return f"the model does not fit in {100 * share:.1f} % of the voxels (residual above 3 times the baseline's noise)"
 
 
 def write(result: DceMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:

@@ -17,7 +17,10 @@ from .models import from_exponentials
 _RATES = 64
 _RATES_WITH_DELAY = 24
 _PAIRS = 28  # rates of the 2CXM's search
-_SLOWEST, _FASTEST = 5e-3, 300.0  # 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF
+_SLOWEST, _FASTEST = (
+    5e-3,
+    300.0,
+)  # 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,11 @@ def _fit(xp: Any, signals: Any, angles: np.ndarray, b1: Any, tr_s: float, linear
     top = xp.amax(signals, axis=0) if xp is np else signals.amax(dim=0)
     valid = xp.isfinite(signals.sum(axis=0)) & (top > 0) & xp.isfinite(b1) & (b1 > 0)
     signals = xp.where(valid, signals, 1.0 + 0.0 * top)
-    angle = [float(a) * xp.where(valid, b1, 1.0 + 0.0 * top) for a in angles] if b1.ndim else [float(a) * b1 for a in angles]
+    angle = (
+        [float(a) * xp.where(valid, b1, 1.0 + 0.0 * top) for a in angles]
+        if b1.ndim
+        else [float(a) * b1 for a in angles]
+    )
     sine, cosine = [xp.sin(a) for a in angle], [xp.cos(a) for a in angle]
     low, high = (float(np.log(-np.expm1(-tr_s / t))) for t in reversed(_RANGE_S))
     # The line S / sin = E1 S / tan + M0 q through all angles; where noise takes it out of the range, the search below helps.
@@ -166,11 +170,13 @@ def _newton(
 
 @dataclass(frozen=True)
 class T1Settings:
-    """How a VFA series was taken: repetition time in ms, flip angles in degrees, and whether invalid voxels are left out."""
+    """How a VFA series was taken: repetition time in ms and flip angles in degrees; whether invalid voxels are left out; how to fit."""
 
     tr_ms: float
     flip_angles_deg: tuple[float, ...]
     allow_invalid_voxels: bool = False
+    linear: bool = False
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ def t1_maps(
                 f"the B1 map has a median of {np.median(scale):g}; the actual over the nominal flip angle is needed (about 1)"
             )
     progress(0.1, "fitting T1")
-    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale)
+    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
     known = np.isfinite(t1)
 
     def image(values: np.ndarray) -> sitk.Image:

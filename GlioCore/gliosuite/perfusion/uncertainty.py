@@ -43,7 +43,9 @@ def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
     return result
 
 
-def natural(xp: Any, model: str, names: list[str], found: Any, spread: list[list[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def natural(
+    xp: Any, model: str, names: list[str], found: Any, spread: list[list[Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, those that follow from others included, and their standard deviations.
 
     Parameters
@@ -141,4 +143,3 @@ def misfit_limit(n_times: int, n_parameters: int) -> float:
     Durbin J, Watson GS, Biometrika 1950;37:409.
     """
     return _ONE_PERCENT * float(np.sqrt((n_times - 2) / (n_times**2 - 1))) - n_parameters / n_times
-
