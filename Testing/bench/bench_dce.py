@@ -16,14 +16,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import scipy
 import scipy.io
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit import DEFAULT_BOUNDS, fit_curves
-from gliosuite.perfusion.signal import spgr_to_concentration
+from gliosuite.perfusion.signal import spgr_signal, spgr_to_concentration
 from gliosuite.perfusion.t1 import fit_vfa
 from scipy.optimize import curve_fit, least_squares
 
+ANGLES = np.array([2.0, 5, 10, 15, 20, 30])
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 FORWARD = {
@@ -275,7 +275,7 @@ def bound(
 def noise(n: int = 40_000) -> None:
     """Errors against the Cramer-Rao bound, coverage of the intervals, delays, low ktrans, false alarms of the misfit flag."""
     print(f"\nNoise, {n} simulated curves at 5 s, sigma 0.02 mM, AIF on a fine grid")
-    times, coarse, aif, fine, truth, curves = cohort(n, 0.02, seed=11)
+    times, _, aif, fine, truth, curves = cohort(n, 0.02, seed=11)
     fit = fit_curves(curves, times, aif, aif_times_s=fine)
     limit = bound(times, aif, fine, truth, 0.02)
     some = (limit["ve"] < 0.1) & (truth["ktrans"] > 0.02)
@@ -317,7 +317,7 @@ def noise(n: int = 40_000) -> None:
         )
     line("misfit flag raised where the model fits", f"{100 * fit.misfit.mean():.2f} %", "1 % by design")
     late = np.random.default_rng(3).uniform(0, 8, n)
-    times, coarse, aif, fine, truth, curves = cohort(n, 0.02, seed=12, late=late)
+    times, _, aif, fine, truth, curves = cohort(n, 0.02, seed=12, late=late)
     fit = fit_curves(curves, times, aif, delay=True, aif_times_s=fine)
     some = truth["ktrans"] > 0.02
     rmse = float(np.sqrt(np.mean((fit.ktrans - truth["ktrans"])[some] ** 2)))
@@ -329,7 +329,7 @@ def noise(n: int = 40_000) -> None:
     line("misfit flag raised where delays of 4-8 s are ignored", f"{100 * wrong.misfit[late > 4].mean():.1f} %")
     print("\nTumours of low ktrans, sigma 0.03 mM, 4000 curves each: vp 0.005-0.03, ve 0.05-0.6")
     for value in (0.004, 0.00415, 0.007, 0.0111):
-        times, coarse, aif, fine, truth, _ = cohort(4000, 0.0, seed=13, vp=(0.005, 0.03))
+        times, _, aif, fine, truth, _ = cohort(4000, 0.0, seed=13, vp=(0.005, 0.03))
         truth["ktrans"] = np.full(4000, value)
         curves = kinetics.extended_tofts(times, aif, **truth, aif_times_s=fine)
         curves += np.random.default_rng(5).normal(0, 0.03, curves.shape)
@@ -340,3 +340,124 @@ def noise(n: int = 40_000) -> None:
         shown = ", ".join(f"{v:.5f}" for v in found)
         met = abs(found[0] / value - 1) <= 0.1
         line(f"ktrans {value}: median of auto (bar), etm, patlak", shown, "auto within 10 %", met)
+
+
+# ------------------------------------------------------------------------------------------------------------------ speed
+
+
+def seconds_of(function, repeats: int = 5) -> float:
+    """Median wall time after a warm-up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def speed(n: int = 600_000, repeats: int = 5) -> None:
+    """Median wall time of each fit on the same voxels, tables included, and peak memory beyond the data."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(
+        f"\nSpeed, {n} voxels x 60 frames, float32, {os.cpu_count()} cores, load {load:.1f} (bars are for an idle machine)"
+    )
+    times, aif, _, _, _, curves = cohort(n, 0.02)
+    scale = 600_000 / n
+    for label, model, delay, bar in (
+        ("extended Tofts", "etm", False, 0.6),
+        ("extended Tofts with delay", "etm", True, 2.0),
+        ("2CXM", "2cxm", False, 6.0),
+        ("Tofts", "tofts", False, None),
+        ("Patlak", "patlak", False, None),
+        ("2CUM", "2cum", False, None),
+        ("auto", "auto", False, None),
+    ):
+        wall = (
+            seconds_of(lambda model=model, delay=delay: fit_curves(curves, times, aif, model, delay), repeats) * scale
+        )
+        start = time.process_time()
+        fit_curves(curves, times, aif, model, delay)
+        busy = (time.process_time() - start) * scale
+        found = f"{wall:.2f} s ({busy:.2f} s of CPU)"
+        line(
+            f"{label}, per 600 k voxels, SD included", found, f"<= {bar} s" if bar else "", wall <= bar if bar else None
+        )
+    noise_free = 1000 * spgr_signal(1 / np.random.default_rng(2).uniform(0.4, 4, n)[:, None], 0.005, ANGLES)
+    signals = (noise_free + np.random.default_rng(1).normal(0, 1, noise_free.shape)).astype(np.float32)
+    wall = seconds_of(lambda: fit_vfa(signals, ANGLES, 0.005), repeats) * scale
+    line("T1 of 6 flip angles, per 600 k voxels", f"{wall:.3f} s", "<= 0.2 s", wall <= 0.2)
+    tracemalloc.start()
+    for model, delay in (("etm", False), ("etm", True), ("2cxm", False)):
+        tracemalloc.reset_peak()
+        fit_curves(curves, times, aif, model, delay)
+        peak = tracemalloc.get_traced_memory()[1] / 2**30
+        line(
+            f"peak memory beyond the data, {model}{' with delay' if delay else ''}",
+            f"{peak:.2f} GB",
+            "<= 1 GB",
+            peak <= 1,
+        )
+    tracemalloc.stop()
+
+
+def peers(n: int = 200_000) -> None:
+    """Voxels per second beside other software on the same curves and the same machine; those that cannot be imported are left out."""
+    print("\nSide by side on the same curves (extended Tofts)")
+    times, aif, _, _, _, curves = cohort(n, 0.02)
+    own = n / seconds_of(lambda: fit_curves(curves, times, aif), 3)
+    line("GlioSuite", f"{own:,.0f} voxels/s")
+    bounds = ([0, 1e-3, 0], [5, 20, 1])
+
+    def forward(t: np.ndarray, ktrans: float, kep: float, vp: float) -> np.ndarray:
+        return kinetics.extended_tofts(t, aif, ktrans, ktrans / kep, vp)[0]
+
+    def scipy_fit() -> None:
+        for curve in curves[:100]:
+            curve_fit(forward, times, curve, p0=(0.1, 0.5, 0.02), bounds=bounds)
+
+    slow = 100 / seconds_of(scipy_fit, 1)
+    line(
+        "scipy curve_fit, the same forward function, one core", f"{slow:,.0f} voxels/s", ">= 1000x", own / slow >= 1000
+    )
+    line("ratio to scipy curve_fit", f"{own / slow:,.0f} x")
+    try:
+        import dcmri
+    except ImportError:
+        line("dcmri", "not installed")
+    else:
+
+        def conc(t: np.ndarray, ktrans: float, kep: float, vp: float) -> np.ndarray:
+            return dcmri.conc_tissue(aif, t=t, kinetics="HF", vp=vp, Ktrans=ktrans / 60, ve=ktrans / kep)
+
+        def dcmri_fit() -> None:
+            for curve in curves[:100]:
+                curve_fit(conc, times, curve, p0=(0.1, 0.5, 0.02), bounds=bounds)
+
+        slow = 100 / seconds_of(dcmri_fit, 1)
+        found = f"{slow:,.0f} voxels/s, {own / slow:,.0f} x"
+        line("dcmri with curve_fit, one core", found, ">= 1000x", own / slow >= 1000)
+    try:
+        import osipy  # noqa: F401
+    except ImportError:
+        line("osipy", "not installed")
+
+
+PARTS = {"accuracy": accuracy, "optimality": optimality, "noise": noise, "speed": speed, "peers": peers}
+
+
+def main(names: list[str]) -> None:
+    """Print the parts asked for, all where none is."""
+    versions = ", ".join(f"{m} {importlib.metadata.version(m)}" for m in ("numpy", "scipy"))
+    print(
+        f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    )
+    if not DATA.exists():
+        print(f"reference data are not at {DATA}; set GLIOSUITE_DATA")
+        names = names or ["noise", "speed", "peers"]
+    for name in names or PARTS:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -16,7 +16,10 @@ _ONE_PERCENT = 2.326  # standard deviations that a normal variable exceeds in 1 
 
 
 def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
-    """Inverse of J^T J, both as rows of (n,), of which J^T J may be the lower triangle alone; `UNKNOWN` where the data say nothing about a parameter."""
+    """Inverse of J^T J, rows of (n,); of J^T J the lower triangle is enough.
+
+    The variance is `UNKNOWN` where the data say nothing about a parameter.
+    """
     n = len(curvature)
     diagonal = [curvature[i][i] for i in range(n)]
     one = 1.0 + 0.0 * diagonal[0]
@@ -99,7 +102,7 @@ def widen_by_profile(
     wide = xp.where((sd_log_kep > _WIDE) & (variance > 0))[0]
     if not wide.shape[0]:
         return
-    n_delays, n_columns = nodes.shape
+    n_columns = nodes.shape[1]
     some = slice(delay_index * n_columns, (delay_index + 1) * n_columns)
     one = slice(delay_index, delay_index + 1)
     here = Nodes(
