@@ -7,7 +7,7 @@ from .bases import Cell
 from .models import Model
 
 _ITERATIONS = 80
-_FEW = 0.03  # of a block: so few voxels are better polished together with those of other blocks
+_FEW = 0.1  # of a block: so few voxels are better polished together with those of other blocks
 _TOLERANCE = 1e-7  # of the sum of squares: what a full step would still gain when a voxel counts as done
 _ROUNDING = 1e-24  # of the curve's own sum of squares: gains below this are arithmetic noise
 

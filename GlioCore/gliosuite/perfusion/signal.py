@@ -64,7 +64,8 @@ def spgr_to_concentration(
     if not decay > 0:
         return result
     # Newton's method on the logarithm of the signal, which bends downwards: from below the root every step stays below it.
-    wanted = np.log(scaled)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = np.log(scaled)
     for _ in range(_STEPS):
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             e1 = np.exp(-tr_s * (r10 + r1 * result))
