@@ -30,7 +30,7 @@ def namespace(device: str) -> Any:
     """
     if device in ("auto", "cpu"):
         return np
-    torch = require("torch", "the fit on a CUDA device")
+    torch = require("torch", "--device cuda (or use --device cpu or auto)")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("no CUDA device is seen by torch; use --device cpu or auto")
     return torch
