@@ -142,7 +142,7 @@ def test_every_model_writes_its_maps(phantom, tmp_path, model):
         "2cum": {"ktrans", "vp", "fp", "ps"},
         "auto": {"ktrans", "ve", "vp", "kep", "model"},
     }[model]
-    assert set(result.maps) == expected | {"rmse"}
+    assert set(result.maps) == expected | {"rmse", "misfit"}
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,16 @@ def test_t1_in_milliseconds_is_refused():
         check_t10(GRID.image(np.full(GRID.shape, 1200.0, np.float32)), "t1.nii")
     with pytest.raises(InputError, match="t10 is 0; a T1 above 0 s"):
         check_t10(0.0)
+
+
+def test_maps_on_request(phantom):
+    frames, _, _, lesion, artery = phantom
+    settings = DceSettings(tr_ms=5.0, flip_angle_deg=15.0, unclamped=True, semiquantitative=True)
+    result = dce_maps(series(frames), TIMES, settings, GRID.image(artery), 1.2, GRID.image(lesion))
+    more = {"ktrans_unclamped", "vp_unclamped", "iauc60", "iauc90", "wash_in", "wash_out", "ttp", "max_enhancement"}
+    assert more <= set(result.maps)
+    assert result.units["iauc60"] == "mM s"
+    assert np.median(array(result.maps["ttp"])[lesion]) > 0
+    assert any("1 % is expected by chance" in n for n in result.notes)
+    with pytest.raises(InputError, match="give both or neither"):
+        dce_maps(series(frames), TIMES, DceSettings(tr_ms=5.0, flip_angle_deg=15.0, te_ms=2.0), "auto", 1.2)

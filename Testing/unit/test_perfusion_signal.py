@@ -41,3 +41,17 @@ def test_dr2star_and_signal_at_zero():
     found = signal_to_dr2star(signal, 0.03, 3)
     assert found[0, 4] == pytest.approx(-np.log(0.01) / 0.03)
     assert np.isnan(signal_to_dr2star(np.zeros((1, 5)), 0.03, 3)).all()
+
+
+def test_decay_by_t2star_is_taken_out_exactly():
+    truth = np.random.default_rng(2).uniform(-0.1, 4.5, (5, 30))  # the signal peaks above 5 mM
+    truth[:, :4] = 0
+    t10 = np.linspace(0.6, 1.5, 5)
+    decay = {"te_s": 0.003, "r2star": 20.0}
+    signal = concentration_to_spgr(truth, 0.005, 20.0, t10, 4.5, 100.0, **decay)
+    np.testing.assert_allclose(spgr_to_concentration(signal, 0.005, 20.0, t10, 4.5, 4, **decay), truth, atol=1e-8)
+    plain = spgr_to_concentration(signal, 0.005, 20.0, t10, 4.5, 4)
+    assert (plain[truth > 1] < 0.97 * truth[truth > 1]).all()
+    # Above the highest signal that any concentration gives.
+    high = np.array([[100.0, 100, 100, 100, 2000.0]])
+    assert np.isnan(spgr_to_concentration(high, 0.005, 20.0, 1.0, 4.5, 4, te_s=0.02, r2star=20.0)[0, 4])

@@ -76,3 +76,23 @@ def test_maps_say_what_could_not_be_fitted():
     assert "1 of 50 voxels have no T1" in maps.notes[0]
     with pytest.raises(InputError, match=r"vfa\.nii\.gz has 4 volumes and 3 flip angles"):
         t1_maps(Series(frames, grid, "vfa.nii.gz"), T1Settings(5.0, (2.0, 5.0, 10.0)), mask=everywhere)
+
+
+def test_the_straight_line_is_exact_without_noise():
+    t1 = np.geomspace(0.3, 4.0, 50)
+    found, m0 = fit_vfa(signals(t1, np.full(50, 800.0)), ANGLES, 0.005, linear=True)
+    np.testing.assert_allclose(found, t1, rtol=1e-5)
+    np.testing.assert_allclose(m0, 800, rtol=1e-5)
+
+
+def test_no_t1_of_a_fine_grid_fits_better():
+    rng = np.random.default_rng(1)
+    noisy = signals(rng.uniform(0.3, 4, 300), np.full(300, 1000.0)) + rng.normal(0, 15, (300, 4))
+    t1, _ = fit_vfa(noisy, ANGLES, 0.005)
+    grid = spgr_signal(1 / np.geomspace(0.02, 20, 3000)[:, None], 0.005, np.array(ANGLES))
+    best = np.maximum(noisy @ (grid / np.linalg.norm(grid, axis=1, keepdims=True)).T, 0).max(axis=1)
+    known = np.isfinite(t1)
+    shape = spgr_signal(1 / t1[known].astype(float)[:, None], 0.005, np.array(ANGLES))
+    own = (noisy[known] * shape).sum(1) / np.linalg.norm(shape, axis=1)
+    assert known.mean() > 0.8
+    assert (own >= best[known] * (1 - 1e-6)).all()

@@ -76,6 +76,7 @@ def _register_t1(add: Callable) -> None:
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
     p.add_argument("--mask", metavar="M", help="voxels to fit (default: the head, found automatically)")
     p.add_argument("--allow-invalid-voxels", action="store_true", help="leave voxels with NaN or negative signal out")
+    p.add_argument("--linear", action="store_true", help="straight line instead of the nonlinear fit (biased by noise)")
     p.add_argument(
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
@@ -127,6 +128,18 @@ def _register_dce(add: Callable) -> None:
         "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
     )
     p.add_argument("--input", choices=("signal", "concentration"), default="signal", help="what SERIES holds (mM)")
+    p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms, with --r2star (default: no T2* decay)")
+    p.add_argument("--r2star", type=float, metavar="R2", help="T2* relaxivity in 1/(mM s), with --te-ms")
+    p.add_argument(
+        "--unclamped",
+        action="store_true",
+        help="add ktrans (or ps) and vp that may be below 0, for means over a region (tofts, etm, patlak)",
+    )
+    p.add_argument(
+        "--semiquantitative",
+        action="store_true",
+        help="add iauc60, iauc90 (mM s), wash_in, wash_out (mM/min), ttp (s), max_enhancement (mM)",
+    )
     p.add_argument(
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
@@ -278,9 +291,8 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
     from ..perfusion.t1 import T1Settings, t1_maps, write
 
-    _cpu(args)
     series, _ = _read(args.vfa)
-    settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels)
+    settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
     b1 = read_image(args.b1) if args.b1 else None
     maps = t1_maps(series, settings, b1, _mask(args.mask, series), progress)
     return {"out": args.out, **write(maps, args.out, args.format)}
@@ -322,11 +334,15 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dce import dce_maps, write
 
-    _cpu(args)
     series, acquisition = _read(args.series)
     settings = _dce_settings(
         args,
         acquisition,
+        unclamped=args.unclamped,
+        semiquantitative=args.semiquantitative,
+        te_ms=args.te_ms,
+        r2star=args.r2star,
+        device=args.device,
         model=args.model,
         delay=args.delay,
         input=args.input,

@@ -2,7 +2,7 @@
 
 For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
 matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
-random and nothing depends on a start value.
+random and nothing depends on a start value. The arithmetic is float64 throughout.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from ..errors import InputError
 from ..steps import Progress, silent
 from . import kinetics
-from .bases import Bases, build_bases
-from .models import KINETIC, Model
+from .bases import build_bases
+from .blocks import fit_blocks
+from .models import KINETIC
 
 MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
@@ -28,8 +29,7 @@ DEFAULT_BOUNDS = {
     "ps": (0.0, 5.0),
     "delay": (-5.0, 12.0),
 }
-_BLOCK = 8192  # voxels at a time: larger blocks leave the cache and are slower
-_ITERATIONS = 60
+_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ class CurveFit:
         Standard deviations by name, from the curvature at the optimum and the residual.
     sse
         Sum of squared residuals in mM^2.
+    misfit
+        Where the residuals show that the model does not fit (bool); see `uncertainty.misfit_limit`.
     chosen
         With ``model="auto"``: 1, 2, 3 for tofts, patlak, etm; None otherwise.
+    unclamped
+        ktrans (or ps) and vp (n,) where they may be below 0, for statistics; None where they were not asked for.
     """
 
     model: str
@@ -57,8 +61,10 @@ class CurveFit:
     values: dict[str, np.ndarray]
     sd: dict[str, np.ndarray]
     sse: np.ndarray
+    misfit: np.ndarray
     chosen: np.ndarray | None = None
     n_parameters: int = 0
+    unclamped: dict[str, np.ndarray] | None = None
 
     def _get(self, name: str) -> np.ndarray | None:
         return self.values[name].astype(np.float32) if name in self.values else None
@@ -110,6 +116,7 @@ class CurveFit:
             values={name: v[index] for name, v in self.values.items()},
             sd={name: v[index] for name, v in self.sd.items()},
             sse=self.sse[index],
+            misfit=self.misfit[index],
             chosen=None if self.chosen is None else self.chosen[index],
         )
 
@@ -156,6 +163,7 @@ def fit_curves(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    unclamped: bool = False,
 ) -> CurveFit:
     """Fit a kinetic model to concentration curves.
 
@@ -177,9 +185,12 @@ def fit_curves(
     bounds
         Lowest and highest value by parameter, in place of `DEFAULT_BOUNDS` (ktrans, kep, ps 1/min; ve, vp; fp ml/100ml/min; delay s).
     device
-        ``"auto"`` or ``"cpu"``.
+        ``"auto"``, ``"cpu"``, or ``"cuda"`` (torch).
     progress
         Called between blocks of voxels.
+    unclamped
+        Whether to fit curves whose ktrans, ps or vp ended at 0 again without that bound, for `CurveFit.unclamped`: means over a region
+        of little enhancement are biased upwards where noise cannot make a value negative. For tofts, etm and patlak.
 
     Returns
     -------
@@ -196,18 +207,29 @@ def fit_curves(
     nodes = times if aif_times_s is None else np.asarray(aif_times_s, np.float64)
     curves = np.asarray(curves_mM)
     curves = curves.reshape(-1, curves.shape[-1])
-    _check(curves, times, aif, nodes, model, device)
+    _check(curves, times, aif, nodes, model)
     limits = DEFAULT_BOUNDS | {k: tuple(map(float, v)) for k, v in (bounds or {}).items()}
+    if unclamped and model not in ("tofts", "etm", "patlak"):
+        raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
     if model == "auto":
-        return _choose(curves, times, aif, nodes, delay, limits, progress)
-    return _fit(curves, times, aif, nodes, model, delay, limits, progress)
+        return _choose(curves, times, aif, nodes, delay, limits, device, progress)
+    fit = _fit(curves, times, aif, nodes, model, delay, limits, device, progress)
+    if not unclamped:
+        return fit
+    weights = [n for n in ("ktrans", "ps", "vp") if n in KINETIC[model].names]
+    free = {n: fit.values[n].copy() for n in weights}
+    held = np.flatnonzero(np.any([fit.values[n] <= limits[n][0] for n in weights], axis=0))
+    if held.size:
+        limits |= {n: (-limits[n][1], limits[n][1]) for n in weights}
+        again = _fit(curves[held], times, aif, nodes, model, delay, limits, device, silent)
+        for n in weights:
+            free[n][held] = again.values[n]
+    return replace(fit, unclamped=free)
 
 
-def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str, device: str) -> None:
+def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str) -> None:
     if model not in MODELS:
         raise InputError(f"kinetic model {model!r} is not known; choose from {', '.join(MODELS)}")
-    if device == "cuda":
-        raise InputError("the kinetic fit runs on the CPU; use --device cpu or auto")
     if curves.shape[1] != times.size:
         raise InputError(f"curves of {curves.shape[1]} time points and {times.size} times; as many times are needed")
     if aif.shape != nodes.shape or not np.isfinite(aif).all():
@@ -234,141 +256,24 @@ def _fit(
     name: str,
     delay: bool,
     limits: Mapping[str, tuple[float, float]],
+    device: str,
     progress: Progress,
 ) -> CurveFit:
     model = KINETIC[name]
     bases = build_bases(times, aif, nodes, model.rates(limits), limits["delay"] if delay else None)
-    names = [*model.names, "delay"] if delay else list(model.names)
-    box = [tuple(np.log(limits["kep"])) if n == "log_kep" else limits[n] for n in names]
-    lowest, highest = np.array(box, np.float64).T
-    n = curves.shape[0]
-    found = np.full((n, len(names)), np.nan)
-    covariance = np.full((n, len(names), len(names)), np.nan)
-    sse = np.full(n, np.nan)
-    for i in range(0, n, _BLOCK):
-        progress(i / n, f"fitting {name}")
-        block = np.asarray(curves[i : i + _BLOCK], np.float64)
-        rows = np.flatnonzero(np.isfinite(block).all(axis=1))
-        block = block[rows]
-        y = block @ bases.directions
-        outside = ((block - y @ bases.directions.T) ** 2).sum(axis=1)
-        start = model.start(bases, y)[:, : len(names)]
-        p, inside, curvature = _polish(
-            bases, model, y, outside, np.clip(start, lowest, highest), lowest, highest, delay
-        )
-        found[i + rows], sse[i + rows] = p, inside + outside
-        spread = (inside + outside) / max(times.size - len(names), 1)
-        covariance[i + rows] = _inverse(curvature) * spread[:, None, None]
-    values, sd = _natural(name, names, found, covariance)
+    fitted = fit_blocks(curves, bases, name, delay, limits, device, progress)
     return CurveFit(
         name,
         times,
         aif,
         nodes,
-        values,
-        {k: v.astype(np.float32) for k, v in sd.items()},
-        sse.astype(np.float32),
+        fitted.values,
+        fitted.sd,
+        fitted.sse.astype(np.float32),
+        fitted.misfit,
         None,
-        len(names),
+        len(model.names) + delay,
     )
-
-
-def _polish(
-    bases: Bases,
-    model: Model,
-    y: np.ndarray,
-    outside: np.ndarray,
-    p: np.ndarray,
-    lowest: np.ndarray,
-    highest: np.ndarray,
-    delay: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bounded Levenberg-Marquardt for all voxels at once; parameters, sum of squares in the subspace, curvature J^T J."""
-
-    def evaluate(q: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        late = q[:, -1] if delay else np.zeros(q.shape[0])
-        curve, columns, by_delay = model.curve(bases, q, late)
-        jacobian = np.stack([*columns, by_delay] if delay else columns, axis=1)
-        residual = target - curve
-        gradient = np.matmul(jacobian, residual[:, :, None])[:, :, 0]
-        return (residual**2).sum(1), gradient, np.matmul(jacobian, jacobian.swapaxes(1, 2))
-
-    p = p.copy()
-    n_parameters = p.shape[1]
-    sse, gradient, curvature = evaluate(p, y)
-    damping = np.full(p.shape[0], 1e-3)
-    active = np.arange(p.shape[0])
-    diagonal = np.arange(n_parameters)
-    for _ in range(_ITERATIONS):
-        q, g, h = p[active], gradient[active].copy(), curvature[active].copy()
-        fixed = ((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0))
-        g[fixed] = 0.0
-        free = ~fixed
-        h *= free[:, :, None] & free[:, None, :]
-        scale = h[:, diagonal, diagonal]
-        h[:, diagonal, diagonal] = np.where(scale > 0, scale * (1.0 + damping[active, None]), 1.0)
-        trial = np.clip(q + np.linalg.solve(h, g[:, :, None])[:, :, 0], lowest, highest)
-        new_sse, new_gradient, new_curvature = evaluate(trial, y[active])
-        better = new_sse < sse[active]
-        gained = np.where(better, sse[active] - new_sse, 0.0)
-        done = (gained <= 1e-10 * (new_sse + outside[active])) & (better | (damping[active] > 1e6))
-        done |= ~better & (np.abs(trial - q).max(axis=1) <= 1e-12)
-        rows = active[better]
-        p[rows], sse[rows] = trial[better], new_sse[better]
-        gradient[rows], curvature[rows] = new_gradient[better], new_curvature[better]
-        damping[active] = np.where(better, np.maximum(damping[active] * 0.1, 1e-9), damping[active] * 10.0)
-        active = active[~done]
-        if not active.size:
-            break
-    return p, sse, curvature
-
-
-def _inverse(curvature: np.ndarray) -> np.ndarray:
-    """Inverse of J^T J (n, p, p); infinite where the data say nothing about a parameter."""
-    diagonal = np.arange(curvature.shape[1])
-    scale = np.sqrt(curvature[:, diagonal, diagonal])
-    unknown = scale <= 0
-    safe = np.where(unknown, 1.0, scale)
-    scaled = curvature / (safe[:, :, None] * safe[:, None, :])
-    scaled[:, diagonal, diagonal] = 1.0 + 1e-14
-    inverse = np.linalg.inv(scaled) / (safe[:, :, None] * safe[:, None, :])
-    inverse[:, diagonal, diagonal] = np.where(unknown, np.inf, np.abs(inverse[:, diagonal, diagonal]))
-    return inverse
-
-
-def _natural(
-    model: str, names: list[str], found: np.ndarray, covariance: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Parameters by name, those that follow from others included, and their standard deviations."""
-    at = {name: i for i, name in enumerate(names)}
-    values = {name: found[:, i] for name, i in at.items() if name != "log_kep"}
-    sd = {name: np.sqrt(covariance[:, at[name], at[name]]) for name in values}
-
-    def derived(name: str, value: np.ndarray, slopes: dict[str, np.ndarray]) -> None:
-        values[name] = value
-        gradient = np.zeros_like(found)
-        for other, slope in slopes.items():
-            gradient[:, at[other]] = slope
-        with np.errstate(invalid="ignore"):
-            sd[name] = np.sqrt(np.abs(np.einsum("ni,nij,nj->n", gradient, covariance, gradient)))
-
-    if "log_kep" in at:
-        kep = np.exp(found[:, at["log_kep"]])
-        ktrans = values["ktrans"]
-        derived("kep", kep, {"log_kep": kep})
-        derived("ve", ktrans / kep, {"ktrans": 1.0 / kep, "log_kep": -ktrans / kep})
-    elif model == "patlak":
-        values["ktrans"], sd["ktrans"] = values["ps"], sd["ps"]
-    else:
-        flow, ps = values["fp"] / 100.0, values["ps"]
-        total = np.maximum(flow + ps, 1e-12)
-        slopes = {"fp": (ps / total) ** 2 / 100.0, "ps": (flow / total) ** 2}
-        derived("ktrans", flow * ps / total, slopes)
-        if model == "2cxm":
-            ve = np.maximum(values["ve"], 1e-12)
-            by_ve = {"ve": -values["ktrans"] / ve**2}
-            derived("kep", values["ktrans"] / ve, {k: v / ve for k, v in slopes.items()} | by_ve)
-    return values, sd
 
 
 def _choose(
@@ -378,13 +283,14 @@ def _choose(
     nodes: np.ndarray,
     delay: bool,
     limits: Mapping[str, tuple[float, float]],
+    device: str,
     progress: Progress,
 ) -> CurveFit:
     """Fit each model of `AUTO` and take, per voxel, the one with the lowest corrected Akaike criterion."""
     fits = []
     for i, name in enumerate(AUTO):
         stretch = lambda fraction, message, i=i: progress((i + fraction) / len(AUTO), message)
-        fits.append(_fit(curves, times, aif, nodes, name, delay, limits, stretch))
+        fits.append(_fit(curves, times, aif, nodes, name, delay, limits, device, stretch))
     count = times.size
     criterion = []
     for fit in fits:
@@ -403,5 +309,13 @@ def _choose(
         sd[name] = pick([f.sd.get(name, nothing) for f in fits]).astype(np.float32)
     values["ps"] = values["ktrans"]
     return CurveFit(
-        "auto", times, aif, nodes, values, sd, pick([f.sse for f in fits]), (chosen + 1).astype(np.uint8) * known
+        "auto",
+        times,
+        aif,
+        nodes,
+        values,
+        sd,
+        pick([f.sse for f in fits]),
+        pick([f.misfit for f in fits]),
+        (chosen + 1).astype(np.uint8) * known,
     )

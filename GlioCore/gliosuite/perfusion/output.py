@@ -125,7 +125,7 @@ def _picture(result: Any, path: Path) -> None:
     from matplotlib.figure import Figure
 
     inside = boolean(result.mask)
-    shown = [n for n in result.maps if n not in ("rmse", "model")][:8]
+    shown = [n for n in result.maps if n not in ("rmse", "model", "misfit")][:8]
     # The slice where most voxels were fitted, weighted by the first map so that it shows something.
     level = np.nan_to_num(array(result.maps[shown[0]])) * inside
     weight = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1).sum(axis=(1, 2))

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+_STEPS = 40  # of Newton's method where T2* counts; near the highest possible signal it converges slowly
+
 
 def spgr_signal(r1: np.ndarray, tr_s: float, flip_angle_deg: ArrayLike) -> np.ndarray:
     """Steady-state signal of a spoiled gradient echo per unit of equilibrium magnetisation; `r1` in 1/s, no T2* decay."""
@@ -12,7 +14,14 @@ def spgr_signal(r1: np.ndarray, tr_s: float, flip_angle_deg: ArrayLike) -> np.nd
 
 
 def spgr_to_concentration(
-    signal: ArrayLike, tr_s: float, flip_angle_deg: ArrayLike, t10_s: ArrayLike, r1: float, n_baseline: int
+    signal: ArrayLike,
+    tr_s: float,
+    flip_angle_deg: ArrayLike,
+    t10_s: ArrayLike,
+    r1: float,
+    n_baseline: int,
+    te_s: float = 0.0,
+    r2star: float = 0.0,
 ) -> np.ndarray:
     """Concentration from spoiled gradient echo signal, by the exact inverse of the signal equation.
 
@@ -30,12 +39,14 @@ def spgr_to_concentration(
         Relaxivity in 1/(mM s).
     n_baseline
         The mean of frames ``[0, n_baseline)`` is the signal before contrast.
+    te_s, r2star
+        Echo time in s and effective transverse relaxivity in 1/(mM s): the signal decays by ``exp(-te_s r2star C)`` as well. Of the two
+        concentrations that then give a signal the lower one is taken.
 
     Returns
     -------
     numpy.ndarray
-        Concentration (..., t) in mM, float64; NaN where no T1 gives that signal (above the highest one the flip angle allows) or
-        where the baseline is not above 0.
+        Concentration (..., t) in mM, float64; NaN where no concentration gives that signal or where the baseline is not above 0.
     """
     signal = np.asarray(signal, np.float64)
     r10 = 1.0 / np.asarray(t10_s, np.float64)[..., None]
@@ -48,7 +59,22 @@ def spgr_to_concentration(
         ratio = (1.0 - scaled * cosine) / (1.0 - scaled)
         change = np.log(ratio) / tr_s - r10
     change = np.where((scaled < 1.0) & (ratio > 0), change, np.nan)
-    return change / r1
+    result = change / r1
+    decay = te_s * r2star
+    if not decay > 0:
+        return result
+    # Newton's method on the logarithm of the signal, which bends downwards: from below the root every step stays below it.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        wanted = np.log(scaled)
+    for _ in range(_STEPS):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            e1 = np.exp(-tr_s * (r10 + r1 * result))
+            bare = (1.0 - e1) / (1.0 - cosine * e1)
+            slope = tr_s * r1 * e1 * (1.0 / (1.0 - e1) - cosine / (1.0 - cosine * e1)) - decay
+            step = (wanted - np.log(bare) + decay * result) / slope
+            # Past the highest signal that there is, the slope is no longer above 0.
+            result = np.where(slope > 0, result + step, np.nan)
+    return np.where(np.abs(step) <= 1e-9 * (1.0 + np.abs(result)), result, np.nan)
 
 
 def concentration_to_spgr(
@@ -58,12 +84,19 @@ def concentration_to_spgr(
     t10_s: ArrayLike,
     r1: float,
     s0: ArrayLike = 1.0,
+    te_s: float = 0.0,
+    r2star: float = 0.0,
 ) -> np.ndarray:
-    """Spoiled gradient echo signal of a concentration (..., t); `s0` is the signal before contrast, so 0 mM gives `s0`."""
+    """Spoiled gradient echo signal of a concentration (..., t); `s0` is the signal before contrast, so 0 mM gives `s0`.
+
+    With an echo time `te_s` in s and `r2star` in 1/(mM s) it decays by ``exp(-te_s r2star C)`` as well.
+    """
     r10 = 1.0 / np.asarray(t10_s, np.float64)[..., None]
     angle = np.asarray(flip_angle_deg, np.float64)[..., None]
     rate = r10 + r1 * np.asarray(concentration_mM, np.float64)
     unit = spgr_signal(rate, tr_s, angle) / spgr_signal(r10, tr_s, angle)
+    if te_s * r2star > 0:
+        unit = unit * np.exp(-te_s * r2star * np.asarray(concentration_mM, np.float64))
     return np.asarray(s0, np.float64)[..., None] * unit
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,19 +13,25 @@ from ..errors import InputError
 from ..files import staged, write_json
 from ..images import Series, array, boolean, resample, write_image
 from ..steps import Progress, silent
-from .signal import spgr_signal
+from .arrays import back, blocks, each, namespace, put
 
 _RANGE_S = (0.02, 20.0)
-_STARTS = 24
-_BLOCK = 65536
+_STARTS = 12
+_BLOCK = 8192
 
 
 def fit_vfa(
-    signals: ArrayLike, flip_angles_deg: ArrayLike, tr_s: float, b1: ArrayLike = 1.0, device: str = "auto"
+    signals: ArrayLike,
+    flip_angles_deg: ArrayLike,
+    tr_s: float,
+    b1: ArrayLike = 1.0,
+    device: str = "auto",
+    linear: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """T1 and M0 by nonlinear least squares of the spoiled gradient echo equation.
 
-    M0 is linear and solved for; T1 is searched on a logarithmic grid and polished by Gauss-Newton, so there is no start value.
+    M0 is linear and solved for; T1 is taken from the straight line through the transformed signals or from a coarse grid, whichever is
+    better, and polished by Newton's method.
 
     Parameters
     ----------
@@ -37,7 +44,9 @@ def fit_vfa(
     b1
         Actual over nominal flip angle; one, or (n,).
     device
-        ``"auto"`` or ``"cpu"``.
+        ``"auto"``, ``"cpu"``, or ``"cuda"`` (torch).
+    linear
+        Take the straight line alone (Gupta 1977; Deoni 2003): fast in any software, and biased by noise.
 
     Returns
     -------
@@ -51,68 +60,123 @@ def fit_vfa(
     """
     signals = np.asarray(signals)
     angles = np.asarray(flip_angles_deg, np.float64).ravel()
-    if device == "cuda":
-        raise InputError("the T1 fit runs on the CPU; use --device cpu or auto")
     if np.unique(angles).size < 2:
         raise InputError(
             f"{angles.size} flip angles ({', '.join(f'{a:g}' for a in angles)}); two different ones are needed"
         )
     if signals.shape[-1] != angles.size:
         raise InputError(f"{signals.shape[-1]} signals and {angles.size} flip angles; as many flip angles are needed")
-    b1 = np.broadcast_to(np.asarray(b1, np.float64), signals.shape[:1])
-    t1 = np.full(signals.shape[0], np.nan, np.float32)
-    m0 = np.full(signals.shape[0], np.nan, np.float32)
-    for i in range(0, signals.shape[0], _BLOCK):
-        block = np.asarray(signals[i : i + _BLOCK], np.float64)
-        scale = b1[i : i + _BLOCK]
-        rows = np.flatnonzero(
-            np.isfinite(block).all(axis=1) & (block.max(axis=1) > 0) & np.isfinite(scale) & (scale > 0)
-        )
-        if rows.size:
-            t1[i + rows], m0[i + rows] = _fit(block[rows], angles[None, :] * scale[rows, None], tr_s)
+    xp = namespace(device)
+    n = signals.shape[0]
+    b1 = np.asarray(b1, np.float64)
+    t1, m0 = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
+
+    def block(rows: slice) -> None:
+        values = put(xp, signals[rows], device).T
+        scale = put(xp, b1 if b1.ndim == 0 else b1[rows], device)
+        t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear))
+
+    each(block, list(blocks(n, _BLOCK if xp is np else 16 * _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 
-def _fit(signals: np.ndarray, angles: np.ndarray, tr_s: float) -> tuple[np.ndarray, np.ndarray]:
-    def shape(log_t1: np.ndarray) -> np.ndarray:
-        return spgr_signal(np.exp(-log_t1)[:, None], tr_s, angles)
+def _fit(xp: Any, signals: Any, angles: np.ndarray, b1: Any, tr_s: float, linear: bool) -> tuple[Any, Any]:
+    """T1 and M0 (n,) from signals (angles, n).
 
-    lowest, highest = np.log(_RANGE_S)
-    best = np.full(signals.shape[0], -np.inf)
-    x = np.zeros(signals.shape[0])
-    for start in np.linspace(lowest, highest, _STARTS):
-        f = shape(np.full(signals.shape[0], start))
-        gain = (signals * f).sum(1) / np.linalg.norm(f, axis=1)
-        x = np.where(gain > best, start, x)
-        best = np.maximum(best, gain)
-    # Gauss-Newton on ln T1 with M0 projected out (Kaufman), kept within the grid cells around the best start.
-    gap = (highest - lowest) / (_STARTS - 1)
-    low, high = np.maximum(x - gap, lowest), np.minimum(x + gap, highest)
-    cosine = np.cos(np.deg2rad(angles))
-    for _ in range(12):
-        f = shape(x)
-        rate = tr_s * np.exp(-x)[:, None]
-        e1 = np.exp(-rate)
-        slope = f * rate * e1 * (-1.0 / (1.0 - e1) + cosine / (1.0 - cosine * e1))
-        ff = (f * f).sum(1)
-        m0 = (signals * f).sum(1) / ff
-        residual = signals - m0[:, None] * f
-        apart = m0[:, None] * (slope - ((slope * f).sum(1) / ff)[:, None] * f)
-        step = (residual * apart).sum(1) / np.maximum((apart * apart).sum(1), 1e-300)
-        x = np.clip(x + np.clip(step, -gap, gap), low, high)
-    f = shape(x)
-    m0 = (signals * f).sum(1) / (f * f).sum(1)
-    valid = (m0 > 0) & (x > lowest + 1e-6) & (x < highest - 1e-6)
-    return np.where(valid, np.exp(x), np.nan), np.where(valid, m0, np.nan)
+    With q = 1 - exp(-TR / T1) the signal is M0 q sin / (1 - cos + cos q): one factor that is linear, and one number to search for.
+    """
+    count = len(angles)
+    top = xp.amax(signals, axis=0) if xp is np else signals.amax(dim=0)
+    valid = xp.isfinite(signals.sum(axis=0)) & (top > 0) & xp.isfinite(b1) & (b1 > 0)
+    signals = xp.where(valid, signals, 1.0 + 0.0 * top)
+    angle = (
+        [float(a) * xp.where(valid, b1, 1.0 + 0.0 * top) for a in angles]
+        if b1.ndim
+        else [float(a) * b1 for a in angles]
+    )
+    sine, cosine = [xp.sin(a) for a in angle], [xp.cos(a) for a in angle]
+    low, high = (float(np.log(-np.expm1(-tr_s / t))) for t in reversed(_RANGE_S))
+    # The line S / sin = E1 S / tan + M0 q through all angles; where noise takes it out of the range, the search below helps.
+    x = [s * c / w for s, w, c in zip(signals, sine, cosine)]
+    y = [s / w for s, w in zip(signals, sine)]
+    mean_x, mean_y = sum(x) / count, sum(y) / count
+    spread = sum((v - mean_x) ** 2 for v in x)
+    slope = sum((v - mean_x) * (w - mean_y) for v, w in zip(x, y)) / (spread + (spread <= 0))
+    q = xp.clip(1.0 - slope, float(np.exp(low)), float(np.exp(high)))
+    if linear:
+        m0 = (mean_y - slope * mean_x) / q
+        valid = valid & (slope < 1.0) & (slope > 0.0) & (m0 > 0)
+        t1 = -tr_s / xp.log1p(-q)
+        valid = valid & (t1 > _RANGE_S[0]) & (t1 < _RANGE_S[1])
+        return xp.where(valid, t1, xp.nan + 0.0 * t1), xp.where(valid, m0, xp.nan + 0.0 * m0)
+
+    v, sure = _newton(xp, xp.log(q), signals, sine, cosine, (low, high), 3)
+    noisy = _explained(xp, v, signals, sine, cosine) < 0.98 * sum(s * s for s in signals)
+    rest = xp.where(~sure | noisy | (slope <= 0) | (slope >= 1))[0]
+    if rest.shape[0]:
+        # The line lies out of range or in noise, or Newton's method has not settled: the best of a coarse grid, and more steps.
+        some = lambda rows: [r[rest] if r.ndim else r for r in rows]
+        few, w, c = some(signals), some(sine), some(cosine)
+        start, best = v[rest], _explained(xp, v[rest], few, w, c)
+        for node in np.linspace(low, high, _STARTS):
+            gain = _explained(xp, node + 0.0 * start, few, w, c)
+            start, best = xp.where(gain > best, node + 0.0 * start, start), xp.where(gain > best, gain, best)
+        v[rest] = _newton(xp, start, few, w, c, (low, high), 12)[0]
+    q = xp.exp(v)
+    shape = [w / (1.0 - c + c * q) for w, c in zip(sine, cosine)]
+    level = sum(s * f for s, f in zip(signals, shape)) / sum(f * f for f in shape)
+    valid = valid & (level > 0) & (v > low + 1e-6) & (v < high - 1e-6)
+    return xp.where(valid, -tr_s / xp.log1p(-q), xp.nan + 0.0 * q), xp.where(valid, level / q, xp.nan + 0.0 * q)
+
+
+def _explained(xp: Any, v: Any, signals: Any, sine: list[Any], cosine: list[Any]) -> Any:
+    """Sum of squares that the signal equation explains at ln q = v, its linear factor not below 0."""
+    q = xp.exp(v)
+    shape = [w / (1.0 - c + c * q) for w, c in zip(sine, cosine)]
+    along = sum(s * f for s, f in zip(signals, shape))
+    return xp.where(along > 0, along, 0.0 * along) ** 2 / sum(f * f for f in shape)
+
+
+def _newton(
+    xp: Any, v: Any, signals: Any, sine: list[Any], cosine: list[Any], limits: tuple[float, float], steps: int
+) -> tuple[Any, Any]:
+    """Newton's method on ln q with the linear factor projected out; Gauss-Newton's step where the curve bends the wrong way.
+
+    Returns ln q and where the last step was a Newton step below 1e-4, so that the next would be below 1e-8.
+    """
+    for _ in range(steps):
+        q = xp.exp(v)
+        ff = fd = dd = fe = sf = sd = se = 0.0
+        for s, w, c in zip(signals, sine, cosine):
+            r = c * q
+            f = w / (r + (1.0 - c))
+            r = r * f / w
+            d = f * r
+            e = d * (2.0 * r - 1.0)
+            ff, fd, dd, fe = ff + f * f, fd - f * d, dd + d * d, fe + f * e
+            sf, sd, se = sf + s * f, sd - s * d, se + s * e
+        level = sf / ff
+        # Half the derivative of (s f)^2 / (f f), and its derivative.
+        away = sd - level * fd
+        change = (away - level * fd) / ff
+        second = change * away + level * (se - change * fd - level * (dd + fe))
+        plain = -(level**2) * (dd - fd * fd / ff)
+        concave = second < 0.3 * plain
+        bend = xp.where(concave, second, plain)
+        step = -level * away / (bend - 1.0 * (bend >= 0))
+        v = xp.clip(v + xp.clip(step, -0.7, 0.7), *limits)
+    return v, concave & (xp.abs(step) < 1e-4)
 
 
 @dataclass(frozen=True)
 class T1Settings:
-    """How a VFA series was taken: repetition time in ms, flip angles in degrees, and whether invalid voxels are left out."""
+    """How a VFA series was taken: repetition time in ms and flip angles in degrees; whether invalid voxels are left out; how to fit."""
 
     tr_ms: float
     flip_angles_deg: tuple[float, ...]
     allow_invalid_voxels: bool = False
+    linear: bool = False
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -158,7 +222,7 @@ def t1_maps(
                 f"the B1 map has a median of {np.median(scale):g}; the actual over the nominal flip angle is needed (about 1)"
             )
     progress(0.1, "fitting T1")
-    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale)
+    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
     known = np.isfinite(t1)
 
     def image(values: np.ndarray) -> sitk.Image:

@@ -1,0 +1,123 @@
+"""What lets one array code run on numpy and on torch: the namespace, products in blocks, and threads over blocks of voxels.
+
+Arrays inside the fits are float64 with voxels along the last axis, so that every operation walks through memory in order.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, require
+from ..steps import Progress
+
+# OpenBLAS starts threads of its own above this many multiplications. Next to ours they wait for each other, and a product then takes
+# up to 60 times as long; below it a product stays in the thread that asked for it.
+_ALONE = 2**18
+
+
+def namespace(device: str) -> Any:
+    """numpy for ``"cpu"`` and ``"auto"``, torch for ``"cuda"``.
+
+    ``"torch-cpu"`` runs the code of CUDA on the processor, for tests.
+
+    Raises
+    ------
+    InputError
+        If torch is missing, or sees no CUDA device.
+    """
+    if device in ("auto", "cpu"):
+        return np
+    torch = require("torch", "--device cuda (or use --device cpu or auto)")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("no CUDA device is seen by torch; use --device cpu or auto")
+    return torch
+
+
+def put(xp: Any, values: np.ndarray, device: str, single: bool = False) -> Any:
+    """An array of the namespace, float64 or float32."""
+    if xp is np:
+        return np.ascontiguousarray(values, np.float32 if single else np.float64)
+    where = "cuda" if device.startswith("cuda") else "cpu"
+    return xp.as_tensor(np.ascontiguousarray(values), device=where).to(xp.float32 if single else xp.float64)
+
+
+def back(values: Any) -> np.ndarray:
+    """A numpy array again."""
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def product(matrix: Any, columns: Any) -> Any:
+    """Matrix (m, k) times columns (k, n)."""
+    if not isinstance(columns, np.ndarray):
+        return matrix @ columns
+    (m, k), n = matrix.shape, columns.shape[1]
+    size = max(16, _ALONE // (m * k) // 16 * 16)
+    whole = n // size * size
+    result = np.empty((m, n), columns.dtype)
+    if whole:
+        if columns.flags.c_contiguous:
+            blocks = columns[:, :whole].reshape(k, -1, size).swapaxes(0, 1)
+        else:
+            blocks = columns.T[:whole].reshape(-1, size, k).swapaxes(1, 2)
+        np.matmul(matrix, blocks, out=result[:, :whole].reshape(m, -1, size).swapaxes(0, 1))
+    if whole < n:
+        np.matmul(matrix, columns[:, whole:], out=result[:, whole:])
+    return result
+
+
+def product_rows(columns: Any, matrix: Any) -> Any:
+    """Columns (k, n), transposed, times a matrix (k, m): rows (n, m)."""
+    if not isinstance(columns, np.ndarray):
+        return columns.T @ matrix
+    (k, m), n = matrix.shape, columns.shape[1]
+    size = max(16, _ALONE // (m * k) // 16 * 16)
+    whole = n // size * size
+    result = np.empty((n, m), columns.dtype)
+    if whole:
+        blocks = columns[:, :whole].reshape(k, -1, size).transpose(1, 2, 0)
+        np.matmul(blocks, matrix, out=result[:whole].reshape(-1, size, m))
+    if whole < n:
+        np.matmul(columns[:, whole:].T, matrix, out=result[whole:])
+    return result
+
+
+def dots(xp: Any, a: Any, b: Any) -> Any:
+    """Scalar products of columns (r, n); either may be one column (r, 1)."""
+    return xp.einsum("rn,rn->n", a, b)
+
+
+def thread_count() -> int:
+    """How many threads to use: as the environment says (``--threads`` sets it), otherwise as many as there are cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else os.cpu_count() or 1
+
+
+def blocks(n: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover `n`."""
+    return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def each(
+    work: Callable[[Any], Any], tasks: list[Any], progress: Progress, message: str, threads: int | None = None
+) -> list[Any]:
+    """Do all tasks in threads and return their results in order; `progress` is called from this thread alone."""
+    threads = min(threads or thread_count(), max(len(tasks), 1))
+    if threads == 1:
+        results = []
+        for i, task in enumerate(tasks):
+            progress(i / len(tasks), message)
+            results.append(work(task))
+        return results
+    pool = ThreadPoolExecutor(threads)
+    try:
+        results = []
+        for i, result in enumerate(pool.map(work, tasks)):
+            progress(i / len(tasks), message)
+            results.append(result)
+        return results
+    finally:
+        # After a cancelled fit nothing that waits in line may still run.
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,95 @@
+"""The AIF of a DCE series: from a mask, found, of a population, or given; sampled or of a parametric form."""
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..curves import Bolus, enhancing_mean, mask_array
+from ..errors import InputError
+from ..images import Series
+from .aif import Aif, find_arteries, fit_parametric, population_aif
+from .dce_settings import DceSettings, concentrations
+from .fit import fit_curves
+
+
+def choose_aif(
+    series: Series,
+    times_s: np.ndarray,
+    settings: DceSettings,
+    aif: str | Aif | sitk.Image,
+    mask: np.ndarray,
+    bolus: Bolus,
+) -> Aif:
+    """The AIF in plasma: ``"auto"``, ``"parker"``, a mask of an artery, or one that is there already.
+
+    `series` and `times_s` start in steady state.
+    """
+    n_baseline = bolus.arrival - bolus.steady
+    if isinstance(aif, Aif):
+        return aif
+    if isinstance(aif, str) and aif == "parker":
+        return _aligned_population(series, times_s, settings, mask, n_baseline)
+    if isinstance(aif, str) and aif != "auto":
+        raise InputError(f"AIF {aif!r} is not known; auto, parker, a table or a mask is needed")
+    blood = settings.t10_blood_s
+    if isinstance(aif, sitk.Image):
+        voxels = mask_array(aif, series)
+        curves = concentrations(series.curves(voxels), settings, blood, n_baseline)
+        good = np.isfinite(curves).all(axis=1)
+        if not good.any():
+            raise InputError(
+                f"no voxel of the AIF mask has a concentration curve in {series.name}; choose other voxels"
+            )
+        mean, method, what, notes = (
+            curves[good].mean(axis=0),
+            "mask",
+            f"mean of {good.sum()} voxels of the AIF mask",
+            (),
+        )
+    else:
+        curves = concentrations(series.curves(mask), settings, blood, n_baseline)
+        index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels)
+        voxels = np.zeros(mask.shape, bool)
+        voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
+        mean, method = curves[index].mean(axis=0), "auto"
+        what = (
+            f"found automatically: mean of {index.size} voxels, peak {quality['peak']:.2f} mM in blood, width "
+            f"{quality['width_s']:.1f} s"
+        )
+        notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
+    plasma = np.maximum(mean.astype(np.float64), 0.0) / (1.0 - settings.hematocrit)
+    # Noise before arrival would be convolved with everything that follows.
+    plasma[:n_baseline] = 0.0
+    return Aif(
+        times_s, plasma, f"{what}; divided by 1 - hematocrit {settings.hematocrit:g}", method, voxels, notes=notes
+    )
+
+
+def _aligned_population(
+    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int
+) -> Aif:
+    """Parker's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
+    curves = concentrations(series.curves(mask), settings, settings.t10_blood_s, n_baseline)
+    curves = curves[np.isfinite(curves).all(axis=1)]
+    start = float(times_s[n_baseline - 1])
+    if not curves.size:
+        return population_aif(times_s, start, settings.hematocrit)
+    first = population_aif(times_s, start, settings.hematocrit)
+    fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
+    late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
+    return population_aif(times_s, start + late, settings.hematocrit)
+
+
+def maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: int) -> tuple[Aif, list[str]]:
+    """Replace a coarsely sampled AIF by its parametric form, where asked for or where that is sure to help."""
+    frame = float(np.median(np.diff(aif.times_s)))
+    # Above 6 s the samples no longer determine the first pass, and the form would invent a peak.
+    if settings.aif_fit is False or (settings.aif_fit is None and not 2.0 < frame <= 6.0):
+        return aif, []
+    fitted, residual, noise = fit_parametric(aif, float(times[n_baseline - 1]))
+    top = float(aif.concentration.max())
+    limit = max(2.0 * noise, 0.01 * top)
+    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > 1.5 * top):
+        return aif, [
+            f"the AIF is used as sampled: a parametric fit (residual {residual:.3g} mM) is not within its noise"
+        ]
+    return fitted, [f"the AIF is Parker's form fitted to its samples (residual {residual:.3g} mM)"]

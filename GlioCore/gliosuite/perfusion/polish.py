@@ -1,0 +1,130 @@
+"""From a start near the optimum to the optimum itself: bounded Levenberg-Marquardt for many voxels at once."""
+
+from typing import Any
+
+from .arrays import dots
+from .bases import Cell
+from .models import Model
+
+_ITERATIONS = 80
+_FEW = 0.1  # of a block: so few voxels are better polished together with those of other blocks
+_TOLERANCE = 1e-7  # of the sum of squares: what a full step would still gain when a voxel counts as done
+_ROUNDING = 1e-24  # of the curve's own sum of squares: gains below this are arithmetic noise
+
+
+def solve(xp: Any, curvature: list[list[Any]], gradient: Any, free: Any, damping: Any) -> tuple[Any, Any]:
+    """Marquardt's step (p, n) and what it gains if the model is linear; parameters that are not free stay.
+
+    `curvature` is the lower triangle of J^T J, rows of (n,).
+    """
+    n = gradient.shape[0]
+    scale = [free[i] / xp.sqrt(curvature[i][i] + (curvature[i][i] <= 0)) for i in range(n)]
+    lower: list[list[Any]] = [[None] * n for _ in range(n)]
+    for i in range(n):
+        for j in range(i + 1):
+            value = 1.0 + damping if i == j else curvature[i][j] * scale[i] * scale[j]
+            for k in range(j):
+                value = value - lower[i][k] * lower[j][k]
+            # Two parameters that do the same leave nothing on the diagonal: the floor keeps their step finite.
+            lower[i][j] = xp.sqrt(xp.abs(value) + 1e-14) if i == j else value / lower[j][j]
+    step: list[Any] = [None] * n
+    for i in range(n):
+        value = gradient[i] * scale[i]
+        for k in range(i):
+            value = value - lower[i][k] * step[k]
+        step[i] = value / lower[i][i]
+    gain = sum(s * s for s in step)
+    for i in reversed(range(n)):
+        value = step[i]
+        for k in range(i + 1, n):
+            value = value - lower[k][i] * step[k]
+        step[i] = value / lower[i][i]
+    return xp.stack([s * f for s, f in zip(step, scale)]), gain
+
+
+def polish(
+    cell: Cell, model: Model, y: Any, outside: Any, p: Any, lowest: Any, highest: Any, delay: bool, whole: bool
+) -> tuple[Any, Any, list[list[Any]], Any, Any]:
+    """Go to the optimum inside the bounds.
+
+    Parameters
+    ----------
+    y
+        Curves in the subspace (r, n).
+    outside
+        Their sum of squares outside it (n,), which counts when convergence is judged.
+    p
+        Start (p, n) within `lowest` and `highest` (p, 1); the delay is the last one where it is fitted.
+    whole
+        Whether to go on until all voxels are done; otherwise the last few are left as they are.
+
+    Returns
+    -------
+    p, gradient, curvature, curve, left
+        (p, n), gradient (p, n), J^T J (lower triangle, rows of (n,)), the fitted curve (r, n), and indices of voxels that are not done.
+    """
+    xp = cell.xp
+    count, n = p.shape
+    triangle = [(i, j) for i in range(count) for j in range(i + 1)]
+
+    # The state of a voxel is one column: parameters, gradient, triangle of J^T J, sum of squares; damping, and what stays as it is.
+    def evaluate(q: Any, target: Any, damping: Any, rest: Any, size: Any) -> tuple[Any, Any]:
+        curve, columns, by_delay = model.curve(cell, q, q[-1] if delay else None)
+        columns = [*columns, by_delay] if delay else columns
+        residual = target - curve
+        rows = [*q, *(dots(xp, c, residual) for c in columns)]
+        rows += [dots(xp, columns[i], columns[j]) + 0.0 * q[0] for i, j in triangle]
+        return xp.stack([*rows, dots(xp, residual, residual), damping, rest, size]), curve
+
+    def parts(state: Any) -> tuple[Any, Any, list[list[Any]]]:
+        rows = iter(state[2 * count :])
+        return state[:count], state[count : 2 * count], [[next(rows) for _ in range(i + 1)] for i in range(count)]
+
+    state, curve = evaluate(p, y, 0.0 * outside + 1e-6, outside, dots(xp, y, y))
+    final, shown, active = state, curve, None
+    left = xp.where(outside < 0)[0]
+    for _ in range(_ITERATIONS):
+        q, g, h = parts(state)
+        value, damping, rest, size = state[-4:]
+        free = ~(((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0)))
+        step, gain = solve(xp, h, g, free, damping)
+        # A strongly damped step gains little whether or not the optimum is near.
+        done = (gain <= _TOLERANCE * (value + rest)) & (damping <= 1e-3)
+        done |= (gain <= _ROUNDING * size) | (damping > 1e12)
+        keep = xp.where(~done)[0]
+        trial = xp.minimum(xp.maximum(q + step, lowest), highest)
+        # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum.
+        settled = done & (damping <= 1e-3)
+        small = settled & (xp.abs(trial - q) <= 0.01 * (xp.abs(q) + 0.01))
+        state[:count] = xp.where(small, trial, q)
+        state[-3] = xp.where(settled, 1e13 + 0.0 * damping, damping)
+        few = keep.shape[0] <= (0 if whole else _FEW * n)
+        if few or keep.shape[0] < 0.8 * done.shape[0]:
+            if active is None:
+                final, shown, active = state, curve, keep
+            else:
+                final[:, active], shown[:, active] = state, curve
+                active = active[keep]
+            if few:
+                left = active
+                break
+            state, curve, y = state[:, keep], curve[:, keep], y[:, keep]
+            trial, gain, done = trial[:, keep], gain[keep], done[keep]
+        value, damping, rest, size = state[-4:]
+        new, new_curve = evaluate(trial, y, damping, rest, size)
+        worse = ~(new[-4] < value) | done
+        # Where much less is gained than a linear model promises, the full step overshoots and would go to and fro.
+        as_promised = value - new[-4] > 0.5 * gain
+        new[-3] = xp.clip(damping * xp.where(as_promised, 0.1, 5.0), 1e-9, None)
+        back = xp.where(worse)[0]
+        if back.shape[0]:
+            new[:, back], new_curve[:, back] = state[:, back], curve[:, back]
+            new[-3, back] = damping[back] * xp.where(done[back], 1.0, 10.0)
+        state, curve = new, new_curve
+    else:
+        if active is None:
+            final, shown = state, curve
+        else:
+            final[:, active], shown[:, active] = state, curve
+    p, gradient, curvature = parts(final)
+    return p, gradient, curvature, shown, left
