@@ -51,10 +51,9 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
     coarse, fine = (lesion.unevenness(part, seed, finer) for finer in (False, True))
     start = growth.first_cells(part, head.seed_mm, seed, biology.multifocal)
 
-    def volume(u: np.ndarray) -> float:
-        return float(lesion.core(u, biology, coarse).sum()) * part.coarse.voxel_cc
-
-    grown, age = growth.grow(start, medium, part.coarse.spacing[0], volume, biology.core_cc)
+    grown, age = growth.grow(
+        start, medium, part.coarse.spacing[0], lambda u: lesion.core_cc(u, biology, coarse), biology.core_cc
+    )
     density = part.refine(grown)
     inside = lesion.core(density, biology, fine)
     dead = lesion.necrosis(inside, biology.dead_share, fine)
@@ -105,7 +104,7 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
         "rate_per_day": biology.rate,
         "seed_mm": head.seed_mm,
         "days_before_surgery": age,
-        "grown_cel_cc": _cc(inside & ~dead, part),
+        "grown_cel_cc": part.cc(inside & ~dead),
         "removed_share": float((cavity & inside & ~dead).sum() / max((inside & ~dead).sum(), 1)),
         **plants.facts,
         **{f"baseline_{k}": v for k, v in lesion.volumes(baseline, part).items()},
@@ -139,10 +138,6 @@ def _plant(part: Region, baseline: Lesion, preset: Preset, person: Outcome, seed
     return Planted()
 
 
-def _cc(mask: np.ndarray, part: Region) -> float:
-    return float(mask.sum()) * part.fine.voxel_cc
-
-
 def _show_hidden(part: Region, plants: Planted, preset: Preset, seed: int) -> Planted:
     """The second generator's field joins what scans show."""
     hidden = scatter.hidden_field(part, seed)
@@ -155,8 +150,8 @@ def _regrown(bed: Bed, relapse: treatment.Relapse, kind: str) -> Lesion:
     part, treated = bed.part, bed.treated
     then = relapse.inside | treated.necrosis
     dead = lesion.necrosis(then, bed.biology.dead_share, bed.fine) | treated.necrosis
-    held = _cc(treated.t2l | then, part)
-    more = 0.0 if kind == "CEL" else max(0.15 * _cc(treated.t2l, part), 0.6 * _cc(then, part))
+    held = part.cc(treated.t2l | then)
+    more = 0.0 if kind == "CEL" else max(0.15 * part.cc(treated.t2l), 0.6 * part.cc(then))
     found = lesion.see(part, relapse.density, then, dead, treated.cavity, held + more, bed.seed, treated.t2l)
     if kind != "T2L":
         return found
@@ -171,20 +166,20 @@ def _from_foci(bed: Bed, plants: Planted, density: np.ndarray) -> Lesion:
     part, treated = bed.part, bed.treated
     nothing = np.zeros_like(treated.cavity)
     quiet = np.where(treated.cavity, 0, density)
-    total = _cc(treated.t2l, part)
+    total = part.cc(treated.t2l)
     if plants.foci is None:
         return lesion.see(part, quiet, nothing, nothing, treated.cavity, total, bed.seed, treated.t2l)
     near = treatment.distance_to(part, plants.foci) <= 4.0
     inside = near & part.fine_allowed & ~treated.cavity
-    total += _cc(inside, part)
+    total += part.cc(inside)
     return lesion.see(part, quiet, inside, nothing, treated.cavity, total, bed.seed, treated.t2l)
 
 
 def _scattered(bed: Bed, hidden: np.ndarray | None) -> Lesion:
     """The second generator's recurrence as a lesion."""
     part, treated = bed.part, bed.treated
-    core_cc = max(bed.biology.called_cc, 1.25 * _cc(treated.core, part))
-    t2l_cc = max(1.15 * _cc(treated.t2l, part), 1.6 * core_cc)
+    core_cc = max(bed.biology.called_cc, 1.25 * part.cc(treated.core))
+    t2l_cc = max(1.15 * part.cc(treated.t2l), 1.6 * core_cc)
     found = scatter.scatter(part, treated, core_cc, t2l_cc, bed.seed, hidden)
     dead = lesion.necrosis(found.inside, bed.biology.dead_share, bed.fine)
     swollen = (0.7 * (found.t2l & ~found.inside)).astype(np.float32)
@@ -200,7 +195,7 @@ def how_far(part: Region, baseline: Lesion, followup: Lesion) -> dict[str, Any]:
     """
     away = treatment.distance_to(part, baseline.t2l)
     new = (followup.t2l | followup.cel) & ~baseline.t2l & ~baseline.cavity
-    outside, beyond = _cc(new & (away > 0), part), _cc(new & (away > treatment.PLANNED_MM), part)
+    outside, beyond = part.cc(new & (away > 0)), part.cc(new & (away > treatment.PLANNED_MM))
     where = "beyond 2 cm" if beyond >= SEEN_CC else "to 2 cm" if outside >= SEEN_CC else "within T2L"
     furthest = float(away[new].max()) if new.any() else 0.0
     return {"extent": where, "beyond_2cm_cc": beyond, "furthest_mm": furthest}
@@ -210,7 +205,7 @@ def _pattern(part: Region, treated: Lesion, followup: Lesion, recurred: bool, di
     """Local regrowth around the treated lesion, and seeds beyond radiotherapy's margin."""
     away = treatment.distance_to(part, treated.t2l | treated.cavity)
     new = followup.t2l & ~treated.t2l if not followup.core.any() else followup.core & ~treated.core
-    near, far = _cc(new & (away <= treatment.PLANNED_MM), part), _cc(new & (away > treatment.PLANNED_MM), part)
+    near, far = part.cc(new & (away <= treatment.PLANNED_MM)), part.cc(new & (away > treatment.PLANNED_MM))
     return {
         "recurrence_local": int(recurred and near >= SEEN_CC),
         "recurrence_distant": int(recurred and distant and far >= SEEN_CC),

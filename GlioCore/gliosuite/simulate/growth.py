@@ -64,6 +64,19 @@ class Region:
         step = mask.shape[0] // nz
         return mask.reshape(nz, step, ny, step, nx, step).mean(axis=(1, 3, 5)) >= 0.5
 
+    def cc(self, mask: np.ndarray) -> float:
+        """Volume of a mask of the fine grid."""
+        return float(mask.sum()) * self.fine.voxel_cc
+
+    def clump(self, place: np.ndarray, amount: float) -> np.ndarray:
+        """Cells around a point (LPS mm), coarse grid: a Gaussian of 3 mm."""
+        squared = sum((p - c) ** 2 for p, c in zip(positions(self.coarse), place))
+        return amount * np.exp(-squared / (2 * 3.0**2)).astype(np.float32)
+
+    def point(self, index: np.ndarray) -> np.ndarray:
+        """Where a voxel (z, y, x) of the coarse grid lies, LPS mm."""
+        return np.asarray(self.coarse.origin) + index[::-1] * self.coarse.spacing
+
     def field(self, rng: np.random.Generator, scale_mm: float, fine: bool) -> np.ndarray:
         """A random field on either grid."""
         return random_field(self.fine if fine else self.coarse, rng, scale_mm)
@@ -286,10 +299,8 @@ def first_cells(part: Region, seed_mm: np.ndarray, seed: int, multifocal: bool =
         here = part.compartments == part.compartments[np.unravel_index(away.argmin(), away.shape)]
         places = np.argwhere(part.allowed & here & (part.wm > 0.7) & (away > 22) & (away < 38))
         if len(places):
-            index = places[int(rng.integers(len(places)))][::-1]
-            clumps.append((np.asarray(part.coarse.origin) + index * part.coarse.spacing, 0.6))
+            clumps.append((part.point(places[int(rng.integers(len(places)))]), 0.6))
     density = np.zeros(part.coarse.shape, np.float32)
     for place, amount in clumps:
-        squared = sum((p - c) ** 2 for p, c in zip(positions(part.coarse), place))
-        density += amount * np.exp(-squared / (2 * 3.0**2)).astype(np.float32)
+        density += part.clump(place, amount)
     return np.minimum(density, 1) * part.allowed

@@ -72,6 +72,11 @@ def core(density: np.ndarray, biology: Biology, uneven: Unevenness) -> np.ndarra
     return without_specks(inside, uneven.grid, 0.15)
 
 
+def core_cc(density: np.ndarray, biology: Biology, uneven: Unevenness) -> float:
+    """Volume of the core of a density on the grid of `uneven`."""
+    return float(core(density, biology, uneven).sum()) * uneven.grid.voxel_cc
+
+
 def necrosis(inside: np.ndarray, share: float, uneven: Unevenness) -> np.ndarray:
     """The deepest `share` of the core, where it is deeper than 1.5 mm; depth counts less where the rim is thick."""
     if not inside.any() or share <= 0:
@@ -167,4 +172,4 @@ def without_specks(mask: np.ndarray, grid: Grid, smallest_cc: float) -> np.ndarr
 def volumes(lesion: Lesion, part: Region) -> dict[str, float]:
     """Volumes in cc by name."""
     masks = {"cel": lesion.cel, "necrosis": lesion.necrosis, "t2l": lesion.t2l, "cavity": lesion.cavity}
-    return {f"{name}_cc": float(mask.sum()) * part.fine.voxel_cc for name, mask in masks.items()}
+    return {f"{name}_cc": part.cc(mask) for name, mask in masks.items()}

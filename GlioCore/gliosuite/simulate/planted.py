@@ -165,7 +165,7 @@ def plant_habitats(part: Region, lesion: Lesion, seed: int, strength: Mapping[st
     _share_out(labels, nel, (8, core / 4 + fields[0]), fields[1], (6, 7, 5), rng.dirichlet([2.0] * 4))
     factors = np.array([(1.0, 1.0, 1.0)] + [HABITATS[n][1:] for n in names], np.float32)
     maps = {p: np.log(factors[:, i])[labels] for i, p in enumerate(("log_cbv", "log_s0", "log_adc"))}
-    cc = {n: float((labels == HABITATS[n][0]).sum()) * part.fine.voxel_cc for n in names}
+    cc = {n: part.cc(labels == HABITATS[n][0]) for n in names}
     egfr = "amplified" if rng.random() < 0.461 else "not amplified"
     driving = {
         "infiltrated": strength["infiltrated"] * (cc["nel infiltrated oedema"] - 8.0) / 10,

@@ -15,7 +15,7 @@ from scipy import ndimage
 from ..images import Grid
 from .biology import Biology
 from .growth import Medium, Region, grow
-from .lesion import Lesion, Unevenness, core
+from .lesion import Lesion, Unevenness, core, core_cc
 from .phantom import positions, push, stream
 
 PLANNED_MM = 20.0  # radiotherapy's margin on the visible lesion (RTOG; S3)
@@ -81,10 +81,7 @@ def distant_seeds(part: Region, lesion: Lesion, seed: int) -> np.ndarray:
         places = next((np.argwhere(k) for k in (kinds[first], kinds[1 - first], room) if k.any()), None)
         if places is None:
             break
-        index = places[int(rng.integers(len(places)))][::-1]
-        place = np.asarray(part.coarse.origin) + index * part.coarse.spacing
-        squared = sum((p - c) ** 2 for p, c in zip(positions(part.coarse), place))
-        density += 0.9 * np.exp(-squared / (2 * 3.0**2)).astype(np.float32)
+        density += part.clump(part.point(places[int(rng.integers(len(places)))]), 0.9)
     return np.minimum(density, 0.9) * part.allowed
 
 
@@ -146,13 +143,17 @@ def regrow(
         medium.fibres,
         medium.anisotropy,
     )
-    called = max(biology.called_cc, 1.25 * float(treated.core.sum()) * part.fine.voxel_cc)
+    called = max(biology.called_cc, 1.25 * part.cc(treated.core))
     coarse, fine = uneven
 
-    def volume(u: np.ndarray) -> float:
-        return float(core(u, biology, coarse).sum()) * part.coarse.voxel_cc
-
-    back, days = grow(start.astype(np.float32), after, part.coarse.spacing[0], volume, called, every_days=10.0)
+    back, days = grow(
+        start.astype(np.float32),
+        after,
+        part.coarse.spacing[0],
+        lambda u: core_cc(u, biology, coarse),
+        called,
+        every_days=10.0,
+    )
     density = np.where(treated.cavity, 0, part.refine(back))
     return Relapse(core(density, biology, fine) & ~treated.cavity, density, days)
 
