@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.bases import build_bases
+from gliosuite.perfusion.refine import PAIR
 from gliosuite.perfusion.search import Starts, allowed_pairs
 from scipy.optimize import nnls
 
@@ -16,7 +17,7 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
     nodes = starts.nodes[0]
     y = bases.directions.T @ rng.normal(0, 1, (60, 30))
     a, b = y.T @ nodes.upright, y.T @ nodes.companion
-    _, weight, other, explained = allowed_pairs(nodes, a, b)
+    _, weight, other, explained, _ = allowed_pairs(nodes, a, b)
     tables = bases.exponentials(starts.log_rates, 0)
     for i in range(30):
         each = []
@@ -28,19 +29,46 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
         assert other[i] >= 0
 
 
+@pytest.mark.parametrize("model", ["tofts", "etm", "2cum"])
+def test_starts_are_next_to_the_optimum(model):
+    bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
+    curves = {
+        "tofts": kinetics.tofts(TIMES, AIF, [0.12, 0.02], [0.3, 0.1]),
+        "etm": kinetics.extended_tofts(TIMES, AIF, [0.12, 0.02], [0.3, 0.1], [0.04, 0.01]),
+        "2cum": kinetics.two_cum(TIMES, AIF, [30.0, 12.0], [0.12, 0.02], [0.08, 0.03]),
+    }[model]
+    start = Starts(model, bases).find(bases.directions.T @ curves.T)
+    wanted = {
+        "tofts": [[0.12, 0.02], np.log([0.4, 0.2])],
+        "etm": [[0.12, 0.02], np.log([0.4, 0.2]), [0.04, 0.01]],
+        "2cum": [[30.0, 12.0], [0.12, 0.02], [0.08, 0.03]],
+    }[model]
+    np.testing.assert_allclose(start, wanted, rtol=1e-4)
+
+
+def test_a_pair_is_found_in_spite_of_a_better_one_with_a_weight_below_zero():
+    bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
+    curve = kinetics.tofts(TIMES, AIF, 0.12, 0.3) - 0.004 * AIF
+    start = Starts("etm", bases).find(bases.directions.T @ curve.T)
+    assert start[2, 0] == 0
+    assert start[0, 0] > 0
+
+
 @pytest.mark.parametrize("late", [-3.0, 0.0, 6.4])
-def test_starts_are_near_the_truth(late):
+def test_hills_along_the_delay(late):
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0), (-5.0, 12.0))
     curve = kinetics.extended_tofts(TIMES, AIF, 0.12, 0.3, 0.04, late)
-    start, delay = Starts("etm", bases).find(bases.directions.T @ curve.T)
-    assert delay[0] == pytest.approx(late, abs=0.6)
-    assert start[0, 0] == pytest.approx(0.12, rel=0.3)
-    assert np.exp(start[1, 0]) == pytest.approx(0.4, rel=0.4)
+    y = bases.directions.T @ curve.T
+    starts = Starts("etm", bases)
+    found, delay, rate = starts.coarse(y, (y * y).sum(axis=0))
+    assert bases.delays[delay[0]] == pytest.approx(late, abs=1.0)
+    assert np.exp(starts.log_rates[rate[0]]) == pytest.approx(0.4, rel=0.6)
+    assert found.kind[0] == PAIR
 
 
 def test_signed_weights_may_be_negative():
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
     curve = -kinetics.patlak(TIMES, AIF, 0.01, 0.02)
     y = bases.directions.T @ curve.T
-    assert Starts("patlak", bases, signed=True).find(y)[0][:, 0] == pytest.approx([-0.01, -0.02], rel=1e-3)
-    assert (Starts("patlak", bases).find(y)[0] == 0).all()
+    assert Starts("patlak", bases, signed=True).find(y)[:, 0] == pytest.approx([-0.01, -0.02], rel=1e-3)
+    assert (Starts("patlak", bases).find(y) == 0).all()

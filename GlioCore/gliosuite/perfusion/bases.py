@@ -24,25 +24,26 @@ _TAIL = 1e-9  # terms below this fraction of the largest are dropped
 
 @dataclass(frozen=True)
 class Cell:
-    """The tables between two neighbouring delays, or at delay 0 where none is fitted (``gap_s`` 0).
+    """The tables between two neighbouring delays, or at delay 0 where none is fitted (``gap_s`` 0); or those of a cell for each voxel.
 
     Attributes
     ----------
     gap_s
         Length of the cell in s.
     late_s
-        Its later delay in s.
+        Its later delay in s; (n,) where voxels lie in cells of their own.
     series
-        (2 r, c) Chebyshev coefficients of the convolution at the later delay, and of its derivative by the series' own coordinate.
+        (2 r, c) Chebyshev coefficients of the convolution at the later delay, and of its derivative by the series' own coordinate;
+        or (n, 2 r, c).
     plasma_late, plasma_early, integral_late
-        (r, 1) the AIF at both delays and its running integral at the later one.
+        (r, 1) or (r, n) the AIF at both delays and its running integral at the later one.
     """
 
     xp: Any
     log_rates: tuple[float, float]
     damping: float
     gap_s: float
-    late_s: float
+    late_s: Any
     series: Any
     plasma_late: Any
     plasma_early: Any
@@ -56,14 +57,17 @@ class Cell:
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
         scale = 2.0 / (high - low)
         x = (xp.log(shifted) - low) * scale - 1.0
-        terms = self.series.shape[1]
+        terms = self.series.shape[-1]
         polynomials = xp.empty((terms, x.shape[0]), dtype=x.dtype) if xp is np else x.new_empty((terms, x.shape[0]))
         polynomials[0] = 1.0
         polynomials[1] = x
         twice = 2.0 * x
         for i in range(2, terms):
             polynomials[i] = twice * polynomials[i - 1] - polynomials[i - 2]
-        both = product(self.series, polynomials)
+        if self.series.ndim == 2:
+            both = product(self.series, polynomials)
+        else:
+            both = (self.series @ polynomials.T[:, :, None])[:, :, 0].T
         rank = both.shape[0] // 2
         small = 1.0 / shifted  # the series is of (k + damping) times the convolution, which varies less
         value = both[:rank]
@@ -78,24 +82,38 @@ class Cell:
         step = (self.late_s - delay_s) / 60.0
         decayed = rate * step
         first, last, decay = segment(xp, decayed)
-        line = xp.concatenate([self.plasma_late, self.plasma_early - self.plasma_late], axis=1)
         share = (self.late_s - delay_s) / self.gap_s
         slope -= decayed * value
         slope *= decay
         by_first, by_last = step * (decay - 2.0 * first), step * (first - last)
-        slope += product(line, xp.stack([by_first + by_last, by_last * share]))
+        slope += self._line(by_first + by_last, by_last * share)
         value *= decay
-        value += product(line, xp.stack([step * (first + last), step * last * share]))
+        value += self._line(step * (first + last), step * last * share)
         by_delay = (rate / 60.0) * value
-        by_delay += product(line, xp.stack([-1.0 / 60.0 + 0.0 * share, share / -60.0]))
+        by_delay += self._line(-1.0 / 60.0 + 0.0 * share, share / -60.0)
         return value, slope, by_delay
+
+    def _line(self, late: Any, further: Any) -> Any:
+        """The AIF at the later delay times one weight (n,), and what it gains towards the earlier one times another."""
+        gain = self.plasma_early - self.plasma_late
+        if self.series.ndim == 2:
+            line = self.xp.concatenate([self.plasma_late, gain], axis=1)
+            return product(line, self.xp.stack([late, further]))
+        return self.plasma_late * late + gain * further
+
+    def rows(self, keep: Any) -> "Cell":
+        """The tables of some voxels only."""
+        if self.series.ndim == 2:
+            return self
+        at = {f: getattr(self, f)[:, keep] for f in ("plasma_late", "plasma_early", "integral_late")}
+        return replace(self, late_s=self.late_s[keep], series=self.series[keep], **at)
 
     def plasma(self, delay_s: Any | None) -> tuple[Any, Any]:
         """The AIF (r, n or 1) at the delay, and its derivative by the delay (r, 1); the last None without a delay."""
         if delay_s is None:
             return self.plasma_late, None
         slope = (self.plasma_late - self.plasma_early) / self.gap_s
-        return product(slope, (delay_s - self.late_s)[None]) + self.plasma_late, slope
+        return slope * (delay_s - self.late_s) + self.plasma_late, slope
 
     def integral(self, delay_s: Any | None) -> tuple[Any, Any]:
         """The AIF's running integral (r, n or 1) and its derivative by the delay; the last None without a delay."""
@@ -138,21 +156,24 @@ class Bases:
         """Number of cells between delays; 1 where no delay is fitted."""
         return max(self.delays.size - 1, 1)
 
-    def cell(self, index: int) -> Cell:
-        """The tables between delays `index` and ``index + 1``."""
-        late = min(index + 1, self.delays.size - 1)
-        gap = float(self.delays[late] - self.delays[index])
-        column = lambda table, i: table[i][:, None]
+    def cell(self, index: int | np.ndarray) -> Cell:
+        """The tables between delays `index` and ``index + 1``; of a cell for each voxel where `index` is an array (n,)."""
+        late = np.minimum(np.asarray(index) + 1, self.delays.size - 1)
+        gap = float(self.delays[1] - self.delays[0]) if self.delays.size > 1 else 0.0
+        there = lambda v: v if self.xp is np else self.xp.as_tensor(v, device=self.series.device)
+        one = late.ndim == 0
+        at, early = (int(late), int(index)) if one else (there(late), there(np.asarray(index)))
+        column = lambda table, i: table[i][:, None] if one else table[i].T
         return Cell(
             self.xp,
             self.log_rates,
             self.damping,
             gap,
-            float(self.delays[late]),
-            self.series[late],
-            column(self.plasma, late),
-            column(self.plasma, index),
-            column(self.integral, late),
+            float(self.delays[at]) if one else there(self.delays[late]),
+            self.series[at],
+            column(self.plasma, at),
+            column(self.plasma, early),
+            column(self.integral, at),
         )
 
     def exponentials(self, log_rates: np.ndarray, delay_index: int) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from ..steps import Progress, part
 from .arrays import back, blocks, dots, each, namespace, product, product_rows, put
 from .bases import Bases
+from .cells import Nodes, best_cells
 from .models import KINETIC
 from .polish import polish
 from .search import Starts
@@ -17,6 +18,7 @@ from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_pr
 
 _SLAB = 2**19  # voxels whose coordinates are held at a time: bounds the memory
 _BLOCK = 8192  # voxels per task: larger blocks leave the cache
+_BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
 _MOVES = 8  # how often a voxel may go on to a neighbouring cell between delays
 
@@ -43,7 +45,7 @@ def fit_blocks(
     """Fit the model `name` to curves (n, t)."""
     xp = namespace(device)
     n = curves.shape[0]
-    fit = _Fit(xp, device, bases if xp is np else bases.to(xp, device), name, delay, limits, n)
+    fit = _Fit(xp, device, bases, name, delay, limits, n)
     for slab in blocks(n, _SLAB):
         share = part(progress, slab.start / n, slab.stop / n)
         _fit_slab(fit, curves[slab], slab.start, share)
@@ -63,15 +65,16 @@ class _Fit:
         limits: Mapping[str, tuple[float, float]],
         n: int,
     ) -> None:
-        self.xp, self.device, self.bases, self.name, self.delay = xp, device, bases, name, delay
+        self.xp, self.device, self.name, self.delay = xp, device, name, delay
+        self.bases = bases if xp is np else bases.to(xp, device)
         self.model = KINETIC[name]
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
         self.lowest, self.highest = np.array(box, np.float64).T
         weights = [m for m in self.model.names if m in ("ktrans", "ps", "vp")]
         self.signed = name in ("tofts", "etm", "patlak") and all(limits[m][0] < 0 for m in weights)
-        self.starts = Starts(name, bases, self.signed)
-        self.directions = put(xp, back(bases.directions), device)
+        self.starts = Starts(name, bases, self.signed, self.bases)
+        self.directions = self.bases.directions
         self.values: dict[str, np.ndarray] = {}
         self.sd: dict[str, np.ndarray] = {}
         self.sse = np.full(n, np.nan)
@@ -88,50 +91,6 @@ class _Fit:
         store[name][rows] = back(values)
 
 
-def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
-    n = curves.shape[0]
-    state = _State(
-        fit,
-        np.empty((fit.directions.shape[1], n))
-        if fit.xp is np
-        else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
-        np.full(n, np.nan),
-        np.empty((len(fit.names), n)),
-        np.zeros(n, np.int64),
-        np.full(n, -1),
-        curves,
-        offset,
-    )
-    if fit.delay:
-        each(lambda rows: _project(state, rows), list(blocks(n, fit.block)), part(progress, 0, 0.3), "searching")
-        waiting = np.flatnonzero(np.isfinite(state.energy))
-    else:
-        # What a block needs is still in the cache when it is polished.
-        work = lambda rows: _polish(state, 0, *_project(state, rows), False)
-        left = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.9), f"fitting {fit.name}")
-        waiting = np.concatenate(left)
-    for move in range(_MOVES + 1):
-        if not waiting.size:
-            break
-        order = waiting[np.argsort(state.cell[waiting], kind="stable")]
-        edges = np.searchsorted(state.cell[order], np.arange(fit.bases.n_cells + 1))
-        tasks = [
-            (cell, order[a:b][rows])
-            for cell, (a, b) in enumerate(zip(edges[:-1], edges[1:]))
-            for rows in blocks(b - a, fit.block)
-        ]
-        last = move == _MOVES
-        whole = not fit.delay or move > 2
-
-        def work(task: tuple[int, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
-            cell, rows = task
-            block = put(fit.xp, curves[rows], fit.device)
-            return _polish(state, cell, rows, block, state.y[:, rows], whole, last)
-
-        share = part(progress, 0.9, 1.0) if move or not fit.delay else part(progress, 0.3, 0.9)
-        waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
-
-
 @dataclass(frozen=True)
 class _State:
     """What is known of the voxels of a slab until they are done: coordinates (r, n), sum of squares, parameters, cell between delays."""
@@ -146,8 +105,65 @@ class _State:
     offset: int
 
 
-def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
-    """Coordinates and starts of a block of voxels; returns the indices of those that can be fitted, their curves and coordinates."""
+def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
+    n = curves.shape[0]
+    state = _State(
+        fit,
+        np.empty((fit.directions.shape[1], n))
+        if fit.xp is np
+        else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
+        np.full(n, np.nan),
+        np.empty((len(fit.names), n)),
+        np.zeros(n, np.int64),
+        np.full(n, -1),
+        curves,
+        offset,
+    )
+    if not fit.delay:
+        # What a block needs is still in the cache when it is polished.
+        work = lambda rows: _polish(state, 0, *_project(state, rows), False)
+        left = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.9), f"fitting {fit.name}")
+        _polish_all(state, np.concatenate(left), part(progress, 0.9, 1.0))
+        return
+    found = each(lambda rows: _search(state, rows), list(blocks(n, fit.block)), part(progress, 0, 0.2), "searching")
+    rows, start, cell = _choose_cells(state, found, part(progress, 0.2, 0.4))
+    _polish_all(state, np.flatnonzero(np.isfinite(state.energy)), part(progress, 0.4, 0.9))
+    state.start[:, rows], state.cell[rows], state.came_from[rows] = start, cell, -1
+    _polish_all(state, rows, part(progress, 0.9, 1.0))
+
+
+def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
+    """Polish voxels, each in its cell between delays, until they are done or have moved on too often."""
+    fit = state.fit
+    for move in range(_MOVES + 1):
+        if not waiting.size:
+            break
+        mixed = fit.delay and waiting.size <= 2 * _BLOCK_MIXED
+        if mixed:
+            # A few voxels here and there: all cells at once, each voxel with the tables of its own.
+            tasks = [(state.cell[waiting[rows]], waiting[rows]) for rows in blocks(waiting.size, _BLOCK_MIXED)]
+        else:
+            order = waiting[np.argsort(state.cell[waiting], kind="stable")]
+            edges = np.searchsorted(state.cell[order], np.arange(fit.bases.n_cells + 1))
+            tasks = [
+                (cell, order[a:b][rows])
+                for cell, (a, b) in enumerate(zip(edges[:-1], edges[1:]))
+                for rows in blocks(b - a, fit.block)
+            ]
+        last = move == _MOVES
+        whole = not fit.delay or mixed
+
+        def work(task: tuple[int | np.ndarray, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
+            cell, rows = task
+            block = put(fit.xp, state.curves[rows], fit.device)
+            return _polish(state, cell, rows, block, state.y[:, rows], whole, last)
+
+        share = progress if not move else part(progress, 1.0, 1.0)
+        waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
+
+
+def _coordinates(state: _State, rows: slice) -> tuple[Any, Any, Any]:
+    """Indices of the voxels of a block that can be fitted, their curves and coordinates (r, n)."""
     fit, xp = state.fit, state.fit.xp
     block = put(xp, state.curves[rows], fit.device)
     energy = xp.einsum("nt,nt->n", block, block)
@@ -156,31 +172,62 @@ def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
         keep = xp.where(xp.isfinite(energy))[0]
         block, energy, index = block[keep], energy[keep], index[back(keep)]
         rows = index
-    y = product(fit.directions.T, block.T)
-    start, late = fit.starts.find(y)
     state.energy[rows] = back(energy)
-    state.start[: start.shape[0], rows] = back(start)
-    if fit.delay:
-        state.y[:, rows] = y
-        state.start[-1, rows] = back(late)
-        first, gap = fit.bases.delays[0], fit.bases.delays[1] - fit.bases.delays[0]
-        inside = np.clip(state.start[-1, rows], fit.lowest[-1], fit.highest[-1])
-        state.cell[rows] = np.clip(((inside - first) / gap).astype(np.int64), 0, fit.bases.n_cells - 1)
+    return index, block, product(fit.directions.T, block.T)
+
+
+def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
+    """Coordinates and starts of a block of voxels, without a delay."""
+    index, block, y = _coordinates(state, rows)
+    state.start[:, index] = back(state.fit.starts.find(y))
     return index, block, y
 
 
+def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:
+    """Coordinates of a block of voxels, and the nodes to start from: the best, and other hills; None where the nodes are the starts."""
+    fit = state.fit
+    index, _, y = _coordinates(state, rows)
+    state.y[:, index] = y
+    if fit.starts.patches is None:
+        start, late = fit.starts.at_nodes(*fit.starts.coarse(y))
+        state.start[:-1, index], state.start[-1, index] = back(start), back(late)
+        return None
+    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device))
+    row, node, kind = found.hills
+    best = Nodes(index, back(late), back(rate), found.kind)
+    return best, Nodes(index[row], *np.divmod(node, fit.starts.log_rates.size), kind)
+
+
+def _choose_cells(
+    state: _State, found: list[tuple[Nodes, Nodes] | None], progress: Progress
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, and the cells they lie in; returns voxels that have a second one, these, and their cells."""
+    fit, delays = state.fit, state.fit.bases.delays
+    if found[0] is None:
+        inside = np.clip(state.start[-1], fit.lowest[-1], fit.highest[-1])
+        state.cell[:] = np.clip(np.searchsorted(delays, inside, side="right") - 1, 0, fit.bases.n_cells - 1)
+        return np.empty(0, np.int64), state.start[:, :0], state.cell[:0]
+    best, hills = (Nodes(*(np.concatenate(p) for p in zip(*(vars(n).values() for n in part)))) for part in zip(*found))
+    first, close, second = best_cells(fit.starts, state.y, state.energy, best, hills, fit.block, progress)
+    rows = best.voxel
+    state.start[:, rows], state.cell[rows] = first.start, first.cell
+    return rows[close], second.start, second.cell
+
+
 def _polish(
-    state: _State, cell_index: int, rows: np.ndarray, block: Any, y: Any, whole: bool, last: bool = False
+    state: _State, cell_index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, whole: bool, last: bool = False
 ) -> np.ndarray:
-    """Polish a block in one cell between delays and store what is final; returns the voxels that are not."""
+    """Polish a block in one cell between delays (or each voxel in its own) and store it; returns the voxels that are not done."""
     fit, xp = state.fit, state.fit.xp
     if not rows.size:
         return rows
     cell = fit.bases.cell(cell_index)
-    lowest, highest = fit.lowest.copy(), fit.highest.copy()
+    lowest, highest = fit.lowest[:, None], fit.highest[:, None]
     if fit.delay:
-        lowest[-1], highest[-1] = max(lowest[-1], cell.late_s - cell.gap_s), min(highest[-1], cell.late_s)
-    low, high = (put(xp, v[:, None], fit.device) for v in (lowest, highest))
+        late, gap = fit.bases.delays[np.asarray(cell_index) + 1], cell.gap_s
+        lowest, highest = (np.tile(v, np.size(late)) for v in (lowest, highest))
+        lowest[-1], highest[-1] = np.maximum(lowest[-1], late - gap), np.minimum(highest[-1], late)
+    low, high = (put(xp, v, fit.device) for v in (lowest, highest))
     start = xp.clip(put(xp, state.start[:, rows], fit.device), low, high)
     outside = xp.clip(put(xp, state.energy[rows], fit.device) - dots(xp, y, y), 0.0, None)
     p, gradient, curvature, curve, left = polish(cell, fit.model, y, outside, start, low, high, fit.delay, whole)
@@ -195,18 +242,15 @@ def _polish(
     if open_.any():
         again = rows[open_]
         state.start[:, again] = back(p)[:, open_]
-        state.came_from[again] = np.where(move[open_] != 0, cell_index, state.came_from[again])
-        state.cell[again] = cell_index + move[open_]
+        here = np.broadcast_to(cell_index, rows.shape)[open_]
+        state.came_from[again] = np.where(move[open_] != 0, here, state.came_from[again])
+        state.cell[again] = here + move[open_]
         if not fit.delay:
             state.y[:, again] = y[:, _index(xp, np.flatnonzero(open_), p)]
-        keep = np.flatnonzero(~open_)
-        rows, keep = rows[keep], _index(xp, keep, p)
-        block, y, curve, p = block[keep], y[:, keep], curve[:, keep], p[:, keep]
-        curvature = [[v[keep] for v in line] for line in curvature]
     else:
         again = rows[:0]
-    if rows.size:
-        _store(fit, cell_index, rows + state.offset, block, y, curve, curvature, p)
+    # Voxels that are not done yet are stored with the rest, since picking them out would copy all of them.
+    _store(fit, cell_index, rows + state.offset, block, y, curve, curvature, p)
     return again
 
 
@@ -214,10 +258,22 @@ def _index(xp: Any, index: np.ndarray, like: Any) -> Any:
     return index if xp is np else xp.as_tensor(index, device=like.device)
 
 
-def _store(fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any) -> None:
+def _store(
+    fit: _Fit, index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any
+) -> None:
     xp = fit.xp
     residual = block - product_rows(curve, fit.directions.T)
     sse = xp.einsum("nt,nt->n", residual, residual)
+    before = fit.sse[rows]
+    if np.isfinite(before).any():
+        # A second start: what was found from the first one stays where that is better.
+        better = np.flatnonzero(~(back(sse) > before))
+        if not better.size:
+            return
+        rows, keep = rows[better], _index(xp, better, p)
+        block, y, p, residual, sse = block[keep], y[:, keep], p[:, keep], residual[keep], sse[keep]
+        curvature = [[v[keep] for v in line] for line in curvature]
+        index = index if np.ndim(index) == 0 else index[better]
     neighbours = xp.einsum("nt,nt->n", residual[:, 1:], residual[:, :-1])
     n_times = residual.shape[1]
     variance = sse / max(n_times - len(fit.names), 1)
@@ -236,7 +292,7 @@ def _store(fit: _Fit, index: int, rows: np.ndarray, block: Any, y: Any, curve: A
     if "log_kep" in fit.names and not fit.signed:
         at = fit.names.index("log_kep")
         nearest = index + 1 if fit.delay else 0
-        widen_by_profile(fit.starts.nodes[0], nearest, y, variance, values, sd, scale * xp.sqrt(spread[at][at]))
+        widen_by_profile(fit.starts.profile, nearest, y, variance, values, sd, scale * xp.sqrt(spread[at][at]))
     for store, arrays, kind in ((fit.values, values, np.float64), (fit.sd, sd, np.float32)):
         for name, array in arrays.items():
             fit.place(store, name, rows, array, kind)

@@ -8,7 +8,9 @@ from .models import Model
 
 _ITERATIONS = 80
 _FEW = 0.1  # of a block: so few voxels are better polished together with those of other blocks
-_TOLERANCE = 1e-7  # of the sum of squares: what a full step would still gain when a voxel counts as done
+_TOLERANCE_FAR = 1e-8  # the same where that step is long
+_TOLERANCE = 3e-7  # of the sum of squares: what a full step would still gain when a voxel counts as done
+_SOON = 0.05  # s: a step in the delay that is taken without looking
 _ROUNDING = 1e-24  # of the curve's own sum of squares: gains below this are arithmetic noise
 
 
@@ -54,7 +56,7 @@ def polish(
     outside
         Their sum of squares outside it (n,), which counts when convergence is judged.
     p
-        Start (p, n) within `lowest` and `highest` (p, 1); the delay is the last one where it is fitted.
+        Start (p, n) within `lowest` and `highest` (p, 1) or (p, n); the delay is the last one where it is fitted.
     whole
         Whether to go on until all voxels are done; otherwise the last few are left as they are.
 
@@ -68,7 +70,7 @@ def polish(
     triangle = [(i, j) for i in range(count) for j in range(i + 1)]
 
     # The state of a voxel is one column: parameters, gradient, triangle of J^T J, sum of squares; damping, and what stays as it is.
-    def evaluate(q: Any, target: Any, damping: Any, rest: Any, size: Any) -> tuple[Any, Any]:
+    def evaluate(cell: Cell, q: Any, target: Any, damping: Any, rest: Any, size: Any) -> tuple[Any, Any]:
         curve, columns, by_delay = model.curve(cell, q, q[-1] if delay else None)
         columns = [*columns, by_delay] if delay else columns
         residual = target - curve
@@ -80,7 +82,7 @@ def polish(
         rows = iter(state[2 * count :])
         return state[:count], state[count : 2 * count], [[next(rows) for _ in range(i + 1)] for i in range(count)]
 
-    state, curve = evaluate(p, y, 0.0 * outside + 1e-6, outside, dots(xp, y, y))
+    state, curve = evaluate(cell, p, y, 0.0 * outside + 1e-6, outside, dots(xp, y, y))
     final, shown, active = state, curve, None
     left = xp.where(outside < 0)[0]
     for _ in range(_ITERATIONS):
@@ -88,15 +90,18 @@ def polish(
         value, damping, rest, size = state[-4:]
         free = ~(((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0)))
         step, gain = solve(xp, h, g, free, damping)
-        # A strongly damped step gains little whether or not the optimum is near.
-        done = (gain <= _TOLERANCE * (value + rest)) & (damping <= 1e-3)
-        done |= (gain <= _ROUNDING * size) | (damping > 1e12)
-        keep = xp.where(~done)[0]
         trial = xp.minimum(xp.maximum(q + step, lowest), highest)
-        # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum.
-        settled = done & (damping <= 1e-3)
-        small = settled & (xp.abs(trial - q) <= 0.01 * (xp.abs(q) + 0.01))
-        state[:count] = xp.where(small, trial, q)
+        # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum. One
+        # that a bound cuts short is none of these: its other parts were meant to go with what was cut.
+        near = xp.abs(trial - q) <= 0.01 * (xp.abs(q) + 0.01)
+        if delay:
+            near[-1] |= xp.abs(trial[-1] - q[-1]) <= _SOON
+        near = (near & (trial == q + step)).all(0)
+        # A strongly damped step gains little whether or not the optimum is near.
+        settled = (gain <= xp.where(near, _TOLERANCE, _TOLERANCE_FAR) * (value + rest)) & (damping <= 1e-3)
+        done = settled | (gain <= _ROUNDING * size) | (damping > 1e12)
+        keep = xp.where(~done)[0]
+        state[:count] = xp.where(near & done & (damping <= 1e-3), trial, q)
         state[-3] = xp.where(settled, 1e13 + 0.0 * damping, damping)
         few = keep.shape[0] <= (0 if whole else _FEW * n)
         if few or keep.shape[0] < 0.8 * done.shape[0]:
@@ -110,8 +115,11 @@ def polish(
                 break
             state, curve, y = state[:, keep], curve[:, keep], y[:, keep]
             trial, gain, done = trial[:, keep], gain[keep], done[keep]
+            cell = cell.rows(keep)
+            if lowest.shape[1] > 1:
+                lowest, highest = lowest[:, keep], highest[:, keep]
         value, damping, rest, size = state[-4:]
-        new, new_curve = evaluate(trial, y, damping, rest, size)
+        new, new_curve = evaluate(cell, trial, y, damping, rest, size)
         worse = ~(new[-4] < value) | done
         # Where much less is gained than a linear model promises, the full step overshoots and would go to and fro.
         as_promised = value - new[-4] > 0.5 * gain

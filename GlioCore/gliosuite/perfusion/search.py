@@ -13,9 +13,12 @@ import numpy as np
 from .arrays import back, product_rows, put
 from .bases import Bases
 from .models import from_exponentials
+from .refine import ALONE, COMPANION, PAIR, Patches, climb, over_delays, over_pairs
 
-_RATES = 64
-_RATES_WITH_DELAY = 24
+_RATES = 24
+_RATES_WITH_DELAY = 12
+_RATES_OF_PROFILE = 64
+_HILL = 0.1  # of the residual: other delays that explain less than this short of the best are looked at
 _PAIRS = 28  # rates of the 2CXM's search
 _SLOWEST, _FASTEST = (
     5e-3,
@@ -60,13 +63,18 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Found:
-    """The best node for every voxel (n,): weight of the column and of the companion, ln rate, delay (s), what they explain."""
+    """The best node for every curve (n,): its number, weights of its column and companion, what they explain, and which of them take part.
 
+    `kind` is `refine.PAIR`, `refine.ALONE` (the column) or `refine.COMPANION`; numpy. `hills` are other nodes, nearly as good, with worse
+    ones between: the curve's index, the node and the kind; numpy, or None where they were not asked for.
+    """
+
+    node: Any
     weight: Any
     other: Any
-    log_rate: Any
-    delay: Any
     gain: Any
+    kind: np.ndarray
+    hills: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 def build_nodes(bases: Bases, columns: list[np.ndarray], companions: list[np.ndarray], log_rates: np.ndarray) -> Nodes:
@@ -98,8 +106,11 @@ def build_nodes(bases: Bases, columns: list[np.ndarray], companions: list[np.nda
     )
 
 
-def search(nodes: Nodes, y: Any, signed: bool = False) -> Found:
-    """The best node for curves y (r, n); with `signed`, weights may be below 0."""
+def search(nodes: Nodes, y: Any, signed: bool = False, energy: Any = None) -> Found:
+    """The best node for curves y (r, n); with `signed`, weights may be below 0.
+
+    With their sums of squares `energy` (n,), `hills` along the delay are found too.
+    """
     xp = nodes.xp
     n_delays, n_columns = nodes.shape
     y = y.astype(np.float32) if xp is np else y.float()
@@ -110,30 +121,66 @@ def search(nodes: Nodes, y: Any, signed: bool = False) -> Found:
         gain = a * a if signed else xp.clip(a, 0.0, None)
         if not signed:
             gain *= gain
-        gain = (gain.reshape(-1, n_delays, n_columns) + (b * b)[:, :, None]).reshape(a.shape)
+        gain = gain.reshape(-1, n_delays, n_columns)
+        gain += (b * b)[:, :, None]
+        best = xp.argmax(gain.reshape(a.shape), axis=1)
     else:
-        gain = a
-    best = xp.argmax(gain, axis=1)
+        best = xp.argmax(a, axis=1)
     on_upright, on_companion = a[rows, best], b[rows, best // n_columns]
     weight, other = _weights(nodes, on_upright, on_companion, best)
     explained = on_upright**2 + on_companion**2
+    kind = np.full(a.shape[0], PAIR)
     if not signed:
         bad = xp.where((weight <= 0) | (other < 0))[0]
         if bad.shape[0]:
-            best[bad], weight[bad], other[bad], allowed = allowed_pairs(nodes, a[bad], b[bad])
+            best[bad], weight[bad], other[bad], allowed, inside = allowed_pairs(nodes, a[bad], b[bad])
             explained[bad] = allowed.max(axis=1) if xp is np else allowed.max(dim=1).values
-            gain[bad] = allowed
-    rate = best % n_columns
-    log_rate = nodes.log_rates[rate]
+            kind[back(bad)] = _kind(weight[bad], other[bad])
+            if n_delays > 1:
+                gain[bad] = allowed.reshape(-1, n_delays, n_columns)
+    if energy is None or n_delays == 1:
+        return Found(best, weight, other, explained, kind)
+    row, node = _hills(xp, gain, rows, best, energy)
+    pair = _weights(nodes, a[row, node], b[row, node // n_columns], node)
+    hills = [(back(row), back(node), _kind(*pair, signed))]
+    if not signed and bad.shape[0]:
+        # Where the best node takes one column, the best that takes both is a hill of its own.
+        allowed *= inside
+        node = xp.argmax(allowed, axis=1)
+        top = explained[bad]
+        some = xp.where(allowed[rows[: bad.shape[0]], node] > xp.clip(top - _HILL * (energy[bad] - top), 0.0, None))[0]
+        hills.append((back(bad[some]), back(node[some]), np.full(some.shape[0], PAIR)))
+    return Found(best, weight, other, explained, kind, tuple(np.concatenate(part) for part in zip(*hills)))
+
+
+def _kind(weight: Any, other: Any, signed: bool = False) -> np.ndarray:
+    if signed:
+        return np.full(weight.shape[0], PAIR)
+    one, two = back(weight) > 0, back(other) > 0
+    return np.where(one & two, PAIR, np.where(one, ALONE, COMPANION))
+
+
+def _hills(xp: Any, gain: Any, rows: Any, best: Any, energy: Any) -> tuple[Any, Any]:
+    """Curves and nodes, the best left out, where the gains (n, d, k), each delay at its best rate, have a local maximum."""
+    n_delays, n_columns = gain.shape[1:]
+    rate = xp.argmax(gain, axis=2)
+    delays = xp.arange(n_delays) if xp is np else xp.arange(n_delays, device=gain.device)
+    at = lambda k: gain[rows[:, None], delays[None], k]
+    height = at(rate)
     if n_columns > 2:
-        shift = _vertex(xp, gain, rows, best, (rate > 0) & (rate < n_columns - 1), 1)
-        log_rate = log_rate + shift * (nodes.log_rates[1] - nodes.log_rates[0])
+        # The rates lie far apart: the height of a parabola through the highest three is compared.
+        inner = xp.clip(rate, 1, n_columns - 2)
+        before, here, after = at(inner - 1), at(inner), at(inner + 1)
+        bend = xp.clip(2.0 * here - before - after, 1e-30, None)
+        height = xp.where(rate == inner, here + (after - before) ** 2 / (8.0 * bend), height)
     late = best // n_columns
-    delay = nodes.delays[late]
-    if n_delays > 1:
-        shift = _vertex(xp, gain, rows, best, (late > 0) & (late < n_delays - 1), n_columns)
-        delay = delay + shift * (nodes.delays[1] - nodes.delays[0])
-    return Found(weight, other, log_rate, delay, explained)
+    top = height[rows, late]
+    hill = height > (top - _HILL * (energy - top))[:, None]
+    hill[:, 1:] &= height[:, 1:] >= height[:, :-1]
+    hill[:, :-1] &= height[:, :-1] > height[:, 1:]
+    hill[rows, late] = False
+    row, delay = xp.where(hill)
+    return row, delay * n_columns + rate[row, delay]
 
 
 def _weights(nodes: Nodes, a: Any, b: Any, node: Any) -> tuple[Any, Any]:
@@ -141,8 +188,8 @@ def _weights(nodes: Nodes, a: Any, b: Any, node: Any) -> tuple[Any, Any]:
     return weight, (b - weight * nodes.overlap[node]) / nodes.size[node // nodes.shape[1]]
 
 
-def allowed_pairs(nodes: Nodes, a: Any, b: Any) -> tuple[Any, Any, Any, Any]:
-    """The best node among weights at or above 0: node, both weights, and what each node explains (n, d k)."""
+def allowed_pairs(nodes: Nodes, a: Any, b: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """The best node among weights at or above 0: node, both weights, what each node explains, and where by both columns (n, d k)."""
     xp = nodes.xp
     n_columns = nodes.shape[1]
     rows = xp.arange(a.shape[0]) if xp is np else xp.arange(a.shape[0], device=a.device)
@@ -160,75 +207,122 @@ def allowed_pairs(nodes: Nodes, a: Any, b: Any) -> tuple[Any, Any, Any, Any]:
     column_only = ~ok & (single >= pair)
     weight = xp.where(ok, weight, xp.where(column_only, single / norm[node], 0.0 * weight))
     other = xp.where(ok, other, xp.where(column_only, 0.0 * other, pair / nodes.size[delay]))
-    return node, xp.clip(weight, 0.0, None), xp.clip(other, 0.0, None), value
-
-
-def _vertex(xp: Any, gain: Any, rows: Any, best: Any, inner: Any, stride: int) -> Any:
-    """Where between neighbouring nodes (-0.5 to 0.5 of their distance) a parabola through the gains is highest."""
-    step = xp.where(inner, 0 * best + stride, 0 * best)
-    before, here, after = gain[rows, best - step], gain[rows, best], gain[rows, best + step]
-    bend = before - 2.0 * here + after
-    safe = xp.where(bend < 0, bend, -1.0 + 0.0 * bend)
-    shift = xp.clip(0.5 * (before - after) / safe, -0.5, 0.5)
-    # In eighths: further digits of float32 gains are rounding, and would differ from machine to machine.
-    return xp.where(bend < 0, xp.round(8.0 * shift) / 8.0, 0.0 * bend)
+    return node, xp.clip(weight, 0.0, None), xp.clip(other, 0.0, None), value, inside
 
 
 class Starts:
-    """Where a model's fit starts; tables are made once, for `find` to be called on any block of curves."""
+    """Where a model's fit starts; tables are made once, for any block of curves.
 
-    def __init__(self, model: str, bases: Bases, signed: bool = False) -> None:
-        self.model, self.bases, self.signed = model, bases, signed
-        flow = model in ("2cum", "2cxm")
+    Attributes
+    ----------
+    patches
+        What takes a start from its node to the top of the patch around it; None for the 2CXM with a delay.
+    profile
+        Nodes of ln k close enough together for a profile of the sum of squares; of models with kep.
+    """
+
+    patches: Patches | None
+    profile: Nodes | None
+
+    def __init__(self, model: str, bases: Bases, signed: bool = False, there: Bases | None = None) -> None:
+        """From `bases` in numpy; `there` are the same where the fit runs, if that is elsewhere."""
+        there = there or bases
+        self.model, self.bases, self.signed = model, there, signed
         low, high = bases.log_rates
-        if flow:
+        late = bases.delays.size > 1
+        if model in ("2cum", "2cxm"):
             low, high = max(low, np.log(_SLOWEST)), min(high, np.log(_FASTEST))
-        count = _PAIRS if model == "2cxm" else _RATES if bases.delays.size == 1 else _RATES_WITH_DELAY
+        count = _PAIRS if model == "2cxm" else _RATES_WITH_DELAY if late else _RATES
         self.log_rates = np.linspace(low, high, count)
-        plasma, integral = back(bases.plasma), back(bases.integral)
-        nothing = np.zeros_like(plasma)
-        tables = lambda: [back(bases.exponentials(self.log_rates, i)) for i in range(bases.delays.size)]
+        self.profile = None
+        plasma, integral = bases.plasma, bases.integral
+        tables = lambda rates: [bases.exponentials(rates, i) for i in range(bases.delays.size)]
         if model == "2cxm":
-            tables = tables()
+            slow = tables(self.log_rates)
             self.nodes = [
-                build_nodes(bases, [t[:, :i] for t in tables], [t[:, i] for t in tables], self.log_rates[:i])
+                build_nodes(there, [t[:, :i] for t in slow], [t[:, i] for t in slow], self.log_rates[:i])
                 for i in range(1, count)
             ]
-        elif model == "patlak":
-            self.nodes = [build_nodes(bases, [i[:, None] for i in integral], list(plasma), np.zeros(1))]
-        else:
-            companions = {"tofts": nothing, "etm": plasma, "2cum": integral}[model]
-            self.nodes = [build_nodes(bases, tables(), list(companions), self.log_rates)]
+            self.patches = None if late else over_pairs(bases, self.log_rates, there)
+            return
+        if model == "patlak":
+            self.log_rates = np.zeros(1)
+            self.nodes = [build_nodes(there, [i[:, None] for i in integral], list(plasma), self.log_rates)]
+            self.patches = over_delays(bases, self.log_rates, "integral", "plasma", there)
+            return
+        name = {"tofts": None, "etm": "plasma", "2cum": "integral"}[model]
+        companions = list({None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name])
+        self.nodes = [build_nodes(there, tables(self.log_rates), companions, self.log_rates)]
+        self.patches = over_delays(bases, self.log_rates, "exponential", name, there)
+        if model != "2cum":
+            fine = np.linspace(low, high, _RATES_OF_PROFILE)
+            self.profile = build_nodes(there, tables(fine), companions, fine)
 
-    def find(self, y: Any) -> tuple[Any, Any]:
-        """Parameters (p, n) and delays (n,) to start from, for curves y (r, n)."""
+    def coarse(self, y: Any, energy: Any = None) -> tuple[Found, Any, Any]:
+        """Best nodes for curves y (r, n), their lines and rates: indices into the delays (2CXM: the faster rates) and `log_rates`."""
+        found = search(self.nodes[0], y, self.signed, energy)
+        columns = self.nodes[0].shape[1]
+        if self.model != "2cxm":
+            return found, found.node // columns, found.node % columns
         xp = self.bases.xp
-        found = search(self.nodes[0], y, self.signed)
-        w, v, u = found.weight, found.other, found.log_rate
-        if self.model == "tofts":
-            return xp.stack([w, u]), found.delay
-        if self.model == "etm":
-            return xp.stack([w, u, v]), found.delay
-        if self.model == "patlak":
-            return xp.stack([w, v]), found.delay
-        if self.model == "2cum":
-            flow = xp.clip(w + v, 1e-6, None)
-            ps = flow * v / xp.clip(w, 1e-6, None)
-            return xp.stack([100 * flow, ps, (flow + ps) / xp.exp(u)]), found.delay
-        best, fast, slow = found.gain, self.log_rates[1] + 0 * u, u
-        slow_weight, fast_weight, delay = w, v, found.delay
+        node, weight, other, gain, kind = found.node, found.weight, found.other, found.gain, found.kind
+        fast = 0 * node + 1
         for i, nodes in enumerate(self.nodes[1:], 2):
             found = search(nodes, y, self.signed)
-            better = found.gain > best
-            pick = lambda new, old, better=better: xp.where(better, new, old)
-            best, slow_weight, fast_weight = (
-                pick(found.gain, best),
-                pick(found.weight, slow_weight),
-                pick(found.other, fast_weight),
+            better = found.gain > gain
+            node, weight, other, gain, fast = (
+                xp.where(better, new, old)
+                for new, old in (
+                    (found.node, node),
+                    (found.weight, weight),
+                    (found.other, other),
+                    (found.gain, gain),
+                    (0 * node + i, fast),
+                )
             )
-            slow, fast = pick(found.log_rate, slow), pick(self.log_rates[i] + 0 * u, fast)
-            delay = pick(found.delay, delay)
+            kind = np.where(back(better), found.kind, kind)
+        return Found(node, weight, other, gain, kind), fast, node % xp.clip(fast, 1, None)
+
+    def find(self, y: Any) -> Any:
+        """Parameters (p, n) to start from, for curves y (r, n); without a delay."""
+        found, line, rate = self.coarse(y)
+        line = back(line) if self.model == "2cxm" else 0 * back(line)
+        patch = self.patches.index(line, back(rate))
+        order = np.argsort(patch, kind="stable")
+        there = order if self.bases.xp is np else self.bases.xp.as_tensor(order, device=y.device)
+        start, _, _ = self.refined(y[:, there], patch[order], found.kind[order], 0.0 * y[0])
+        result = 0.0 * start
+        result[:, there] = start
+        return result
+
+    def refined(self, y: Any, patch: np.ndarray, kind: np.ndarray, z: Any) -> tuple[Any, Any, Any]:
+        """Parameters (p, n), delays (n,) in s and gains at the top of the patches; see `refine.climb`."""
+        weight, other, log_rate, z, gain = climb(self.patches, y, patch, kind, z, self.signed)
+        return self.parameters(weight, other, log_rate, z), z, gain
+
+    def at_nodes(self, found: Found, line: Any, rate: Any) -> tuple[Any, Any]:
+        """Parameters (p, n) and delays (n,) of the nodes themselves, for the 2CXM with a delay."""
+        xp = self.bases.xp
+        device = str(getattr(self.bases.plasma, "device", "cpu"))
+        rates = put(xp, self.log_rates, device)
+        delays = put(xp, self.bases.delays, device)
+        weight, other = (1.0 * w + 0.0 * rates[0] for w in (found.weight, found.other))
+        return self.parameters(weight, other, rates[rate], rates[line]), delays[found.node // xp.clip(line, 1, None)]
+
+    def parameters(self, weight: Any, other: Any, log_rate: Any, z: Any) -> Any:
+        """The model's parameters (p, n) from the weights of column and companion, ln k, and the line's coordinate."""
+        xp = self.bases.xp
+        if self.model == "tofts":
+            return xp.stack([weight, log_rate])
+        if self.model == "etm":
+            return xp.stack([weight, log_rate, other])
+        if self.model == "patlak":
+            return xp.stack([weight, other])
+        if self.model == "2cum":
+            flow = xp.clip(weight + other, 1e-6, None)
+            ps = flow * other / xp.clip(weight, 1e-6, None)
+            return xp.stack([100 * flow, ps, (flow + ps) / xp.exp(log_rate)])
         # A pair of which one weight is 0 has no derivative by its rate: a little of it is given.
-        total = slow_weight + fast_weight
-        slow_weight, fast_weight = xp.maximum(slow_weight, 0.02 * total), xp.maximum(fast_weight, 0.02 * total)
-        return xp.stack(from_exponentials(xp, fast_weight, slow_weight, xp.exp(fast), xp.exp(slow))), delay
+        total = xp.abs(weight + other)
+        slow, fast = xp.maximum(weight, 0.02 * total), xp.maximum(other, 0.02 * total)
+        return xp.stack(from_exponentials(xp, fast, slow, xp.exp(z), xp.exp(log_rate)))

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import product_rows
-from .search import Nodes, allowed_pairs
+from .arrays import back, product_rows
+from .search import Nodes
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
 _WIDE = 0.25  # above this SD of ln kep the sum of squares is no parabola, and its profile is looked at
@@ -90,46 +90,57 @@ def natural(
 
 
 def widen_by_profile(
-    nodes: Nodes, delay_index: int, y: Any, variance: Any, values: dict[str, Any], sd: dict[str, Any], sd_log_kep: Any
+    nodes: Nodes,
+    delay_index: int | np.ndarray,
+    y: Any,
+    variance: Any,
+    values: dict[str, Any],
+    sd: dict[str, Any],
+    sd_log_kep: Any,
 ) -> None:
     """Widen the SD of kep and ve, in place, where the sum of squares is not a parabola over ln kep.
 
-    At the rates of the search the weights are solved for again; what kep and ve are where the profile likelihood stays within its 95 %
-    limit is the interval that the SD then stands for (its longer side over 1.96). Where the data cannot tell kep, the interval reaches
-    the end of the table, and the SD of ve says so.
+    At the rates of a table, at one of its delays (or each voxel's own), the weights are solved for again; what kep and ve are where the
+    profile likelihood stays within its 95 % limit is the interval that the SD then stands for (its longer side over 1.96). Where the data
+    cannot tell kep, the interval reaches the end of the table, and the SD of ve says so.
     """
     xp = nodes.xp
     wide = xp.where((sd_log_kep > _WIDE) & (variance > 0))[0]
     if not wide.shape[0]:
         return
+    if np.ndim(delay_index) == 0:
+        _widen(nodes, int(delay_index), y, variance, values, sd, wide)
+        return
+    own = np.asarray(delay_index)[back(wide)]
+    for index in np.unique(own):
+        which = np.flatnonzero(own == index)
+        some = wide[which if xp is np else xp.as_tensor(which, device=wide.device)]
+        _widen(nodes, int(index), y, variance, values, sd, some)
+
+
+def _widen(
+    nodes: Nodes, index: int, y: Any, variance: Any, values: dict[str, Any], sd: dict[str, Any], wide: Any
+) -> None:
+    xp = nodes.xp
     n_columns = nodes.shape[1]
-    some = slice(delay_index * n_columns, (delay_index + 1) * n_columns)
-    one = slice(delay_index, delay_index + 1)
-    here = Nodes(
-        xp,
-        nodes.upright[:, some],
-        nodes.companion[:, one],
-        nodes.length[some],
-        nodes.overlap[some],
-        nodes.size[one],
-        nodes.log_rates,
-        nodes.delays[one],
-    )
+    some = slice(index * n_columns, (index + 1) * n_columns)
+    length, overlap = nodes.length[some], nodes.overlap[some]
     target = y[:, wide]
     target = target.astype(np.float32) if xp is np else target.float()
     # Slices of a table are not contiguous; the product's blocks want them to be.
-    upright = np.ascontiguousarray(here.upright) if xp is np else here.upright
-    a, b = product_rows(target, upright), product_rows(target, here.companion)
-    _, _, _, explained = allowed_pairs(here, a, b)
-    norm = xp.sqrt(here.length**2 + here.overlap**2)
-    inside = (a >= 0) & (b - a * (here.overlap / here.length) >= 0)
-    alone = xp.clip(a * (here.length / norm) + b * (here.overlap / norm), 0.0, None) / norm
-    weight = xp.where(inside, a / here.length, xp.where(a > 0, alone, 0.0 * a))
+    upright = np.ascontiguousarray(nodes.upright[:, some]) if xp is np else nodes.upright[:, some]
+    a, b = product_rows(target, upright), product_rows(target, nodes.companion[:, index : index + 1])
+    # The column and its companion where both weights may stand, otherwise the better of the two alone.
+    inside = (a >= 0) & (b >= a * (overlap / length))
+    norm = xp.sqrt(length**2 + overlap**2)
+    alone = xp.clip(a * (length / norm) + b * (overlap / norm), 0.0, None)
+    explained = xp.where(inside, a * a + b * b, xp.maximum(alone, xp.clip(b, 0.0, None)) ** 2)
+    weight = xp.where(inside, a / length, alone / norm)
     best = xp.amax(explained, axis=1) if xp is np else explained.amax(dim=1)
-    likely = (best[:, None] - explained) <= _CHI2 * variance[wide][:, None]
-    rates = xp.exp(here.log_rates)
-    for name, at_nodes in (("kep", rates + 0.0 * weight), ("ve", weight / rates)):
-        off = xp.where(likely, xp.abs(at_nodes - values[name][wide][:, None]), 0.0 * a)
+    likely = explained >= (best - _CHI2 * variance[wide])[:, None]
+    rates = xp.exp(nodes.log_rates)
+    for name, at_nodes in (("kep", rates), ("ve", weight / rates)):
+        off = likely * xp.abs(at_nodes - values[name][wide][:, None])
         longest = (xp.amax(off, axis=1) if xp is np else off.amax(dim=1)) / _NORMAL
         sd[name][wide] = xp.maximum(longest, sd[name][wide])
 
