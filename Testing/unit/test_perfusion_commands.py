@@ -1,5 +1,6 @@
 """The commands t1, aif, dce, dsc: what they print and write, and every kind of bad input (exit code 2, one sentence, nothing left)."""
 
+import csv
 import json
 
 import numpy as np
@@ -301,3 +302,45 @@ def test_a_dicom_folder_gives_series_and_acquisition(gliosuite, folder, monkeypa
     code, out, err = gliosuite("dce", folder / "dicom", *arguments, "--out", folder / "out")
     assert code == 0, err
     assert json.loads(out)["medians"]["ktrans"] == pytest.approx(0.1, rel=0.05)
+
+
+def rows_of(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_dce_writes_regions_of_masks_on_any_grid(gliosuite, folder):
+    fine = Grid((24, 24, 6), (2.0, 2.0, 2.5), (-1.0, -1.0, -1.25), GRID.direction)
+    lesion = np.zeros(fine.shape, bool)
+    lesion[:, 12:18, 12:18] = True
+    write_image(fine.image(lesion), folder / "fine.nii.gz")
+    arguments = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--unclamped")
+    regions = ("--regions", f"lesion={folder / 'fine.nii.gz'}", f"artery={folder / 'artery.nii.gz'}")
+    code, out, _ = gliosuite("dce", folder / "dce.nii.gz", *arguments, *regions, "--out", folder / "out")
+    assert code == 0
+    assert "regions.csv" in out
+    rows = {(r["map"], r["region"]): r for r in rows_of(folder / "out" / "regions.csv")}
+    assert float(rows["ktrans", "lesion"]["median"]) == pytest.approx(0.1, rel=0.05)
+    assert float(rows["ktrans_unclamped", "lesion"]["mean"]) == pytest.approx(0.1, rel=0.05)
+    assert float(rows["ktrans", "lesion"]["volume_cc"]) == pytest.approx(lesion.sum() * 0.01, rel=0.3)
+    assert rows["ktrans", "lesion"]["unit"] == "1/min"
+    bins = [r for r in rows_of(folder / "out" / "regions_histogram.csv") if r["map"] == "ktrans"]
+    assert sum(int(r["lesion"]) for r in bins) == int(rows["ktrans", "lesion"]["n"])
+
+
+def test_regions_that_cannot_be_used_are_refused(gliosuite, folder):
+    base = ("dce", folder / "dce.nii.gz", "--dt", 2, *DCE, "--regions")
+    refused(gliosuite, folder, "empty.nii.gz is empty", *base, f"cel={folder / 'empty.nii.gz'}")
+    refused(gliosuite, folder, "'cel' is not NAME=MASK", *base, "cel")
+    twice = f"cel={folder / 'artery.nii.gz'}"
+    refused(gliosuite, folder, "--regions gives cel twice", *base, twice, twice)
+
+
+def test_dsc_adds_the_normal_white_matter(gliosuite, folder):
+    arguments = ("--te-ms", 30, "--tr-ms", 2000, "--mask", folder / "mask.nii.gz", "--nawm", folder / "mask.nii.gz")
+    region = ("--regions", f"artery={folder / 'artery.nii.gz'}", "--out", folder / "out")
+    code, _, _ = gliosuite("dsc", folder / "dsc.nii.gz", *arguments, *region)
+    assert code == 0
+    rows = {(r["map"], r["region"]): r for r in rows_of(folder / "out" / "regions.csv")}
+    assert float(rows["ncbv", "nawm"]["mean"]) == pytest.approx(1.0, rel=0.6)
+    assert float(rows["ncbv", "artery"]["mean"]) > float(rows["ncbv", "nawm"]["mean"])

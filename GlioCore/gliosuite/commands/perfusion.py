@@ -39,6 +39,25 @@ def _bounds(text: str) -> tuple[str, tuple[float, float]]:
     return name, (low, high)
 
 
+def _region(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not name.strip() or not path.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MASK such as cel=cel.nii.gz")
+    return name.strip(), path.strip()
+
+
+def _region_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--regions",
+        nargs="+",
+        action="extend",
+        type=_region,
+        default=[],
+        metavar="NAME=MASK",
+        help="write regions.csv (mean, SD, median, percentiles, hot spot; one row per map and region) and regions_histogram.csv",
+    )
+
+
 def _signal_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("series", metavar="SERIES", help="4-D image (NIfTI, NRRD, MHA) or a DICOM folder")
     p.add_argument(
@@ -144,6 +163,7 @@ def _register_dce(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
+    _region_option(p)
     p.set_defaults(run=_dce)
 
 
@@ -176,6 +196,7 @@ def _register_dsc(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
+    _region_option(p)
     p.set_defaults(run=_dsc)
 
 
@@ -235,6 +256,14 @@ def _mask(path: str | None, series: "Series") -> "sitk.Image | None":
     from ..images import read_mask
 
     return read_mask(path, series.grid) if path else None
+
+
+def _regions(args: argparse.Namespace, series: "Series") -> "dict[str, sitk.Image]":
+    names = [name for name, _ in args.regions]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise InputError(f"--regions gives {twice} twice; each region needs a name of its own")
+    return {name: _mask(path, series) for name, path in args.regions}
 
 
 def _t10(text: str) -> "float | sitk.Image":
@@ -358,9 +387,10 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
         )
+    regions = _regions(args, series)
     result = dce_maps(series, times, settings, aif, _t10(args.t10), _mask(args.mask, series), progress)
-    record = write(result, args.out, args.format)
-    return _summary(args.out, args.format, result, record)
+    record = write(result, args.out, args.format, regions)
+    return _summary(args, result, record)
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
@@ -386,18 +416,20 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
             "--nawm auto needs --brain and --lesion, so that normal white matter is sought away from the lesion"
         )
     nawm = "auto" if args.nawm == "auto" else _mask(args.nawm, series)
+    regions = _regions(args, series)
     result = dsc_maps(
         series, times, settings, aif, _mask(args.mask, series), nawm, brain, lesion, progress, args.device
     )
-    record = write(result, args.out, args.format)
-    return _summary(args.out, args.format, result, record)
+    record = write(result, args.out, args.format, regions)
+    return _summary(args, result, record)
 
 
-def _summary(out: str, format: str, result: Any, record: dict) -> dict:
+def _summary(args: argparse.Namespace, result: Any, record: dict) -> dict:
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
+    tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {
-        "out": out,
-        "files": [f"{n}.{format}" for n in names] + ["aif.csv", "fit.json"],
+        "out": args.out,
+        "files": [f"{n}.{args.format}" for n in names] + tables,
         "units": record["units"],
         "medians": record["medians"],
         "fitted_voxels": record["fitted_voxels"],

@@ -1,5 +1,6 @@
 """DCE from a series to maps: bolus, concentration, AIF, kinetic fit; one function for the command line, the pipeline and Slicer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,8 +239,15 @@ def _collect(
     return DceMaps(maps, sd, mask, aif, settings, bolus, times, mean, model, units, medians, notes)
 
 
-def write(result: DceMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
+def write(
+    result: DceMaps,
+    out_dir: str | Path,
+    format: str = "nii.gz",
+    regions: Mapping[str, sitk.Image] | None = None,
+) -> dict:
     """Write the maps, their SD, mask.nii.gz, aif.csv, fit.json and qc.png, all or nothing; returns the record in fit.json.
+
+    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too.
 
     Raises
     ------
@@ -248,4 +256,4 @@ def write(result: DceMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     """
     from .output import write_maps
 
-    return write_maps(result, out_dir, format, "dce")
+    return write_maps(result, out_dir, format, "dce", regions)

@@ -1,21 +1,26 @@
 """What DCE and DSC results look like on disk: maps with units, mask, AIF, the record, and a picture to look at."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
 from .aif import Aif
+from .regions import write_regions
 
 FORMATS = ("nii.gz", "nrrd")
 
 
-def write_maps(result: Any, out_dir: str | Path, format: str, step: str) -> dict:
-    """Write a `DceMaps` or `DscMaps` into a folder, all or nothing.
+def write_maps(
+    result: Any, out_dir: str | Path, format: str, step: str, regions: Mapping[str, sitk.Image] | None = None
+) -> dict:
+    """Write a `DceMaps` or `DscMaps` into a folder, all or nothing; with `regions`, their statistics too.
 
     Returns
     -------
@@ -55,6 +60,8 @@ def write_maps(result: Any, out_dir: str | Path, format: str, step: str) -> dict
             voxels = Grid.of(result.mask).image(result.aif.voxels)
             write_image(voxels, folder / f"aif_mask.{format}", "aif_mask [0 or 1]")
         write_aif(result.aif, folder / "aif.csv")
+        if regions:
+            record["notes"] = [*record["notes"], *write_regions(result, regions, folder)]
         write_json(folder / "fit.json", record)
         draw(lambda path: _picture(result, path), folder / "qc.png")
     return record
