@@ -78,13 +78,11 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
         "--flip-angle", type=float, metavar="DEG", help="flip angle in degrees (default: as the DICOM files say)"
     )
     p.add_argument(
-        "--t10", default="1.0", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0)"
+        "--t10", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0, or the preset's)"
     )
-    p.add_argument(
-        "--t10-blood", type=float, default=1.65, metavar="S", help="T1 of blood in s for the AIF (default 1.65)"
-    )
+    p.add_argument("--t10-blood", type=float, metavar="S", help="T1 of blood in s for the AIF (default 1.65)")
     p.add_argument("--hematocrit", type=float, metavar="F", help="fraction; no effect on an AIF table (default 0.42)")
-    p.add_argument("--relaxivity", type=float, default=4.5, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
+    p.add_argument("--relaxivity", type=float, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
 
 
 def _register_t1(add: Callable) -> None:
@@ -114,6 +112,12 @@ def _register_aif(add: Callable) -> None:
         default="auto",
         help="manual: the mean over --roi (default auto)",
     )
+    p.add_argument(
+        "--population",
+        choices=("parker", "georgiou"),
+        default="parker",
+        help="whose average --method population takes: Parker 2006 or Georgiou 2019 (default parker)",
+    )
     p.add_argument("--roi", metavar="MASK", help="mask of the artery for --method manual")
     p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (DSC)")
     p.add_argument(
@@ -130,7 +134,14 @@ def _register_dce(add: Callable) -> None:
     p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
     _signal_options(p)
     _dce_options(p)
-    p.add_argument("--aif", default="auto", metavar="auto|parker|CSV|MASK", help="arterial input (default auto)")
+    p.add_argument(
+        "--preset",
+        choices=("yoon2024", "lyoo2025"),
+        help="settings as that paper states them; options given beside it take precedence, and fit.json says which",
+    )
+    p.add_argument(
+        "--aif", default="auto", metavar="auto|parker|georgiou|CSV|MASK", help="arterial input (default auto)"
+    )
     p.add_argument(
         "--aif-fit",
         action=argparse.BooleanOptionalAction,
@@ -139,10 +150,9 @@ def _register_dce(add: Callable) -> None:
     p.add_argument(
         "--model",
         choices=("tofts", "etm", "patlak", "2cxm", "2cum", "auto"),
-        default="etm",
-        help="kinetic model (default etm)",
+        help="kinetic model (default etm, or the preset's)",
     )
-    p.add_argument("--delay", action="store_true", help="fit each voxel's arrival after the AIF")
+    p.add_argument("--delay", action="store_true", default=None, help="fit each voxel's arrival after the AIF")
     p.add_argument(
         "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
     )
@@ -295,13 +305,14 @@ def _arterial_input(text: str, series: "Series", times: Any, words: tuple[str, .
 
 
 def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more: Any) -> Any:
-    from ..perfusion.dce import DceSettings
+    from ..perfusion.presets import preset_settings
 
-    return DceSettings(
+    return preset_settings(
+        getattr(args, "preset", None),
         tr_ms=args.tr_ms if args.tr_ms is not None else acquisition.get("tr_ms"),
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
         relaxivity=args.relaxivity,
-        hematocrit=0.42 if args.hematocrit is None else args.hematocrit,
+        hematocrit=args.hematocrit,
         t10_blood_s=args.t10_blood,
         allow_invalid_voxels=args.allow_invalid_voxels,
         **more,
@@ -334,7 +345,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     times = _times(args, series, acquisition)
     if (args.method == "manual") != bool(args.roi):
         raise InputError("--method manual and --roi MASK belong together; give both or neither")
-    source = {"auto": "auto", "population": "parker", "manual": None}[args.method] or _mask(args.roi, series)
+    source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or _mask(args.roi, series)
     mask = _mask(args.mask, series)
     progress(0.2, "arterial input function")
     if args.kind == "dsc":
@@ -362,6 +373,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dce import dce_maps, write
+    from ..perfusion.presets import preset
 
     series, acquisition = _read(args.series)
     settings = _dce_settings(
@@ -382,13 +394,14 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
     check_settings(settings, series)
     times = _times(args, series, acquisition)
-    aif = _arterial_input(args.aif, series, times, ("auto", "parker"))
+    aif = _arterial_input(args.aif, series, times, ("auto", "parker", "georgiou"))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
         )
     regions = _regions(args, series)
-    result = dce_maps(series, times, settings, aif, _t10(args.t10), _mask(args.mask, series), progress)
+    t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or 1.0
+    result = dce_maps(series, times, settings, aif, t10, _mask(args.mask, series), progress)
     record = write(result, args.out, args.format, regions)
     return _summary(args, result, record)
 
@@ -436,4 +449,5 @@ def _summary(args: argparse.Namespace, result: Any, record: dict) -> dict:
         "arrival_s": record["arrival_s"],
         "aif": {k: record["aif"][k] for k in ("method", "how", "voxels", "fitted", "peak")},
         "notes": record["notes"],
+        **({"preset": record["preset"]} if "preset" in record else {}),
     }

@@ -40,7 +40,9 @@ class DceSettings:
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
-        How many voxels the automatic AIF takes at most.
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
     unclamped
@@ -51,6 +53,8 @@ class DceSettings:
         Echo time in ms and effective transverse relaxivity in 1/(mM s), to take T2* decay into account; both or neither.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``, for the kinetic fit.
+    preset
+        Which paper's settings these started from (see `presets`), for the record; it changes nothing by itself.
     """
 
     tr_ms: float | None = None
@@ -64,12 +68,14 @@ class DceSettings:
     aif_fit: bool | None = None
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
+    aif_search: str = "own"
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = False
     semiquantitative: bool = False
     te_ms: float | None = None
     r2star: float | None = None
     device: str = "auto"
+    preset: str | None = None
 
 
 def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:

@@ -37,7 +37,11 @@ FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
 _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "registered": ((*STRUCTURAL, "dce", "dsc"), ("spacing_mm", "engine", "skip"), ()),
     "lesions": (("masks",), ("skip",), ("registered",)),
-    "dce": (("dce", "vfa"), ("motion", "dce_model", "dce_aif", "dce_delay", "hematocrit", "relaxivity"), ("lesions",)),
+    "dce": (
+        ("dce", "vfa"),
+        ("motion", "dce_model", "dce_aif", "dce_delay", "dce_preset", "hematocrit", "relaxivity"),
+        ("lesions",),
+    ),
     "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
     "progression": (("followup", "masks"), (), ("lesions",)),
     "rt": (("dicom",), ("schemes",), ("lesions", "progression")),
