@@ -15,8 +15,9 @@ import SimpleITK as sitk
 from .errors import InputError
 from .files import atomic
 from .integrity import SUFFIXES, check_file, existing, suffix
-from .nifti import numbers, read_content
+from .nifti import deflate, numbers, read_content
 
+_CURVES = 4096
 _DESCRIPTION = "ITK_FileNotes"  # ITK's key for NIfTI's descrip field when writing
 
 
@@ -109,9 +110,14 @@ class Series:
 
     def curves(self, mask: np.ndarray | None = None) -> np.ndarray:
         """Curves (n_voxels, n_times) of the voxels in the boolean `mask` (z, y, x), or of all."""
-        if mask is None:
-            return np.ascontiguousarray(self.frames.reshape(self.n_times, -1).T)
-        return np.ascontiguousarray(self.frames[:, mask].T)
+        flat = self.frames.reshape(self.n_times, -1)
+        index = None if mask is None or mask.all() else np.flatnonzero(mask)
+        result = np.empty((flat.shape[1] if index is None else index.size, self.n_times), flat.dtype)
+        # In blocks that a processor's cache holds, since rows become columns.
+        for i in range(0, len(result), _CURVES):
+            rows = slice(i, i + _CURVES)
+            result[rows] = (flat[:, rows] if index is None else flat[:, index[rows]]).T
+        return result
 
     def frame(self, index: int) -> sitk.Image:
         """One time point as an image."""
@@ -306,10 +312,14 @@ def write_image(image: sitk.Image, path: str | Path, description: str = "") -> P
         image.SetMetaData(_DESCRIPTION, description[:79])
     with atomic(path) as partial:
         try:
-            sitk.WriteImage(
-                image, str(partial), useCompression=not path.name.lower().endswith((".nii", ".mhd", ".nhdr"))
-            )
-            check_file(partial)  # ITK does not notice a full disk
+            packed = path.name.lower().endswith(".nii.gz")
+            target = partial.with_name("plain.nii") if packed else partial
+            loose = target.name.lower().endswith((".nii", ".mhd", ".nhdr"))
+            sitk.WriteImage(image, str(target), useCompression=not loose)
+            check_file(target)  # ITK does not notice a full disk
+            if packed:
+                real = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+                partial.write_bytes(deflate(target.read_bytes(), real))
         except (RuntimeError, InputError) as error:
             raise InputError(
                 f"{path} could not be written whole: the disk may be full ({str(error).strip().splitlines()[-1]})"

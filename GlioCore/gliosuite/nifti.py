@@ -117,6 +117,16 @@ def read_content(path: Path) -> tuple[NiftiHeader, bytes]:
     return header, content
 
 
+def deflate(content: bytes, real: bool) -> bytes:
+    """A gzip stream of `content` without a time stamp.
+
+    Maps of real numbers repeat nothing but 0: looking for runs alone takes a third of the time and saves as much.
+    """
+    level, strategy = (1, zlib.Z_RLE) if real else (6, zlib.Z_DEFAULT_STRATEGY)
+    stream = zlib.compressobj(level, zlib.DEFLATED, 31, 9, strategy)
+    return stream.compress(content) + stream.flush()
+
+
 def numbers(header: NiftiHeader, content: bytes) -> np.ndarray | None:
     """The voxels (..., z, y, x) as ITK would give them, but for NaN and infinite ones, which are NaN; None for colours and complex numbers.
 

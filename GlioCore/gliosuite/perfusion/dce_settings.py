@@ -8,10 +8,12 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..images import Series, array
+from ..steps import silent
+from .arrays import blocks, each
 from .signal import spgr_to_concentration
 
 MIN_FRAMES = 10
-_BLOCK = 32768
+_BLOCK = 2048  # with 60 frames a block stays in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
         return curves
     result = np.empty(curves.shape, np.float32)
     t10 = np.broadcast_to(np.asarray(t10_s, np.float64), curves.shape[:1])
-    for i in range(0, curves.shape[0], _BLOCK):
-        rows = slice(i, i + _BLOCK)
+
+    def block(rows: slice) -> None:
         with np.errstate(invalid="ignore", divide="ignore"):
             usable = np.where(t10[rows] > 0, t10[rows], np.nan)
         result[rows] = spgr_to_concentration(
@@ -115,6 +117,8 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
             te_s=(settings.te_ms or 0.0) / 1000.0,
             r2star=settings.r2star or 0.0,
         )
+
+    each(block, list(blocks(curves.shape[0], _BLOCK)), silent, "concentration")
     return result
 
 
