@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from gliosuite.images import Grid, Series, write_image, write_series
+from gliosuite.images import Grid, Series, array, boolean, read_image, write_image, write_series
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
 from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal
 
@@ -110,6 +110,27 @@ def test_t1(gliosuite, folder):
     assert code == 0
     assert json.loads(out)["medians"]["t1"] == pytest.approx(1.2, rel=1e-3)
     assert (folder / "out" / "m0.nii.gz").exists()
+
+
+def test_t1_and_b1_together(gliosuite, folder):
+    from gliosuite.perfusion.hifi import Shot
+
+    for name, shot in (("168", Shot(5.0, 0.005, 0.168, 160)), ("1068", Shot(5.0, 0.005, 1.068, 160))):
+        image = np.full(GRID.shape, 1000 * float(shot.signal(1.2, 1.0)), np.float32)
+        write_image(GRID.image(image), folder / f"ti_{name}.nii.gz")
+    ir = ("--ir", folder / "ti_168.nii.gz", folder / "ti_1068.nii.gz")
+    base = ("t1", "--vfa", folder / "vfa.nii.gz", "--flip-angles", "2,5,10,15", "--tr-ms", 5)
+    base = (*base, "--mask", folder / "mask.nii.gz", *ir)
+    how = ("--ti-ms", "168,1068", "--ir-flip-angle", 5, "--ir-pulses", 160)
+    code, out, _ = gliosuite(*base, *how, "--out", folder / "both")
+    assert code == 0
+    assert json.loads(out)["medians"]["t1"] == pytest.approx(1.2, rel=1e-3)
+    inside = boolean(read_image(folder / "mask.nii.gz"))
+    assert np.median(array(read_image(folder / "both" / "b1.nii.gz"))[inside]) == pytest.approx(1.0, rel=1e-3)
+    refused(gliosuite, folder, "--ir needs --ti-ms, --ir-flip-angle and --ir-pulses", *base)
+    refused(gliosuite, folder, "leave --b1 and --linear out", *base, *how, "--linear")
+    one = ("--ti-ms", "168", *how[2:])
+    refused(gliosuite, folder, "has 2 volumes and 1 inversion times are given", *base, *one)
 
 
 def refused(gliosuite, folder, sentence, *arguments):

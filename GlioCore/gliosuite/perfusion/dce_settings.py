@@ -45,6 +45,8 @@ class DceSettings:
         How many voxels the automatic AIF takes at most (search ``"own"``).
     aif_search
         How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
+    sinus
+        Whether an AIF taken from the series is brought to the level of a large vein's curve, where one is found; see `venous`.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
     unclamped
@@ -71,6 +73,7 @@ class DceSettings:
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
     aif_search: str = "own"
+    sinus: bool = True
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = False
     semiquantitative: bool = False

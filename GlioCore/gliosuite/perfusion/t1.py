@@ -227,14 +227,18 @@ class T1Settings:
 
 @dataclass(frozen=True)
 class T1Maps:
-    """T1 in s and M0 in the unit of the input, on the native grid; NaN where undefined, 0 outside the mask."""
+    """T1 in s and M0 in the unit of the input, on the native grid; NaN where undefined, 0 outside the mask.
+
+    `b1`, the actual over the nominal flip angle, is there where it was estimated (DESPOT1-HIFI).
+    """
 
     t1: sitk.Image
     m0: sitk.Image
     mask: sitk.Image
-    settings: T1Settings
+    settings: Any
     median_t1_s: float | None
     notes: list[str]
+    b1: sitk.Image | None = None
 
 
 def t1_maps(
@@ -251,13 +255,7 @@ def t1_maps(
     InputError
         If volumes and flip angles differ in number, or the series or mask cannot be used.
     """
-    angles = settings.flip_angles_deg
-    if series.n_times != len(angles):
-        raise InputError(
-            f"{series.name} has {series.n_times} volumes and {len(angles)} flip angles are given; one flip angle per volume is needed"
-        )
-    if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
-        raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
+    check_angles(series, settings)
     inside = mask_array(mask, series)
     fitted = check_signal(series, inside, settings.allow_invalid_voxels)
     scale: np.ndarray | float = 1.0
@@ -268,7 +266,32 @@ def t1_maps(
                 f"the B1 map has a median of {np.median(scale):g}; the actual over the nominal flip angle is needed (about 1)"
             )
     progress(0.1, "fitting T1")
-    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
+    angles = settings.flip_angles_deg
+    found = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
+    return collect(series, inside, fitted, settings, *found)
+
+
+def check_angles(series: Series, settings: T1Settings) -> None:
+    """Refuse a series without one flip angle per volume, or impossible numbers."""
+    angles = settings.flip_angles_deg
+    if series.n_times != len(angles):
+        raise InputError(
+            f"{series.name} has {series.n_times} volumes and {len(angles)} flip angles are given; one flip angle per volume is needed"
+        )
+    if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
+        raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
+
+
+def collect(
+    series: Series,
+    inside: np.ndarray,
+    fitted: np.ndarray,
+    settings: Any,
+    t1: np.ndarray,
+    m0: np.ndarray,
+    b1: np.ndarray | None = None,
+) -> T1Maps:
+    """Maps of values at the voxels `fitted` (z, y, x), a part of the mask `inside`."""
     known = np.isfinite(t1)
 
     def image(values: np.ndarray) -> sitk.Image:
@@ -283,15 +306,16 @@ def t1_maps(
     if inside.sum() > known.sum():
         notes.append(f"{int(inside.sum() - known.sum())} of {int(inside.sum())} voxels have no T1 and are NaN")
     median = float(np.median(t1[known])) if known.any() else None
-    return T1Maps(image(t1), image(m0), series.grid.image(done), settings, median, notes)
+    field = None if b1 is None else image(b1)
+    return T1Maps(image(t1), image(m0), series.grid.image(done), settings, median, notes, field)
 
 
 def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
-    """Write t1, m0, mask and fit.json, all or nothing; returns what fit.json holds."""
+    """Write t1, m0, mask, fit.json and b1 where it was estimated, all or nothing; returns what fit.json holds."""
     record = {
         "step": "t1",
         "settings": maps.settings,
-        "units": {"t1": "s", "m0": "input units"},
+        "units": {"t1": "s", "m0": "input units", **({} if maps.b1 is None else {"b1": "fraction"})},
         "medians": {"t1": maps.median_t1_s},
         "fitted_voxels": int(boolean(maps.mask).sum()),
         "notes": maps.notes,
@@ -299,6 +323,8 @@ def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     with staged(out_dir) as folder:
         write_image(maps.t1, folder / f"t1.{format}", "t1 [s]")
         write_image(maps.m0, folder / f"m0.{format}", "m0 [input units]")
+        if maps.b1 is not None:
+            write_image(maps.b1, folder / f"b1.{format}", "b1 [fraction]")
         write_image(maps.mask, folder / f"mask.{format}", "mask [0 or 1]")
         write_json(folder / "fit.json", record)
     return record
