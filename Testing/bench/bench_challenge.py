@@ -5,10 +5,13 @@ Med 2024;91:1803) are not among our data: its recipe is rebuilt here on our digi
 and stand beside no published entry. Two synthetic patients with the published tumour means at two visits, and eight "clinical" ones
 scanned twice with another dose, bolus, noise and motion.
 
-The rule for a tumour's value was chosen before any result was seen: the mean over the tumour of the unclamped ktrans, extended Tofts
-model with a delay per voxel as in ``gliosuite run``: where ktrans is low, half of the noise would be cut off by a bound at 0. Other rules
-are printed for comparison and not scored against the bars. The pipeline is told what a scan's protocol says (angles, times, relaxivity
-of the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
+The rule for a tumour's value: Patlak's and the extended Tofts model are fitted, with a delay per voxel as in ``gliosuite run``; the
+tumour as a whole takes the model whose corrected Akaike criterion, summed over its voxels, is lower; its value is the mean of that
+model's unclamped ktrans (a bound at 0 would cut off half of the noise). The first rule, chosen before any result was seen, was the
+unclamped mean of the extended Tofts model alone: it gave 1.9 times the truth at a ktrans of .011 on a patient of the development seeds
+(below 100), where Patlak's was right, so one model for all tumours was given up there. Seeds from 2000 on decided nothing. Other rules
+are printed for comparison and not held against the bars. The pipeline is told what a scan's protocol says (angles, times, relaxivity of
+the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
 """
 
 import dataclasses
@@ -32,7 +35,7 @@ from gliosuite.simulate.blood import Blood, draw_blood
 from gliosuite.simulate.scanning import motion, moved
 from scipy.ndimage import median_filter
 
-FIRST_SEED = 1000
+FIRST_SEED = 2000
 SEED_STEP = 100
 GRID_MM = 3.0
 LEAST = 150  # voxels of a tumour, 4 cc
@@ -43,6 +46,7 @@ TIMES = 4.8 * np.arange(65)
 ARRIVAL_S, HEMATOCRIT, T1_BLOOD_S, PLASMA_PEAK_MM = 34.0, 0.45, 1.48, 6.0
 FINE = 0.1 * np.arange(3200)
 SETTINGS = DceSettings(tr_ms=1000 * TR_S, flip_angle_deg=FLIP_DEG, relaxivity=RELAXIVITY, delay=True, unclamped=True)
+MODELS = {"patlak": 3, "etm": 4}  # and their free numbers, the delay among them
 
 
 def line(what: str, found: str, bar: str = "", met: bool | None = None) -> None:
@@ -130,22 +134,34 @@ def scan(patient: Object, peak_mM: float | None, snr: float, moving: bool, seed:
     return vfa, series(frame(concentration, FLIP_DEG), "dce", motion(rng, TIMES.size) if moving else None)
 
 
-def entry(patient: Object, vfa: Series, dce: Series, settings: DceSettings) -> DceMaps:
-    """Our own pipeline on the tumour, nothing but its outline given: T1 map, automatic AIF in the whole head, fit."""
+def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]) -> list[DceMaps]:
+    """Our own pipeline on the tumour, nothing but its outline given: T1 map, automatic AIF in the whole head, a fit per model."""
     region = patient.grid.image(patient.tumour)
     head = patient.grid.image(patient.tissue > 0)
     t1 = t1_maps(vfa, T1Settings(1000 * TR_S, ANGLES), mask=head).t1
-    return dce_maps(dce, TIMES, settings, t10=t1, mask=region)
+    first = dce_maps(dce, TIMES, settings[0], t10=t1, mask=region)
+    return [first, *(dce_maps(dce, TIMES, s, aif=first.aif, t10=t1, mask=region) for s in settings[1:])]
 
 
-def values(maps: DceMaps, tumour: np.ndarray) -> dict[str, float]:
+def values(fits: list[DceMaps], tumour: np.ndarray) -> dict[str, float]:
     """A tumour's value by each rule; the first is the one that is scored."""
-    ktrans, free = array(maps.maps["ktrans"])[tumour], array(maps.maps["ktrans_unclamped"])[tumour]
-    return {"unclamped mean": np.nanmean(free), "mean": np.nanmean(ktrans), "median": np.nanmedian(ktrans)}
+    means, criteria, shown = [], [], {}
+    for maps, (model, free) in zip(fits, MODELS.items()):
+        rate = "ps" if "ps" in maps.maps else "ktrans"
+        clamped, unclamped, rmse = (array(maps.maps[n])[tumour] for n in (rate, f"{rate}_unclamped", "rmse"))
+        known = np.isfinite(unclamped) & (rmse > 0)
+        means.append(float(unclamped[known].mean()))
+        n = maps.times_s.size
+        penalty = 2 * free + 2 * free * (free + 1) / (n - free - 1)
+        criteria.append(float(np.mean(2 * n * np.log(rmse[known]) + penalty)))
+        shown |= {f"{model} mean": float(np.nanmean(clamped)), f"{model} median": float(np.nanmedian(clamped))}
+    return {"model of the tumour": means[int(np.argmin(criteria))], **shown}
 
 
 def cv(a: float, b: float) -> float:
     """The challenge's coefficient of variation of two values: SD (of the population) over mean."""
+    if a == b:
+        return 0.0
     return abs(a - b) / (a + b) if a + b > 0 else 1.0
 
 
@@ -174,15 +190,15 @@ def main(clinical: int = 8) -> None:
         print(f"  patient {i + 1} of {clinical} after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     found, again = [], []
     for patient, vfa, dce, truth in scans:
-        maps = entry(patient, vfa, dce, SETTINGS)
-        found.append(values(maps, patient.tumour))
+        fits = entry(patient, vfa, dce, [dataclasses.replace(SETTINGS, model=m) for m in MODELS])
+        found.append(values(fits, patient.tumour))
         # A neutral evaluator has the record that was written, and nothing else.
-        record = json.loads(json.dumps(plain(maps.settings)))
-        again.append(values(entry(patient, vfa, dce, DceSettings(**record)), patient.tumour))
+        records = [json.loads(json.dumps(plain(maps.settings))) for maps in fits]
+        again.append(values(entry(patient, vfa, dce, [DceSettings(**r) for r in records]), patient.tumour))
         shown = ", ".join(f"{n} {v:.5f}" for n, v in found[-1].items())
         true_mean = float(patient.maps["ktrans"][patient.tumour].mean())
         print(
-            f"  truth {true_mean:.5f}{' (published)' if np.isfinite(truth) else ''}: {shown}; {maps.aif.how}",
+            f"  truth {true_mean:.5f}{' (published)' if np.isfinite(truth) else ''}: {shown}; {fits[0].aif.how}",
             flush=True,
         )
     for j, rule in enumerate(found[0]):
@@ -191,9 +207,8 @@ def main(clinical: int = 8) -> None:
         r = score([(v[i], v[i + 1]) for i in range(4, len(v), 2)])
         p = score([(f[rule], g[rule]) for f, g in zip(found, again)])
         bars = ((">= 0.92", a >= 0.92), (">= 0.86", r >= 0.86), ("1.00", p == 1.0)) if j == 0 else [("", None)] * 3
-        title = f"{rule}{', the rule that was chosen' if j == 0 else ''}"
         for name, value, (bar, met) in zip(("accuracy", "repeatability", "reproducibility"), (a, r, p), bars):
-            line(f"{name} ({title})", f"{value:.3f}", bar, met)
+            line(f"{name} ({rule})", f"{value:.3f}", bar, met)
         line(f"silver, gold ({rule})", f"{100 * a * r:.1f} %, {100 * a * r * p:.1f} %")
     constant = score([(0.1, t) for t in np.ravel(TRUTH)])
     line(
