@@ -391,7 +391,10 @@ def speed(n: int = 600_000, repeats: int = 5) -> None:
     noise_free = 1000 * spgr_signal(1 / np.random.default_rng(2).uniform(0.4, 4, n)[:, None], 0.005, ANGLES)
     signals = (noise_free + np.random.default_rng(1).normal(0, 1, noise_free.shape)).astype(np.float32)
     wall = seconds_of(lambda: fit_vfa(signals, ANGLES, 0.005), repeats) * scale
-    line("T1 of 6 flip angles, per 600 k voxels", f"{wall:.3f} s", "<= 0.2 s", wall <= 0.2)
+    start = time.process_time()
+    fit_vfa(signals, ANGLES, 0.005)
+    found = f"{wall:.3f} s ({(time.process_time() - start) * scale:.3f} s of CPU)"
+    line("T1 of 6 flip angles, per 600 k voxels", found, "<= 0.2 s", wall <= 0.2)
     tracemalloc.start()
     for model, delay in (("etm", False), ("etm", True), ("2cxm", False)):
         tracemalloc.reset_peak()

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from gliosuite import images
 from gliosuite.errors import InputError
-from gliosuite.nifti import numbers, read_content, read_header
+from gliosuite.nifti import deflate, numbers, read_content, read_header
 
 SIZE = (7, 6, 5, 3)  # x, y, z, t
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768}
@@ -126,3 +126,23 @@ def test_what_is_no_header_is_refused(tmp_path):
     struct.pack_into("<8h", broken, 40, 4, 7, 0, 5, 3, 1, 1, 1)
     with pytest.raises(InputError, match="impossible dimensions"):
         read_header(bytes(broken), tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_what_is_deflated_comes_back_and_holds_no_time(real):
+    values = np.zeros((20, 50, 50), np.float32 if real else np.int16)
+    values[5:15] = np.random.default_rng(0).normal(0, 100, (10, 50, 50))
+    packed = deflate(values.tobytes(), real)
+    assert gzip.decompress(packed) == values.tobytes()
+    assert packed[4:8] == bytes(4)
+    assert packed == deflate(values.tobytes(), real)
+    assert len(packed) < 0.6 * values.nbytes
+
+
+def test_a_map_is_written_as_small_as_before(tmp_path):
+    values = np.zeros((20, 50, 50), np.float32)
+    values[5:15] = np.abs(np.random.default_rng(0).normal(0, 0.1, (10, 50, 50)))
+    path = images.write_image(sitk.GetImageFromArray(values), tmp_path / "a.nii.gz", "ktrans [1/min]")
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "b.nii.gz"))
+    assert path.stat().st_size < 1.03 * (tmp_path / "b.nii.gz").stat().st_size
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), values)
