@@ -171,20 +171,25 @@ def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.nd
     InputError
         If there are such voxels within the mask and `allow_invalid` is False, or if nothing is left.
     """
-    inside = series.frames[:, mask]
-    broken = ~np.isfinite(inside)
-    negative = inside < 0
-    bad = (broken | negative).any(axis=0)
+    bad = mask & ~_valid(series)
     if bad.any() and not allow_invalid:
+        inside = series.frames[:, mask]
+        broken, negative = ~np.isfinite(inside), inside < 0
         raise InputError(
             f"{series.name} has {int(broken.any(axis=0).sum())} voxels with NaN or infinite values and "
             f"{int((negative & ~broken).any(axis=0).sum())} with negative ones in the mask; signal must be finite and not "
             "negative (--allow-invalid-voxels leaves those voxels out)"
         )
-    if bad.all():
+    if not (mask & ~bad).any():
         raise InputError(f"{series.name} has no voxel with valid signal in the mask; at least one is needed")
-    result = mask.copy()
-    result[mask] = ~bad
+    return mask & ~bad
+
+
+def _valid(series: Series) -> np.ndarray:
+    """Voxels (z, y, x) whose signal is finite and not below 0 in every frame."""
+    result = np.ones(series.grid.shape, bool)
+    for frame in series.frames:
+        result &= (frame >= 0) & (frame < np.inf)
     return result
 
 
@@ -220,10 +225,8 @@ def mask_array(mask: sitk.Image | None, series: Series, is_signal: bool = True) 
 def search_mask(series: Series, mask: np.ndarray, given: bool) -> np.ndarray:
     """Where arteries and the bolus are sought: the whole head, since a given mask may be a lesion without a vessel."""
     region = (boolean(signal_mask(series)) | mask) if given else mask
-    valid = np.isfinite(series.frames).all(axis=0) & (
-        series.frames.min(axis=0) >= 0 if series.frames.min() < 0 else True
-    )
-    return region & valid if (region & valid).any() else mask
+    usable = region & _valid(series)
+    return usable if usable.any() else mask
 
 
 def usable_voxels(series: Series, inside: np.ndarray, given: bool, is_signal: bool, allow_invalid: bool) -> np.ndarray:

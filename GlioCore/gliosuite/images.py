@@ -4,8 +4,6 @@ At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays
 SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
-import gzip
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +14,10 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .files import atomic
-from .integrity import SUFFIXES, check_file, suffix
+from .integrity import SUFFIXES, check_file, existing, suffix
+from .nifti import deflate, numbers, read_content
 
+_CURVES = 4096
 _DESCRIPTION = "ITK_FileNotes"  # ITK's key for NIfTI's descrip field when writing
 
 
@@ -110,9 +110,14 @@ class Series:
 
     def curves(self, mask: np.ndarray | None = None) -> np.ndarray:
         """Curves (n_voxels, n_times) of the voxels in the boolean `mask` (z, y, x), or of all."""
-        if mask is None:
-            return np.ascontiguousarray(self.frames.reshape(self.n_times, -1).T)
-        return np.ascontiguousarray(self.frames[:, mask].T)
+        flat = self.frames.reshape(self.n_times, -1)
+        index = None if mask is None or mask.all() else np.flatnonzero(mask)
+        result = np.empty((flat.shape[1] if index is None else index.size, self.n_times), flat.dtype)
+        # In blocks that a processor's cache holds, since rows become columns.
+        for i in range(0, len(result), _CURVES):
+            rows = slice(i, i + _CURVES)
+            result[rows] = (flat[:, rows] if index is None else flat[:, index[rows]]).T
+        return result
 
     def frame(self, index: int) -> sitk.Image:
         """One time point as an image."""
@@ -127,49 +132,59 @@ class Series:
 # ------------------------------------------------------------------------------------------------------------------ reading
 
 
-def _with_nan(image: sitk.Image, path: Path) -> sitk.Image:
-    """Put back what ITK's NIfTI reader silently turns into 0: voxels that are NaN or infinite in the file (float data only)."""
-    if image.GetPixelID() not in (sitk.sitkFloat32, sitk.sitkFloat64):
-        return image
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as stream:
-        raw = stream.read()
-    order = "<" if struct.unpack("<i", raw[:4])[0] in (348, 540) else ">"
-    old = struct.unpack(order + "i", raw[:4])[0] == 348
-    kind = struct.unpack(order + "h", raw[70:72] if old else raw[12:14])[0]
-    offset = int(struct.unpack(order + "f", raw[108:112])[0] if old else struct.unpack(order + "q", raw[168:176])[0])
-    count = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
-    if kind not in (16, 64) or image.GetNumberOfComponentsPerPixel() != 1:
-        return image
-    lost = ~np.isfinite(np.frombuffer(raw, order + {16: "f4", 64: "f8"}[kind], count, offset))
-    if not lost.any():
-        return image
-    values = sitk.GetArrayFromImage(image)
-    values.reshape(-1)[lost] = np.nan
-    result = sitk.GetImageFromArray(values, isVector=False)
-    result.CopyInformation(image)
-    for key in image.GetMetaDataKeys():
-        result.SetMetaData(key, image.GetMetaData(key))
-    return result
+@dataclass(frozen=True)
+class _Voxels:
+    """What a file holds: numbers with the axes reversed (components of a voxel last), and ITK's geometry of all axes."""
+
+    values: np.ndarray
+    components: int
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: np.ndarray
+    notes: dict[str, str]
+
+    def without(self, axis: int) -> "_Voxels":
+        """The same without an axis (x, y, z, ... order) of length 1."""
+        kept = [i for i in range(len(self.spacing)) if i != axis]
+        pick = lambda numbers: tuple(numbers[i] for i in kept)
+        values = np.squeeze(self.values, len(self.spacing) - 1 - axis)
+        direction = self.direction[np.ix_(kept, kept)]
+        return _Voxels(values, self.components, pick(self.spacing), pick(self.origin), direction, self.notes)
 
 
-def _read(path: str | Path) -> sitk.Image:
-    check_file(path)
+def _read(path: str | Path) -> _Voxels:
+    """Read a file once; NIfTI's plain numbers come from the buffer whose integrity was checked, all else from ITK."""
+    path = existing(path)
+    found = None
     try:
-        image = sitk.ReadImage(str(path))
-        return _with_nan(image, Path(path)) if ".nii" in suffix(path) else image
+        if ".nii" in suffix(path):
+            header, content = read_content(path)
+            found = numbers(header, content)
+        else:
+            check_file(path)
+        source = sitk.ImageFileReader()
+        source.SetFileName(str(path))
+        if found is not None:
+            source.ReadImageInformation()
+            if source.GetNumberOfComponents() != 1 or found.size != np.prod(source.GetSize()):
+                found = None
+        if found is None:
+            source = sitk.ReadImage(str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
-
-
-def _flat(image: sitk.Image) -> sitk.Image:
-    """Drop axes of length 1 beyond the third; give a 2-D image a third axis."""
-    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
-        size = list(image.GetSize())
-        size[-1] = 0
-        image = sitk.Extract(image, size, [0] * len(size))
-    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+    size = source.GetSize()
+    image = found is None
+    return _Voxels(
+        sitk.GetArrayFromImage(source) if image else found.reshape(size[::-1]),
+        source.GetNumberOfComponentsPerPixel() if image else 1,
+        source.GetSpacing(),
+        source.GetOrigin(),
+        np.reshape(source.GetDirection(), (len(size), len(size))),
+        {key: source.GetMetaData(key) for key in source.GetMetaDataKeys()},
+    )
 
 
 def read_image(path: str | Path) -> sitk.Image:
@@ -185,14 +200,20 @@ def read_image(path: str | Path) -> sitk.Image:
     InputError
         If the file is missing, truncated, no image, or holds more than one volume.
     """
-    image = _flat(_read(path))
-    if image.GetDimension() != 3:
-        raise InputError(f"{path} has {image.GetSize()[3]} volumes; one 3-D image is needed")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(
-            f"{path} has {image.GetNumberOfComponentsPerPixel()} values per voxel; a scalar image is needed"
-        )
-    return image
+    found = _read(path)
+    while len(found.spacing) > 3 and found.values.shape[0] == 1:
+        found = found.without(len(found.spacing) - 1)
+    if len(found.spacing) > 3:
+        raise InputError(f"{path} has {found.values.shape[len(found.spacing) - 4]} volumes; one 3-D image is needed")
+    if found.components != 1:
+        raise InputError(f"{path} has {found.components} values per voxel; a scalar image is needed")
+    image = sitk.GetImageFromArray(found.values, isVector=False)
+    image.SetSpacing(found.spacing)
+    image.SetOrigin(found.origin)
+    image.SetDirection(found.direction.ravel())
+    for key, text in found.notes.items():
+        image.SetMetaData(key, text)
+    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 
 
 def read_series(path: str | Path) -> Series:
@@ -208,28 +229,19 @@ def read_series(path: str | Path) -> Series:
     InputError
         If the file is missing, truncated, or not 4-D.
     """
-    image = _read(path)
+    found = _read(path)
     step = 1.0
-    while image.GetDimension() == 5 and 1 in image.GetSize()[3:]:  # NIfTI written as x, y, z, 1, t
-        size = list(image.GetSize())
-        size[3 if size[3] == 1 else 4] = 0
-        image = sitk.Extract(image, size, [0] * 5)
-    if image.GetDimension() == 3 and image.GetNumberOfComponentsPerPixel() > 1:
-        frames = np.moveaxis(sitk.GetArrayViewFromImage(image), -1, 0)
-        grid = Grid.of(image)
-    elif image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:
-        frames = sitk.GetArrayViewFromImage(image)
-        direction = np.reshape(image.GetDirection(), (4, 4))[:3, :3]
-        step = image.GetSpacing()[3]
-        grid = Grid(image.GetSize()[:3], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction.ravel()))
+    while len(found.spacing) == 5 and 1 in found.values.shape[:2]:  # NIfTI written as x, y, z, 1, t
+        found = found.without(3 if found.values.shape[1] == 1 else 4)
+    dimension, frames = len(found.spacing), found.values
+    if dimension == 3 and found.components > 1:
+        frames = np.moveaxis(frames, -1, 0)
+    elif dimension == 4 and found.components == 1:
+        step = found.spacing[3]
     else:
-        count = (
-            1
-            if image.GetDimension() == 3
-            else f"{image.GetDimension()}-D data with {image.GetNumberOfComponentsPerPixel()} values per voxel instead of"
-        )
+        count = 1 if dimension == 3 else f"{dimension}-D data with {found.components} values per voxel instead of"
         raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
-    # A copy: the view does not keep the image, and with it the memory, alive.
+    grid = Grid(frames.shape[:0:-1], found.spacing[:3], found.origin[:3], tuple(found.direction[:3, :3].ravel()))
     return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name, step)
 
 
@@ -300,10 +312,14 @@ def write_image(image: sitk.Image, path: str | Path, description: str = "") -> P
         image.SetMetaData(_DESCRIPTION, description[:79])
     with atomic(path) as partial:
         try:
-            sitk.WriteImage(
-                image, str(partial), useCompression=not path.name.lower().endswith((".nii", ".mhd", ".nhdr"))
-            )
-            check_file(partial)  # ITK does not notice a full disk
+            packed = path.name.lower().endswith(".nii.gz")
+            target = partial.with_name("plain.nii") if packed else partial
+            loose = target.name.lower().endswith((".nii", ".mhd", ".nhdr"))
+            sitk.WriteImage(image, str(target), useCompression=not loose)
+            check_file(target)  # ITK does not notice a full disk
+            if packed:
+                real = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
+                partial.write_bytes(deflate(target.read_bytes(), real))
         except (RuntimeError, InputError) as error:
             raise InputError(
                 f"{path} could not be written whole: the disk may be full ({str(error).strip().splitlines()[-1]})"

@@ -4,13 +4,13 @@ SimpleITK reads a truncated NIfTI without a word, its missing voxels 0.
 """
 
 import gzip
-import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from .errors import InputError
+from .nifti import HEAD, check_length, damaged, read_header
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".seq.nrrd", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -21,27 +21,8 @@ def suffix(path: str | Path) -> str:
     return next((s for s in SUFFIXES if name.endswith(s)), "")
 
 
-_NIFTI_BITS = {
-    2: 8,
-    4: 16,
-    8: 32,
-    16: 32,
-    32: 64,
-    64: 64,
-    128: 24,
-    256: 8,
-    512: 16,
-    768: 32,
-    1024: 64,
-    1280: 64,
-    1536: 128,
-    1792: 128,
-    2304: 32,
-}
-
-
 def _inflated_bytes(path: Path) -> tuple[bytes, int]:
-    """The first 352 bytes and the full length of a gzip stream, read to its end.
+    """The first bytes and the full length of a gzip stream, read to its end.
 
     Raises
     ------
@@ -52,45 +33,23 @@ def _inflated_bytes(path: Path) -> tuple[bytes, int]:
     try:
         with gzip.open(path, "rb") as stream:
             while block := stream.read(1 << 22):
-                if len(head) < 352:
-                    head += block[: 352 - len(head)]
+                if len(head) < HEAD:
+                    head += block[: HEAD - len(head)]
                 length += len(block)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{path} is truncated or damaged ({str(error).rstrip('.')}); copy or export the file again"
-        ) from error
+        raise damaged(path, error) from error
     return head, length
 
 
 def _check_nifti(path: Path) -> None:
-    """Refuse a NIfTI file that holds fewer voxels than its header says: SimpleITK reads the missing ones as 0 without a word."""
+    """Refuse a NIfTI file that holds fewer voxels than its header says, without keeping them in memory."""
     if path.name.lower().endswith(".gz"):
         head, length = _inflated_bytes(path)
     else:
         length = path.stat().st_size
         with path.open("rb") as stream:
-            head = stream.read(352)
-    if len(head) < 348:
-        raise InputError(f"{path} is not a NIfTI file: {len(head)} bytes of header found, 348 needed")
-    order = next((o for o in "<>" if struct.unpack(o + "i", head[:4])[0] in (348, 540)), None)
-    if order is None:
-        raise InputError(f"{path} is not a NIfTI file: its header does not start with 348 or 540")
-    if struct.unpack(order + "i", head[:4])[0] == 348:
-        dims = struct.unpack(order + "8h", head[40:56])
-        kind = struct.unpack(order + "h", head[70:72])[0]
-        offset = struct.unpack(order + "f", head[108:112])[0]
-    else:
-        dims = struct.unpack(order + "8q", head[16:80])
-        kind = struct.unpack(order + "h", head[12:14])[0]
-        offset = struct.unpack(order + "q", head[168:176])[0]
-    if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
-        raise InputError(f"{path} has impossible dimensions {dims} in its header")
-    voxels = int(np.prod(np.asarray(dims[1 : dims[0] + 1], dtype=np.int64)))
-    needed = int(offset) + voxels * _NIFTI_BITS.get(kind, 8) // 8
-    if length < needed:
-        raise InputError(
-            f"{path} is truncated: {length} bytes found, {needed} needed for {'x'.join(map(str, dims[1 : dims[0] + 1]))} voxels"
-        )
+            head = stream.read(HEAD)
+    check_length(read_header(head, path), length, path)
 
 
 def _check_nrrd(path: Path) -> None:
@@ -149,7 +108,7 @@ def _check_nrrd(path: Path) -> None:
 
 def check_file(path: str | Path) -> None:
     """Refuse an image file that is missing, truncated or damaged, without decoding its voxels."""
-    path = _existing(path)
+    path = existing(path)
     kind = suffix(path)
     try:
         if ".nii" in kind:
@@ -160,7 +119,8 @@ def check_file(path: str | Path) -> None:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
+    """The path of an image file that is there; an `InputError` says what is wrong otherwise."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist")

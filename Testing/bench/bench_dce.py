@@ -9,7 +9,9 @@ import importlib.metadata
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
@@ -17,9 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+import SimpleITK as sitk
+from gliosuite.images import Grid, read_mask, read_series, write_image
 from gliosuite.perfusion import kinetics
+from gliosuite.perfusion.dce import DceSettings, dce_maps, write
 from gliosuite.perfusion.fit import DEFAULT_BOUNDS, fit_curves
-from gliosuite.perfusion.signal import spgr_signal, spgr_to_concentration
+from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal, spgr_to_concentration
 from gliosuite.perfusion.t1 import fit_vfa
 from scipy.optimize import curve_fit, least_squares
 
@@ -386,7 +391,10 @@ def speed(n: int = 600_000, repeats: int = 5) -> None:
     noise_free = 1000 * spgr_signal(1 / np.random.default_rng(2).uniform(0.4, 4, n)[:, None], 0.005, ANGLES)
     signals = (noise_free + np.random.default_rng(1).normal(0, 1, noise_free.shape)).astype(np.float32)
     wall = seconds_of(lambda: fit_vfa(signals, ANGLES, 0.005), repeats) * scale
-    line("T1 of 6 flip angles, per 600 k voxels", f"{wall:.3f} s", "<= 0.2 s", wall <= 0.2)
+    start = time.process_time()
+    fit_vfa(signals, ANGLES, 0.005)
+    found = f"{wall:.3f} s ({(time.process_time() - start) * scale:.3f} s of CPU)"
+    line("T1 of 6 flip angles, per 600 k voxels", found, "<= 0.2 s", wall <= 0.2)
     tracemalloc.start()
     for model, delay in (("etm", False), ("etm", True), ("2cxm", False)):
         tracemalloc.reset_peak()
@@ -453,7 +461,51 @@ def peers(n: int = 200_000) -> None:
         line("osipy, its Levenberg-Marquardt on arrays", found, ">= 100x", own / slow >= 100)
 
 
-PARTS = {"accuracy": accuracy, "optimality": optimality, "noise": noise, "speed": speed, "peers": peers}
+def command(repeats: int = 5) -> None:
+    """``gliosuite dce`` from a NIfTI file to saved maps: the stages in this process, and the whole command with Python's start."""
+    print("\ngliosuite dce, 600 000 voxels x 60 frames, int16 .nii.gz, automatic AIF, extended Tofts with SD")
+    times, _, aif, fine, _, curves = cohort(600_000, 0.02)
+    blood = np.interp(times, fine, aif) * 0.58 * np.linspace(0.8, 1.0, 300)[:, None]
+    rng = np.random.default_rng(3)
+    # Blood within a cube of tissue, so that the automatic search has something to find.
+    curves[:300] = blood + rng.normal(0, 0.05, blood.shape)
+    t10 = np.where(np.arange(600_000) < 300, 1.65, 1.0)
+    signal = concentration_to_spgr(curves, 0.005, 15.0, t10, 4.5, 8000.0)
+    frames = np.round(np.clip(signal, 0, 32767)).astype(np.int16).T.reshape(60, 60, 100, 100)
+    grid = Grid((100, 100, 60), (2.0, 2.0, 2.5), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    settings = DceSettings(tr_ms=5.0, flip_angle_deg=15.0)
+    with tempfile.TemporaryDirectory() as folder:
+        source, mask, out = (Path(folder) / n for n in ("dce.nii.gz", "mask.nii.gz", "out"))
+        image = sitk.JoinSeries([grid.image(f) for f in frames], 0.0, 5.0)
+        write_image(image, source)
+        write_image(grid.image(np.ones(grid.shape, bool)), mask)
+        inside = read_mask(mask, grid)
+        read = seconds_of(lambda: read_series(source), repeats)
+        series = read_series(source)
+        fit = seconds_of(lambda: dce_maps(series, times, settings, t10=1.0, mask=inside), repeats)
+        maps = dce_maps(series, times, settings, t10=1.0, mask=inside)
+        saved = seconds_of(lambda: write(maps, out), repeats)
+        line("read the series", f"{read:.2f} s, {source.stat().st_size / 2**20:.0f} MB")
+        line("AIF, concentration, fit, maps", f"{fit:.2f} s")
+        line("write maps, SD, record and picture", f"{saved:.2f} s, {len(maps.maps) + len(maps.sd) + 1} images")
+        line("sum", f"{read + fit + saved:.2f} s", "<= 2 s on an H200")
+        words = [sys.executable, "-m", "gliosuite", "dce", source, "--dt", "5", "--tr-ms", "5", "--flip-angle", "15"]
+        words += ["--mask", mask, "--quiet", "--out", out]
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "GlioCore")}
+        whole = seconds_of(
+            lambda: subprocess.run(words, env=environment, check=True, capture_output=True), min(repeats, 3)
+        )
+        line("the command, Python's start and imports included", f"{whole:.2f} s")
+
+
+PARTS = {
+    "accuracy": accuracy,
+    "optimality": optimality,
+    "noise": noise,
+    "speed": speed,
+    "command": command,
+    "peers": peers,
+}
 
 
 def main(names: list[str]) -> None:
@@ -464,7 +516,7 @@ def main(names: list[str]) -> None:
     )
     if not DATA.exists():
         print(f"reference data are not at {DATA}; set GLIOSUITE_DATA")
-        names = names or ["noise", "speed", "peers"]
+        names = names or ["noise", "speed", "command", "peers"]
     for name in names or PARTS:
         PARTS[name]()
 

@@ -6,12 +6,13 @@ import tarfile
 import numpy as np
 import pytest
 import scipy.io
-from gliosuite.images import Grid, Series, array, boolean, read_image, read_series, write_series
+from gliosuite.images import Grid, Series, array, boolean, read_image, read_series, write_image, write_series
 from gliosuite.perfusion.dsc import perfusion_maps
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import interpolate_aif
 from gliosuite.perfusion.signal import signal_to_dr2star, spgr_to_concentration
 from gliosuite.perfusion.t1 import fit_vfa
+from scipy import ndimage
 
 
 def plane(frames):
@@ -200,3 +201,42 @@ def test_qiba_v6_nifti_through_the_command(data, gliosuite, tmp_path):
     for i, truth in enumerate([0.01, 0.02, 0.05, 0.1, 0.2, 0.35]):
         block = ktrans[10 + 10 * i : 20 + 10 * i, 20:50]
         assert np.median(block) == pytest.approx(truth, rel=0.1, abs=0.002)
+
+
+def test_t1_and_b1_of_a_tube_phantom(data, tmp_path, gliosuite):
+    """Twelve tubes of one liquid each: T1 is the same throughout a tube, and the flip angle near what was asked for, as in its source."""
+    folder = data("t1-phantom-hifi/T1_data")
+    vfa, inverted = (
+        [folder / f"{n}.nii.gz" for n in names] for names in (("FA2", "FA5", "FA12"), ("TI_168ms", "TI_1068ms"))
+    )
+    image = read_image(vfa[1])
+    tubes = np.zeros(Grid.of(image).shape, bool)
+    tubes[:, :, 77:81] = array(image)[:, :, 77:81] > 15
+    tubes = ndimage.binary_erosion(tubes, iterations=1)
+    write_image(Grid.of(image).image(tubes), tmp_path / "tubes.nii.gz")
+    options = (
+        "--flip-angles",
+        "2,5,12",
+        "--tr-ms",
+        5.4,
+        "--ti-ms",
+        "168,1068",
+        "--ir-flip-angle",
+        5,
+        "--ir-pulses",
+        160,
+    )
+    code, _, err = gliosuite(
+        "t1", "--vfa", *vfa, "--ir", *inverted, *options, "--mask", tmp_path / "tubes.nii.gz", "--out", tmp_path / "out"
+    )
+    assert code == 0, err
+    t1, b1 = (array(read_image(tmp_path / "out" / f"{n}.nii.gz")) for n in ("t1", "b1"))
+    labels, count = ndimage.label(ndimage.binary_erosion(tubes, np.ones((3, 3, 1))))
+    inside = [labels == i for i in range(1, count + 1) if 80 < (labels == i).sum() < 2000]
+    assert len(inside) == 12
+    middle = np.array([np.nanmedian(t1[w]) for w in inside])
+    spread = np.array([np.nanpercentile(t1[w], 75) - np.nanpercentile(t1[w], 25) for w in inside])
+    assert (spread / middle < 0.12).all()
+    assert 0.2 < middle.min() < 0.4
+    assert 1.5 < middle.max() < 2.0
+    assert all(0.9 < np.nanmedian(b1[w]) < 1.15 for w in inside)

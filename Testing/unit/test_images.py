@@ -279,3 +279,14 @@ def test_map_image_puts_values_where_the_mask_is():
     image = images.map_image(np.arange(mask.sum()), mask, GRID)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image)[mask], np.arange(mask.sum()))
     assert not sitk.GetArrayFromImage(image)[~mask].any()
+
+
+def test_curves_are_the_frames_of_each_voxel():
+    grid = Grid((30, 20, 20), (1.0, 1.0, 1.0), (0, 0, 0), GRID.direction)
+    frames = np.random.default_rng(0).normal(size=(3, *grid.shape)).astype(np.float32)
+    series = images.Series(frames, grid)
+    some = frames[0] > -0.5  # more voxels than one block holds
+    for mask in (some, np.zeros_like(some), np.ones_like(some)):
+        np.testing.assert_array_equal(series.curves(mask), frames[:, mask].T)
+    np.testing.assert_array_equal(series.curves(), frames.reshape(3, -1).T)
+    assert series.curves(some).flags.c_contiguous

@@ -86,3 +86,24 @@ def test_parker_is_exact_at_any_delay(data, file):
         times = 60 * np.array([float(row["time"]) for row in some])
         reference = np.array([float(row["Cb"]) for row in some])
         np.testing.assert_allclose(kinetics.parker_aif(times, delay), reference, atol=1e-12)
+
+
+def test_georgiou_is_its_formula_at_any_delay_and_length():
+    from scipy.stats import gamma
+
+    times = np.r_[0.0, 0.3, np.linspace(1.0, 1500.0, 700)]
+    t = (times - 7.3) / 60
+    passes = sum(gamma.pdf(t - j * 0.129, (j + 1) * 5.26 + j + 1, scale=0.032) for j in range(400))
+    decays = 0.37 * np.exp(-0.11 * t) + 0.33 * np.exp(-1.17 * t) + 10.06 * np.exp(-16.02 * t)
+    np.testing.assert_allclose(kinetics.georgiou_aif(times, 7.3), np.where(t > 0, passes * decays, 0.0), atol=1e-10)
+    np.testing.assert_allclose(kinetics.georgiou_aif(times, 7.3), kinetics.georgiou_aif(times - 7.3), atol=1e-12)
+
+
+def test_georgiou_peaks_once_and_ends_in_its_slow_exponential():
+    times = 0.1 * np.arange(6000)
+    blood = kinetics.georgiou_aif(times)
+    assert times[blood.argmax()] == pytest.approx(8.4, abs=1.0)
+    assert blood.max() == pytest.approx(8.7, abs=0.1)
+    # The passes come at the rate of one per mean interval, so late the curve is their constant times the slow exponential.
+    assert blood[-1] == pytest.approx(0.37 * np.exp(-0.11 * times[-1] / 60) / (0.032 * 6.26 + 0.129), rel=2e-3)
+    assert kinetics.georgiou_aif([-1.0, 0.0]).tolist() == [0.0, 0.0]

@@ -96,3 +96,26 @@ def test_no_t1_of_a_fine_grid_fits_better():
     own = (noisy[known] * shape).sum(1) / np.linalg.norm(shape, axis=1)
     assert known.mean() > 0.8
     assert (own >= best[known] * (1 - 1e-6)).all()
+
+
+def test_noise_and_a_b1_map_leave_t1_at_the_optimum_to_five_digits():
+    from scipy.optimize import minimize_scalar
+
+    rng = np.random.default_rng(2)
+    b1 = rng.uniform(0.7, 1.3, 60)
+    noisy = (signals(rng.uniform(0.2, 4, 60), np.full(60, 1000.0), b1[:, None]) + rng.normal(0, 0.5, (60, 4))).astype(
+        np.float32
+    )
+    noisy[7, 1] = np.nan
+    found, _ = fit_vfa(noisy, ANGLES, 0.005, b1)
+    for row, scale, t1 in zip(noisy.astype(float), b1, found):
+        if not np.isfinite(row).all():
+            assert np.isnan(t1)
+            continue
+
+        def left(v, row=row, scale=scale):
+            shape = spgr_signal(np.exp(-v), 0.005, np.array(ANGLES) * scale)
+            return np.sum((row - row @ shape / (shape @ shape) * shape) ** 2)
+
+        best = minimize_scalar(left, np.log([t1 * 0.9, t1 * 1.1]), tol=1e-9)
+        assert t1 == pytest.approx(np.exp(best.x), rel=1e-5)

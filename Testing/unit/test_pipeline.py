@@ -63,7 +63,7 @@ def test_every_step_is_done_and_leaves_what_the_contract_names(results):
     for name in (
         "registered/t1c.nii.gz", "registered/flair.tfm", "lesions/cel.nii.gz", "dce/ktrans.nii.gz", "dce/on_t1c/ktrans.nii.gz",
         "dce/aif.csv", "dce/fit.json", "dsc/cbv.nii.gz", "progression/progression_cel.nii.gz", "rt/CTV_RTOG.nii.gz", "rt/RS.dcm",
-        "rt/comparison.csv", "regions.csv", "report.html", "provenance.json", "run.json",
+        "rt/comparison.csv", "regions.csv", "regions_histogram.csv", "report.html", "provenance.json", "run.json",
     ):  # fmt: skip
         assert (out / name).exists(), name
     assert not list(out.rglob(".gliosuite-partial-*"))
@@ -87,6 +87,12 @@ def test_region_medians_count_fitted_zeros_and_nothing_outside_the_fit(results):
     defined = values[np.isfinite(values)]
     assert int(row["n"]) == defined.size
     assert float(row["median"]) == pytest.approx(np.median(defined), rel=1e-4)
+    with (out / "regions.csv").open(newline="") as stream:
+        rows = {(r["map"], r["region"]): r for r in csv.DictReader(stream)}
+    assert {"cel", "t2l", "nel"} <= {region for _, region in rows}
+    assert rows["ktrans_sd", "cel"]["unit"] == "1/min"
+    if (out / "dsc" / "nawm.nii.gz").exists():
+        assert float(rows["ncbv", "nawm"]["mean"]) == pytest.approx(1.0, rel=0.25)
 
 
 def test_given_masks_are_files_and_drafts_are_called_drafts(results):

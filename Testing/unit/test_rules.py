@@ -18,6 +18,7 @@ GROUND = {
     "steps",
     "resources",
     "integrity",
+    "nifti",
     "images",
     "case",
     "curves",

@@ -74,8 +74,13 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--aif",
         default="auto",
-        choices=("auto", "parker"),
+        choices=("auto", "parker", "georgiou"),
         help="DCE arterial input function: found in the data, or the population's (default auto)",
+    )
+    p.add_argument(
+        "--preset",
+        choices=("yoon2024", "lyoo2025"),
+        help="DCE as that paper states it, in place of --model, --no-delay, --aif and the case's T1",
     )
     p.add_argument(
         "--leakage",
@@ -112,6 +117,7 @@ def _settings(args: argparse.Namespace) -> Any:
         "dce_model": args.model,
         "dce_aif": args.aif,
         "dce_delay": not args.no_delay,
+        "dce_preset": args.preset,
         "leakage": args.leakage,
         "deconvolution": args.deconvolution,
         "engine": args.engine,

@@ -39,6 +39,25 @@ def _bounds(text: str) -> tuple[str, tuple[float, float]]:
     return name, (low, high)
 
 
+def _region(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not name.strip() or not path.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MASK such as cel=cel.nii.gz")
+    return name.strip(), path.strip()
+
+
+def _region_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--regions",
+        nargs="+",
+        action="extend",
+        type=_region,
+        default=[],
+        metavar="NAME=MASK",
+        help="write regions.csv (mean, SD, median, percentiles, hot spot; one row per map and region) and regions_histogram.csv",
+    )
+
+
 def _signal_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("series", metavar="SERIES", help="4-D image (NIfTI, NRRD, MHA) or a DICOM folder")
     p.add_argument(
@@ -59,28 +78,54 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
         "--flip-angle", type=float, metavar="DEG", help="flip angle in degrees (default: as the DICOM files say)"
     )
     p.add_argument(
-        "--t10", default="1.0", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0)"
+        "--t10", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0, or the preset's)"
     )
-    p.add_argument(
-        "--t10-blood", type=float, default=1.65, metavar="S", help="T1 of blood in s for the AIF (default 1.65)"
-    )
+    p.add_argument("--t10-blood", type=float, metavar="S", help="T1 of blood in s for the AIF (default 1.65)")
     p.add_argument("--hematocrit", type=float, metavar="F", help="fraction; no effect on an AIF table (default 0.42)")
-    p.add_argument("--relaxivity", type=float, default=4.5, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
+    p.add_argument("--relaxivity", type=float, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
 
 
 def _register_t1(add: Callable) -> None:
     p = add("t1", "T1 and M0 maps from a variable flip angle series")
-    p.add_argument("--vfa", required=True, metavar="SERIES", help="4-D image with one volume per flip angle")
+    p.add_argument(
+        "--vfa",
+        required=True,
+        nargs="+",
+        metavar="SERIES",
+        help="4-D image with one volume per flip angle, or one image each",
+    )
     p.add_argument("--flip-angles", required=True, type=_numbers, metavar="DEG,DEG,...", help="flip angles in degrees")
     p.add_argument("--tr-ms", required=True, type=float, metavar="MS", help="repetition time in ms")
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
+    p.add_argument(
+        "--ir",
+        nargs="+",
+        metavar="SERIES",
+        help="inversion-prepared images (4-D, or one each): T1 and B1 are fitted together (DESPOT1-HIFI) and b1 is written",
+    )
+    p.add_argument(
+        "--ti-ms", type=_numbers, metavar="MS,MS,...", help="inversion to first pulse, one per image of --ir"
+    )
+    p.add_argument("--ir-flip-angle", type=float, metavar="DEG", help="flip angle of the pulses after the inversion")
+    p.add_argument("--ir-pulses", type=int, metavar="N", help="pulses after each inversion")
+    p.add_argument("--ir-spacing-ms", type=float, metavar="MS", help="spacing of those pulses (default --tr-ms)")
+    p.add_argument(
+        "--ir-recovery-ms", type=float, default=0.0, metavar="MS", help="last pulse to next inversion (default 0)"
+    )
+    p.add_argument(
+        "--ir-centre",
+        type=float,
+        default=0.5,
+        metavar="F",
+        help="when the centre of k-space is read, as a fraction of the pulses (default 0.5)",
+    )
     p.add_argument("--mask", metavar="M", help="voxels to fit (default: the head, found automatically)")
     p.add_argument("--allow-invalid-voxels", action="store_true", help="leave voxels with NaN or negative signal out")
     p.add_argument("--linear", action="store_true", help="straight line instead of the nonlinear fit (biased by noise)")
     p.add_argument(
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
-    p.add_argument("--out", required=True, metavar="DIR", help="folder for t1 (s), m0, mask")
+    p.add_argument("--out", required=True, metavar="DIR", help="folder for t1 (s), m0, mask; b1 with --ir")
     p.set_defaults(run=_t1)
 
 
@@ -94,6 +139,12 @@ def _register_aif(add: Callable) -> None:
         choices=("auto", "manual", "population"),
         default="auto",
         help="manual: the mean over --roi (default auto)",
+    )
+    p.add_argument(
+        "--population",
+        choices=("parker", "georgiou"),
+        default="parker",
+        help="whose average --method population takes: Parker 2006 or Georgiou 2019 (default parker)",
     )
     p.add_argument("--roi", metavar="MASK", help="mask of the artery for --method manual")
     p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (DSC)")
@@ -111,7 +162,14 @@ def _register_dce(add: Callable) -> None:
     p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
     _signal_options(p)
     _dce_options(p)
-    p.add_argument("--aif", default="auto", metavar="auto|parker|CSV|MASK", help="arterial input (default auto)")
+    p.add_argument(
+        "--preset",
+        choices=("yoon2024", "lyoo2025"),
+        help="settings as that paper states them; options given beside it take precedence, and fit.json says which",
+    )
+    p.add_argument(
+        "--aif", default="auto", metavar="auto|parker|georgiou|CSV|MASK", help="arterial input (default auto)"
+    )
     p.add_argument(
         "--aif-fit",
         action=argparse.BooleanOptionalAction,
@@ -120,10 +178,9 @@ def _register_dce(add: Callable) -> None:
     p.add_argument(
         "--model",
         choices=("tofts", "etm", "patlak", "2cxm", "2cum", "auto"),
-        default="etm",
-        help="kinetic model (default etm)",
+        help="kinetic model (default etm, or the preset's)",
     )
-    p.add_argument("--delay", action="store_true", help="fit each voxel's arrival after the AIF")
+    p.add_argument("--delay", action="store_true", default=None, help="fit each voxel's arrival after the AIF")
     p.add_argument(
         "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
     )
@@ -144,6 +201,7 @@ def _register_dce(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
+    _region_option(p)
     p.set_defaults(run=_dce)
 
 
@@ -176,6 +234,7 @@ def _register_dsc(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
+    _region_option(p)
     p.set_defaults(run=_dsc)
 
 
@@ -191,6 +250,22 @@ def _read(path: str) -> "tuple[Series, dict[str, Any]]":
 
         return read_dicom_series(path)
     return read_series(path), {}
+
+
+def _volumes(paths: list[str]) -> "Series":
+    """One 4-D image, or 3-D images on one grid as a series."""
+    import numpy as np
+
+    from ..images import Grid, Series, array, read_image
+
+    if len(paths) == 1:
+        return _read(paths[0])[0]
+    found = [read_image(path) for path in paths]
+    grid = Grid.of(found[0])
+    other = next((p for p, image in zip(paths, found) if not Grid.of(image).matches(grid)), None)
+    if other:
+        raise InputError(f"{other} lies on another grid than {paths[0]}; images of one series on one grid are needed")
+    return Series(np.stack([array(image) for image in found]), grid, Path(paths[0]).name)
 
 
 def _times(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
@@ -237,6 +312,14 @@ def _mask(path: str | None, series: "Series") -> "sitk.Image | None":
     return read_mask(path, series.grid) if path else None
 
 
+def _regions(args: argparse.Namespace, series: "Series") -> "dict[str, sitk.Image]":
+    names = [name for name, _ in args.regions]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise InputError(f"--regions gives {twice} twice; each region needs a name of its own")
+    return {name: _mask(path, series) for name, path in args.regions}
+
+
 def _t10(text: str) -> "float | sitk.Image":
     from ..images import read_image, suffix
 
@@ -266,13 +349,14 @@ def _arterial_input(text: str, series: "Series", times: Any, words: tuple[str, .
 
 
 def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more: Any) -> Any:
-    from ..perfusion.dce import DceSettings
+    from ..perfusion.presets import preset_settings
 
-    return DceSettings(
+    return preset_settings(
+        getattr(args, "preset", None),
         tr_ms=args.tr_ms if args.tr_ms is not None else acquisition.get("tr_ms"),
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
         relaxivity=args.relaxivity,
-        hematocrit=0.42 if args.hematocrit is None else args.hematocrit,
+        hematocrit=args.hematocrit,
         t10_blood_s=args.t10_blood,
         allow_invalid_voxels=args.allow_invalid_voxels,
         **more,
@@ -291,10 +375,24 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
     from ..perfusion.t1 import T1Settings, t1_maps, write
 
-    series, _ = _read(args.vfa)
+    series = _volumes(args.vfa)
     settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
-    b1 = read_image(args.b1) if args.b1 else None
-    maps = t1_maps(series, settings, b1, _mask(args.mask, series), progress)
+    mask = _mask(args.mask, series)
+    if args.ir:
+        from ..perfusion.hifi import InversionSettings, hifi_maps
+
+        if args.b1 or args.linear:
+            raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")
+        if args.ti_ms is None or args.ir_flip_angle is None or args.ir_pulses is None:
+            raise InputError("--ir needs --ti-ms, --ir-flip-angle and --ir-pulses: how its images were taken")
+        spacing = args.tr_ms if args.ir_spacing_ms is None else args.ir_spacing_ms
+        train = (args.ir_flip_angle, spacing, args.ir_pulses, args.ir_recovery_ms, args.ir_centre)
+        maps = hifi_maps(
+            series, _volumes(args.ir), InversionSettings(settings, tuple(args.ti_ms), *train), mask, progress
+        )
+    else:
+        b1 = read_image(args.b1) if args.b1 else None
+        maps = t1_maps(series, settings, b1, mask, progress)
     return {"out": args.out, **write(maps, args.out, args.format)}
 
 
@@ -305,7 +403,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     times = _times(args, series, acquisition)
     if (args.method == "manual") != bool(args.roi):
         raise InputError("--method manual and --roi MASK belong together; give both or neither")
-    source = {"auto": "auto", "population": "parker", "manual": None}[args.method] or _mask(args.roi, series)
+    source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or _mask(args.roi, series)
     mask = _mask(args.mask, series)
     progress(0.2, "arterial input function")
     if args.kind == "dsc":
@@ -333,6 +431,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dce import dce_maps, write
+    from ..perfusion.presets import preset
 
     series, acquisition = _read(args.series)
     settings = _dce_settings(
@@ -353,14 +452,16 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
     check_settings(settings, series)
     times = _times(args, series, acquisition)
-    aif = _arterial_input(args.aif, series, times, ("auto", "parker"))
+    aif = _arterial_input(args.aif, series, times, ("auto", "parker", "georgiou"))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
         )
-    result = dce_maps(series, times, settings, aif, _t10(args.t10), _mask(args.mask, series), progress)
-    record = write(result, args.out, args.format)
-    return _summary(args.out, args.format, result, record)
+    regions = _regions(args, series)
+    t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or 1.0
+    result = dce_maps(series, times, settings, aif, t10, _mask(args.mask, series), progress)
+    record = write(result, args.out, args.format, regions)
+    return _summary(args, result, record)
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
@@ -386,22 +487,25 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
             "--nawm auto needs --brain and --lesion, so that normal white matter is sought away from the lesion"
         )
     nawm = "auto" if args.nawm == "auto" else _mask(args.nawm, series)
+    regions = _regions(args, series)
     result = dsc_maps(
         series, times, settings, aif, _mask(args.mask, series), nawm, brain, lesion, progress, args.device
     )
-    record = write(result, args.out, args.format)
-    return _summary(args.out, args.format, result, record)
+    record = write(result, args.out, args.format, regions)
+    return _summary(args, result, record)
 
 
-def _summary(out: str, format: str, result: Any, record: dict) -> dict:
+def _summary(args: argparse.Namespace, result: Any, record: dict) -> dict:
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
+    tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {
-        "out": out,
-        "files": [f"{n}.{format}" for n in names] + ["aif.csv", "fit.json"],
+        "out": args.out,
+        "files": [f"{n}.{args.format}" for n in names] + tables,
         "units": record["units"],
         "medians": record["medians"],
         "fitted_voxels": record["fitted_voxels"],
         "arrival_s": record["arrival_s"],
         "aif": {k: record["aif"][k] for k in ("method", "how", "voxels", "fitted", "peak")},
         "notes": record["notes"],
+        **({"preset": record["preset"]} if "preset" in record else {}),
     }

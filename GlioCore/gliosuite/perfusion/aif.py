@@ -11,7 +11,7 @@ import numpy as np
 
 from ..curves import noise_sd
 from ..errors import InputError
-from .kinetics import parker_aif
+from .kinetics import georgiou_aif, parker_aif
 
 _FIRST_PASS_S = 35.0
 _FINE_S = 0.5  # sampling of a fitted AIF
@@ -30,7 +30,7 @@ class Aif:
     how
         A sentence for the report.
     method
-        ``"auto"``, ``"mask"``, ``"csv"`` or ``"parker"``.
+        ``"auto"``, ``"mask"``, ``"csv"``, ``"parker"`` or ``"georgiou"``.
     voxels
         Boolean (z, y, x), the voxels it was taken from, or None.
     fitted
@@ -113,13 +113,17 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
     return Aif(times, values, f"read from a table of {times.size} samples", "csv")
 
 
-def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float) -> Aif:
-    """Parker's population AIF in plasma, starting at `arrival_s`, evaluated every half second."""
+POPULATIONS = {"parker": (parker_aif, "Parker 2006"), "georgiou": (georgiou_aif, "Georgiou 2019")}
+
+
+def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float, population: str = "parker") -> Aif:
+    """A population's AIF (one of `POPULATIONS`) in plasma, starting at `arrival_s`, evaluated every half second."""
+    blood, who = POPULATIONS[population]
     fine = np.arange(times_s[0], times_s[-1] + _FINE_S, _FINE_S)
-    plasma = parker_aif(fine, arrival_s) / (1.0 - hematocrit)
-    how = f"population AIF of Parker 2006 from {arrival_s:.1f} s, blood divided by 1 - hematocrit {hematocrit:g}"
+    plasma = blood(fine, arrival_s) / (1.0 - hematocrit)
+    how = f"population AIF of {who} from {arrival_s:.1f} s, blood divided by 1 - hematocrit {hematocrit:g}"
     note = "the AIF is a population average: absolute values carry its error for this patient"
-    return Aif(fine, plasma, how, "parker", notes=(note,))
+    return Aif(fine, plasma, how, population, notes=(note,))
 
 
 def find_arteries(

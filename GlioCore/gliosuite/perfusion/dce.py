@@ -1,6 +1,7 @@
 """DCE from a series to maps: bolus, concentration, AIF, kinetic fit; one function for the command line, the pipeline and Slicer."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from .aif import Aif
 from .dce_aif import choose_aif, maybe_fit
 from .dce_settings import DceSettings, check_settings, check_t10, concentrations
 from .fit import AUTO, CurveFit, fit_curves
+from .presets import preset_record
 from .semiquantitative import UNITS as SEMIQUANTITATIVE
 from .semiquantitative import semiquantitative
 from .uncertainty import FALSE_ALARMS
@@ -53,6 +55,8 @@ class DceMaps:
         Mean concentration (t,) of the fitted voxels that enhance most, and the model's curve for them, for the picture.
     notes
         What a reader must know.
+    record
+        What more fit.json says: the T1 before contrast, the preset and what overrides it.
     """
 
     maps: dict[str, sitk.Image]
@@ -71,6 +75,7 @@ class DceMaps:
     curve_unit: str = "tissue (mM)"
     curve_title: str = "mean of the 5 % that enhance most"
     fit_label: str = "model"
+    record: dict = field(default_factory=dict)
 
 
 def find_dce_bolus(series: Series, mask: np.ndarray, settings: DceSettings) -> Bolus:
@@ -116,7 +121,7 @@ def dce_maps(
     times_s
         (t,) s.
     aif
-        ``"auto"``, ``"parker"``, an `Aif` (plasma), or a mask of an artery.
+        ``"auto"``, ``"parker"``, ``"georgiou"``, an `Aif` (plasma), or a mask of an artery.
     t10
         T1 before contrast in s; a number or a map.
     mask
@@ -166,7 +171,15 @@ def dce_maps(
         unclamped=settings.unclamped,
     )
     progress(0.95, "maps")
-    return _collect(series, times, settings, chosen, bolus, inside, fitted, curves, fit, notes)
+    t10_s = t10_values if isinstance(t10_values, float) else None
+    record = {"t10_s": "map" if t10_s is None else t10_s}
+    record |= preset_record(settings, t10_s, aif if isinstance(aif, str) else chosen.method)
+    for name, values in record.get("preset", {}).get("overridden", {}).items():
+        notes.append(
+            f"preset {settings.preset}: {name} is {values['used']} in place of the preset's {values['preset']}"
+        )
+    maps = _collect(series, times, settings, chosen, bolus, inside, fitted, curves, fit, notes)
+    return replace(maps, record=record)
 
 
 def _collect(
@@ -238,8 +251,15 @@ def _collect(
     return DceMaps(maps, sd, mask, aif, settings, bolus, times, mean, model, units, medians, notes)
 
 
-def write(result: DceMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
+def write(
+    result: DceMaps,
+    out_dir: str | Path,
+    format: str = "nii.gz",
+    regions: Mapping[str, sitk.Image] | None = None,
+) -> dict:
     """Write the maps, their SD, mask.nii.gz, aif.csv, fit.json and qc.png, all or nothing; returns the record in fit.json.
+
+    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too.
 
     Raises
     ------
@@ -248,4 +268,4 @@ def write(result: DceMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     """
     from .output import write_maps
 
-    return write_maps(result, out_dir, format, "dce")
+    return write_maps(result, out_dir, format, "dce", regions)

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from ..curves import Bolus, enhancing_mean, mask_array
 from ..errors import InputError
 from ..images import Series
-from .aif import Aif, find_arteries, fit_parametric, population_aif
+from .aif import POPULATIONS, Aif, find_arteries, fit_parametric, population_aif
 from .dce_settings import DceSettings, concentrations
 from .fit import fit_curves
 
@@ -19,17 +19,17 @@ def choose_aif(
     mask: np.ndarray,
     bolus: Bolus,
 ) -> Aif:
-    """The AIF in plasma: ``"auto"``, ``"parker"``, a mask of an artery, or one that is there already.
+    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already.
 
     `series` and `times_s` start in steady state.
     """
     n_baseline = bolus.arrival - bolus.steady
     if isinstance(aif, Aif):
         return aif
-    if isinstance(aif, str) and aif == "parker":
-        return _aligned_population(series, times_s, settings, mask, n_baseline)
+    if isinstance(aif, str) and aif in POPULATIONS:
+        return _aligned_population(series, times_s, settings, mask, n_baseline, aif)
     if isinstance(aif, str) and aif != "auto":
-        raise InputError(f"AIF {aif!r} is not known; auto, parker, a table or a mask is needed")
+        raise InputError(f"AIF {aif!r} is not known; auto, parker, georgiou, a table or a mask is needed")
     blood = settings.t10_blood_s
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
@@ -65,18 +65,18 @@ def choose_aif(
 
 
 def _aligned_population(
-    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int
+    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int, population: str
 ) -> Aif:
-    """Parker's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
+    """A population's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
     curves = concentrations(series.curves(mask), settings, settings.t10_blood_s, n_baseline)
     curves = curves[np.isfinite(curves).all(axis=1)]
     start = float(times_s[n_baseline - 1])
     if not curves.size:
-        return population_aif(times_s, start, settings.hematocrit)
-    first = population_aif(times_s, start, settings.hematocrit)
+        return population_aif(times_s, start, settings.hematocrit, population)
+    first = population_aif(times_s, start, settings.hematocrit, population)
     fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
     late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
-    return population_aif(times_s, start + late, settings.hematocrit)
+    return population_aif(times_s, start + late, settings.hematocrit, population)
 
 
 def maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: int) -> tuple[Aif, list[str]]:

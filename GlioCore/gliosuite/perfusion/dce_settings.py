@@ -8,10 +8,12 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..images import Series, array
+from ..steps import silent
+from .arrays import blocks, each
 from .signal import spgr_to_concentration
 
 MIN_FRAMES = 10
-_BLOCK = 32768
+_BLOCK = 2048  # with 60 frames a block stays in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class DceSettings:
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
-        How many voxels the automatic AIF takes at most.
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
+    sinus
+        Whether an AIF taken from the series is brought to the level of a large vein's curve, where one is found; see `venous`.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
     unclamped
@@ -51,6 +57,8 @@ class DceSettings:
         Echo time in ms and effective transverse relaxivity in 1/(mM s), to take T2* decay into account; both or neither.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``, for the kinetic fit.
+    preset
+        Which paper's settings these started from (see `presets`), for the record; it changes nothing by itself.
     """
 
     tr_ms: float | None = None
@@ -64,12 +72,15 @@ class DceSettings:
     aif_fit: bool | None = None
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
+    aif_search: str = "own"
+    sinus: bool = True
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = False
     semiquantitative: bool = False
     te_ms: float | None = None
     r2star: float | None = None
     device: str = "auto"
+    preset: str | None = None
 
 
 def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:
@@ -95,8 +106,8 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
         return curves
     result = np.empty(curves.shape, np.float32)
     t10 = np.broadcast_to(np.asarray(t10_s, np.float64), curves.shape[:1])
-    for i in range(0, curves.shape[0], _BLOCK):
-        rows = slice(i, i + _BLOCK)
+
+    def block(rows: slice) -> None:
         with np.errstate(invalid="ignore", divide="ignore"):
             usable = np.where(t10[rows] > 0, t10[rows], np.nan)
         result[rows] = spgr_to_concentration(
@@ -109,6 +120,8 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
             te_s=(settings.te_ms or 0.0) / 1000.0,
             r2star=settings.r2star or 0.0,
         )
+
+    each(block, list(blocks(curves.shape[0], _BLOCK)), silent, "concentration")
     return result
 
 

@@ -417,8 +417,15 @@ def _collect(
     )
 
 
-def write(result: DscMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
+def write(
+    result: DscMaps,
+    out_dir: str | Path,
+    format: str = "nii.gz",
+    regions: Mapping[str, sitk.Image] | None = None,
+) -> dict:
     """Write maps, masks, aif.csv, fit.json and qc.png, all or nothing; returns the record in fit.json.
+
+    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too.
 
     Raises
     ------
@@ -427,4 +434,4 @@ def write(result: DscMaps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     """
     from .output import write_maps
 
-    return write_maps(result, out_dir, format, "dsc")
+    return write_maps(result, out_dir, format, "dsc", regions)

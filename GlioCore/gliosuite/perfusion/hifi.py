@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
+from ..curves import check_signal, mask_array
 from ..errors import InputError
+from ..images import Series
+from ..steps import Progress, silent
+from .arrays import blocks, each
 from .signal import spgr_signal
+from .t1 import T1Maps, T1Settings, check_angles, collect
 
 _T1 = np.geomspace(0.05, 8.0, 40)
 _SCALE = np.linspace(0.4, 1.8, 29)
@@ -64,7 +70,9 @@ class Shot:
         return np.abs(at_centre * np.sin(np.deg2rad(angle)))
 
 
-def fit_hifi(signals: ArrayLike, shots: list[Shot]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fit_hifi(
+    signals: ArrayLike, shots: list[Shot], progress: Progress = silent
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T1, M0 and the scale of the flip angle by nonlinear least squares.
 
     M0 is linear and solved for; the other two are searched on a grid and polished by Levenberg-Marquardt.
@@ -102,13 +110,16 @@ def fit_hifi(signals: ArrayLike, shots: list[Shot]) -> tuple[np.ndarray, np.ndar
     nodes = shape(grid)
     nodes /= np.linalg.norm(nodes, axis=0)
     result = np.full((3, signals.shape[0]), np.nan, np.float32)
-    for i in range(0, signals.shape[0], _BLOCK):
-        block = np.asarray(signals[i : i + _BLOCK], np.float64)
-        rows = np.flatnonzero(np.isfinite(block).all(axis=1) & (block.max(axis=1) > 0))
+
+    def block(some: slice) -> None:
+        values = np.asarray(signals[some], np.float64)
+        rows = np.flatnonzero(np.isfinite(values).all(axis=1) & (values.max(axis=1) > 0))
         if rows.size:
-            target = block[rows].T
+            target = values[rows].T
             x = grid[:, np.argmax(target.T @ nodes, axis=1)]
-            result[:, i + rows] = _polish(target, x, shape)
+            result[:, some.start + rows] = _polish(target, x, shape)
+
+    each(block, list(blocks(signals.shape[0], _BLOCK)), progress, "fitting T1 and flip angle")
     return result[0], result[1], result[2]
 
 
@@ -143,3 +154,69 @@ def _polish(target: np.ndarray, x: np.ndarray, shape) -> np.ndarray:
         damping = np.clip(damping * np.where(better, 0.1, 10.0), 1e-9, 1e9)
     valid = (m0 > 0) & ((x > low + 1e-6) & (x < high - 1e-6)).all(axis=0)
     return np.where(valid, np.stack([np.exp(x[0]), m0, np.exp(x[1])]), np.nan)
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How the inversion-prepared images were taken, beside a VFA series.
+
+    Attributes
+    ----------
+    vfa
+        The VFA series' settings.
+    ti_ms
+        By image, from the inversion to the first pulse of the train, ms.
+    flip_angle_deg, spacing_ms, pulses
+        Of the train: nominal angle, spacing of its echoes in ms, number of pulses.
+    recovery_ms
+        From the end of a train to the next inversion.
+    centre
+        When the centre of k-space is read, as a fraction of the train.
+    """
+
+    vfa: T1Settings
+    ti_ms: tuple[float, ...]
+    flip_angle_deg: float
+    spacing_ms: float
+    pulses: int
+    recovery_ms: float = 0.0
+    centre: float = 0.5
+
+
+def hifi_maps(
+    vfa: Series,
+    inverted: Series,
+    settings: InversionSettings,
+    mask: sitk.Image | None = None,
+    progress: Progress = silent,
+) -> T1Maps:
+    """T1, M0 and B1 maps of a VFA series and inversion-prepared images on the same grid (DESPOT1-HIFI).
+
+    Raises
+    ------
+    InputError
+        If images and settings differ in number, the grids differ, or the series or mask cannot be used.
+    """
+    check_angles(vfa, settings.vfa)
+    if inverted.n_times != len(settings.ti_ms):
+        raise InputError(
+            f"{inverted.name} has {inverted.n_times} volumes and {len(settings.ti_ms)} inversion times are given; one per volume is needed"
+        )
+    if not inverted.grid.matches(vfa.grid):
+        raise InputError(f"{inverted.name} and {vfa.name} lie on different grids; resample one of them to the other")
+    if not (settings.spacing_ms > 0 and settings.pulses >= 1 and 0 < settings.flip_angle_deg < 180):
+        raise InputError(
+            f"a train of {settings.pulses} pulses of {settings.flip_angle_deg:g} degrees every {settings.spacing_ms:g} ms; "
+            "numbers above 0 are needed"
+        )
+    shots = [Shot(a, settings.vfa.tr_ms / 1000.0) for a in settings.vfa.flip_angles_deg]
+    train = (settings.flip_angle_deg, settings.spacing_ms / 1000.0)
+    shots += [
+        Shot(*train, ti / 1000.0, settings.pulses, settings.recovery_ms / 1000.0, settings.centre)
+        for ti in settings.ti_ms
+    ]
+    inside = mask_array(mask, vfa)
+    fitted = check_signal(vfa, inside, settings.vfa.allow_invalid_voxels)
+    fitted = check_signal(inverted, fitted, settings.vfa.allow_invalid_voxels)
+    signals = np.concatenate([vfa.curves(fitted), inverted.curves(fitted)], axis=1)
+    return collect(vfa, inside, fitted, settings, *fit_hifi(signals, shots, progress))

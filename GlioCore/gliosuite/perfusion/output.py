@@ -1,21 +1,28 @@
 """What DCE and DSC results look like on disk: maps with units, mask, AIF, the record, and a picture to look at."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
+from ..steps import silent
 from .aif import Aif
+from .arrays import each
+from .regions import write_regions
 
 FORMATS = ("nii.gz", "nrrd")
 
 
-def write_maps(result: Any, out_dir: str | Path, format: str, step: str) -> dict:
-    """Write a `DceMaps` or `DscMaps` into a folder, all or nothing.
+def write_maps(
+    result: Any, out_dir: str | Path, format: str, step: str, regions: Mapping[str, sitk.Image] | None = None
+) -> dict:
+    """Write a `DceMaps` or `DscMaps` into a folder, all or nothing; with `regions`, their statistics too.
 
     Returns
     -------
@@ -45,16 +52,17 @@ def write_maps(result: Any, out_dir: str | Path, format: str, step: str) -> dict
         "notes": result.notes,
     }
     with staged(out_dir) as folder:
-        for name, image in result.maps.items():
-            write_image(image, folder / f"{name}.{format}", _description(name, result.units[name]))
-        for name, image in result.sd.items():
-            write_image(image, folder / f"{name}_sd.{format}", _description(f"{name}_sd", result.units[name]))
-        for name, mask in {"mask": result.mask, **getattr(result, "masks", {})}.items():
-            write_image(mask, folder / f"{name}.{format}", f"{name} [0 or 1]")
+        tasks = [(image, name, _description(name, result.units[name])) for name, image in result.maps.items()]
+        tasks += [(image, f"{n}_sd", _description(f"{n}_sd", result.units[n])) for n, image in result.sd.items()]
+        masks = {"mask": result.mask, **getattr(result, "masks", {})}
         if result.aif.voxels is not None:
-            voxels = Grid.of(result.mask).image(result.aif.voxels)
-            write_image(voxels, folder / f"aif_mask.{format}", "aif_mask [0 or 1]")
+            masks["aif_mask"] = Grid.of(result.mask).image(result.aif.voxels)
+        tasks += [(mask, name, f"{name} [0 or 1]") for name, mask in masks.items()]
+        save = lambda task: write_image(task[0], folder / f"{task[1]}.{format}", task[2])
+        each(save, tasks, silent, "writing maps")
         write_aif(result.aif, folder / "aif.csv")
+        if regions:
+            record["notes"] = [*record["notes"], *write_regions(result, regions, folder)]
         write_json(folder / "fit.json", record)
         draw(lambda path: _picture(result, path), folder / "qc.png")
     return record

@@ -1,5 +1,6 @@
 """T1 mapping from spoiled gradient echo series at several flip angles (VFA)."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from ..errors import InputError
 from ..files import staged, write_json
 from ..images import Series, array, boolean, resample, write_image
 from ..steps import Progress, silent
-from .arrays import back, blocks, each, namespace, put
+from .arrays import back, blocks, dots, each, namespace, put
 
 _RANGE_S = (0.02, 20.0)
 _STARTS = 12
-_BLOCK = 8192
+_BLOCK = 16384
+_USUAL_S = 1.2  # between white and grey matter: where the line is weighted best
+_ROUGH_STEPS = 2
 
 
 def fit_vfa(
@@ -72,100 +75,143 @@ def fit_vfa(
     t1, m0 = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
 
     def block(rows: slice) -> None:
-        values = put(xp, signals[rows], device).T
-        scale = put(xp, b1 if b1.ndim == 0 else b1[rows], device)
-        t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear))
+        # One row per angle, so that every operation walks through memory in order.
+        values = np.ascontiguousarray(signals[rows].T)
+        scale = put(xp, b1[rows], device) if b1.ndim else float(b1)
+        t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear, device))
 
     each(block, list(blocks(n, _BLOCK if xp is np else 16 * _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 
-def _fit(xp: Any, signals: Any, angles: np.ndarray, b1: Any, tr_s: float, linear: bool) -> tuple[Any, Any]:
+def _fit(
+    xp: Any, values: np.ndarray, angles: np.ndarray, b1: Any, tr_s: float, linear: bool, device: str
+) -> tuple[Any, Any]:
     """T1 and M0 (n,) from signals (angles, n).
 
-    With q = 1 - exp(-TR / T1) the signal is M0 q sin / (1 - cos + cos q): one factor that is linear, and one number to search for.
+    With q = 1 - exp(-TR / T1) the signal is M0 q / (a + b q), a = tan(angle / 2), b = 1 / tan(angle): one factor that is linear, and one
+    number to search for.
     """
-    count = len(angles)
+    signals = put(xp, values, device)
     top = xp.amax(signals, axis=0) if xp is np else signals.amax(dim=0)
-    valid = xp.isfinite(signals.sum(axis=0)) & (top > 0) & xp.isfinite(b1) & (b1 > 0)
-    signals = xp.where(valid, signals, 1.0 + 0.0 * top)
-    angle = (
-        [float(a) * xp.where(valid, b1, 1.0 + 0.0 * top) for a in angles]
-        if b1.ndim
-        else [float(a) * b1 for a in angles]
-    )
-    sine, cosine = [xp.sin(a) for a in angle], [xp.cos(a) for a in angle]
+    one = xp.ones_like(top)
+    valid = xp.isfinite(signals.sum(axis=0)) & (top > 0)
+    mapped = not isinstance(b1, float)
+    if mapped:
+        valid = valid & xp.isfinite(b1) & (b1 > 0)
+    if not valid.all():
+        signals, b1 = xp.where(valid, signals, one), xp.where(valid, b1, one) if mapped else b1
+    # Python's floats leave the precision of what they meet as it is.
+    tangent = xp.tan if mapped else math.tan
+    angle = [float(v) * b1 for v in angles]
+    a, b = [tangent(0.5 * v) for v in angle], [1.0 / tangent(v) for v in angle]
     low, high = (float(np.log(-np.expm1(-tr_s / t))) for t in reversed(_RANGE_S))
-    # The line S / sin = E1 S / tan + M0 q through all angles; where noise takes it out of the range, the search below helps.
-    x = [s * c / w for s, w, c in zip(signals, sine, cosine)]
-    y = [s / w for s, w in zip(signals, sine)]
-    mean_x, mean_y = sum(x) / count, sum(y) / count
-    spread = sum((v - mean_x) ** 2 for v in x)
-    slope = sum((v - mean_x) * (w - mean_y) for v, w in zip(x, y)) / (spread + (spread <= 0))
-    q = xp.clip(1.0 - slope, float(np.exp(low)), float(np.exp(high)))
+    limits = (float(np.exp(low)), float(np.exp(high)))
     if linear:
-        m0 = (mean_y - slope * mean_x) / q
+        slope, level = _line(
+            signals, [1.0 / (xp.sin if mapped else math.sin)(v) for v in angle], b, [1.0] * len(angles)
+        )
+        q = xp.clip(1.0 - slope, *limits)
+        m0 = level / q
         valid = valid & (slope < 1.0) & (slope > 0.0) & (m0 > 0)
         t1 = -tr_s / xp.log1p(-q)
         valid = valid & (t1 > _RANGE_S[0]) & (t1 < _RANGE_S[1])
         return xp.where(valid, t1, xp.nan + 0.0 * t1), xp.where(valid, m0, xp.nan + 0.0 * m0)
 
-    v, sure = _newton(xp, xp.log(q), signals, sine, cosine, (low, high), 3)
-    noisy = _explained(xp, v, signals, sine, cosine) < 0.98 * sum(s * s for s in signals)
+    # The line and the first steps need no more than four digits, which the last step doubles.
+    short = (lambda r: r.astype(np.float32)) if xp is np else (lambda r: r.float())
+    single, few = short(signals), [[short(r) if mapped else r for r in rows] for rows in (a, b)]
+    usual = -np.expm1(-tr_s / _USUAL_S)
+    weights = [float((np.tan(0.5 * v) + usual / np.tan(v)) ** -2) for v in angles]
+    slope, _ = _line(single, [x + y for x, y in zip(*few)], few[1], weights)
+    v = xp.log(xp.clip(1.0 - slope, *limits))
+    for _ in range(_ROUGH_STEPS):
+        v = _step(xp, v, single, *few, (low, high))[0]
+    v, sure, level, explained = _step(xp, v.astype(np.float64) if xp is np else v.double(), signals, a, b, (low, high))
+    noisy = explained < 0.98 * dots(xp, signals, signals)
     rest = xp.where(~sure | noisy | (slope <= 0) | (slope >= 1))[0]
     if rest.shape[0]:
         # The line lies out of range or in noise, or Newton's method has not settled: the best of a coarse grid, and more steps.
-        some = lambda rows: [r[rest] if r.ndim else r for r in rows]
-        few, w, c = some(signals), some(sine), some(cosine)
-        start, best = v[rest], _explained(xp, v[rest], few, w, c)
+        a, b = ([r[rest] if mapped else r for r in rows] for rows in (a, b))
+        some = signals[:, rest]
+        start, best = v[rest], _projection(xp, v[rest], some, a, b)[1]
         for node in np.linspace(low, high, _STARTS):
-            gain = _explained(xp, node + 0.0 * start, few, w, c)
+            gain = _projection(xp, node + 0.0 * start, some, a, b)[1]
             start, best = xp.where(gain > best, node + 0.0 * start, start), xp.where(gain > best, gain, best)
-        v[rest] = _newton(xp, start, few, w, c, (low, high), 12)[0]
+        for _ in range(12):
+            start = _step(xp, start, some, a, b, (low, high))[0]
+        v[rest], level[rest] = start, _projection(xp, start, some, a, b)[0]
     q = xp.exp(v)
-    shape = [w / (1.0 - c + c * q) for w, c in zip(sine, cosine)]
-    level = sum(s * f for s, f in zip(signals, shape)) / sum(f * f for f in shape)
     valid = valid & (level > 0) & (v > low + 1e-6) & (v < high - 1e-6)
     return xp.where(valid, -tr_s / xp.log1p(-q), xp.nan + 0.0 * q), xp.where(valid, level / q, xp.nan + 0.0 * q)
 
 
-def _explained(xp: Any, v: Any, signals: Any, sine: list[Any], cosine: list[Any]) -> Any:
-    """Sum of squares that the signal equation explains at ln q = v, its linear factor not below 0."""
-    q = xp.exp(v)
-    shape = [w / (1.0 - c + c * q) for w, c in zip(sine, cosine)]
-    along = sum(s * f for s, f in zip(signals, shape))
-    return xp.where(along > 0, along, 0.0 * along) ** 2 / sum(f * f for f in shape)
+def _line(signals: Any, over_sine: list[Any], over_tangent: list[Any], weights: list[float]) -> tuple[Any, Any]:
+    """Slope and offset of S / sin = E1 S / tan + M0 q through all angles.
 
-
-def _newton(
-    xp: Any, v: Any, signals: Any, sine: list[Any], cosine: list[Any], limits: tuple[float, float], steps: int
-) -> tuple[Any, Any]:
-    """Newton's method on ln q with the linear factor projected out; Gauss-Newton's step where the curve bends the wrong way.
-
-    Returns ln q and where the last step was a Newton step below 1e-4, so that the next would be below 1e-8.
+    Weighted by the squared sensitivity of the signal at a usual T1 it is next to the optimum; unweighted it is the classical line.
     """
-    for _ in range(steps):
-        q = xp.exp(v)
-        ff = fd = dd = fe = sf = sd = se = 0.0
-        for s, w, c in zip(signals, sine, cosine):
-            r = c * q
-            f = w / (r + (1.0 - c))
-            r = r * f / w
-            d = f * r
-            e = d * (2.0 * r - 1.0)
-            ff, fd, dd, fe = ff + f * f, fd - f * d, dd + d * d, fe + f * e
-            sf, sd, se = sf + s * f, sd - s * d, se + s * e
-        level = sf / ff
-        # Half the derivative of (s f)^2 / (f f), and its derivative.
-        away = sd - level * fd
-        change = (away - level * fd) / ff
-        second = change * away + level * (se - change * fd - level * (dd + fe))
-        plain = -(level**2) * (dd - fd * fd / ff)
-        concave = second < 0.3 * plain
-        bend = xp.where(concave, second, plain)
-        step = -level * away / (bend - 1.0 * (bend >= 0))
-        v = xp.clip(v + xp.clip(step, -0.7, 0.7), *limits)
-    return v, concave & (xp.abs(step) < 1e-4)
+    total = x1 = y1 = xx = xy = 0.0
+    for s, over, b, weight in zip(signals, over_sine, over_tangent, weights):
+        x, y = s * b, s * over
+        wx = weight * x
+        total, x1, y1 = total + weight, x1 + wx, y1 + weight * y
+        xx, xy = xx + wx * x, xy + wx * y
+    spread = xx - x1 * x1 / total
+    slope = (xy - x1 * y1 / total) / (spread + (spread <= 0))
+    return slope, (y1 - slope * x1) / total
+
+
+def _projection(xp: Any, v: Any, signals: Any, a: list[Any], b: list[Any]) -> tuple[Any, Any]:
+    """The linear factor at ln q = v, and the sum of squares that the signal equation explains with a factor not below 0."""
+    q = xp.exp(v)
+    ff = sf = 0.0
+    for s, x, y in zip(signals, a, b):
+        f = 1.0 / (x + y * q)
+        ff, sf = ff + f * f, sf + s * f
+    return sf / ff, xp.where(sf > 0, sf, 0.0 * sf) ** 2 / ff
+
+
+def _step(
+    xp: Any, v: Any, signals: Any, a: list[Any], b: list[Any], limits: tuple[float, float]
+) -> tuple[Any, Any, Any, Any]:
+    """A step of Newton's method on ln q with the linear factor projected out; Gauss-Newton's where the curve bends the wrong way.
+
+    Returns
+    -------
+    v, sure, level, explained
+        ln q after the step; whether it was a Newton step below 1e-4, so that the next would be below 1e-8; the linear factor after a
+        sure step; the sum of squares that is explained before the step.
+    """
+    q = xp.exp(v)
+    ff, fd, dd, sf, sd, se = (xp.zeros_like(v) for _ in range(6))
+    for s, x, y in zip(signals, a, b):
+        # f = 1 / (a + b q); with t = b q f its derivatives by ln q are -t f and (2 t - 1) t f.
+        t = y * q
+        f = t + x
+        f = 1.0 / f
+        t *= f
+        part = s * f
+        f *= f
+        for total, other in ((ff, sf), (fd, sd), (dd, se)):
+            total += f
+            other += part
+            if total is not dd:
+                f *= t
+                part *= t
+    fe, se = 2.0 * dd - fd, 2.0 * se - sd
+    fd, sd = -fd, -sd
+    level = sf / ff
+    # Half the derivative of (s f)^2 / (f f), and its derivative.
+    away = sd - level * fd
+    change = (away - level * fd) / ff
+    second = change * away + level * (se - change * fd - level * (dd + fe))
+    plain = -(level**2) * (dd - fd * fd / ff)
+    concave = second < 0.3 * plain
+    bend = xp.where(concave, second, plain)
+    step = xp.clip(-level * away / (bend - 1.0 * (bend >= 0)), -0.7, 0.7)
+    after = (sf + step * (sd + 0.5 * step * se)) / (ff + step * (2.0 * fd + step * (dd + fe)))
+    return xp.clip(v + step, *limits), concave & (xp.abs(step) < 1e-4), after, sf * level
 
 
 @dataclass(frozen=True)
@@ -181,14 +227,18 @@ class T1Settings:
 
 @dataclass(frozen=True)
 class T1Maps:
-    """T1 in s and M0 in the unit of the input, on the native grid; NaN where undefined, 0 outside the mask."""
+    """T1 in s and M0 in the unit of the input, on the native grid; NaN where undefined, 0 outside the mask.
+
+    `b1`, the actual over the nominal flip angle, is there where it was estimated (DESPOT1-HIFI).
+    """
 
     t1: sitk.Image
     m0: sitk.Image
     mask: sitk.Image
-    settings: T1Settings
+    settings: Any
     median_t1_s: float | None
     notes: list[str]
+    b1: sitk.Image | None = None
 
 
 def t1_maps(
@@ -205,13 +255,7 @@ def t1_maps(
     InputError
         If volumes and flip angles differ in number, or the series or mask cannot be used.
     """
-    angles = settings.flip_angles_deg
-    if series.n_times != len(angles):
-        raise InputError(
-            f"{series.name} has {series.n_times} volumes and {len(angles)} flip angles are given; one flip angle per volume is needed"
-        )
-    if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
-        raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
+    check_angles(series, settings)
     inside = mask_array(mask, series)
     fitted = check_signal(series, inside, settings.allow_invalid_voxels)
     scale: np.ndarray | float = 1.0
@@ -222,7 +266,32 @@ def t1_maps(
                 f"the B1 map has a median of {np.median(scale):g}; the actual over the nominal flip angle is needed (about 1)"
             )
     progress(0.1, "fitting T1")
-    t1, m0 = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
+    angles = settings.flip_angles_deg
+    found = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
+    return collect(series, inside, fitted, settings, *found)
+
+
+def check_angles(series: Series, settings: T1Settings) -> None:
+    """Refuse a series without one flip angle per volume, or impossible numbers."""
+    angles = settings.flip_angles_deg
+    if series.n_times != len(angles):
+        raise InputError(
+            f"{series.name} has {series.n_times} volumes and {len(angles)} flip angles are given; one flip angle per volume is needed"
+        )
+    if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
+        raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
+
+
+def collect(
+    series: Series,
+    inside: np.ndarray,
+    fitted: np.ndarray,
+    settings: Any,
+    t1: np.ndarray,
+    m0: np.ndarray,
+    b1: np.ndarray | None = None,
+) -> T1Maps:
+    """Maps of values at the voxels `fitted` (z, y, x), a part of the mask `inside`."""
     known = np.isfinite(t1)
 
     def image(values: np.ndarray) -> sitk.Image:
@@ -237,15 +306,16 @@ def t1_maps(
     if inside.sum() > known.sum():
         notes.append(f"{int(inside.sum() - known.sum())} of {int(inside.sum())} voxels have no T1 and are NaN")
     median = float(np.median(t1[known])) if known.any() else None
-    return T1Maps(image(t1), image(m0), series.grid.image(done), settings, median, notes)
+    field = None if b1 is None else image(b1)
+    return T1Maps(image(t1), image(m0), series.grid.image(done), settings, median, notes, field)
 
 
 def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
-    """Write t1, m0, mask and fit.json, all or nothing; returns what fit.json holds."""
+    """Write t1, m0, mask, fit.json and b1 where it was estimated, all or nothing; returns what fit.json holds."""
     record = {
         "step": "t1",
         "settings": maps.settings,
-        "units": {"t1": "s", "m0": "input units"},
+        "units": {"t1": "s", "m0": "input units", **({} if maps.b1 is None else {"b1": "fraction"})},
         "medians": {"t1": maps.median_t1_s},
         "fitted_voxels": int(boolean(maps.mask).sum()),
         "notes": maps.notes,
@@ -253,6 +323,8 @@ def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     with staged(out_dir) as folder:
         write_image(maps.t1, folder / f"t1.{format}", "t1 [s]")
         write_image(maps.m0, folder / f"m0.{format}", "m0 [input units]")
+        if maps.b1 is not None:
+            write_image(maps.b1, folder / f"b1.{format}", "b1 [fraction]")
         write_image(maps.mask, folder / f"mask.{format}", "mask [0 or 1]")
         write_json(folder / "fit.json", record)
     return record

@@ -35,6 +35,8 @@ class RunSettings:
         Whether 4-D series are corrected for rigid motion, frame by frame.
     dce_model, dce_aif, dce_delay, hematocrit, relaxivity
         As in ``gliosuite dce``; values in case.json win.
+    dce_preset
+        A preset of ``gliosuite dce``, which decides model, delay, AIF and T1 in place of the settings above; None for none.
     leakage, deconvolution
         As in ``gliosuite dsc``.
     engine
@@ -48,6 +50,7 @@ class RunSettings:
     dce_model: str = "etm"
     dce_aif: str = "auto"
     dce_delay: bool = True
+    dce_preset: str | None = None
     hematocrit: float = 0.42
     relaxivity: float = 4.5
     leakage: str = "bsw"

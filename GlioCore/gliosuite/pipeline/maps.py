@@ -57,7 +57,8 @@ def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.I
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:
     """DCE maps of the case, native and on the common grid."""
-    from ..perfusion.dce import DceSettings, dce_maps, write
+    from ..perfusion.dce import dce_maps, write
+    from ..perfusion.presets import preset, preset_settings
 
     if "dce" not in run:
         raise SkippedStep("the case has no DCE series")
@@ -65,20 +66,24 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     known = run.case.acquisition("dce")
     series, notes, more = _steady(run, "dce", part(progress, 0.0, 0.5))
     masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
-    settings = DceSettings(
+    named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
+    own = {"model": run.settings.dce_model, "delay": run.settings.dce_delay}
+    settings = preset_settings(
+        run.settings.dce_preset,
+        **({} if named else own),
         tr_ms=tr_ms,
         flip_angle_deg=flip,
-        model=run.settings.dce_model,
-        delay=run.settings.dce_delay,
         hematocrit=known.get("hematocrit", run.settings.hematocrit),
         relaxivity=known.get("relaxivity", run.settings.relaxivity),
     )
     t10, how = _t10(run, series.grid, known)
+    if named and named.t10_s is not None:
+        t10, how = named.t10_s, f"T1 before contrast: {named.t10_s:g} s everywhere, as the preset {named.name} has it."
     maps = dce_maps(
         series,
         times,
         settings,
-        aif=run.settings.dce_aif,
+        aif=named.aif if named else run.settings.dce_aif,
         t10=t10,
         mask=masks.get("brain"),
         progress=part(progress, 0.5, 0.95),

@@ -14,8 +14,11 @@ import SimpleITK as sitk
 from ..case import Case
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_csv, write_json
-from ..images import array, boolean, check_file, read_image
-from ..statistics import region_statistics
+from ..images import array, boolean, check_file, read_image, resample_mask
+from ..perfusion.dce import UNITS as DCE_UNITS
+from ..perfusion.dsc import UNITS as DSC_UNITS
+from ..perfusion.regions import CATEGORIES
+from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part, sha256, silent, version
 from .context import REFERENCES, SERIES_NEEDS, STEPS, STRUCTURAL, Done, Run, RunSettings, SkippedStep
 from .maps import dce, dsc
@@ -34,7 +37,11 @@ FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
 _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "registered": ((*STRUCTURAL, "dce", "dsc"), ("spacing_mm", "engine", "skip"), ()),
     "lesions": (("masks",), ("skip",), ("registered",)),
-    "dce": (("dce", "vfa"), ("motion", "dce_model", "dce_aif", "dce_delay", "hematocrit", "relaxivity"), ("lesions",)),
+    "dce": (
+        ("dce", "vfa"),
+        ("motion", "dce_model", "dce_aif", "dce_delay", "dce_preset", "hematocrit", "relaxivity"),
+        ("lesions",),
+    ),
     "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
     "progression": (("followup", "masks"), (), ("lesions",)),
     "rt": (("dicom",), ("schemes",), ("lesions", "progression")),
@@ -152,8 +159,8 @@ def run_case(
     with staged(out) as folder:
         write_json(folder / "run.json", summary)
         write_json(folder / "provenance.json", _provenance(run, records))
-        if (rows := _regions(run)) is not None:
-            write_csv(folder / "regions.csv", *rows)
+        for name, table in _regions(run).items():
+            write_csv(folder / name, *table)
     from ..report import write_report
 
     progress(len(STEPS) / (len(STEPS) + 1), "report")
@@ -207,8 +214,8 @@ def _provenance(run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
-    """Statistics of every map in every region on the common grid, as a table; None where there are no maps or regions."""
+def _regions(run: Run) -> dict[str, tuple[list[str], list[list[Any]]]]:
+    """Statistics and histograms of every map in every region on the common grid, by file; none where there are no maps or regions."""
     masks = {n: boolean(m) for n, m in run.masks().items()}
     maps = {}
     for kind in ("dce", "dsc"):
@@ -217,27 +224,21 @@ def _regions(run: Run) -> tuple[list[str], list[list[Any]]] | None:
             continue
         # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
         fitted = boolean(read_image(folder / "mask.nii.gz"))
-        for path in sorted(p for p in folder.glob("*.nii.gz") if p.name != "mask.nii.gz"):
+        for path in sorted(p for p in folder.glob("*.nii.gz") if p.name[:-7] not in ("mask", *CATEGORIES)):
             maps[path.name[:-7]] = np.where(fitted, array(read_image(path)), np.nan)
     if not masks or not maps:
-        return None
+        return {}
     if "brain" in masks:
         lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
         near = sitk.BinaryDilate(
             run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
         )
         masks["normal"] = masks["brain"] & ~boolean(near)
-    rows = []
-    for name, values in maps.items():
-        for region, mask in masks.items():
-            s = region_statistics(values, mask)
-            rows.append(
-                [
-                    name,
-                    region,
-                    s.n,
-                    s.n_undefined,
-                    *(f"{v:.6g}" for v in (s.mean, s.sd, s.median, s.p5, s.p25, s.p75, s.p95)),
-                ]
-            )
-    return ["map", "region", "n", "n_undefined", "mean", "sd", "median", "p5", "p25", "p75", "p95"], rows
+    transform = run.transform("dsc")
+    if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
+        masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
+    units = {n: (DCE_UNITS | DSC_UNITS).get(n.removesuffix("_sd"), "") for n in maps}
+    return {
+        "regions.csv": statistics_table(maps, units, masks, run.grid.spacing),
+        "regions_histogram.csv": histogram_table(maps, units, masks),
+    }

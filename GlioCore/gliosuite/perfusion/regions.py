@@ -1,0 +1,44 @@
+"""Perfusion maps over regions: which maps count, which voxels, and the two tables that are written."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..files import write_csv
+from ..images import array, boolean
+from ..statistics import histogram_table, statistics_table
+
+CATEGORIES = ("model", "leakage_model")  # numbers that stand for names have no mean
+
+
+def write_regions(result: Any, regions: Mapping[str, sitk.Image], folder: Path) -> list[str]:
+    """Write regions.csv and regions_histogram.csv of a `DceMaps` or `DscMaps`.
+
+    A voxel of a region that was not fitted counts as undefined. Where the result knows the normal white matter that it was
+    normalised to, that is a region too.
+
+    Parameters
+    ----------
+    regions
+        Masks by name on the grid of the maps.
+
+    Returns
+    -------
+    list of str
+        What a reader must know: regions without a single fitted voxel.
+    """
+    found = {n: m for n, m in getattr(result, "masks", {}).items() if n == "nawm"}
+    fitted = boolean(result.mask)
+    inside = {name: boolean(mask) for name, mask in {**found, **regions}.items()}
+    images = {n: image for n, image in result.maps.items() if n not in CATEGORIES}
+    maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
+    write_csv(folder / "regions.csv", *statistics_table(maps, result.units, inside, result.mask.GetSpacing()))
+    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.units, inside))
+    return [
+        f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
+        for name, mask in inside.items()
+        if not (mask & fitted).any()
+    ]

@@ -1,0 +1,40 @@
+"""Tables over regions beside the maps: which maps and which voxels count."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gliosuite.images import Grid
+from gliosuite.perfusion.regions import write_regions
+
+GRID = Grid((12, 12, 3), (4.0, 4.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+def table(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_voxels_that_were_not_fitted_count_as_undefined(tmp_path):
+    fitted = np.zeros(GRID.shape, bool)
+    fitted[:, :6] = True
+    ktrans = np.where(fitted, 0.1, 0.0).astype(np.float32)
+    ktrans[1, 2, 3] = np.nan
+    result = SimpleNamespace(
+        maps={"ktrans": GRID.image(ktrans), "model": GRID.image(ktrans)},
+        units={"ktrans": "1/min", "model": "1 tofts, 2 patlak, 3 etm"},
+        mask=GRID.image(fitted),
+        masks={"nawm": GRID.image(fitted), "leakage_reference": GRID.image(fitted)},
+    )
+    outside = np.zeros(GRID.shape, bool)
+    outside[0, 10:, 10:] = True
+    whole = np.ones(GRID.shape, bool)
+    notes = write_regions(result, {"whole": GRID.image(whole), "outside": GRID.image(outside)}, tmp_path)
+    rows = table(tmp_path / "regions.csv")
+    assert [(r["map"], r["region"]) for r in rows] == [("ktrans", n) for n in ("nawm", "whole", "outside")]
+    assert float(rows[1]["mean"]) == pytest.approx(0.1)
+    assert int(rows[1]["n"]) == 3 * 6 * 12 - 1
+    assert int(rows[1]["n_undefined"]) == 3 * 6 * 12 + 1
+    assert rows[2]["mean"] == ""
+    assert notes == ["region outside: none of its 4 voxels was fitted, so regions.csv has no numbers for it"]
