@@ -11,9 +11,11 @@ from ..steps import Progress, silent
 from .deconvolution import METHODS, deconvolve
 from .dsc_device import Device, choose_device
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
 CORRECTIONS = ("bsw", "bidirectional", "residue")
+VOLUMES = ("passing", "area")
 LEAKAGE = ("none", *CORRECTIONS, "auto")
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
 
@@ -25,8 +27,8 @@ class DscFit:
     Attributes
     ----------
     cbv
-        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF as it passes through the voxel (`perfusion_maps`),
-        unscaled by kappa.
+        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF, or of the AIF as it passes through the voxel
+        (`perfusion_maps`); unscaled by kappa.
     cbv_uncorrected
         The same without leakage correction.
     cbf
@@ -43,6 +45,8 @@ class DscFit:
         Voxels (n,) that served as the non-enhancing reference, or None.
     corrected
         ΔR2* (n, t) with the leakage taken out.
+    shine_through
+        With ``residue`` or ``auto`` and `Excitation`: voxels (n,) whose leakage went through the signal equation; else None.
     """
 
     cbv: np.ndarray
@@ -58,6 +62,7 @@ class DscFit:
     kep: np.ndarray | None = None
     model: np.ndarray | None = None
     reference: np.ndarray | None = None
+    shine_through: np.ndarray | None = None
 
 
 def perfusion_maps(
@@ -69,6 +74,8 @@ def perfusion_maps(
     reference: np.ndarray | None = None,
     device: str = "auto",
     progress: Progress = silent,
+    scan: Excitation | None = None,
+    volume: str = "passing",
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
@@ -96,6 +103,11 @@ def perfusion_maps(
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
+    scan
+        How the series was excited. With it, ``residue`` carries leakage through the signal equation where it acts on T1 (`shinethrough`);
+        without it, the T1 effect of leaked agent is taken to be proportional to its amount.
+    volume
+        ``"passing"``: as above; ``"area"``: the plain ratio of areas over the whole curves.
 
     Raises
     ------
@@ -109,6 +121,8 @@ def perfusion_maps(
         raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
     if deconvolution not in METHODS:
         raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
+    if volume not in VOLUMES:
+        raise InputError(f"blood volume {volume!r} is not known; choose from {', '.join(VOLUMES)}")
     if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
         raise InputError(
             f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "
@@ -125,10 +139,13 @@ def perfusion_maps(
         chosen = chosen & np.isfinite(curves).all(axis=1)
         if not chosen.any():
             raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
-    fits = _fits(curves, dt_s, aif, leakage, chosen, where)
+    fits, shine = _fits(curves, dt_s, aif, leakage, chosen, where, scan)
     progress(0.3, "blood volume")
     corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
-    area = _passing_area(corrected, dt_s, aif, window, where)
+    if volume == "area":
+        window, area = slice(None), aif.sum()
+    else:
+        area = _passing_area(corrected, dt_s, aif, window, where)
     with np.errstate(divide="ignore", invalid="ignore"):
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
@@ -149,6 +166,7 @@ def perfusion_maps(
         corrected,
         reference=chosen,
         model=model,
+        shine_through=shine,
         **more,
     )
 
@@ -171,18 +189,31 @@ def _foot(aif: np.ndarray, arrival: int) -> int:
 
 
 def _fits(
-    curves: np.ndarray, dt_s: float, aif: np.ndarray, leakage: str, chosen: np.ndarray | None, device: Device
-) -> list[Leakage]:
-    names = CORRECTIONS if leakage == "auto" else [n for n in CORRECTIONS if n == leakage]
+    curves: np.ndarray,
+    dt_s: float,
+    aif: np.ndarray,
+    leakage: str,
+    chosen: np.ndarray | None,
+    device: Device,
+    scan: Excitation | None,
+) -> tuple[list[Leakage], np.ndarray | None]:
+    """The fits that are wanted, and where the last of them went through the signal equation."""
     mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
-    against = {"bsw": mean, "bidirectional": mean, "residue": aif}
-    correct = {"bsw": correct_bsw, "bidirectional": correct_bidirectional, "residue": correct_residue}
-    fits = [correct[name](curves, dt_s, against[name], device) for name in names]
+    fits, shine = [], None
+    if leakage in ("bsw", "auto"):
+        fits.append(correct_bsw(curves, dt_s, mean, device))
+    if leakage in ("bidirectional", "auto"):
+        fits.append(correct_bidirectional(curves, dt_s, mean, device))
+    if leakage in ("residue", "auto"):
+        table = vessels(aif, dt_s, True)
+        fits.append(correct_residue(curves, dt_s, aif, device, table))
+        if scan is not None:
+            fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
         unit = float(aif.sum() / mean.sum())
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
-    return fits
+    return fits, shine
 
 
 def _best(fits: list[Leakage], count: int) -> tuple[np.ndarray, np.ndarray | None]:
