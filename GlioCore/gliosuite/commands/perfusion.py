@@ -174,12 +174,6 @@ def _register_dsc(add: Callable) -> None:
         help="for cbf and tmax (default osvd)",
     )
     p.add_argument(
-        "--volume",
-        choices=("passing", "area"),
-        default="passing",
-        help="cbv against the AIF as it passes the voxel's vessels, or the plain ratio of areas (default passing)",
-    )
-    p.add_argument(
         "--nawm", metavar="MASK|auto", help="normal white matter for ncbv and ncbf; auto needs --brain and --lesion"
     )
     p.add_argument("--brain", metavar="MASK", help="brain mask for --nawm auto")
@@ -386,7 +380,6 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         allow_invalid_voxels=args.allow_invalid_voxels,
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
         t10_s=args.t10,
-        volume=args.volume,
     )
     check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:

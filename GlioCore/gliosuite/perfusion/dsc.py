@@ -258,7 +258,6 @@ def dsc_maps(
         device,
         part(progress, 0.2, 0.9),
         settings.excitation(),
-        settings.volume,
     )
     progress(0.9, "maps")
     values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}

@@ -15,7 +15,6 @@ from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
 CORRECTIONS = ("bsw", "bidirectional", "residue")
-VOLUMES = ("passing", "area")
 LEAKAGE = ("none", *CORRECTIONS, "auto")
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
 
@@ -27,8 +26,8 @@ class DscFit:
     Attributes
     ----------
     cbv
-        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF, or of the AIF as it passes through the voxel
-        (`perfusion_maps`); unscaled by kappa.
+        ml/100ml: 100 times the area of the leakage-corrected curve over that of the AIF as it passes through the voxel (`perfusion_maps`),
+        unscaled by kappa.
     cbv_uncorrected
         The same without leakage correction.
     cbf
@@ -75,7 +74,6 @@ def perfusion_maps(
     device: str = "auto",
     progress: Progress = silent,
     scan: Excitation | None = None,
-    volume: str = "passing",
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
@@ -106,8 +104,6 @@ def perfusion_maps(
     scan
         How the series was excited. With it, ``residue`` carries leakage through the signal equation where it acts on T1 (`shinethrough`);
         without it, the T1 effect of leaked agent is taken to be proportional to its amount.
-    volume
-        ``"passing"``: as above; ``"area"``: the plain ratio of areas over the whole curves.
 
     Raises
     ------
@@ -121,8 +117,6 @@ def perfusion_maps(
         raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
     if deconvolution not in METHODS:
         raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
-    if volume not in VOLUMES:
-        raise InputError(f"blood volume {volume!r} is not known; choose from {', '.join(VOLUMES)}")
     if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
         raise InputError(
             f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "
@@ -142,10 +136,7 @@ def perfusion_maps(
     fits, shine = _fits(curves, dt_s, aif, leakage, chosen, where, scan)
     progress(0.3, "blood volume")
     corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
-    if volume == "area":
-        window, area = slice(None), aif.sum()
-    else:
-        area = _passing_area(corrected, dt_s, aif, window, where)
+    area = _passing_area(corrected, dt_s, aif, window, where)
     with np.errstate(divide="ignore", invalid="ignore"):
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area

@@ -29,10 +29,8 @@ class DscSettings:
     n_aif_voxels
         How many voxels the automatic AIF takes at most.
     flip_angle_deg, t10_s
-        Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage through the
-        signal equation (`shinethrough`).
-    volume
-        ``"passing"`` or ``"area"``: what the area of a curve is related to (`dsc_fit.perfusion_maps`).
+        Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage
+        through the signal equation (`shinethrough`).
     """
 
     te_ms: float | None = None
@@ -44,7 +42,6 @@ class DscSettings:
     n_aif_voxels: int = 20
     flip_angle_deg: float | None = None
     t10_s: float = T10_S
-    volume: str = "passing"
 
     def excitation(self) -> Excitation | None:
         """How the series was excited, or None where that is not wholly known."""

@@ -34,7 +34,8 @@ def recovery(
             f"psr is undefined: the last {n_tail} frames begin within {_PASSED_S:g} s of the peak",
         )
     if n_baseline < 3:
-        noise = np.array([noise_sd(c) for c in curves[:, : max(n_baseline, 5)]])
+        # Two frames have no standard deviation worth the name, and the next ones are the bolus.
+        noise = np.array([noise_sd(c) for c in curves[:, -n_tail:]])
     else:
         noise = curves[:, :n_baseline].std(axis=1, ddof=1)
     relative = np.exp(-curves * te_ms / 1000.0)
