@@ -298,7 +298,7 @@ def speed(n=600_000):
 
 
 def device(n=20_000):
-    """Share of voxels in which numpy and torch (CUDA where there is one) differ by more than 1e-4, and the largest difference of the rest."""
+    """Share of voxels in which numpy and torch (CUDA where there is one) differ by more than 1e-4; largest difference of the rest."""
     if find_spec("torch") is None:
         print("device: torch is not installed")
         return
