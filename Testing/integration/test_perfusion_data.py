@@ -156,6 +156,32 @@ def test_simulated_volume_and_flow(data, tmp_path, flows):
     np.testing.assert_allclose(flow, sorted(flows), rtol=0.35)
 
 
+@pytest.mark.parametrize("leakage", ["none", "residue"])
+def test_simulated_series_through_the_command(data, gliosuite, tmp_path, leakage):
+    """Signal and an AIF table in, maps, record and picture out: SNR 20 in every voxel."""
+    curve = arterial(data, tmp_path)
+    table = np.column_stack([1.243 * np.arange(161), np.where(np.arange(161) < 14, 0.0, curve)])
+    np.savetxt(tmp_path / "aif.csv", table, delimiter=",", header="time_s,concentration", comments="")
+    path = simulated(data, tmp_path, "varying_cbf_exponential.tar.gz", "*lambda_1_cbf_40_20.nii")
+    frames = read_series(path).frames
+    write_series(plane(frames[:, 0]), tmp_path / "dsc.nii.gz")
+    mask = plane(frames[:1, 0]).grid.image(np.ones((1, *frames.shape[2:]), bool))
+    write_image(mask, tmp_path / "mask.nii.gz")
+    arguments = ("--dt", 1.243, "--tr-ms", 1243, "--te-ms", 29, "--flip-angle", 60, "--leakage", leakage)
+    code, out, err = gliosuite(
+        *("dsc", tmp_path / "dsc.nii.gz", *arguments, "--aif", tmp_path / "aif.csv"),
+        *("--mask", tmp_path / "mask.nii.gz", "--out", tmp_path / "out"),
+    )
+    assert code == 0, err
+    cbv = array(read_image(tmp_path / "out" / "cbv.nii.gz"))[0] / KAPPA
+    halves = [np.median(h) for h in np.array_split(cbv, 2, axis=int(cbv.shape[0] < cbv.shape[1]))]
+    np.testing.assert_allclose(sorted(halves), [2.0, 4.0], rtol=0.12)
+    notes = json.loads(out)["notes"]
+    assert any(n.startswith("flip angle 60 degrees asks for a full-dose preload") for n in notes)
+    assert not any(n.startswith("strong T1") for n in notes)
+    assert (tmp_path / "out" / "qc.png").exists()
+
+
 def test_simulated_delays_show_in_tmax(data, tmp_path):
     aif = arterial(data, tmp_path)
     tmax = []
@@ -176,8 +202,6 @@ def test_qiba_v6_nifti_through_the_command(data, gliosuite, tmp_path):
     np.savetxt(tmp_path / "aif.csv", table, delimiter=",", header="time_s,concentration", comments="")
     mask = np.zeros((1, *frames.shape[1:]), bool)
     mask[:, 10:70] = True
-    from gliosuite.images import write_image
-
     write_image(plane(frames[:1]).grid.image(mask), tmp_path / "mask.nii.gz")
     arguments = (
         "--dt",

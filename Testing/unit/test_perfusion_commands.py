@@ -285,6 +285,9 @@ def test_dsc_and_t1_refuse_missing_acquisition(gliosuite, folder):
     series = folder / "dsc.nii.gz"
     refused(gliosuite, folder, "echo time is not known; give it with --te-ms", "dsc", series, "--tr-ms", 2000)
     refused(gliosuite, folder, "frame times are not known", "dsc", series, "--te-ms", 30)
+    known = ("dsc", series, "--te-ms", 30, "--tr-ms", 2000)
+    refused(gliosuite, folder, "the flip angle is 0; one above 0 and up to 90", *known, "--flip-angle", 0)
+    refused(gliosuite, folder, "the T1 before the bolus is 1500; one between", *known, "--t10", 1500)
     refused(gliosuite, folder, "--tr-ms", "t1", "--vfa", folder / "vfa.nii.gz", "--flip-angles", "2,5,10,15")
     vfa = ("t1", "--vfa", folder / "vfa.nii.gz", "--tr-ms", 5)
     refused(gliosuite, folder, "vfa.nii.gz has 4 volumes and 3 flip angles", *vfa, "--flip-angles", "2,5,10")
@@ -301,6 +304,14 @@ def test_dsc_and_t1_refuse_missing_acquisition(gliosuite, folder):
         "--nawm",
         "auto",
     )
+
+
+def test_dsc_passes_the_device_on(gliosuite, folder):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    arguments = ("dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--tr-ms", 2000, "--mask", folder / "mask.nii.gz")
+    refused(gliosuite, folder, "there is no CUDA device that torch can use", *arguments, "--device", "cuda")
 
 
 def test_an_output_that_is_a_file_is_refused(gliosuite, folder):

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
-from gliosuite.perfusion.dsc import perfusion_maps
+from gliosuite.images import Grid, Series, array
+from gliosuite.perfusion.aif import Aif
+from gliosuite.perfusion.dsc import DscSettings, dsc_maps, perfusion_maps
 from gliosuite.perfusion.dsc_device import choose_device
 from gliosuite.perfusion.kinetics import convolve
 
@@ -61,4 +63,24 @@ def test_torch_and_numpy_agree(where, leakage, deconvolution):
             assert b is None
             continue
         np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4 * np.nanmedian(np.abs(a)), err_msg=name)
+
+
+@pytest.mark.parametrize("where", ["torch-cpu", "cuda"])
+def test_all_maps_of_a_series_agree(where):
+    torch = pytest.importorskip("torch")
+    if where == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    grid = Grid((20, 15, 2), (2.0, 2.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    curves = np.nan_to_num(voxels())
+    frames = np.ascontiguousarray((500 * np.exp(-0.03 * curves)).T.reshape(60, *grid.shape), np.float32)
+    settings = DscSettings(te_ms=30.0, tr_ms=1500.0, flip_angle_deg=60.0, leakage="residue")
+    mask, aif = grid.image(np.ones(grid.shape, bool)), Aif(TIMES, bolus(), "table", "csv")
+    here, there = (
+        dsc_maps(Series(frames, grid, "dsc"), TIMES, settings, aif, mask, device=device) for device in ("cpu", where)
+    )
+    assert set(here.maps) == set(there.maps)
+    assert here.record["t1_effect"]["through_signal_equation"] > 10
+    for name in here.maps:
+        a, b = array(here.maps[name]), array(there.maps[name])
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4 * np.nanmedian(np.abs(a)), err_msg=name)

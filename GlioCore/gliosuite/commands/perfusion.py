@@ -209,6 +209,15 @@ def _register_dsc(add: Callable) -> None:
     p = add("dsc", "blood volume, flow and timing maps of a DSC series")
     _signal_options(p)
     p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (default: as the DICOM files say)")
+    p.add_argument(
+        "--flip-angle",
+        type=float,
+        metavar="DEG",
+        help="flip angle in degrees (default: as the DICOM files say); with it and --tr-ms, residue and auto reckon with T1 exactly",
+    )
+    p.add_argument(
+        "--t10", type=float, default=1.5, metavar="S", help="T1 of the lesion before the bolus in s (default 1.5)"
+    )
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
     p.add_argument(
         "--leakage",
@@ -363,11 +372,6 @@ def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more:
     )
 
 
-def _cpu(args: argparse.Namespace) -> None:
-    if args.device == "cuda":
-        raise InputError("perfusion runs on the CPU; use --device cpu or auto")
-
-
 # ----------------------------------------------------------------------------------------------------------- commands
 
 
@@ -475,6 +479,8 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         deconvolution=args.deconvolution,
         input=args.input,
         allow_invalid_voxels=args.allow_invalid_voxels,
+        flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
+        t10_s=args.t10,
     )
     check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:

@@ -13,7 +13,6 @@ from ..curves import (
     enhancing_mean,
     find_bolus,
     mask_array,
-    noise_sd,
     resample_time,
     search_mask,
     usable_voxels,
@@ -23,11 +22,14 @@ from ..images import Series
 from ..steps import Progress, part, silent
 from .aif import Aif, find_arteries, is_clipped
 from .dsc_fit import CORRECTIONS, DscFit, perfusion_maps
+from .dsc_protocol import protocol_notes, t1_effect, t1_notes
+from .dsc_settings import DscSettings, check_settings
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
+from .recovery import recovery
 from .signal import signal_to_dr2star
 
-__all__ = ["DscFit", "DscMaps", "DscSettings", "dsc_aif", "dsc_maps", "perfusion_maps", "write"]
+__all__ = ["DscFit", "DscMaps", "DscSettings", "check_settings", "dsc_aif", "dsc_maps", "perfusion_maps", "write"]
 
 UNITS = {
     "cbv": "ml/100ml",
@@ -44,38 +46,7 @@ UNITS = {
     "ncbv": "ratio to normal white matter",
     "ncbf": "ratio to normal white matter",
 }
-MIN_FRAMES = 10
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference
-_PASSED_S = 10.0  # after the peak: earlier frames are first pass, not recovery
-
-
-@dataclass(frozen=True)
-class DscSettings:
-    """How a DSC series is turned into maps.
-
-    Parameters
-    ----------
-    te_ms, tr_ms
-        Echo and repetition time; the echo time is not needed with ``input="dr2star"``.
-    leakage
-        ``"none"``, ``"bsw"``, ``"bidirectional"``, ``"residue"``, or ``"auto"``: per voxel by the corrected Akaike criterion.
-    deconvolution
-        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``.
-    input
-        ``"signal"`` or ``"dr2star"`` (1/s).
-    allow_invalid_voxels
-        Leave voxels with NaN or negative signal out instead of refusing the series.
-    n_aif_voxels
-        How many voxels the automatic AIF takes at most.
-    """
-
-    te_ms: float | None = None
-    tr_ms: float | None = None
-    leakage: str = "bsw"
-    deconvolution: str = "osvd"
-    input: str = "signal"
-    allow_invalid_voxels: bool = False
-    n_aif_voxels: int = 20
 
 
 @dataclass(frozen=True)
@@ -101,28 +72,8 @@ class DscMaps:
     sd: dict[str, sitk.Image] = field(default_factory=dict)
     aif_unit: str = "ΔR2* (1/s)"
     curve_unit: str = "ΔR2* (1/s)"
-    curve_title: str = "mean of the 5 % that change most"
+    curve_title: str = ""
     fit_label: str = "leakage-corrected"
-
-
-def check_settings(settings: DscSettings, series: Series) -> None:
-    """Refuse what cannot be computed; see `DscSettings`."""
-    if series.n_times < MIN_FRAMES:
-        plural = "" if series.n_times == 1 else "s"
-        raise InputError(
-            f"DSC series has {series.n_times} time point{plural}; at least {MIN_FRAMES} are needed ({series.name}, 4th axis)"
-        )
-    if settings.input == "signal":
-        if settings.te_ms is None:
-            raise InputError(f"{series.name}: the echo time is not known; give it with --te-ms")
-        if not settings.te_ms > 0:
-            raise InputError(
-                f"{series.name}: the echo time is {settings.te_ms:g}; a number above 0 ms is needed (--te-ms)"
-            )
-    if settings.tr_ms is not None and not settings.tr_ms > 0:
-        raise InputError(
-            f"{series.name}: the repetition time is {settings.tr_ms:g}; a number above 0 ms is needed (--tr-ms)"
-        )
 
 
 @dataclass(frozen=True)
@@ -140,6 +91,10 @@ class _Prepared:
     @property
     def n_baseline(self) -> int:
         return self.bolus.arrival - self.bolus.steady
+
+    @property
+    def n_tail(self) -> int:
+        return min(N_TAIL, self.times_s.size)
 
 
 def _prepare(series: Series, times_s: np.ndarray, settings: DscSettings, mask: sitk.Image | None) -> _Prepared:
@@ -285,12 +240,13 @@ def dsc_maps(
     chosen = _choose_aif(p, settings, aif)
     p.notes.extend(chosen.notes)
     dt = float(np.median(np.diff(p.times_s)))
-    signal = p.series.curves(p.fitted)
-    curves = _dr2star(signal, settings, p.n_baseline)
-    reference = None
-    if lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
-        outside = ~mask_array(lesion, p.series)[p.fitted]
-        reference = reference_voxels(curves, p.n_baseline, N_TAIL) & outside
+    p.notes.extend(protocol_notes(settings, dt, p.times_s.size, p.n_baseline))
+    curves = _dr2star(p.series.curves(p.fitted), settings, p.n_baseline)
+    reference, in_lesion = None, None
+    if lesion is not None:
+        in_lesion = mask_array(lesion, p.series)[p.fitted]
+    if in_lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
+        reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
     fit = perfusion_maps(
         curves,
@@ -300,7 +256,8 @@ def dsc_maps(
         settings.deconvolution,
         reference,
         device,
-        progress=part(progress, 0.2, 0.9),
+        part(progress, 0.2, 0.9),
+        settings.excitation(),
     )
     progress(0.9, "maps")
     values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
@@ -316,32 +273,32 @@ def dsc_maps(
         share = np.bincount(fit.model, minlength=4)[1:] / max((fit.model > 0).sum(), 1)
         text = ", ".join(f"{n} {100 * v:.0f} %" for n, v in zip(CORRECTIONS, share))
         p.notes.append(f"leakage correction by corrected Akaike criterion: {text} of the voxels")
-    values |= _heights(signal, curves, settings, p)
-    return _collect(p, settings, chosen, fit, values, curves, nawm, brain, lesion)
+    heights, note = recovery(curves, p.times_s, p.n_baseline, p.bolus.peak - p.bolus.steady, settings.te_ms, p.n_tail)
+    p.notes.append(note)
+    values |= heights
+    record = _trust(p, settings, fit, curves, in_lesion)
+    return _collect(p, settings, chosen, fit, values, curves, record, nawm, brain, lesion, in_lesion)
 
 
-def _heights(signal: np.ndarray, curves: np.ndarray, settings: DscSettings, p: _Prepared) -> dict[str, np.ndarray]:
-    """Peak height of ΔR2* (1/s) and percentage of signal recovery over the last ten frames."""
-    noise = np.array([noise_sd(c) for c in curves[:, : max(p.n_baseline, 5)]]) if p.n_baseline < 3 else None
-    if noise is None:
-        noise = curves[:, : p.n_baseline].std(axis=1, ddof=1)
-    ph = curves.max(axis=1)
-    if settings.input == "dr2star" and settings.te_ms is None:
-        p.notes.append("psr needs the echo time (--te-ms) where the input is ΔR2*, and was left out")
-        return {"ph": ph}
-    if p.times_s[-N_TAIL] < p.times_s[p.bolus.peak - p.bolus.steady] + _PASSED_S:
-        p.notes.append(f"psr is undefined: the last {N_TAIL} frames begin within {_PASSED_S:g} s of the peak")
-        return {"psr": np.full(ph.shape, np.nan), "ph": ph}
-    relative = np.exp(-curves * settings.te_ms / 1000.0)
-    lowest, end = relative.min(axis=1), relative[:, -N_TAIL:].mean(axis=1)
-    drop = 1.0 - lowest
-    # Within three standard deviations there is no bolus to recover from.
-    clear = drop > 3.0 * noise * settings.te_ms / 1000.0
-    psr = np.where(clear, 100.0 * (end - lowest) / np.where(clear, drop, 1.0), np.nan)
-    p.notes.append(
-        f"psr: recovery is the mean of the last {N_TAIL} frames; undefined where the drop is within 3 SD of the baseline"
-    )
-    return {"psr": psr, "ph": ph}
+def _trust(
+    p: _Prepared, settings: DscSettings, fit: DscFit, curves: np.ndarray, in_lesion: np.ndarray | None
+) -> dict[str, object]:
+    """Windows, and how strong T1 effects are, for fit.json; what a reader must know of them goes into the notes."""
+    times, known = p.times_s.astype(float).tolist(), np.isfinite(fit.cbv)
+    windows = {"baseline": [times[0], times[p.n_baseline - 1]], "recovery": [times[-p.n_tail], times[-1]]}
+    record: dict[str, object] = {"windows_s": windows}
+    inside, where = (known, "") if in_lesion is None else (known & in_lesion, "of the lesion ")
+    found = t1_effect(curves, fit.corrected, p.n_baseline, p.n_tail, settings.te_ms, inside)
+    through = fit.shine_through is not None
+    record["t1_effect"] = {**found, "voxels": int(inside.sum())}
+    if through:
+        record["t1_effect"]["through_signal_equation"] = int(fit.shine_through.sum())
+        p.notes.append(
+            f"leakage that acts on T1 went through the signal equation (flip angle {settings.flip_angle_deg:g} degrees, TR "
+            f"{settings.tr_ms:g} ms, T1 {settings.t10_s:g} s before the bolus) in {int(fit.shine_through.sum())} voxels"
+        )
+    p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, through))
+    return record
 
 
 def _collect(
@@ -351,9 +308,11 @@ def _collect(
     fit: DscFit,
     values: dict[str, np.ndarray],
     curves: np.ndarray,
+    record: dict[str, object],
     nawm: str | sitk.Image | None,
     brain: sitk.Image | None,
     lesion: sitk.Image | None,
+    in_lesion: np.ndarray | None,
 ) -> DscMaps:
     known = np.isfinite(fit.cbv)
     done = np.zeros_like(p.fitted)
@@ -366,7 +325,7 @@ def _collect(
         return result
 
     arrays = {name: whole(v) for name, v in values.items()}
-    masks, record = {}, {}
+    masks = {}
     if fit.reference is not None:
         where = np.zeros_like(p.fitted)
         where[p.fitted] = fit.reference
@@ -396,9 +355,13 @@ def _collect(
     sd = {n: p.series.grid.image(whole(v)) for n, v in sd.items() if v is not None}
     finite = {n: a[done][np.isfinite(a[done])] for n, a in arrays.items()}
     medians = {n: float(np.median(v)) if v.size else None for n, v in finite.items()}
-    top = np.flatnonzero(known)
-    top = top[np.argsort(-curves[top].max(axis=1), kind="stable")[: max(1, top.size // 20)]]
+    # The picture shows what the correction does where it does most.
+    top = np.flatnonzero(known if in_lesion is None or not (known & in_lesion).any() else known & in_lesion)
+    weight = curves[top].max(axis=1) if fit.k1 is None else np.abs(fit.corrected[top] - curves[top]).mean(axis=1)
+    top = top[np.argsort(-weight, kind="stable")[: max(1, top.size // 20)]]
     after = fit.corrected[top].mean(axis=0) if fit.k1 is not None else np.full(p.times_s.size, np.nan)
+    what = "the lesion's" if in_lesion is not None and in_lesion[top].all() else "all"
+    title = f"mean of the 5 % of {what} voxels that {'change most' if fit.k1 is None else 'leak most'}"
     return DscMaps(
         {n: p.series.grid.image(a.astype(np.float32)) for n, a in arrays.items()},
         p.series.grid.image(done),
@@ -414,6 +377,7 @@ def _collect(
         masks,
         record,
         sd,
+        curve_title=title,
     )
 
 

@@ -11,6 +11,7 @@ from ..steps import Progress, silent
 from .deconvolution import METHODS, deconvolve
 from .dsc_device import Device, choose_device
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
 CORRECTIONS = ("bsw", "bidirectional", "residue")
@@ -43,6 +44,8 @@ class DscFit:
         Voxels (n,) that served as the non-enhancing reference, or None.
     corrected
         ΔR2* (n, t) with the leakage taken out.
+    shine_through
+        With ``residue`` or ``auto`` and `Excitation`: voxels (n,) whose leakage went through the signal equation; else None.
     """
 
     cbv: np.ndarray
@@ -58,6 +61,7 @@ class DscFit:
     kep: np.ndarray | None = None
     model: np.ndarray | None = None
     reference: np.ndarray | None = None
+    shine_through: np.ndarray | None = None
 
 
 def perfusion_maps(
@@ -69,6 +73,7 @@ def perfusion_maps(
     reference: np.ndarray | None = None,
     device: str = "auto",
     progress: Progress = silent,
+    scan: Excitation | None = None,
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
@@ -96,6 +101,9 @@ def perfusion_maps(
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
+    scan
+        How the series was excited. With it, ``residue`` carries leakage through the signal equation where it acts on T1 (`shinethrough`);
+        without it, the T1 effect of leaked agent is taken to be proportional to its amount.
 
     Raises
     ------
@@ -125,7 +133,7 @@ def perfusion_maps(
         chosen = chosen & np.isfinite(curves).all(axis=1)
         if not chosen.any():
             raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
-    fits = _fits(curves, dt_s, aif, leakage, chosen, where)
+    fits, shine = _fits(curves, dt_s, aif, leakage, chosen, where, scan)
     progress(0.3, "blood volume")
     corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
     area = _passing_area(corrected, dt_s, aif, window, where)
@@ -149,6 +157,7 @@ def perfusion_maps(
         corrected,
         reference=chosen,
         model=model,
+        shine_through=shine,
         **more,
     )
 
@@ -171,18 +180,31 @@ def _foot(aif: np.ndarray, arrival: int) -> int:
 
 
 def _fits(
-    curves: np.ndarray, dt_s: float, aif: np.ndarray, leakage: str, chosen: np.ndarray | None, device: Device
-) -> list[Leakage]:
-    names = CORRECTIONS if leakage == "auto" else [n for n in CORRECTIONS if n == leakage]
+    curves: np.ndarray,
+    dt_s: float,
+    aif: np.ndarray,
+    leakage: str,
+    chosen: np.ndarray | None,
+    device: Device,
+    scan: Excitation | None,
+) -> tuple[list[Leakage], np.ndarray | None]:
+    """The fits that are wanted, and where the last of them went through the signal equation."""
     mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
-    against = {"bsw": mean, "bidirectional": mean, "residue": aif}
-    correct = {"bsw": correct_bsw, "bidirectional": correct_bidirectional, "residue": correct_residue}
-    fits = [correct[name](curves, dt_s, against[name], device) for name in names]
+    fits, shine = [], None
+    if leakage in ("bsw", "auto"):
+        fits.append(correct_bsw(curves, dt_s, mean, device))
+    if leakage in ("bidirectional", "auto"):
+        fits.append(correct_bidirectional(curves, dt_s, mean, device))
+    if leakage in ("residue", "auto"):
+        table = vessels(aif, dt_s, True)
+        fits.append(correct_residue(curves, dt_s, aif, device, table))
+        if scan is not None:
+            fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
         unit = float(aif.sum() / mean.sum())
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
-    return fits
+    return fits, shine
 
 
 def _best(fits: list[Leakage], count: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -17,6 +17,8 @@ from .arrays import each
 from .regions import write_regions
 
 FORMATS = ("nii.gz", "nrrd")
+SIGNED = ("k2",)  # maps whose sign says something
+_MASK_COLOURS = {"leakage_reference": "#35b779", "nawm": "#3b9bff", "AIF": "#ff3b3b"}
 
 
 def write_maps(
@@ -133,7 +135,10 @@ def _picture(result: Any, path: Path) -> None:
     from matplotlib.figure import Figure
 
     inside = boolean(result.mask)
-    shown = [n for n in result.maps if n not in ("rmse", "model", "misfit")][:8]
+    shown = [n for n in result.maps if n not in ("rmse", "model", "misfit", "leakage_model")][:12]
+    masks = {n: boolean(m) for n, m in getattr(result, "masks", {}).items()}
+    if result.aif.voxels is not None:
+        masks["AIF"] = result.aif.voxels
     # The slice where most voxels were fitted, weighted by the first map so that it shows something.
     level = np.nan_to_num(array(result.maps[shown[0]])) * inside
     weight = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1).sum(axis=(1, 2))
@@ -141,8 +146,9 @@ def _picture(result: Any, path: Path) -> None:
     columns = 4
     rows = 1 + -(-len(shown) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
-    grid = figure.add_gridspec(rows, columns)
-    left, right = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2:])
+    grid = figure.add_gridspec(rows, 2 * columns)
+    wide = 3 if masks else 4
+    left, right = figure.add_subplot(grid[0, :wide]), figure.add_subplot(grid[0, wide : 2 * wide])
     draw_aif(left, result.aif, result.aif_unit)
     left.axvline(
         result.times_s[result.bolus.arrival - result.bolus.steady], color="0.6", lw=0.8, ls="--", label="arrival"
@@ -152,28 +158,78 @@ def _picture(result: Any, path: Path) -> None:
     right.plot(result.times_s, result.mean_curve, "o", ms=3, color="0.3", label="data")
     if np.isfinite(result.mean_fit).any():
         right.plot(result.times_s, result.mean_fit, color="#2166ac", lw=1.5, label=result.fit_label)
-    right.set_title(result.curve_title, fontsize=10)
+    right.axhline(0.0, color="0.8", lw=0.8, zorder=0)
+    right.set_title(result.curve_title, fontsize=10 if len(result.curve_title) < 40 else 8)
     right.set_xlabel("time (s)")
     right.set_ylabel(result.curve_unit)
     right.legend(fontsize=7, frameon=False)
     box = np.argwhere(inside.any(axis=0)) if inside.any() else np.array([[0, 0], list(inside.shape[1:])])
     (top, first), (bottom, last) = box.min(axis=0), box.max(axis=0) + 1
-    spacing = result.mask.GetSpacing()
+    cut = (slice(top, bottom), slice(first, last))
+    aspect = result.mask.GetSpacing()[1] / result.mask.GetSpacing()[0]
+    if masks:
+        _masks(figure.add_subplot(grid[0, 6:]), level, inside, masks, cut, aspect)
     for i, name in enumerate(shown):
-        axes = figure.add_subplot(grid[1 + i // columns, i % columns])
-        values = np.where(inside[z], array(result.maps[name])[z], np.nan)[top:bottom, first:last]
-        known = values[np.isfinite(values)]
-        low, high = np.percentile(known, [2, 95]) if known.size else (0.0, 1.0)
-        low = min(low, 0.0) if low > 0 or name not in ("k1", "k2", "delay") else low
-        high = min(high, 1.0) if result.units[name] == "fraction" else high
-        picture = axes.imshow(
-            values, cmap="inferno", vmin=low, vmax=max(high, low + 1e-6), aspect=spacing[1] / spacing[0]
-        )
-        axes.set_title(f"{name} ({result.units[name]})", fontsize=9)
+        column = 2 * (i % columns)
+        axes = figure.add_subplot(grid[1 + i // columns, column : column + 2])
+        values = np.where(inside[z], array(result.maps[name])[z], np.nan)[cut]
+        low, high = _range(name, result.units[name], values[np.isfinite(values)])
+        signed = name in SIGNED
+        picture = axes.imshow(values, cmap="RdBu_r" if signed else "inferno", vmin=low, vmax=high, aspect=aspect)
+        axes.set_title(f"{name} ({result.units[name]})", fontsize=9 if len(result.units[name]) < 16 else 7)
         axes.set_facecolor("0.85")
         axes.set_xticks([])
         axes.set_yticks([])
         bar = figure.colorbar(picture, ax=axes, fraction=0.046)
         bar.ax.tick_params(labelsize=7)
-    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; research use only", fontsize=8)
+        if not np.isfinite(values).any():
+            axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", fontsize=8)
+    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined; research use only", fontsize=8)
     save_figure(figure, path)
+
+
+def _range(name: str, unit: str, known: np.ndarray) -> tuple[float, float]:
+    """Display range of a map: symmetric where its sign matters, else from 0 or the 2nd to the 95th percentile."""
+    if not known.size:
+        return 0.0, 1.0
+    if name in SIGNED:
+        far = max(float(np.percentile(np.abs(known), 98)), 1e-6)
+        return -far, far
+    low, high = np.percentile(known, [2, 95])
+    low = low if name == "delay" else min(low, 0.0) if name == "tmax" else 0.0
+    high = min(high, 1.0) if unit == "fraction" else high
+    return float(low), max(float(high), float(low) + 1e-6)
+
+
+def _masks(
+    axes: Any,
+    level: np.ndarray,
+    inside: np.ndarray,
+    masks: dict[str, np.ndarray],
+    cut: tuple[slice, slice],
+    aspect: float,
+) -> None:
+    """All masks over the slice that shows most of them, each by its area there beside that in its fullest slice."""
+    share = [m.sum(axis=(1, 2)) / max(m.sum(axis=(1, 2)).max(), 1) for m in masks.values()]
+    z = int(np.argmax(np.sum(share, axis=0)))
+    values = np.where(inside[z], level[z], np.nan)[cut]
+    known = values[np.isfinite(values)]
+    axes.imshow(values, cmap="gray", vmin=0, vmax=np.percentile(known, 97) if known.size else 1, aspect=aspect)
+    axes.set_facecolor("0.85")
+    for name, mask in masks.items():
+        color = _MASK_COLOURS.get(name, "#ffffff")
+        layer = np.zeros((*values.shape, 4))
+        layer[mask[z][cut]] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [0.8]
+        axes.imshow(layer, aspect=aspect, interpolation="nearest")
+        axes.plot(
+            [],
+            [],
+            "s",
+            ms=5,
+            color=color,
+            label=f"{name.replace('_', ' ')} ({int(mask[z].sum())} of {int(mask.sum())})",
+        )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(f"masks, slice {z + 1}", fontsize=9)
+    axes.legend(fontsize=6, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=1, frameon=False)

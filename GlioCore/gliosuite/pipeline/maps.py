@@ -119,11 +119,17 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
     series, notes, more = _steady(run, "dsc", part(progress, 0.0, 0.5))
     masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
+    known = run.case.acquisition("dsc")
     settings = DscSettings(
-        te_ms=te_ms, tr_ms=tr_ms, leakage=run.settings.leakage, deconvolution=run.settings.deconvolution
+        te_ms=te_ms,
+        tr_ms=tr_ms,
+        leakage=run.settings.leakage,
+        deconvolution=run.settings.deconvolution,
+        flip_angle_deg=known.get("flip_angle_deg"),
+        t10_s=known.get("t10_s", DscSettings.t10_s),
     )
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
-    times = run.case.acquisition("dsc").get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
+    times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(
         series,
         times,
