@@ -6,7 +6,8 @@ import SimpleITK as sitk
 from ..curves import Bolus, enhancing_mean, mask_array
 from ..errors import InputError
 from ..images import Series
-from .aif import Aif, find_arteries, fit_parametric, population_aif
+from .aif import Aif, fit_parametric, population_aif
+from .arteries import find_arteries
 from .dce_settings import DceSettings, concentrations
 from .fit import fit_curves
 
@@ -47,7 +48,7 @@ def choose_aif(
         )
     else:
         curves = concentrations(series.curves(mask), settings, blood, n_baseline)
-        index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels)
+        index, quality = _search(series.curves(mask), curves, times_s, n_baseline, settings)
         voxels = np.zeros(mask.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
         mean, method = curves[index].mean(axis=0), "auto"
@@ -62,6 +63,17 @@ def choose_aif(
     return Aif(
         times_s, plasma, f"{what}; divided by 1 - hematocrit {settings.hematocrit:g}", method, voxels, notes=notes
     )
+
+
+def _search(
+    raw: np.ndarray, curves: np.ndarray, times_s: np.ndarray, n_baseline: int, settings: DceSettings
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Arteries among voxels, by the rise of their signal: near its highest value, noise and flip angle decide what concentration it gives."""
+    if settings.input == "concentration":
+        return find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels, search=settings.aif_search)
+    before = raw[:, :n_baseline].mean(axis=1)
+    rise = raw - before[:, None]
+    return find_arteries(rise, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search, True)
 
 
 def _aligned_population(

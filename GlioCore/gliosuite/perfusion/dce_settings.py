@@ -40,7 +40,9 @@ class DceSettings:
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
-        How many voxels the automatic AIF takes at most.
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
     unclamped
@@ -64,6 +66,7 @@ class DceSettings:
     aif_fit: bool | None = None
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
+    aif_search: str = "own"
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = False
     semiquantitative: bool = False

@@ -21,7 +21,8 @@ from ..curves import (
 from ..errors import InputError
 from ..images import Series
 from ..steps import Progress, part, silent
-from .aif import Aif, find_arteries, is_clipped
+from .aif import Aif
+from .arteries import find_arteries, is_clipped
 from .dsc_fit import CORRECTIONS, DscFit, perfusion_maps
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
@@ -66,7 +67,9 @@ class DscSettings:
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
-        How many voxels the automatic AIF takes at most.
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
     """
 
     te_ms: float | None = None
@@ -76,6 +79,7 @@ class DscSettings:
     input: str = "signal"
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
+    aif_search: str = "own"
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image
         signal = p.series.curves(p.region)
         before = signal[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
         curves = _dr2star(signal, settings, p.n_baseline)
-        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before)
+        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)
         voxels = np.zeros(p.region.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(p.region))] = True
         curve, method = curves[index].mean(axis=0), "auto"
