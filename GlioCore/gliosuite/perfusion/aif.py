@@ -4,13 +4,16 @@ For DCE an AIF is a plasma concentration in mM, for DSC the ΔR2* of an artery i
 """
 
 import csv
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..curves import noise_sd
 from ..errors import InputError
+from ..images import Grid
 from .kinetics import parker_aif
 
 _FINE_S = 0.5  # sampling of a fitted AIF
@@ -28,12 +31,14 @@ class Aif:
         A sentence for the report.
     method
         ``"auto"``, ``"mask"``, ``"csv"`` or ``"parker"``.
-    voxels
-        Boolean (z, y, x), the voxels it was taken from, or None.
+    voxels, sinus
+        Boolean (z, y, x), the voxels it was taken from and those of the vein that scaled it, or None.
     fitted
         Whether the curve is a parametric fit to the measured samples.
     measured_times_s, measured
         The samples that were fitted, or None.
+    quality
+        Numbers that say how good it is: of the voxels (`arteries.find_arteries`), of the sinus and of what was made of it (``sinus_...``).
     notes
         What a reader must know of it.
     """
@@ -47,6 +52,8 @@ class Aif:
     measured_times_s: np.ndarray | None = None
     measured: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    sinus: np.ndarray | None = None
 
     def record(self) -> dict:
         """What fit.json says of it."""
@@ -56,6 +63,8 @@ class Aif:
             "voxels": None if self.voxels is None else int(self.voxels.sum()),
             "fitted": self.fitted,
             "peak": float(self.concentration.max()),
+            "quality": dict(self.quality),
+            "sinus_voxels": None if self.sinus is None else int(self.sinus.sum()),
             "measured_times_s": self.measured_times_s,
             "measured": self.measured,
             "notes": self.notes,
@@ -108,6 +117,43 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
     if values.max() <= 0:
         raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
     return Aif(times, values, f"read from a table of {times.size} samples", "csv")
+
+
+def points_mask(points_ras_mm: list[tuple[float, float, float]], grid: Grid, radius_mm: float = 0.0) -> sitk.Image:
+    """The voxels that points lie in, or all within a radius, as a mask.
+
+    Parameters
+    ----------
+    points_ras_mm
+        R, A, S in mm, as 3D Slicer shows them.
+    radius_mm
+        0: one voxel each.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one lies outside the grid.
+    """
+    if not points_ras_mm:
+        raise InputError("no point is given for the AIF; at least one R,A,S in mm is needed")
+    blank = grid.blank()
+    chosen = np.zeros(grid.shape, bool)
+    centres = None
+    for point in points_ras_mm:
+        lps = (-point[0], -point[1], point[2])
+        index = blank.TransformPhysicalPointToIndex(lps)
+        if any(not 0 <= i < n for i, n in zip(index, grid.size)):
+            raise InputError(
+                f"the AIF point {','.join(f'{v:g}' for v in point)} (R,A,S in mm) lies outside the series; choose one within it"
+            )
+        chosen[index[::-1]] = True
+        if radius_mm > 0:
+            if centres is None:
+                axes = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing)
+                steps = np.moveaxis(np.indices(grid.shape)[::-1], 0, -1)
+                centres = steps @ axes.T + np.array(grid.origin)
+            chosen |= ((centres - np.array(lps)) ** 2).sum(axis=-1) <= radius_mm**2
+    return grid.image(chosen)
 
 
 def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float) -> Aif:

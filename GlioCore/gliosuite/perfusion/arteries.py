@@ -102,7 +102,7 @@ def find_arteries(
         raise InputError(f"AIF search {search!r} is not known; choose from {', '.join(SEARCHES)}")
     found = candidates(curves, times_s, arrival, saturates)
     if search == "own":
-        chosen = by_rules(found, n_voxels, before)
+        chosen = by_rules(found, n_voxels, before, saturates)
     elif search == "mouridsen":
         chosen = by_k_means(found, times_s, arrival)
     else:
@@ -158,7 +158,7 @@ def candidates(
     return Candidates(index, some, peak, noise, rough, moment, width, good, rejected)
 
 
-def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None) -> np.ndarray:
+def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None, saturates: bool = False) -> np.ndarray:
     """Our own search: rules in the order in which they separate arteries from the rest; indices into the candidates, best first.
 
     *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may be at most 1.5 s later than that of the
@@ -170,13 +170,19 @@ def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None)
     good &= found.moment <= -among_highest(-found.moment[good], _SOME) + _EARLY_S
     if good.sum() > 8:
         good &= found.rough <= np.quantile(found.rough[good], 0.75)
-    if before is not None:
+    if before is not None and not saturates:
         level = before[found.index]
         usual = np.median(level[good & (peak >= 0.8 * among_highest(peak[good], _SOME))])
         alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
         found.rejected["before"] = int((good & ~alike).sum()) if alike.sum() >= 3 else 0
         good = alike if alike.sum() >= 3 else good
     good &= peak >= 0.85 * among_highest(peak[good], _SOME)
+    if before is not None and saturates:
+        # Fresh blood is bright before the bolus, and so is tissue that shares the voxel: both rise by a smaller factor.
+        factor = peak / np.maximum(before[found.index], 1e-12)
+        alike = good & (factor >= 0.85 * among_highest(factor[good], _SOME))
+        found.rejected["before"] = int((good & ~alike).sum())
+        good = alike
     score = _scores(found, good)
     order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
     shapes = found.curves[order] / np.linalg.norm(found.curves[order], axis=1, keepdims=True)
@@ -258,9 +264,7 @@ def first_moment(curve: np.ndarray, times_s: np.ndarray, arrival: int) -> float:
 
 def _scores(found: Candidates, among: np.ndarray) -> np.ndarray:
     """Sum of robust z-scores: high, early, narrow, smooth."""
-    return (
-        _z(found.peak, among) - _z(found.moment, among) - _z(found.width, among) - 0.5 * _z(found.rough, among)
-    )
+    return _z(found.peak, among) - _z(found.moment, among) - _z(found.width, among) - 0.5 * _z(found.rough, among)
 
 
 def _best_first(found: Candidates, chosen: np.ndarray) -> np.ndarray:

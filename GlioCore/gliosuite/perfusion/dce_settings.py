@@ -43,6 +43,8 @@ class DceSettings:
         How many voxels the automatic AIF takes at most (search ``"own"``).
     aif_search
         How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
+    sinus
+        Whether an AIF taken from the series is brought to the level of a large vein's curve, where one is found; see `venous`.
     bounds
         Lowest and highest value by parameter, in place of the fit's defaults.
     unclamped
@@ -50,7 +52,8 @@ class DceSettings:
     semiquantitative
         Whether to add iauc60, iauc90, wash_in, wash_out, ttp and max_enhancement; see `semiquantitative.semiquantitative`.
     te_ms, r2star
-        Echo time in ms and effective transverse relaxivity in 1/(mM s), to take T2* decay into account; both or neither.
+        Echo time in ms and effective transverse relaxivity of tissue in 1/(mM s), to take T2* decay into account. The echo time alone is
+        enough for the blood of the AIF.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``, for the kinetic fit.
     """
@@ -67,6 +70,7 @@ class DceSettings:
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
     aif_search: str = "own"
+    sinus: bool = True
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = False
     semiquantitative: bool = False
@@ -133,9 +137,7 @@ def check_settings(settings: DceSettings, series: Series) -> None:
                 raise InputError(f"{series.name}: the {what} is {value:g}; a number above 0 is needed ({option})")
     if not 0 <= settings.hematocrit < 1:
         raise InputError(f"hematocrit is {settings.hematocrit:g}; a fraction from 0 to below 1 is needed (e.g. 0.42)")
-    if (settings.te_ms is None) != (settings.r2star is None):
-        raise InputError(
-            "the echo time and the T2* relaxivity belong together; give both or neither (--te-ms, --r2star)"
-        )
+    if settings.te_ms is None and settings.r2star is not None:
+        raise InputError("the T2* relaxivity is given without the echo time; give both (--te-ms, --r2star)")
     if not settings.relaxivity > 0:
         raise InputError(f"relaxivity is {settings.relaxivity:g}; a number above 0 in 1/(mM s) is needed (e.g. 4.5)")

@@ -54,6 +54,9 @@ def write_maps(result: Any, out_dir: str | Path, format: str, step: str) -> dict
         if result.aif.voxels is not None:
             voxels = Grid.of(result.mask).image(result.aif.voxels)
             write_image(voxels, folder / f"aif_mask.{format}", "aif_mask [0 or 1]")
+        if result.aif.sinus is not None:
+            sinus = Grid.of(result.mask).image(result.aif.sinus)
+            write_image(sinus, folder / f"sinus_mask.{format}", "sinus_mask [0 or 1]")
         write_aif(result.aif, folder / "aif.csv")
         write_json(folder / "fit.json", record)
         draw(lambda path: _picture(result, path), folder / "qc.png")
@@ -79,6 +82,8 @@ def write_aif_files(aif: Aif, grid: Grid, path: str | Path, unit: str) -> list[s
         write_aif(aif, folder / path.name)
         if aif.voxels is not None:
             write_image(grid.image(aif.voxels), folder / f"{path.stem}_mask.nii.gz", "aif_mask [0 or 1]")
+        if aif.sinus is not None:
+            write_image(grid.image(aif.sinus), folder / f"{path.stem}_sinus.nii.gz", "sinus_mask [0 or 1]")
         draw(lambda target: _aif_picture(aif, unit, target), folder / f"{path.stem}.png")
         return sorted(p.name for p in folder.iterdir())
 

@@ -14,7 +14,7 @@ from .arteries import among_highest, candidates, first_moment
 _LATER_S = (1.5, 20.0)  # than the arteries
 _TALL = 0.85
 _NEAR_MM = 25.0
-_MOST = 20
+_MOST = 12
 _LEAST = 5
 _LEAST_AGREEMENT = 0.97
 TAIL_S = 120.0
@@ -49,6 +49,7 @@ def find_sinus(
     arrival: int,
     artery: np.ndarray,
     saturates: bool = False,
+    before: np.ndarray | None = None,
 ) -> Sinus | None:
     """Find a sinus: late, tall, wide; deterministic.
 
@@ -66,6 +67,9 @@ def find_sinus(
         Curve (t,) of the arteries, in the same unit.
     saturates
         As in `arteries.find_arteries`.
+    before
+        Signal (n,) before the bolus: below 0.7 or above 1.5 times the vein's median, it is bone, or fresh blood. None where the curves are
+        no signal.
 
     Returns
     -------
@@ -78,6 +82,9 @@ def find_sinus(
     if late.sum() < _LEAST:
         return None
     late &= found.peak >= _TALL * among_highest(found.peak[late], _LEAST)
+    if before is not None:
+        level = before[found.index] / np.median(before[found.index][late])
+        late &= (level >= 0.7) & (level <= 1.5)
     rows = np.flatnonzero(late)
     where = np.argwhere(region)[found.index[rows]]
     height = np.zeros(region.shape)
@@ -87,10 +94,14 @@ def find_sinus(
     middle = where[int(np.argmax(around))]
     distance = np.linalg.norm((where - middle) * np.array(spacing_mm[::-1]), axis=1)
     near = np.flatnonzero(distance <= _NEAR_MM)
-    chosen = near[np.argsort(-around[near], kind="stable")][:_MOST]
+    # Of one vein's voxels, the purest rise most, over the series as a whole (a single frame would choose by its noise).
+    area = found.curves[rows[near]].sum(axis=1)
+    chosen = near[np.argsort(-area, kind="stable")][:_MOST]
+    # Where a head moves, what was vein at its edge is not any more: the others outvote it.
+    together = _correlation(found.curves[rows[chosen]], np.median(found.curves[rows[chosen]], axis=0))
+    chosen = chosen[together >= min(_LEAST_AGREEMENT, np.median(together))]
     mean = found.curves[rows[chosen]].mean(axis=0)
-    norms = np.linalg.norm(found.curves[rows[chosen]], axis=1) * np.linalg.norm(mean)
-    agreement = float((found.curves[rows[chosen]] @ mean / norms).min())
+    agreement = float(_correlation(found.curves[rows[chosen]], mean).min())
     voxels = np.zeros(region.shape, bool)
     voxels[tuple(where[chosen].T)] = True
     quality = {
@@ -105,8 +116,14 @@ def find_sinus(
     if chosen.size < _LEAST:
         why_not = f"only {chosen.size} voxels were found, and at least {_LEAST} are needed"
     elif agreement < _LEAST_AGREEMENT:
-        why_not = f"its voxels do not agree (correlation down to {agreement:.2f}, at least {_LEAST_AGREEMENT} is needed)"
+        why_not = (
+            f"its voxels do not agree (correlation down to {agreement:.2f}, at least {_LEAST_AGREEMENT} is needed)"
+        )
     return Sinus(voxels, quality, why_not)
+
+
+def _correlation(curves: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return curves @ mean / np.linalg.norm(curves, axis=1) / np.linalg.norm(mean)
 
 
 def tail(curve: np.ndarray, times_s: np.ndarray) -> float:

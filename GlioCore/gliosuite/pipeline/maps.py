@@ -72,6 +72,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         delay=run.settings.dce_delay,
         hematocrit=known.get("hematocrit", run.settings.hematocrit),
         relaxivity=known.get("relaxivity", run.settings.relaxivity),
+        te_ms=known.get("te_ms"),
     )
     t10, how = _t10(run, series.grid, known)
     maps = dce_maps(
