@@ -1,7 +1,7 @@
 """The search for arterial voxels in a whole brain in 3-D: our own, and two published ones; all deterministic.
 
-All look at the same candidates: the tallest curves whose bolus passes, that stand out of their noise, and that have no plateau in place of a
-peak. What is an artery among them is then told by rules (`own`), or by clusters of curves of one shape (`mouridsen`, `peruzzo`).
+All look at the same candidates: the tallest curves whose bolus passes, that stand out of their noise, and that have no plateau in place
+of a peak. What is an artery among them is then told by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
 """
 
 import warnings
@@ -21,8 +21,8 @@ _TALLEST = (300, 2000)  # of all curves 2 %, within these
 _CLOSE = 0.04  # clusters whose peaks are nearer than this are told apart by their time to peak
 _LEAST = 3  # voxels that make a cluster: fewer are outliers
 _ENOUGH = (4, 6)  # voxels at which the hierarchical search stops
-# What may follow the first pass, relative to it: median and highest frame; and how wide the top may be, relative to the width at half height.
-# A DCE signal saturates in blood: its bolus is flattened.
+# What may follow the first pass, relative to it (median and highest frame), and how wide the top may be, relative to the width at half
+# height. A DCE signal saturates in blood: its bolus is flattened.
 _AFTER = {False: (0.35, 0.6), True: (0.6, 0.85)}
 _PLATEAU = {False: 0.5, True: 0.75}
 
@@ -38,8 +38,8 @@ class Candidates:
     curves
         (n, t) float64.
     peak, noise, rough, moment, width
-        (n,): height of the first pass and SD of the baseline in the curves' unit, SD of the noise outside the first pass over the peak, first
-        moment and width of the first pass (s).
+        (n,): height of the first pass and SD of the baseline in the curves' unit, SD of the noise outside the first pass over the
+        peak, first moment and width of the first pass (s).
     good
         Boolean (n,): not rejected.
     rejected
@@ -195,10 +195,10 @@ def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarr
     """The cluster analysis of Mouridsen et al. 2006 (Magn Reson Med 55:524): indices into the candidates, all of the final cluster.
 
     A quarter of the curves, the roughest, is dropped. The rest are scaled to unit area and sorted into five clusters by k-means; the one
-    whose mean has the earliest first moment (of those of at least three voxels) is sorted into five again, and the earliest of those is the final one. The published search
-    starts from random means; here they are those of five groups of equal size by first moment, so that the result is the same every time.
-    It keeps the tenth of the curves of a slice with the largest areas; in a whole head that tenth is mostly vein and scalp, and the
-    candidates take its place.
+    whose mean has the earliest first moment (of those of at least three voxels) is sorted into five again, and the earliest of those is
+    the final one. The published search starts from random means; here they are those of five groups of equal size by first moment, so
+    that the result is the same every time. It keeps the tenth of the curves of a slice with the largest areas; in a whole head that tenth
+    is mostly vein and scalp, and the candidates take its place.
     """
     from scipy.cluster.vq import kmeans2
 
@@ -226,9 +226,10 @@ def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarr
 def by_hierarchy(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarray:
     """The hierarchical search of Peruzzo et al. 2011 (Comput Methods Programs Biomed 104:e148): indices into the candidates.
 
-    Curves whose area is among the lowest 40 %, whose peak is among the latest 40 %, or that are among the roughest 5 % are dropped. The rest
-    are split in two by Ward's method again and again, keeping the part with the higher peak (where both are within 4 %, the earlier one),
-    until at most six voxels are left; a part of fewer than four gives way to the other. The published search looks within an ellipse in one slice; here at the candidates of the whole head.
+    Curves whose area is among the lowest 40 %, whose peak is among the latest 40 %, or that are among the roughest 5 % are dropped. The
+    rest are split in two by Ward's method again and again, keeping the part with the higher peak (where both are within 4 %, the earlier
+    one), until at most six voxels are left; a part of fewer than four gives way to the other. The published search looks within an ellipse
+    in one slice, this one at the candidates of the whole head.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -257,6 +258,7 @@ def by_hierarchy(found: Candidates, times_s: np.ndarray, arrival: int) -> np.nda
 
 
 def first_moment(curve: np.ndarray, times_s: np.ndarray, arrival: int) -> float:
+    """First moment (s) of a curve's first pass."""
     window = first_pass(times_s, arrival)
     part = np.maximum(curve[window], 0.0)
     return float((part * times_s[window]).sum() / max(part.sum(), 1e-12))

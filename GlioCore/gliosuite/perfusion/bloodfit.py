@@ -17,8 +17,8 @@ VENOUS_T1 = (
     1584.0 / 1664.0
 )  # venous over arterial T1 at 3 T and a hematocrit of 0.42 (Lu H et al., Magn Reson Med 2004;52:679)
 _ENOUGH = 3  # baseline frames without which their level is not known
-# What the fit expects and how surely (SD): flip angles over nominal, the artery's share of its voxels, fresh blood. B1 varies by some 10 % in
-# a head at 3 T; the others are chosen.
+# What the fit expects and how surely (SD): flip angles over nominal, the artery's share of its voxels, fresh blood, the sinus' share. B1
+# varies by some 10 % in a head at 3 T; the others are chosen.
 _EXPECTED = np.array([1.0, 1.0, 0.85, 0.05, 0.97])
 _SPREAD = np.array([0.1, 0.1, 0.2, 0.1, 0.03])
 _MODEL_ERROR = 0.01  # of the signal: what no such model describes
@@ -232,8 +232,8 @@ def fit_blood(
 def sudden_moves(frames: np.ndarray, mask: np.ndarray) -> tuple[int, ...]:
     """Frames (of t, z, y, x) before which the head moved at once.
 
-    At the rim of `mask` a move makes some voxels brighter and others darker, contrast agent only the one or the other. So the smaller of the
-    two spreads (of the differences between neighbouring frames, 5th and 95th percentile about the median) is compared with its usual size.
+    At the rim of `mask` a move makes some voxels brighter and others darker, contrast agent only the one or the other. So the smaller of
+    the two spreads (of the differences between neighbouring frames, 5th and 95th percentile about the median) is compared with its usual size.
     """
     from scipy import ndimage
 

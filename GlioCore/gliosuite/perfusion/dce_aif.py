@@ -85,7 +85,7 @@ def choose_aif(
 def _search(
     raw: np.ndarray, times_s: np.ndarray, n_baseline: int, settings: DceSettings
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """Arteries among voxels, by the rise of their signal: near its highest value, noise and flip angle decide what concentration it gives."""
+    """Arteries among voxels, by the rise of their signal: near its highest value, the concentration that it gives is mostly noise."""
     if settings.input == "concentration":
         return find_arteries(raw, times_s, n_baseline, settings.n_aif_voxels, search=settings.aif_search)
     before = raw[:, :n_baseline].mean(axis=1)

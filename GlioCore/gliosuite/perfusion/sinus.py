@@ -1,7 +1,7 @@
 """The large vein whose curve scales an AIF: sagittal, straight or transverse sinus, found automatically.
 
-A sinus is much wider than an artery of the brain, so that its voxels hold little else, and its blood has left the slab's edge long ago. After
-the first passes it carries what the arteries carry.
+A sinus is much wider than an artery of the brain, so that its voxels hold little else, and its blood entered the slab long ago. After the
+first passes it carries what the arteries carry.
 """
 
 from dataclasses import dataclass
