@@ -1,7 +1,7 @@
 """DSC: every figure that the engine is held to, printed with machine and versions.
 
 Run by ``make bench``, or alone: ``python Testing/bench/bench_dsc.py [part ...]`` with parts of ``osipi deconvolution volume leakage arrival
-speed device arteries white``; all of them where none is given. Nothing is written. All but the first are on simulated data.
+speed device white``; all of them where none is given. Nothing is written. All but the first are on simulated data.
 """
 
 import csv
@@ -16,14 +16,13 @@ import scipy
 from gliosuite.curves import enhancing_mean, find_bolus
 from gliosuite.errors import InputError
 from gliosuite.images import array
-from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps
+from gliosuite.perfusion.dsc import DscSettings, dsc_maps, perfusion_maps
 from gliosuite.perfusion.kinetics import convolve
 from gliosuite.perfusion.leakage import correct_bsw
 from gliosuite.perfusion.nawm import find_nawm
 from gliosuite.simulate import simulate_case
 from gliosuite.simulate.acquisition import CLASSES
 from gliosuite.simulate.blood import Blood
-from gliosuite.simulate.protocols import DEFAULT
 from scipy.special import gammaincc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -263,37 +262,6 @@ def device(n=20_000):
             print(f"  {leak:<14}{method:<10}{100 * share:.3f} %   {worst:.1e}")
 
 
-def arteries():
-    print(
-        f"automatic AIF (DSC), simulated patients {PATIENTS[0]}-{PATIENTS[-1]}: arterial voxels; peak and first moment against the artery"
-    )
-    cases = []
-    for seed in PATIENTS:
-        patient = simulate_case(seed, grid_mm=2.0, scans=("dsc",))
-        series, acquisition = patient.case.series("dsc"), patient.case.acquisition("dsc")
-        times = np.array(acquisition["times_s"])
-        found = dsc_aif(series, times, DscSettings(te_ms=acquisition["te_ms"], tr_ms=acquisition["tr_ms"]))
-        tissue = array(patient.truth["dsc_tissue"])[found.voxels]
-        share = float((tissue == CLASSES.index("artery") + 1).mean())
-        at, blood = patient.truth.curves["aif_dsc"].T
-        true = np.interp(times, at, DEFAULT.dsc.blood_r2star * blood + DEFAULT.dsc.blood_r2star_square * blood**2)
-        curve = np.interp(times, found.times_s, found.concentration, left=0.0)
-        pass_ = np.abs(times - times[true.argmax()] - 2.5) < 17.5
-        moment = [np.sum(times * np.maximum(c, 0) * pass_) / np.sum(np.maximum(c, 0) * pass_) for c in (curve, true)]
-        cases.append((share, curve.max() / true.max() - 1, moment[0] - moment[1]))
-        print(
-            f"  {seed}  {100 * share:5.0f} %  {100 * cases[-1][1]:+6.1f} %  {cases[-1][2]:+.2f} s  {int(found.voxels.sum())} voxels",
-            flush=True,
-        )
-    share, peak, moment = np.array(cases).T
-    for what, ok in (
-        ("arterial >= 90 %", share >= 0.9),
-        ("peak within 10 %", np.abs(peak) <= 0.1),
-        ("first moment within 1 s", np.abs(moment) <= 1),
-    ):
-        print(f"  {what:<25}{ok.sum()} of {ok.size}   bar 95 %")
-
-
 def white(count=12):
     print(
         "automatic white matter, simulated patients: cbv where it is found for two lesion masks; share of it that is white matter"
@@ -323,7 +291,7 @@ def white(count=12):
 
 
 if __name__ == "__main__":
-    parts = {p.__name__: p for p in (osipi, deconvolution, volume, leakage, arrival, speed, device, arteries, white)}
+    parts = {p.__name__: p for p in (osipi, deconvolution, volume, leakage, arrival, speed, device, white)}
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}, "
         f"scipy {scipy.__version__}"

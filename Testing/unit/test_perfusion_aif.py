@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
+from gliosuite.images import Grid, array
 from gliosuite.perfusion import aif as aifs
 from gliosuite.perfusion.kinetics import parker_aif
 
@@ -51,3 +52,23 @@ def test_table_is_read(tmp_path):
 def test_malformed_tables_are_refused(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         aifs.read_aif(write(tmp_path, text), TIMES)
+
+
+GRID = Grid((8, 6, 4), (2.0, 2.0, 3.0), (-8.0, 10.0, -6.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+
+
+def test_points_are_ras_and_take_their_voxel():
+    mask = array(aifs.points_mask([(8.0, -14.0, 0.0), (4.9, -14.0, 0.0)], GRID))
+    assert np.argwhere(mask).tolist() == [[2, 2, 0], [2, 2, 2]]
+
+
+def test_points_with_a_radius_take_all_within_it():
+    mask = array(aifs.points_mask([(0.0, -14.0, 0.0)], GRID, 2.5))
+    assert sorted(np.argwhere(mask).tolist()) == [[2, 1, 4], [2, 2, 3], [2, 2, 4], [2, 2, 5], [2, 3, 4]]
+
+
+def test_points_outside_are_refused():
+    with pytest.raises(InputError, match=r"the AIF point 100,-14,0 \(R,A,S in mm\) lies outside the series"):
+        aifs.points_mask([(100.0, -14.0, 0.0)], GRID)
+    with pytest.raises(InputError, match="no point is given"):
+        aifs.points_mask([], GRID)

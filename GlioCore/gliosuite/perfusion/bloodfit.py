@@ -186,7 +186,7 @@ def fit_blood(
         return np.concatenate(
             [
                 ((signals(x) - data) / sd).ravel(),
-                np.where(np.isfinite(_FORM_SPREAD), expected, 0.0),
+                expected,
                 (x[[11, 12, 13, 14, 21]] - _EXPECTED) / _SPREAD,
             ]
         )
@@ -232,12 +232,14 @@ def fit_blood(
 def sudden_moves(frames: np.ndarray, mask: np.ndarray) -> tuple[int, ...]:
     """Frames (of t, z, y, x) before which the head moved at once.
 
-    At the rim of `mask` a move makes some voxels brighter and others darker, contrast agent only the one or the other. So the smaller of
-    the two spreads (of the differences between neighbouring frames, 5th and 95th percentile about the median) is compared with its usual size.
+    Along the edge of `mask` a move makes some voxels brighter and others darker, contrast agent only the one or the other. So the
+    smaller of the two spreads (of the differences between neighbouring frames, 5th and 95th percentile about the median) is compared with
+    its usual size.
     """
     from scipy import ndimage
 
-    rim = mask & ~ndimage.binary_erosion(mask, np.ones((1, 3, 3)))
+    square = np.ones((1, 3, 3))
+    rim = ndimage.binary_dilation(mask, square) & ~ndimage.binary_erosion(mask, square)
     if rim.sum() < 50:
         return ()
     difference = np.diff(frames[:, rim], axis=0)

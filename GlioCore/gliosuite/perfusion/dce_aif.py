@@ -14,6 +14,8 @@ from .dce_settings import DceSettings, concentrations
 from .fit import fit_curves
 from .venous import fit_to_sinus
 
+_LEAST_BASELINE = 3
+
 
 def choose_aif(
     series: Series,
@@ -34,6 +36,8 @@ def choose_aif(
         return _aligned_population(series, times_s, settings, mask, n_baseline)
     if isinstance(aif, str) and aif != "auto":
         raise InputError(f"AIF {aif!r} is not known; auto, parker, a table or a mask is needed")
+    # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
+    n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
     raw = series.curves(mask)
     quality: dict[str, float] = {}
     if isinstance(aif, sitk.Image):

@@ -81,10 +81,11 @@ def find_sinus(
     late = found.good & (later >= _LATER_S[0]) & (later <= _LATER_S[1])
     if late.sum() < _LEAST:
         return None
-    late &= found.peak >= _TALL * among_highest(found.peak[late], _LEAST)
     if before is not None:
-        level = before[found.index] / np.median(before[found.index][late])
-        late &= (level >= 0.7) & (level <= 1.5)
+        usual = np.median(before[found.index][late & (found.peak >= 0.6 * among_highest(found.peak[late], _LEAST))])
+        alike = late & (before[found.index] >= 0.7 * usual) & (before[found.index] <= 1.5 * usual)
+        late = alike if alike.sum() >= _LEAST else late
+    late &= found.peak >= _TALL * among_highest(found.peak[late], _LEAST)
     rows = np.flatnonzero(late)
     where = np.argwhere(region)[found.index[rows]]
     height = np.zeros(region.shape)
