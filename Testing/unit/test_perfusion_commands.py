@@ -95,7 +95,16 @@ def test_points_take_the_voxels_that_they_lie_in(gliosuite, folder):
     )
     assert code == 0
     assert json.loads(out)["voxels"] == 1
-    base = ("dce", folder / "dce.nii.gz", "--dt", 2, *DCE, f"--aif-points={points}", "--out", folder / "out")
+    base = (
+        "dce",
+        folder / "dce.nii.gz",
+        "--dt",
+        2,
+        *DCE,
+        f"--aif-points={points}",
+        "--out",
+        folder / "points" / "maps",
+    )
     code, out, _ = gliosuite(*base, "--mask", folder / "mask.nii.gz")
     assert code == 0
     assert json.loads(out)["aif"]["method"] == "mask"

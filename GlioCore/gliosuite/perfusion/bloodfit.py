@@ -3,7 +3,8 @@
 Near its highest value the signal of blood hardly rises with concentration, so that a flip angle off by a few percent (B1), some tissue in
 the voxel, or fresh blood that flows in, change the peak that is read from it several times over. But both curves come from one blood: what
 leaves the arteries passes the sinus later, wider, and with the same area, and it saturates there less. Where the flip angle is wrong, no
-one concentration gives both signals. The fit finds the one that does.
+one concentration gives both signals. The fit finds the one that does. Tissue helps: it holds
+little agent, its signal does not saturate, and it tells how high the first pass is over what follows.
 """
 
 from dataclasses import dataclass
@@ -23,9 +24,9 @@ _EXPECTED = np.array([1.0, 1.0, 0.85, 0.05, 0.97])
 _SPREAD = np.array([0.1, 0.1, 0.2, 0.1, 0.03])
 _MODEL_ERROR = 0.01  # of the signal: what no such model describes
 _MOVED = 2.0
-TISSUE_T1_S = 1.2
+TISSUE_T1_S = 1.2  # between grey and white matter at 3 T
 _TISSUE_NOISE = 0.003
-_TISSUE_ERROR = 0.02
+_TISSUE_ERROR = 0.02  # of the rise of its signal
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class BloodFit:
     peak_sd: float
 
 
+# The parameters after those of the form: its start (s); what the signals of artery and sinus are made with; what tissue takes up (volume
+# fraction, leak in 1/s, delay and dispersion in s); the vein's share of the sinus' voxels.
+_START, _FLIP, _SINUS_FLIP, _SHARE, _INFLOW, _DELAY, _DISPERSION = range(10, 17)
+_VP, _LEAK, _TISSUE_DELAY, _TISSUE_DISPERSION, _SINUS_SHARE = range(17, 22)
 # Parker's form: area 1 (mM s), centre 1, width 1 (s), area 2 over 1, centre 2, width 2, height of the tail over area 1, decay, slope (1/s),
 # shift (s). The population's values, and the SD of their logarithms (chosen); None: not held.
 _FORM = np.array([50.0, 10.2, 3.4, 0.41, 21.9, 7.9, 0.0216, 0.0028, 0.63, 29.0])
@@ -105,18 +110,19 @@ def fit_blood(
     moves: tuple[int, ...] = (),
     noise: tuple[float, float] = (0.02, 0.02),
 ) -> BloodFit:
-    """Fit the signals of an artery and a sinus by one blood.
+    """Fit the signals of an artery, a sinus and tissue by one blood.
 
     The artery's concentration has Parker's form (two Gaussians and a sigmoid exponential); the sinus' is that one, delayed and dispersed by
-    an exponential. The artery's voxels also hold tissue, whose signal stays, and fresh blood, whose extra signal is gone once T1 is short.
-    Before and after a sudden move of the head, signals are scaled freely: other voxels hold the vessels then.
+    an exponential; tissue takes up a share of it, dispersed likewise, and some that stays. The artery's voxels also hold tissue, whose
+    signal stays, and fresh blood, whose extra signal is gone once T1 is short. Before and after a sudden move of the head, signals are
+    scaled freely: other voxels hold the vessels then.
 
     Parameters
     ----------
     times_s
         (t,) s, in steady state.
-    artery, sinus
-        (t,) mean signals.
+    artery, sinus, tissue
+        (t,) mean signals; that of tissue deep in the brain, most of it without a large vessel.
     n_baseline
         Frames before the bolus.
     t10_s
@@ -155,39 +161,45 @@ def fit_blood(
     )
 
     def blood(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        arterial = _form(x[:10], x[10], fine)
-        kept = np.exp(-FINE_S / x[16])
+        arterial = _form(x[:_START], x[_START], fine)
+        kept = np.exp(-FINE_S / x[_DISPERSION])
         return arterial, lfilter([1.0 - kept], [1.0, -kept], arterial)
 
     def perfused(x: np.ndarray, arterial: np.ndarray) -> np.ndarray:
-        kept = np.exp(-FINE_S / x[20])
-        passing = np.interp(t - x[19], fine, lfilter([1.0 - kept], [1.0, -kept], arterial))
-        return x[17] * passing + x[18] * np.interp(t - x[19], fine, np.cumsum(arterial) * FINE_S)
+        kept = np.exp(-FINE_S / x[_TISSUE_DISPERSION])
+        passing = np.interp(t - x[_TISSUE_DELAY], fine, lfilter([1.0 - kept], [1.0, -kept], arterial))
+        return x[_VP] * passing + x[_LEAK] * np.interp(t - x[_TISSUE_DELAY], fine, np.cumsum(arterial) * FINE_S)
 
-    def signals(x: np.ndarray) -> np.ndarray:
+    def unscaled(x: np.ndarray) -> np.ndarray:
         arterial, venous = blood(x)
-        here, there = np.interp(t, fine, arterial), np.interp(t - x[15], fine, venous)
-        rise = relative_signal(here, tr_s, x[11] * flip_angle_deg, t10_s, r1, te_s)
-        model = np.stack(
+        here, there = np.interp(t, fine, arterial), np.interp(t - x[_DELAY], fine, venous)
+        rise = relative_signal(here, tr_s, x[_FLIP] * flip_angle_deg, t10_s, r1, te_s)
+        return np.stack(
             [
                 # Fresh blood stays within the slab for some seconds, its extra signal decaying with T1: one second is taken.
-                x[13] * rise + x[14] * np.exp(-r1 * here) + 1.0 - x[13] - x[14],
-                1.0 - x[21] + x[21] * relative_signal(there, tr_s, x[12] * flip_angle_deg, VENOUS_T1 * t10_s, r1, te_s),
-                relative_signal(perfused(x, arterial), tr_s, x[11] * flip_angle_deg, TISSUE_T1_S, r1, 0.0),
+                x[_SHARE] * rise + x[_INFLOW] * np.exp(-r1 * here) + 1.0 - x[_SHARE] - x[_INFLOW],
+                1.0
+                - x[_SINUS_SHARE]
+                + x[_SINUS_SHARE]
+                * relative_signal(there, tr_s, x[_SINUS_FLIP] * flip_angle_deg, VENOUS_T1 * t10_s, r1, te_s),
+                relative_signal(perfused(x, arterial), tr_s, x[_FLIP] * flip_angle_deg, TISSUE_T1_S, r1, 0.0),
             ]
         )
+
+    def signals(x: np.ndarray) -> np.ndarray:
+        model = unscaled(x)
         for frames in free:
             of = model[:, frames]
             model[:, frames] *= ((of * data[:, frames]).sum(axis=1) / (of**2).sum(axis=1))[:, None]
         return model
 
     def residuals(x: np.ndarray) -> np.ndarray:
-        expected = np.log(x[:10] / _FORM + 1e-12) / _FORM_SPREAD
+        expected = np.log(x[:_START] / _FORM + 1e-12) / _FORM_SPREAD
         return np.concatenate(
             [
                 ((signals(x) - data) / sd).ravel(),
                 expected,
-                (x[[11, 12, 13, 14, 21]] - _EXPECTED) / _SPREAD,
+                (x[[_FLIP, _SINUS_FLIP, _SHARE, _INFLOW, _SINUS_SHARE]] - _EXPECTED) / _SPREAD,
             ]
         )
 
@@ -196,13 +208,13 @@ def fit_blood(
     ]
     best = None
     for shift in (-3.0, 0.0, 3.0):
-        begin = np.clip(peak_s - _FORM[1] + shift, low[10] + 0.1, high[10] - 0.1)
+        begin = np.clip(peak_s - _FORM[1] + shift, low[_START] + 0.1, high[_START] - 0.1)
         guess = np.concatenate([_FORM, [begin, *_EXPECTED[:4], 2.0, 4.0, 0.02, 1e-5, 0.5, 2.0, _EXPECTED[4]]])
         found = least_squares(
             residuals,
             guess,
             bounds=(low, high),
-            x_scale=np.concatenate([np.maximum(np.abs(guess[:17]), 0.05), [0.02, 1e-5, 1.0, 2.0, 0.05]]),
+            x_scale=np.concatenate([np.maximum(np.abs(guess[:_VP]), 0.05), [0.02, 1e-5, 1.0, 2.0, 0.05]]),
             max_nfev=300,
         )
         best = found if best is None or found.cost < best.cost else best
@@ -210,20 +222,23 @@ def fit_blood(
     arterial, _ = blood(x)
     covariance = np.linalg.pinv(best.jac.T @ best.jac)
     slope = np.zeros(x.size)
-    for i in range(11):
+    for i in range(_START + 1):
         other = x.copy()
         other[i] += 1e-4 * max(abs(x[i]), 0.05)
         slope[i] = (blood(other)[0].max() - arterial.max()) / (other[i] - x[i]) / arterial.max()
     grid = np.linspace(0.0, 3.0 * arterial.max(), 3000)
-    table = relative_signal(grid, tr_s, x[11] * flip_angle_deg, t10_s, r1, te_s)
+    table = relative_signal(grid, tr_s, x[_FLIP] * flip_angle_deg, t10_s, r1, te_s)
     top = int(np.argmax(table))
-    alone = (data[0] - x[14] * np.exp(-r1 * np.interp(t, fine, arterial)) - (1.0 - x[13] - x[14])) / x[13]
+    seen = data[0] * unscaled(x)[0] / signals(x)[0]
+    alone = (seen - x[_INFLOW] * np.exp(-r1 * np.interp(t, fine, arterial)) - (1.0 - x[_SHARE] - x[_INFLOW])) / x[
+        _SHARE
+    ]
     apart = ((signals(x) - data) / sd).ravel()
     return BloodFit(
         fine + times_s[0],
         arterial,
         np.interp(alone, table[: top + 1], grid[: top + 1], right=np.nan),
-        *(float(v) for v in x[11:17]),
+        *(float(v) for v in x[_FLIP : _DISPERSION + 1]),
         float(np.sqrt(np.mean(apart**2))),
         float(np.sqrt(slope @ covariance @ slope)),
     )

@@ -50,7 +50,7 @@ def choose_aif(
         voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
         curves = concentrations(raw[index], settings, settings.t10_blood_s, n_baseline)
         method = "auto"
-        what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, width {quality['width_s']:.1f} s"
+        what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = fit_to_sinus(series, raw, times_s, settings, mask, voxels, n_baseline) if settings.sinus else None
     if fitted is not None and fitted.blood is not None:
@@ -94,7 +94,9 @@ def _search(
         return find_arteries(raw, times_s, n_baseline, settings.n_aif_voxels, search=settings.aif_search)
     before = raw[:, :n_baseline].mean(axis=1)
     rise = raw - before[:, None]
-    return find_arteries(rise, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search, True)
+    index, quality = find_arteries(rise, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search, True)
+    # Height and width of a signal that saturates say nothing of the blood.
+    return index, {k: v for k, v in quality.items() if k not in ("peak", "width_s")}
 
 
 def _aligned_population(
