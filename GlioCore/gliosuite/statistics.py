@@ -127,3 +127,30 @@ def histogram_table(
         for i, (lower, upper) in enumerate(zip(texts, texts[1:])):
             rows.append([name, units.get(name, ""), lower, upper, *(int(c[i]) for c in counts.values())])
     return ["map", "unit", "lower", "upper", *regions], rows
+
+
+def icc21(ratings: np.ndarray) -> float:
+    """Intraclass correlation ICC(2,1): two-way random effects, absolute agreement, one rating.
+
+    Parameters
+    ----------
+    ratings
+        (subjects, raters), at least two of each.
+
+    Returns
+    -------
+    float
+        NaN where a rating is not finite or nothing varies.
+
+    References
+    ----------
+    Shrout PE, Fleiss JL. Psychol Bull 1979;86:420.
+    """
+    x = np.asarray(ratings, np.float64)
+    n, k = x.shape
+    rows, columns, mean = x.mean(axis=1), x.mean(axis=0), x.mean()
+    between = k * ((rows - mean) ** 2).sum() / (n - 1)
+    raters = n * ((columns - mean) ** 2).sum() / (k - 1)
+    error = ((x - rows[:, None] - columns + mean) ** 2).sum() / ((n - 1) * (k - 1))
+    total = between + (k - 1) * error + k * (raters - error) / n
+    return float((between - error) / total) if total > 0 else float("nan")

@@ -321,35 +321,6 @@ def device(n=20_000):
             line(f"{leak}, {method}", f"{100 * share:.3f} %, {worst:.1e}", "0.1 %, 1e-4", share <= 1e-3)
 
 
-def arteries():
-    """The automatic AIF of simulated patients: share of arterial voxels, peak and first moment against the artery's."""
-    cases = []
-    for seed in PATIENTS:
-        patient = simulate_case(seed, grid_mm=2.0, scans=("dsc",))
-        series, acquisition = patient.case.series("dsc"), patient.case.acquisition("dsc")
-        times = np.array(acquisition["times_s"])
-        found = dsc_aif(series, times, DscSettings(te_ms=acquisition["te_ms"], tr_ms=acquisition["tr_ms"]))
-        tissue = array(patient.truth["dsc_tissue"])[found.voxels]
-        share = float((tissue == CLASSES.index("artery") + 1).mean())
-        at, blood = patient.truth.curves["aif_dsc"].T
-        true = np.interp(times, at, DEFAULT.dsc.blood_r2star * blood + DEFAULT.dsc.blood_r2star_square * blood**2)
-        curve = np.interp(times, found.times_s, found.concentration, left=0.0)
-        pass_ = np.abs(times - times[true.argmax()] - 2.5) < 17.5
-        moment = [np.sum(times * np.maximum(c, 0) * pass_) / np.sum(np.maximum(c, 0) * pass_) for c in (curve, true)]
-        cases.append((share, curve.max() / true.max() - 1, moment[0] - moment[1]))
-        print(
-            f"  {seed}  {100 * share:5.0f} %  {100 * cases[-1][1]:+6.1f} %  {cases[-1][2]:+.2f} s  {int(found.voxels.sum())} voxels",
-            flush=True,
-        )
-    share, peak, moment = np.array(cases).T
-    for what, ok in (
-        ("arterial >= 90 %", share >= 0.9),
-        ("peak within 10 %", np.abs(peak) <= 0.1),
-        ("first moment within 1 s", np.abs(moment) <= 1),
-    ):
-        line(f"automatic AIF: {what}", f"{ok.sum()} of {ok.size}", "95 %", ok.mean() >= 0.95)
-
-
 def lesion(count=20):
     """nCBV of enhancing lesions by leakage correction, without and with preload, beside the truth of simulated patients.
 
@@ -433,10 +404,7 @@ def white(count=12):
     )
 
 
-PARTS = {
-    p.__name__: p
-    for p in (osipi, deconvolution, volume, leakage, peers, arrival, speed, device, arteries, lesion, white)
-}
+PARTS = {p.__name__: p for p in (osipi, deconvolution, volume, leakage, peers, arrival, speed, device, lesion, white)}
 
 if __name__ == "__main__":
     print(

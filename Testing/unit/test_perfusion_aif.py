@@ -1,52 +1,12 @@
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
+from gliosuite.images import Grid, array
 from gliosuite.perfusion import aif as aifs
-from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+from gliosuite.perfusion.kinetics import parker_aif
 
 TIMES = 2.5 * np.arange(60)
 BLOOD = parker_aif(TIMES, 25.0)
-
-
-def brain(seed=0, n=4000, arteries=40):
-    """Tissue curves with arteries (some partial) and late, wider veins at the end."""
-    rng = np.random.default_rng(seed)
-    tissue = extended_tofts(TIMES, BLOOD / 0.58, rng.uniform(0, 0.1, n), 0.2, rng.uniform(0.01, 0.05, n), delay_s=2.0)
-    artery = rng.uniform(0.5, 1.0, (arteries, 1)) * BLOOD
-    late = np.array([np.interp(TIMES - 6, TIMES, np.convolve(BLOOD, np.ones(4) / 4)[:60])] * arteries)
-    curves = np.concatenate([tissue, artery, late])
-    return curves + rng.normal(0, 0.05, curves.shape), np.arange(n, n + arteries)
-
-
-def test_arteries_are_found_and_twice_the_same():
-    for seed in range(5):
-        curves, arteries = brain(seed)
-        index, quality = aifs.find_arteries(curves, TIMES, 10)
-        again, _ = aifs.find_arteries(curves, TIMES, 10)
-        assert np.isin(index, arteries).mean() >= 0.9
-        np.testing.assert_array_equal(index, again)
-        assert quality["peak"] > 0.7 * BLOOD.max()
-        assert len(index) <= 20
-
-
-def test_not_finite_curves_are_never_chosen():
-    curves, _ = brain()
-    curves[4000:4010] = np.nan
-    index, _ = aifs.find_arteries(curves, TIMES, 10)
-    assert np.isfinite(curves[index]).all()
-
-
-def test_no_artery_is_said():
-    noise = np.random.default_rng(0).normal(0, 1, (500, 60))
-    with pytest.raises(InputError, match="no arterial curve was found automatically"):
-        aifs.find_arteries(noise, TIMES, 10)
-
-
-def test_a_clipped_bolus_is_seen():
-    times = 1.0 * np.arange(80)
-    bolus = np.exp(-0.5 * ((times - 30) / 4.0) ** 2)
-    assert not aifs.is_clipped(bolus, times)
-    assert aifs.is_clipped(np.minimum(bolus, 0.6), times)
 
 
 def test_population_aif_is_plasma_once():
@@ -94,32 +54,21 @@ def test_malformed_tables_are_refused(tmp_path, text, sentence):
         aifs.read_aif(write(tmp_path, text), TIMES)
 
 
-def test_voxels_of_air_do_not_crowd_the_arteries_out():
-    curves, arteries = brain()
-    air = np.random.default_rng(1).normal(0, 8, (1000, 60))  # taller than any artery, and nothing but noise
-    index, _ = aifs.find_arteries(np.concatenate([curves, air]), TIMES, 10)
-    assert np.isin(index, arteries).mean() >= 0.9
+GRID = Grid((8, 6, 4), (2.0, 2.0, 3.0), (-8.0, 10.0, -6.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 
 
-def test_edges_of_a_head_that_moved_are_no_arteries():
-    curves, arteries = brain()
-    step = np.where(np.arange(60) > 14, 12.0, 0.0) + np.random.default_rng(2).normal(0, 0.05, (100, 60))
-    flicker = 12.0 * (np.arange(60) % 7 == 4) + np.random.default_rng(3).normal(0, 0.05, (100, 60))
-    index, _ = aifs.find_arteries(np.concatenate([curves, step, flicker]), TIMES, 10)
-    assert np.isin(index, arteries).mean() >= 0.9
+def test_points_are_ras_and_take_their_voxel():
+    mask = array(aifs.points_mask([(8.0, -14.0, 0.0), (4.9, -14.0, 0.0)], GRID))
+    assert np.argwhere(mask).tolist() == [[2, 2, 0], [2, 2, 2]]
 
 
-def test_many_tall_veins_do_not_outnumber_few_arteries():
-    curves, arteries = brain(arteries=12)
-    vein = np.interp(TIMES - 5, TIMES, BLOOD) + np.random.default_rng(4).normal(0, 0.05, (200, 60))
-    index, _ = aifs.find_arteries(np.concatenate([curves, vein]), TIMES, 10)
-    assert np.isin(index, arteries).all()
+def test_points_with_a_radius_take_all_within_it():
+    mask = array(aifs.points_mask([(0.0, -14.0, 0.0)], GRID, 2.5))
+    assert sorted(np.argwhere(mask).tolist()) == [[2, 1, 4], [2, 2, 3], [2, 2, 4], [2, 2, 5], [2, 3, 4]]
 
 
-def test_voxels_unlike_the_others_before_the_bolus_are_left_out():
-    curves, arteries = brain()
-    before = np.full(len(curves), 400.0)
-    before[arteries[::4]] = 100.0  # bone with a little of an artery
-    index, _ = aifs.find_arteries(curves, TIMES, 10, before=before)
-    assert np.isin(index, arteries).mean() >= 0.9
-    assert not np.isin(index, arteries[::4]).any()
+def test_points_outside_are_refused():
+    with pytest.raises(InputError, match=r"the AIF point 100,-14,0 \(R,A,S in mm\) lies outside the series"):
+        aifs.points_mask([(100.0, -14.0, 0.0)], GRID)
+    with pytest.raises(InputError, match="no point is given"):
+        aifs.points_mask([], GRID)

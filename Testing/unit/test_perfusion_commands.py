@@ -89,6 +89,41 @@ def test_aif_feeds_dce(gliosuite, folder):
     assert json.loads(out)["medians"]["ktrans"] == pytest.approx(0.1, rel=0.15)
 
 
+def test_points_take_the_voxels_that_they_lie_in(gliosuite, folder):
+    points = ";".join(f"{-x:g},{-y:g},{z:g}" for x, y, z in [GRID.blank().TransformIndexToPhysicalPoint((3, 4, 1))] * 2)
+    code, out, _ = gliosuite(
+        *("aif", folder / "dce.nii.gz", "--kind", "dce", "--dt", 2, *DCE, "--method", "manual"),
+        *(f"--aif-points={points}", "--no-sinus", "--out", folder / "points" / "aif.csv"),
+    )
+    assert code == 0
+    assert json.loads(out)["voxels"] == 1
+    base = (
+        "dce",
+        folder / "dce.nii.gz",
+        "--dt",
+        2,
+        *DCE,
+        f"--aif-points={points}",
+        "--out",
+        folder / "points" / "maps",
+    )
+    code, out, _ = gliosuite(*base, "--mask", folder / "mask.nii.gz")
+    assert code == 0
+    assert json.loads(out)["aif"]["method"] == "mask"
+    refused(gliosuite, folder, "both --aif and --aif-points are given", *base[:-2], "--aif", folder / "artery.nii.gz")
+    outside = ("dce", folder / "dce.nii.gz", "--dt", 2, *DCE, "--aif-points=900,0,0")
+    refused(gliosuite, folder, "lies outside the series", *outside)
+
+
+@pytest.mark.parametrize("search", ["mouridsen", "peruzzo"])
+def test_published_searches_by_name(gliosuite, folder, search):
+    arguments = ("--kind", "dce", "--dt", 2, *DCE, "--aif-search", search, "--out", folder / search / "aif.csv")
+    code, out, _ = gliosuite("aif", folder / "dce.nii.gz", *arguments)
+    assert code == 0
+    assert f"found automatically ({search} search)" in json.loads(out)["how"]
+    assert json.loads(out)["quality"]["candidates"] > 0
+
+
 def test_dsc_and_its_aif(gliosuite, folder):
     arguments = ("--te-ms", 30, "--tr-ms", 2000, "--mask", folder / "mask.nii.gz")
     code, out, _ = gliosuite(

@@ -178,5 +178,5 @@ def test_maps_on_request(phantom):
     assert result.units["iauc60"] == "mM s"
     assert np.median(array(result.maps["ttp"])[lesion]) > 0
     assert any("1 % is expected by chance" in n for n in result.notes)
-    with pytest.raises(InputError, match="give both or neither"):
-        dce_maps(series(frames), TIMES, DceSettings(tr_ms=5.0, flip_angle_deg=15.0, te_ms=2.0), "auto", 1.2)
+    with pytest.raises(InputError, match=r"T2\* relaxivity is given without the echo time; give both"):
+        dce_maps(series(frames), TIMES, DceSettings(tr_ms=5.0, flip_angle_deg=15.0, r2star=5.0), "auto", 1.2)

@@ -1,8 +1,8 @@
-"""Region statistics."""
+"""Region statistics and the tests that the papers use."""
 
 import numpy as np
 import pytest
-from gliosuite.statistics import histogram_table, hotspot, region_statistics, statistics_table
+from gliosuite.statistics import histogram_table, hotspot, icc21, region_statistics, statistics_table
 
 
 @pytest.fixture
@@ -99,3 +99,16 @@ def test_a_map_without_any_value_has_no_histogram():
     assert histogram_table({"vp": values}, {}, {"all": np.ones(values.shape, bool)})[1] == []
     constant = histogram_table({"vp": np.zeros((2, 2, 2))}, {}, {"all": np.ones((2, 2, 2), bool)})[1]
     assert sum(r[4] for r in constant) == 8
+
+
+def test_icc_is_that_of_shrout_and_fleiss():
+    # Their table 2: four judges, six targets; ICC(2,1) = .29 in table 4.
+    ratings = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
+    assert icc21(ratings) == pytest.approx(0.29, abs=0.005)
+
+
+def test_icc_counts_a_rater_who_is_always_higher():
+    truth = np.arange(10.0)[:, None]
+    assert icc21(np.hstack([truth, truth])) == pytest.approx(1.0)
+    assert icc21(np.hstack([truth, truth + 5.0])) < 0.6
+    assert np.isnan(icc21(np.ones((3, 2))))

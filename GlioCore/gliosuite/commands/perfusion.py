@@ -58,6 +58,55 @@ def _region_option(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _points(text: str) -> list[tuple[float, float, float]]:
+    try:
+        points = [tuple(float(v) for v in point.split(",")) for point in text.split(";") if point.strip()]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of points such as '12,30,-5;40,28,-4'") from error
+    if not points or any(len(point) != 3 for point in points):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of points of three numbers such as '12,30,-5;40,28,-4'"
+        )
+    return points
+
+
+def _aif_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--aif-points",
+        type=_points,
+        metavar="R,A,S;...",
+        help="the AIF is the mean over the voxels of these points, R,A,S in mm as 3D Slicer shows them",
+    )
+    p.add_argument(
+        "--aif-radius",
+        type=float,
+        default=0.0,
+        metavar="MM",
+        help="all voxels within it of a point (default 0: one each)",
+    )
+    p.add_argument(
+        "--aif-search",
+        choices=("own", "mouridsen", "peruzzo"),
+        help="how auto seeks arteries: by our own rules, or a published cluster analysis (default own)",
+    )
+
+
+def _sinus_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--sinus",
+        action=argparse.BooleanOptionalAction,
+        help="bring an AIF taken from a DCE series to the level of a large vein, where one is found (default yes)",
+    )
+
+
+def _vof_option(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--vof",
+        action="store_true",
+        help="scale a DSC AIF so that its first pass has the area of a large vein's, for absolute cbv (default no)",
+    )
+
+
 def _signal_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("series", metavar="SERIES", help="4-D image (NIfTI, NRRD, MHA) or a DICOM folder")
     p.add_argument(
@@ -138,7 +187,7 @@ def _register_aif(add: Callable) -> None:
         "--method",
         choices=("auto", "manual", "population"),
         default="auto",
-        help="manual: the mean over --roi (default auto)",
+        help="manual: the mean over --roi or --aif-points (default auto)",
     )
     p.add_argument(
         "--population",
@@ -147,7 +196,15 @@ def _register_aif(add: Callable) -> None:
         help="whose average --method population takes: Parker 2006 or Georgiou 2019 (default parker)",
     )
     p.add_argument("--roi", metavar="MASK", help="mask of the artery for --method manual")
-    p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (DSC)")
+    _aif_options(p)
+    _sinus_option(p)
+    _vof_option(p)
+    p.add_argument(
+        "--te-ms",
+        type=float,
+        metavar="MS",
+        help="echo time in ms (DCE: for T2* decay in blood; default: as the DICOM files say)",
+    )
     p.add_argument(
         "--input", choices=("signal", "concentration", "dr2star"), default="signal", help="what SERIES holds"
     )
@@ -170,6 +227,8 @@ def _register_dce(add: Callable) -> None:
     p.add_argument(
         "--aif", default="auto", metavar="auto|parker|georgiou|CSV|MASK", help="arterial input (default auto)"
     )
+    _aif_options(p)
+    _sinus_option(p)
     p.add_argument(
         "--aif-fit",
         action=argparse.BooleanOptionalAction,
@@ -185,7 +244,12 @@ def _register_dce(add: Callable) -> None:
         "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
     )
     p.add_argument("--input", choices=("signal", "concentration"), default="signal", help="what SERIES holds (mM)")
-    p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms, with --r2star (default: no T2* decay)")
+    p.add_argument(
+        "--te-ms",
+        type=float,
+        metavar="MS",
+        help="echo time in ms, for T2* decay in the blood of the AIF, and in tissue with --r2star (default: as the DICOM files say)",
+    )
     p.add_argument("--r2star", type=float, metavar="R2", help="T2* relaxivity in 1/(mM s), with --te-ms")
     p.add_argument(
         "--unclamped",
@@ -219,6 +283,8 @@ def _register_dsc(add: Callable) -> None:
         "--t10", type=float, default=1.5, metavar="S", help="T1 of the lesion before the bolus in s (default 1.5)"
     )
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
+    _aif_options(p)
+    _vof_option(p)
     p.add_argument(
         "--leakage",
         choices=("none", "bsw", "bidirectional", "residue", "auto"),
@@ -344,10 +410,15 @@ def _t10(text: str) -> "float | sitk.Image":
     return image
 
 
-def _arterial_input(text: str, series: "Series", times: Any, words: tuple[str, ...]) -> Any:
+def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, words: tuple[str, ...]) -> Any:
     from ..images import suffix
-    from ..perfusion.aif import read_aif
+    from ..perfusion.aif import points_mask, read_aif
 
+    text = args.aif
+    if args.aif_points:
+        if text != "auto":
+            raise InputError("both --aif and --aif-points are given; one of them is needed")
+        return points_mask(args.aif_points, series.grid, args.aif_radius)
     if text in words:
         return text
     if text.lower().endswith((".csv", ".txt")):
@@ -367,6 +438,9 @@ def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more:
         relaxivity=args.relaxivity,
         hematocrit=args.hematocrit,
         t10_blood_s=args.t10_blood,
+        te_ms=args.te_ms if args.te_ms is not None else acquisition.get("te_ms"),
+        aif_search=args.aif_search,
+        sinus=args.sinus,
         allow_invalid_voxels=args.allow_invalid_voxels,
         **more,
     )
@@ -401,13 +475,19 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _aif(args: argparse.Namespace, progress: Progress) -> dict:
+    from ..perfusion.aif import points_mask
     from ..perfusion.output import write_aif_files
 
     series, acquisition = _read(args.series)
     times = _times(args, series, acquisition)
-    if (args.method == "manual") != bool(args.roi):
-        raise InputError("--method manual and --roi MASK belong together; give both or neither")
-    source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or _mask(args.roi, series)
+    if (args.method == "manual") != bool(args.roi or args.aif_points) or (args.roi and args.aif_points):
+        raise InputError(
+            "--method manual and --roi MASK (or --aif-points) belong together; give both or neither, and one of the two"
+        )
+    if args.aif_points:
+        source = points_mask(args.aif_points, series.grid, args.aif_radius)
+    else:
+        source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or _mask(args.roi, series)
     mask = _mask(args.mask, series)
     progress(0.2, "arterial input function")
     if args.kind == "dsc":
@@ -420,6 +500,8 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             input="dr2star" if args.input == "concentration" else args.input,
             allow_invalid_voxels=args.allow_invalid_voxels,
             n_aif_voxels=args.n_voxels,
+            aif_search=args.aif_search or "own",
+            vof=args.vof,
         )
         chosen = dsc_aif(series, times, settings, source, mask)
     else:
@@ -443,7 +525,6 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         acquisition,
         unclamped=args.unclamped,
         semiquantitative=args.semiquantitative,
-        te_ms=args.te_ms,
         r2star=args.r2star,
         device=args.device,
         model=args.model,
@@ -456,7 +537,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
     check_settings(settings, series)
     times = _times(args, series, acquisition)
-    aif = _arterial_input(args.aif, series, times, ("auto", "parker", "georgiou"))
+    aif = _arterial_input(args, series, times, ("auto", "parker", "georgiou"))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
@@ -481,12 +562,14 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         allow_invalid_voxels=args.allow_invalid_voxels,
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
         t10_s=args.t10,
+        aif_search=args.aif_search or "own",
+        vof=args.vof,
     )
     check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:
         args.dt = settings.tr_ms / 1000.0  # single-shot EPI: one volume per repetition
     times = _times(args, series, acquisition)
-    aif = _arterial_input(args.aif, series, times, ("auto",))
+    aif = _arterial_input(args, series, times, ("auto",))
     brain, lesion = _mask(args.brain, series), _mask(args.lesion, series)
     if args.nawm == "auto" and (brain is None or lesion is None):
         raise InputError(
@@ -511,7 +594,7 @@ def _summary(args: argparse.Namespace, result: Any, record: dict) -> dict:
         "medians": record["medians"],
         "fitted_voxels": record["fitted_voxels"],
         "arrival_s": record["arrival_s"],
-        "aif": {k: record["aif"][k] for k in ("method", "how", "voxels", "fitted", "peak")},
+        "aif": {k: record["aif"][k] for k in ("method", "how", "voxels", "fitted", "peak", "quality")},
         "notes": record["notes"],
         **({"preset": record["preset"]} if "preset" in record else {}),
     }

@@ -4,19 +4,19 @@ For DCE an AIF is a plasma concentration in mM, for DSC the ΔR2* of an artery i
 """
 
 import csv
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..curves import noise_sd
 from ..errors import InputError
+from ..images import Grid
 from .kinetics import georgiou_aif, parker_aif
 
-_FIRST_PASS_S = 35.0
 _FINE_S = 0.5  # sampling of a fitted AIF
-_SOME = 5  # as many curves must be early, or tall, before that counts as a mark to measure others by
-_EARLY_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,14 @@ class Aif:
         A sentence for the report.
     method
         ``"auto"``, ``"mask"``, ``"csv"``, ``"parker"`` or ``"georgiou"``.
-    voxels
-        Boolean (z, y, x), the voxels it was taken from, or None.
+    voxels, sinus
+        Boolean (z, y, x), the voxels it was taken from and those of the vein that scaled it, or None.
     fitted
         Whether the curve is a parametric fit to the measured samples.
     measured_times_s, measured
         The samples that were fitted, or None.
+    quality
+        Numbers that say how good it is: of the voxels (`arteries.find_arteries`), of the sinus and of what was made of it (``sinus_...``).
     notes
         What a reader must know of it.
     """
@@ -50,6 +52,8 @@ class Aif:
     measured_times_s: np.ndarray | None = None
     measured: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    sinus: np.ndarray | None = None
 
     def record(self) -> dict:
         """What fit.json says of it."""
@@ -59,6 +63,8 @@ class Aif:
             "voxels": None if self.voxels is None else int(self.voxels.sum()),
             "fitted": self.fitted,
             "peak": float(self.concentration.max()),
+            "quality": dict(self.quality),
+            "sinus_voxels": None if self.sinus is None else int(self.sinus.sum()),
             "measured_times_s": self.measured_times_s,
             "measured": self.measured,
             "notes": self.notes,
@@ -116,6 +122,43 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
 POPULATIONS = {"parker": (parker_aif, "Parker 2006"), "georgiou": (georgiou_aif, "Georgiou 2019")}
 
 
+def points_mask(points_ras_mm: list[tuple[float, float, float]], grid: Grid, radius_mm: float = 0.0) -> sitk.Image:
+    """The voxels that points lie in, or all within a radius, as a mask.
+
+    Parameters
+    ----------
+    points_ras_mm
+        R, A, S in mm, as 3D Slicer shows them.
+    radius_mm
+        0: one voxel each.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one lies outside the grid.
+    """
+    if not points_ras_mm:
+        raise InputError("no point is given for the AIF; at least one R,A,S in mm is needed")
+    blank = grid.blank()
+    chosen = np.zeros(grid.shape, bool)
+    centres = None
+    for point in points_ras_mm:
+        lps = (-point[0], -point[1], point[2])
+        index = blank.TransformPhysicalPointToIndex(lps)
+        if any(not 0 <= i < n for i, n in zip(index, grid.size)):
+            raise InputError(
+                f"the AIF point {','.join(f'{v:g}' for v in point)} (R,A,S in mm) lies outside the series; choose one within it"
+            )
+        chosen[index[::-1]] = True
+        if radius_mm > 0:
+            if centres is None:
+                axes = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing)
+                steps = np.moveaxis(np.indices(grid.shape)[::-1], 0, -1)
+                centres = steps @ axes.T + np.array(grid.origin)
+            chosen |= ((centres - np.array(lps)) ** 2).sum(axis=-1) <= radius_mm**2
+    return grid.image(chosen)
+
+
 def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float, population: str = "parker") -> Aif:
     """A population's AIF (one of `POPULATIONS`) in plasma, starting at `arrival_s`, evaluated every half second."""
     blood, who = POPULATIONS[population]
@@ -124,162 +167,6 @@ def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float, pop
     how = f"population AIF of {who} from {arrival_s:.1f} s, blood divided by 1 - hematocrit {hematocrit:g}"
     note = "the AIF is a population average: absolute values carry its error for this patient"
     return Aif(fine, plasma, how, population, notes=(note,))
-
-
-def find_arteries(
-    curves: np.ndarray,
-    times_s: np.ndarray,
-    arrival: int,
-    n_voxels: int = 20,
-    before: np.ndarray | None = None,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Choose arterial voxels among concentration (or ΔR2*) curves; deterministic.
-
-    The criteria of Mouridsen et al. 2006 and Peruzzo et al. 2011 (high, early, narrow, smooth), in the order in which they separate
-    arteries from the rest. Of the tallest 2 % (300 to 2000) whose bolus passes, those with a peak below five times their baseline noise
-    or with a plateau (clipped) are dropped. *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may
-    be at most 1.5 s later than that of the earliest curves. The roughest quarter is dropped. *Tall* comes next, because early curves that
-    are lower are mixed with tissue: at least 0.85 of the tallest early ones. The rest are scored by the sum of their robust z-scores, and
-    of the best, those that agree with the median curve are taken.
-
-    Parameters
-    ----------
-    curves
-        (n, t); not finite ones are left out.
-    times_s
-        (t,) s.
-    arrival
-        First frame of the bolus.
-    n_voxels
-        How many voxels to take at most.
-    before
-        Signal (n,) before the bolus. Curves where it is below 0.7 or above 1.5 times that of the early, tall ones are left out: mostly
-        bone or air with a little of an artery, or blood that flows in fresh. None where the curves are no signal.
-
-    Returns
-    -------
-    index, quality
-        Indices into `curves`, best first; peak, first moment (s), width (s) and score of their mean.
-
-    Raises
-    ------
-    InputError
-        If no curve qualifies.
-    """
-    window = (times_s >= times_s[max(arrival - 1, 0)]) & (times_s <= times_s[arrival] + _FIRST_PASS_S)
-    first = max(arrival - 1, 0)
-    index, peak = _tallest(curves, window, arrival)
-    some = curves[index].astype(np.float64)
-    noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
-    noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
-    t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
-    # Roughness is judged outside the first pass: inside it, a sharp bolus would pass for noise.
-    rough = np.array([noise_sd(c) for c in some[:, ~window]]) / np.maximum(peak, 1e-12)
-    # A first pass is more than one high frame: its second highest counts as well.
-    second = np.sort(pass_, axis=1)[:, -2]
-    good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)
-    if good.any():
-        # Below half of the tallest (the third tallest, against a single outlier) it is tissue or a voxel shared with it.
-        good &= peak >= 0.5 * _among_highest(peak[good], 3)
-    unclipped = good & ~np.array([is_clipped(c, times_s) for c in some])
-    good = unclipped if unclipped.sum() >= 3 else good
-    if not good.any():
-        raise InputError(
-            "no arterial curve was found automatically: no voxel has a first pass above five times its noise; give the AIF as a "
-            "mask or a table (--aif)"
-        )
-    moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
-    good &= moment <= -_among_highest(-moment[good], _SOME) + _EARLY_S
-    if good.sum() > 8:
-        good &= rough <= np.quantile(rough[good], 0.75)
-    if before is not None:
-        level = before[index]
-        usual = np.median(level[good & (peak >= 0.8 * _among_highest(peak[good], _SOME))])
-        alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
-        good = alike if alike.sum() >= 3 else good
-    good &= peak >= 0.85 * _among_highest(peak[good], _SOME)
-    width = np.array([_width(c[first:], times_s[first:], 0.5) for c in some])
-    score = _z(peak, good) - _z(moment, good) - _z(width, good) - 0.5 * _z(rough, good)
-    order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
-    shapes = some[order] / np.linalg.norm(some[order], axis=1, keepdims=True)
-    middle = np.median(shapes, axis=0)
-    agreement = shapes @ (middle / max(np.linalg.norm(middle), 1e-12))
-    chosen = order[agreement >= min(0.9, np.median(agreement))][:n_voxels]
-    mean = some[chosen].mean(axis=0)
-    part = np.maximum(mean[window], 0.0)
-    quality = {
-        "peak": float(mean[window].max()),
-        "first_moment_s": float((part * t).sum() / part.sum()),
-        "width_s": float(_width(mean[first:], times_s[first:], 0.5)),
-        "score": float(score[chosen].mean()),
-    }
-    return index[chosen], quality
-
-
-def _tallest(curves: np.ndarray, window: np.ndarray, arrival: int) -> tuple[np.ndarray, np.ndarray]:
-    """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
-    finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
-    baseline = curves[finite, : max(arrival, 1)]
-    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
-    count = int(np.clip(round(0.02 * finite.size), 300, 2000))
-    after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
-    if after.sum() >= 5:
-        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
-        rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
-        passes = (np.median(rest, axis=1) <= 0.35 * peak) & (rest.max(axis=1) <= 0.6 * peak)
-        if passes.any():
-            finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
-    # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
-    if baseline.shape[1] >= 4:
-        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
-        usual = float(np.median(own))
-        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
-        if clear.any():
-            finite, peak = finite[clear], peak[clear]
-    tall = np.argsort(-peak, kind="stable")[:count]
-    return finite[tall], peak[tall]
-
-
-def _among_highest(values: np.ndarray, number: int) -> float:
-    """The `number`-th highest value, or the lowest where there are fewer."""
-    return float(np.sort(values)[-min(number, values.size)])
-
-
-def is_clipped(curve: np.ndarray, times_s: np.ndarray) -> bool:
-    """Whether a bolus has a plateau in place of a peak (signal floor), judged by its width at 95 % against that at half height.
-
-    The ratio is 0.27 for a Gaussian and 0.62 for one clipped at 70 %; it is judged where at least four frames lie above half height.
-    """
-    peak = int(np.argmax(curve))
-    half = _width(curve, times_s, 0.5)
-    frame = float(np.median(np.diff(times_s)))
-    if curve[peak] <= 0 or half < 4 * frame:
-        return False
-    return _width(curve, times_s, 0.95) > 0.5 * half
-
-
-def _width(curve: np.ndarray, times_s: np.ndarray, level: float) -> float:
-    """Width (s) of the highest peak at a fraction of its height, by linear interpolation."""
-    peak = int(np.argmax(curve))
-    limit = level * curve[peak]
-
-    def edge(step: int) -> float:
-        i = peak
-        while 0 <= i + step < curve.size and curve[i + step] > limit:
-            i += step
-        j = i + step
-        if not 0 <= j < curve.size:
-            return times_s[i]
-        share = (curve[i] - limit) / max(curve[i] - curve[j], 1e-12)
-        return times_s[i] + share * (times_s[j] - times_s[i])
-
-    return float(edge(1) - edge(-1))
-
-
-def _z(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    middle = np.median(values[among])
-    spread = 1.4826 * np.median(np.abs(values[among] - middle))
-    return np.clip((values - middle) / max(spread, 1e-6 * max(abs(middle), 1e-6)), -4.0, 4.0)
 
 
 def fit_parametric(aif: Aif, arrival_s: float) -> tuple[Aif, float, float]:

@@ -54,7 +54,8 @@ class DceSettings:
     semiquantitative
         Whether to add iauc60, iauc90, wash_in, wash_out, ttp and max_enhancement; see `semiquantitative.semiquantitative`.
     te_ms, r2star
-        Echo time in ms and effective transverse relaxivity in 1/(mM s), to take T2* decay into account; both or neither.
+        Echo time in ms and effective transverse relaxivity of tissue in 1/(mM s), to take T2* decay into account. The echo time alone is
+        enough for the blood of the AIF.
     device
         ``"auto"``, ``"cpu"`` or ``"cuda"``, for the kinetic fit.
     preset
@@ -143,9 +144,7 @@ def check_settings(settings: DceSettings, series: Series) -> None:
                 raise InputError(f"{series.name}: the {what} is {value:g}; a number above 0 is needed ({option})")
     if not 0 <= settings.hematocrit < 1:
         raise InputError(f"hematocrit is {settings.hematocrit:g}; a fraction from 0 to below 1 is needed (e.g. 0.42)")
-    if (settings.te_ms is None) != (settings.r2star is None):
-        raise InputError(
-            "the echo time and the T2* relaxivity belong together; give both or neither (--te-ms, --r2star)"
-        )
+    if settings.te_ms is None and settings.r2star is not None:
+        raise InputError("the T2* relaxivity is given without the echo time; give both (--te-ms, --r2star)")
     if not settings.relaxivity > 0:
         raise InputError(f"relaxivity is {settings.relaxivity:g}; a number above 0 in 1/(mM s) is needed (e.g. 4.5)")

@@ -20,14 +20,14 @@ from ..curves import (
 from ..errors import InputError
 from ..images import Series
 from ..steps import Progress, part, silent
-from .aif import Aif, find_arteries, is_clipped
+from .aif import Aif
+from .dsc_aif import choose_aif, dr2star
 from .dsc_fit import CORRECTIONS, DscFit, perfusion_maps
 from .dsc_protocol import protocol_notes, t1_effect, t1_notes
 from .dsc_settings import DscSettings, check_settings
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .recovery import recovery
-from .signal import signal_to_dr2star
 
 __all__ = ["DscFit", "DscMaps", "DscSettings", "check_settings", "dsc_aif", "dsc_maps", "perfusion_maps", "write"]
 
@@ -143,50 +143,6 @@ def _find_passing_bolus(curves: np.ndarray, rising: bool, name: str) -> Bolus:
         return find_bolus(enhancing_mean(curves, rising), rising, name)
 
 
-def _dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
-    if settings.input == "dr2star":
-        return curves
-    return signal_to_dr2star(curves, settings.te_ms / 1000.0, n_baseline).astype(np.float32)
-
-
-def _choose_aif(p: _Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
-    if isinstance(aif, Aif):
-        even = np.interp(p.times_s, aif.times_s, aif.concentration, left=0.0)
-        return Aif(p.times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, p.times_s)))
-    if isinstance(aif, sitk.Image):
-        voxels = mask_array(aif, p.series)
-        curves = _dr2star(p.series.curves(voxels), settings, p.n_baseline)
-        good = np.isfinite(curves).all(axis=1)
-        if not good.any():
-            raise InputError(f"no voxel of the AIF mask has a ΔR2* curve in {p.series.name}; choose other voxels")
-        curve, method, what, notes = (
-            curves[good].mean(axis=0),
-            "mask",
-            f"mean of {good.sum()} voxels of the AIF mask",
-            [],
-        )
-    elif aif == "auto":
-        signal = p.series.curves(p.region)
-        before = signal[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
-        curves = _dr2star(signal, settings, p.n_baseline)
-        index, quality = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before)
-        voxels = np.zeros(p.region.shape, bool)
-        voxels[tuple(axis[index] for axis in np.nonzero(p.region))] = True
-        curve, method = curves[index].mean(axis=0), "auto"
-        what = f"found automatically: mean of {index.size} voxels, peak {quality['peak']:.3g}, width {quality['width_s']:.1f} s"
-        notes = ["the AIF was found automatically: look at its curve and voxels before using absolute values"]
-    else:
-        raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
-    curve = curve.astype(np.float64)
-    return Aif(p.times_s, curve, what, method, voxels, notes=(*notes, *_clipping(curve, p.times_s)))
-
-
-def _clipping(curve: np.ndarray, times_s: np.ndarray) -> tuple[str, ...]:
-    if not is_clipped(curve, times_s):
-        return ()
-    return ("the AIF has a plateau instead of a peak, so its signal is probably clipped: cbv and cbf are too high",)
-
-
 def dsc_aif(
     series: Series,
     times_s: np.ndarray,
@@ -195,7 +151,8 @@ def dsc_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DSC series alone; see `dsc_maps`."""
-    return _choose_aif(_prepare(series, times_s, settings, mask), settings, aif)
+    p = _prepare(series, times_s, settings, mask)
+    return choose_aif(p.series, p.times_s, p.n_baseline, p.region, settings, aif)
 
 
 def dsc_maps(
@@ -237,11 +194,11 @@ def dsc_maps(
     progress(0.05, "finding the bolus")
     p = _prepare(series, times_s, settings, mask)
     progress(0.15, "arterial input function")
-    chosen = _choose_aif(p, settings, aif)
+    chosen = choose_aif(p.series, p.times_s, p.n_baseline, p.region, settings, aif)
     p.notes.extend(chosen.notes)
     dt = float(np.median(np.diff(p.times_s)))
     p.notes.extend(protocol_notes(settings, dt, p.times_s.size, p.n_baseline))
-    curves = _dr2star(p.series.curves(p.fitted), settings, p.n_baseline)
+    curves = dr2star(p.series.curves(p.fitted), settings, p.n_baseline)
     reference, in_lesion = None, None
     if lesion is not None:
         in_lesion = mask_array(lesion, p.series)[p.fitted]

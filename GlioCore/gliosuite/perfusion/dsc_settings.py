@@ -27,7 +27,11 @@ class DscSettings:
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
-        How many voxels the automatic AIF takes at most.
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them: ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `arteries`.
+    vof
+        Whether an AIF taken from the series is scaled so that its first pass has the area of a large vein's (venous output function).
     flip_angle_deg, t10_s
         Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage
         through the signal equation (`shinethrough`).
@@ -40,6 +44,8 @@ class DscSettings:
     input: str = "signal"
     allow_invalid_voxels: bool = False
     n_aif_voxels: int = 20
+    aif_search: str = "own"
+    vof: bool = False
     flip_angle_deg: float | None = None
     t10_s: float = T10_S
 

@@ -59,6 +59,8 @@ def write_maps(
         masks = {"mask": result.mask, **getattr(result, "masks", {})}
         if result.aif.voxels is not None:
             masks["aif_mask"] = Grid.of(result.mask).image(result.aif.voxels)
+        if result.aif.sinus is not None:
+            masks["sinus_mask"] = Grid.of(result.mask).image(result.aif.sinus)
         tasks += [(mask, name, f"{name} [0 or 1]") for name, mask in masks.items()]
         save = lambda task: write_image(task[0], folder / f"{task[1]}.{format}", task[2])
         each(save, tasks, silent, "writing maps")
@@ -89,6 +91,8 @@ def write_aif_files(aif: Aif, grid: Grid, path: str | Path, unit: str) -> list[s
         write_aif(aif, folder / path.name)
         if aif.voxels is not None:
             write_image(grid.image(aif.voxels), folder / f"{path.stem}_mask.nii.gz", "aif_mask [0 or 1]")
+        if aif.sinus is not None:
+            write_image(grid.image(aif.sinus), folder / f"{path.stem}_sinus.nii.gz", "sinus_mask [0 or 1]")
         draw(lambda target: _aif_picture(aif, unit, target), folder / f"{path.stem}.png")
         return sorted(p.name for p in folder.iterdir())
 

@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+# ΔR2* of whole blood, 1/(mM s) and 1/(mM2 s): linear, and quadratic where there is much contrast agent (van Osch MJP et al., Magn Reson Med
+# 2003;49:1067).
+BLOOD_R2STAR = (7.6, 0.57)
 _STEPS = 40  # of Newton's method where T2* counts; near the highest possible signal it converges slowly
 
 

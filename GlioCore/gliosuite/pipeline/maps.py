@@ -75,6 +75,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         flip_angle_deg=flip,
         hematocrit=known.get("hematocrit", run.settings.hematocrit),
         relaxivity=known.get("relaxivity", run.settings.relaxivity),
+        te_ms=known.get("te_ms"),
     )
     t10, how = _t10(run, series.grid, known)
     if named and named.t10_s is not None:

@@ -1,0 +1,181 @@
+"""Arterial input functions: every figure that they are held to, printed with machine and versions.
+
+Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries searches icc``; all of
+them where none is given. Nothing is written. All on simulated data.
+"""
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "GlioCore"))
+
+from gliosuite.images import Series, array
+from gliosuite.perfusion.aif import Aif
+from gliosuite.perfusion.dce import DceSettings, dce_aif
+from gliosuite.perfusion.dce_aif import maybe_fit
+from gliosuite.perfusion.dsc import DscSettings, dsc_aif
+from gliosuite.perfusion.fit import fit_curves
+from gliosuite.perfusion.kinetics import extended_tofts
+from gliosuite.perfusion.venous import tail_factor
+from gliosuite.simulate import simulate_case
+from gliosuite.simulate.acquisition import CLASSES
+from gliosuite.simulate.blood import Blood, draw_blood
+from gliosuite.simulate.protocols import DEFAULT
+from gliosuite.simulate.scanning import moved
+from gliosuite.statistics import icc21
+
+PATIENTS = range(1000, 1030)
+ARTERY, VEIN = (CLASSES.index(name) + 1 for name in ("artery", "vein"))
+
+
+def found_aif(kind, series, acquisition, **settings):
+    times = np.array(acquisition["times_s"])
+    if kind == "dsc":
+        return dsc_aif(series, times, DscSettings(te_ms=acquisition["te_ms"], tr_ms=acquisition["tr_ms"], **settings))
+    keys = ("tr_ms", "te_ms", "flip_angle_deg", "hematocrit", "relaxivity")
+    return dce_aif(series, times, DceSettings(**{k: acquisition[k] for k in keys}, **settings))
+
+
+def truth(kind, patient):
+    """The artery's curve at the frames: plasma (mM) or ΔR2* (1/s)."""
+    times = np.array(patient.case.acquisition(kind)["times_s"])
+    at, blood = patient.truth.curves[f"aif_{kind}"].T
+    if kind == "dsc":
+        blood = DEFAULT.dsc.blood_r2star * blood + DEFAULT.dsc.blood_r2star_square * blood**2
+    return times, np.interp(times, at, blood)
+
+
+def compared(kind, patient, found):
+    """Share of arterial voxels; peak and tail over the truth's, and shift of the first moment (s), at the frames."""
+    tissue = array(patient.truth[f"{kind}_tissue"])
+    times, true = truth(kind, patient)
+    curve = np.interp(times, found.times_s, found.concentration, left=0.0)
+    pass_ = np.abs(times - times[true.argmax()] - 2.5) < 17.5
+    moment = [np.sum(times * np.maximum(c, 0) * pass_) / np.sum(np.maximum(c, 0) * pass_) for c in (curve, true)]
+    late = times > times[-1] - 120.0 if kind == "dce" else times > times[-1] - 20.0
+    return (
+        float((tissue[found.voxels] == ARTERY).mean()),
+        curve.max() / true.max() - 1,
+        moment[0] - moment[1],
+        curve[late].mean() / true[late].mean() - 1,
+    )
+
+
+def shifted(series):
+    """The series of a head that moves by 3 mm in mid-series, on top of what it does already."""
+    frames = series.frames.copy()
+    step = np.array([2.1, -1.7, 1.3, 0.0, 0.0, 0.0])  # mm; 3.0 mm long
+    for i in range(len(frames) // 2, len(frames)):
+        frames[i] = np.round(moved(frames[i], series.grid, step))
+    return Series(frames, series.grid, series.name)
+
+
+WAYS = {
+    "dsc": ("dsc", {}, False),
+    "dce": ("dce", {}, False),
+    "dsc mouridsen": ("dsc", {"aif_search": "mouridsen"}, False),
+    "dsc peruzzo": ("dsc", {"aif_search": "peruzzo"}, False),
+    "dce no sinus": ("dce", {"sinus": False}, False),
+    "dsc 3 mm more": ("dsc", {}, True),
+    "dce 3 mm more": ("dce", {}, True),
+}
+
+
+def arteries(patients=PATIENTS, ways=("dsc", "dce"), bar="bar 95 %"):
+    print(
+        f"automatic AIF, simulated patients {patients[0]}-{patients[-1]} as they come: arterial voxels; peak, first moment and tail "
+        "against the artery, at the frames"
+    )
+    cases = {way: [] for way in ways}
+    veins = []
+    for seed in patients:
+        patient = simulate_case(seed, grid_mm=2.0, scans=("dce", "dsc"))
+        for way in ways:
+            kind, settings, move = WAYS[way]
+            series = patient.case.series(kind)
+            found = found_aif(kind, shifted(series) if move else series, patient.case.acquisition(kind), **settings)
+            cases[way].append(compared(kind, patient, found))
+            share, peak, moment, tail = cases[way][-1]
+            known = found.quality.get("peak_relative_sd")
+            more = "" if known is None else f"  its own SD of the peak {100 * known:.1f} %"
+            if found.sinus is not None:
+                veins.append(float((array(patient.truth["dce_tissue"])[found.sinus] == VEIN).mean()))
+                more += f"  sinus {100 * veins[-1]:.0f} % vein"
+            print(
+                f"  {seed}  {way:<14}{100 * share:5.0f} %  {100 * peak:+6.1f} %  {moment:+.2f} s  tail {100 * tail:+6.1f} %  "
+                f"{int(found.voxels.sum())} voxels{more}",
+                flush=True,
+            )
+    for way, rows in cases.items():
+        share, peak, moment, tail = np.array(rows).T
+        print(
+            f"  {way:<14}arterial >= 90 %: {(share >= 0.9).sum()}, peak within 10 %: {(np.abs(peak) <= 0.1).sum()} (median "
+            f"{100 * np.median(peak):+.1f} %, SD {100 * peak.std():.1f} %), first moment within 1 s: {(np.abs(moment) <= 1).sum()}, tail "
+            f"within 10 %: {(np.abs(tail) <= 0.1).sum()} of {share.size}   {bar}"
+        )
+    good = np.array(veins)
+    if good.size:
+        print(f"  a sinus was used {good.size} times; at least 90 % vein in {(good >= 0.9).sum()} of them")
+
+
+def searches():
+    arteries(PATIENTS[:10], tuple(WAYS)[2:], "")
+
+
+def icc(patients=30, picks=8, voxels=60):
+    print(
+        f"AIF picks, {patients} patients x {picks}: artery's share U(.3, 1), noise .15 mM, dose +-25 %; {voxels} voxels per tumour, "
+        "sigma .02 mM, 60 frames of 5 s"
+    )
+    times, fine = 5.0 * np.arange(60), 0.1 * np.arange(3100)
+    settings = DceSettings(tr_ms=3.5, flip_angle_deg=10.0)
+    true = {k: np.empty(patients) for k in ("ktrans", "ve", "vp")}
+    found = {(way, k): np.empty((patients, picks)) for way in ("raw", "sinus") for k in true}
+    for i in range(patients):
+        rng = np.random.default_rng([1000, i])
+        blood = draw_blood(rng)
+        blood = Blood(**{**vars(blood), "dose": float(rng.uniform(0.75, 1.25))})
+        arterial = blood.arterial(fine, 30.0) / (1 - blood.hematocrit)
+        venous = blood.venous(times, 30.0) / (1 - blood.hematocrit)
+        values = {
+            "ktrans": np.exp(rng.normal(np.log(rng.uniform(0.02, 0.2)), 0.3, voxels)),
+            "ve": np.clip(rng.normal(rng.uniform(0.2, 0.5), 0.05, voxels), 0.05, 0.8),
+            "vp": np.clip(rng.normal(rng.uniform(0.02, 0.1), 0.01, voxels), 0.005, 0.2),
+        }
+        curves = extended_tofts(fine, arterial, **values)[:, np.round(times / 0.1).astype(int)]
+        curves = curves + rng.normal(0, 0.02, curves.shape)
+        sinus = venous + rng.normal(0, 0.05, times.size)
+        for k in true:
+            true[k][i] = np.mean(values[k])
+        for j in range(picks):
+            pick = rng.uniform(0.3, 1.0) * np.interp(times, fine, arterial) + rng.normal(0, 0.15, times.size)
+            pick[times < 30.0] = 0.0
+            for way, factor in (("raw", 1.0), ("sinus", tail_factor(pick, sinus, times))):
+                aif, _ = maybe_fit(Aif(times, factor * pick, "", "mask"), times, settings, 6)
+                fit = fit_curves(curves, times, aif.concentration, "etm", False, aif.times_s)
+                for k in true:
+                    found[way, k][i, j] = np.nanmean(fit.values[k])
+    for way in ("raw", "sinus"):
+        for k in true:
+            bias = found[way, k] / true[k][:, None] - 1
+            bars = "bars .95, 10 %" if (way, k) == ("sinus", "ktrans") else ""
+            print(
+                f"  {way:<7}{k:<8}ICC(2,1) of logarithms {icc21(np.log(np.maximum(found[way, k], 1e-6))):.3f}   tumour mean: median bias "
+                f"{100 * np.median(bias):+.1f} %, median absolute {100 * np.median(np.abs(bias)):.1f} %   {bars}"
+            )
+
+
+if __name__ == "__main__":
+    parts = {p.__name__: p for p in (arteries, searches, icc)}
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}, "
+        f"scipy {scipy.__version__}"
+    )
+    for name in sys.argv[1:] or parts:
+        parts[name]()
+        print()
