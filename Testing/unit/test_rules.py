@@ -35,6 +35,7 @@ FIRST = {
     "linear": "registration",
     "quality": "registration",
     "motion": "registration",
+    "alignment": "registration",
     "lesions": "lesions",
     "brain": "lesions",
     "drafts": "lesions",
