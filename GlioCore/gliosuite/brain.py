@@ -15,6 +15,7 @@ from .anatomy import covered, register_template, similarity_to_template, strippe
 from .errors import InputError
 from .images import (
     Grid,
+    Series,
     array,
     boolean,
     read_image,
@@ -100,6 +101,23 @@ def brain_mask(image: sitk.Image, method: str = "auto", progress: Progress = sil
             f"the brain mask by {method} has {volume:.0f} cc, which is no brain; give a mask with --brain or choose method atlas"
         )
     return Brain(mask, "draft", f"{_EXECUTABLES[method]}, {volume:.0f} cc")
+
+
+def series_brain(series: Series, progress: Progress = silent) -> Brain:
+    """Find the brain on a 4-D series of a head: as `brain_mask` does, on the series' mean over time.
+
+    Raises
+    ------
+    InputError
+        If what was found is not plausible as a brain.
+    """
+    mean = np.nan_to_num(series.mean, posinf=0.0, neginf=0.0)
+    if mean.min() == mean.max():
+        raise InputError(f"{series.name} has the same value everywhere; a series of a head is needed to find the brain")
+    try:
+        return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
+    except InputError as error:
+        raise InputError(f"no brain mask of {series.name}: {error}".replace("--brain", "--mask")) from error
 
 
 def _already_stripped(foreground: sitk.Image) -> Brain:

@@ -19,7 +19,7 @@ import numpy as np
 import scipy
 import SimpleITK as sitk
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, Series, array, boolean, resample_mask
+from gliosuite.images import Grid, Series, boolean, resample_mask
 from gliosuite.motion import correct_motion
 from gliosuite.similarity import dice, positions
 from gliosuite.simulate import simulate_case
@@ -82,7 +82,8 @@ def series_of(fine, kind, path, seed):
     for t, step in enumerate(path):
         spline = ndimage.spline_filter(fine.frames[t], 3, output=np.float32, mode="mirror")
         for k in range(parts):
-            points = moved(centres + (0, 0, ((k + 0.5) / parts - 0.5) * grid.spacing[2]), rigid(step))
+            below = np.array([0, 0, ((k + 0.5) / parts - 0.5) * grid.spacing[2]])
+            points = moved(centres + below, rigid(step))
             index = ((points - fine.grid.origin) / fine.grid.spacing).T[::-1]
             found = ndimage.map_coordinates(spline, index, order=3, prefilter=False, mode="constant")
             frames[t] += found.reshape(grid.shape) / parts
@@ -165,7 +166,7 @@ def speed():
 
 
 def mask():
-    from gliosuite.perfusion.masks import series_brain
+    from gliosuite.brain import series_brain
 
     for kind in ("dce", "dsc"):
         found = []
@@ -174,7 +175,7 @@ def mask():
             series = case.case.series(kind)
             truth = resample_mask(case.truth["brain"], series.grid, case.truth.transforms[kind].GetInverse())
             try:
-                found.append(dice(boolean(series_brain(series)), boolean(truth)))
+                found.append(dice(boolean(series_brain(series).mask), boolean(truth)))
             except InputError as error:
                 print(f"  {kind} {seed}: {error}")
                 found.append(0.0)

@@ -165,7 +165,7 @@ def test_a_mask_and_more_reference_frames_can_be_given():
 
 def test_the_command_writes_series_and_table(gliosuite, tmp_path):
     write_series(series(steps=STEPS), tmp_path / "dce.nii.gz", 4.8)
-    code, out, err = gliosuite("motion", tmp_path / "dce.nii.gz", "--out", tmp_path / "o" / "m.nii.gz", "--quiet")
+    code, out, _ = gliosuite("motion", tmp_path / "dce.nii.gz", "--out", tmp_path / "o" / "m.nii.gz", "--quiet")
     assert code == 0
     assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["m.csv", "m.nii.gz"]
     corrected = read_series(tmp_path / "o" / "m.nii.gz")
