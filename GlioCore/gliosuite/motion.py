@@ -215,7 +215,7 @@ def _estimate(
                 "the motion table before trusting shifts that follow the bolus."
             )
             break
-        fits = _refit(level, reference, fits, weights, False, 0.01)
+        fits = _refit(level, reference, fits, weights, True, 0.01)
     return fits, notes
 
 

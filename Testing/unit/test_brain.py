@@ -149,3 +149,20 @@ def test_a_series_without_a_brain_is_refused():
     block[8:12, 8:12, 8:12] = 100
     with pytest.raises(InputError, match=r"no brain mask of block\.nii\.gz: .*give a brain mask with --mask"):
         brain.series_brain(Series(np.stack([block] * 3), small, "block.nii.gz"))
+
+
+def test_where_the_mean_is_refused_the_fall_of_the_signal_is_taken(monkeypatch):
+    frames = np.full((10, *GRID.shape), 100, np.float32)
+    frames[6, 20:40] = 40
+    seen = []
+
+    def looked(image, method="auto", progress=None):
+        seen.append(array(image))
+        if len(seen) == 1:
+            raise InputError("no brain was recognised")
+        return brain.Brain(GRID.blank(), "draft", "found")
+
+    monkeypatch.setattr(brain, "brain_mask", looked)
+    assert brain.series_brain(Series(frames, GRID)).how == "found"
+    assert seen[1][30, 0, 0] == 60
+    assert seen[1][0, 0, 0] == 0
