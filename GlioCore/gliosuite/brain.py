@@ -15,6 +15,7 @@ from .anatomy import covered, register_template, similarity_to_template, strippe
 from .errors import InputError
 from .images import (
     Grid,
+    Series,
     array,
     boolean,
     read_image,
@@ -100,6 +101,32 @@ def brain_mask(image: sitk.Image, method: str = "auto", progress: Progress = sil
             f"the brain mask by {method} has {volume:.0f} cc, which is no brain; give a mask with --brain or choose method atlas"
         )
     return Brain(mask, "draft", f"{_EXECUTABLES[method]}, {volume:.0f} cc")
+
+
+def series_brain(series: Series, progress: Progress = silent) -> Brain:
+    """Find the brain on a 4-D series of a head: as `brain_mask` does, on the series' mean over time.
+
+    Where that is refused, as for DSC, whose fluid is as bright as the brain, on how far the signal falls below that of the first frames.
+
+    Raises
+    ------
+    InputError
+        If what was found is not plausible as a brain.
+    """
+    frames = np.nan_to_num(series.frames, posinf=0.0, neginf=0.0)
+    mean = frames.mean(axis=0)
+    if mean.min() == mean.max():
+        raise InputError(f"{series.name} has the same value everywhere; a series of a head is needed to find the brain")
+    few = max(series.n_times // 10, 1)
+    lowest = np.partition(frames, few - 1, axis=0)[:few].mean(axis=0)
+    fall = np.maximum(frames[:few].mean(axis=0) - lowest, 0)
+    try:
+        return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
+    except InputError as error:
+        try:
+            return brain_mask(series.grid.image(fall.astype(np.float32)), "atlas", progress)
+        except InputError:
+            raise InputError(f"no brain mask of {series.name}: {error}".replace("--brain", "--mask")) from error
 
 
 def _already_stripped(foreground: sitk.Image) -> Brain:

@@ -1,19 +1,25 @@
-"""Rigid motion of a 4-D series, frame by frame (first form: every frame to the mean before the bolus)."""
+"""Rigid motion of a 4-D series, frame by frame, told from contrast by the tissue that takes up none."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
+from .alignment import Fit, Level, Reference, Rigid, each, fit, unchanging
 from .errors import InputError
-from .images import Grid, Series, array, boolean, resample_mask
-from .similarity import coarse, foreground, indices, interpolate, mutual_information, positions, unit
+from .images import Series, array, boolean, resample_mask
+from .similarity import foreground, positions
 from .steps import Progress, silent
 
-_CAUTION = (
-    "Motion was estimated frame by frame against the frames before the bolus: where contrast agent changes the image much, "
-    "part of that change can be mistaken for motion; look at the motion table before trusting shifts that follow the bolus."
-)
+# Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
+_COARSE, _MIDDLE, _FINE = (6.0, 20_000), (2.0, 30_000), (0.7, 120_000)
+_FORGIVEN_MM = (0.3, 0.1)  # by which the frames may still be off when unchanging points are sought
+_FEWEST = 400  # unchanging points
+_UNLIKE = 0.5  # a frame that correlates less with the reference is no picture of the same head
+_UNSURE = 0.9  # one that correlates less after the coarse level is tried from farther away
+_FAR_MM = 18.0
+_OUTLYING = (1.3, 6.0)  # misfit of an outlier: over the median, and in standard deviations above it
 
 
 @dataclass(frozen=True)
@@ -23,28 +29,13 @@ class MotionSettings:
     Parameters
     ----------
     reference_frames
-        Number of first frames whose mean is the reference; None takes a tenth of the series, at least 1 and at most 10.
-    levels_mm
-        Voxel sizes of the comparison in mm, coarse to fine; the finer ones are for frames that seem to move.
-    samples
-        Points at which frames are compared.
-    bins
-        Bins of the joint histogram of Mattes mutual information.
-    iterations
-        At most, per frame.
+        Number of first frames whose mean position is the reference; None takes a tenth of the series, at least 1 and at most 10.
     ignore_mm
-        A frame whose points move by less than this (mm, at most) is left as it is: interpolation would blur more than it mends.
-    seed
-        Of the sampling.
+        A frame whose head moves by less than this (mm, root mean square) is left as it is: interpolation would blur more than it mends.
     """
 
     reference_frames: int | None = None
-    levels_mm: tuple[float, ...] = (4.0, 2.5)
-    samples: int = 20_000
-    bins: int = 32
-    iterations: int = 50
-    ignore_mm: float = 0.4
-    seed: int = 1
+    ignore_mm: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -52,20 +43,24 @@ class Motion:
     """The corrected series and its motion.
 
     `translations_mm` and `rotations_deg` (n_times, 3): movement of each frame against the reference, along and about x, y, z (LPS), the
-    translation being that of the head's centre; `transforms` map reference to frame points; `corrected` says which frames were
-    resampled.
+    translation being that of the head's centre; `displacements_mm` (n_times,) what that comes to over the head, root mean square;
+    `uncertainty_mm` (n_times,) the standard deviation of that which noise alone makes; `transforms` map reference to frame points;
+    `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned.
     """
 
     series: Series
     translations_mm: np.ndarray
     rotations_deg: np.ndarray
+    displacements_mm: np.ndarray
+    uncertainty_mm: np.ndarray
     transforms: tuple[sitk.Transform, ...]
     corrected: np.ndarray
+    outliers: np.ndarray
     notes: tuple[str, ...]
 
     @property
     def summary(self) -> dict[str, float | int]:
-        """The largest and median movement, and how many frames were resampled."""
+        """The largest and median movement, and how many frames were resampled or stand out."""
         shift = np.linalg.norm(self.translations_mm, axis=1)
         turn = np.linalg.norm(self.rotations_deg, axis=1)
         return {
@@ -73,9 +68,20 @@ class Motion:
             "median_translation_mm": round(float(np.median(shift)), 3),
             "max_rotation_deg": round(float(turn.max()), 3),
             "median_rotation_deg": round(float(np.median(turn)), 3),
+            "max_displacement_mm": round(float(self.displacements_mm.max()), 3),
             "frames_corrected": int(self.corrected.sum()),
+            "outlying_frames": int(self.outliers.sum()),
             "frames": len(self.corrected),
         }
+
+    def table(self) -> tuple[list[str], list[list[float | int]]]:
+        """Header and rows of the motion table, one row per frame."""
+        numbers = np.column_stack(
+            [self.translations_mm, self.rotations_deg, self.displacements_mm, self.uncertainty_mm]
+        ).round(4)
+        header = ["frame", "x_mm", "y_mm", "z_mm", "x_deg", "y_deg", "z_deg", "displacement_mm", "uncertainty_mm"]
+        flags = zip(numbers.tolist(), self.corrected, self.outliers)
+        return [*header, "corrected", "outlier"], [[i, *row, int(a), int(b)] for i, (row, a, b) in enumerate(flags)]
 
 
 def correct_motion(
@@ -84,20 +90,23 @@ def correct_motion(
     mask: sitk.Image | None = None,
     progress: Progress = silent,
 ) -> Motion:
-    """Move every frame rigidly onto the mean of the first frames.
+    """Move every frame rigidly to where the head was in the first frames.
+
+    Each frame is fitted to the first ones' mean by Gauss-Newton steps in which a map of intensities and the movement are solved for
+    together, coarse to fine; the finest fits look at points whose aligned curves do not change over time.
 
     Parameters
     ----------
     series
-        Frames (t, z, y, x) of any contrast course.
+        Frames (t, z, y, x) of any contrast course; fewer than four slices are moved within their plane alone.
     mask
         Where frames are compared (uint8, any grid); None takes the head.
 
     Returns
     -------
     Motion
-        Frames interpolated by cubic B-splines, kept between 0 (or the frame's lowest value, if that is negative) and its highest value;
-        beyond the field of view the nearest voxel is repeated.
+        Frames interpolated once, by cubic B-splines, kept between 0 (or the frame's lowest value, if that is negative) and its highest
+        value; beyond the field of view the nearest voxel is repeated.
 
     Raises
     ------
@@ -109,111 +118,158 @@ def correct_motion(
         raise InputError(f"{series.name} has 1 time point; at least 2 are needed to correct motion (4th axis = time)")
     first = settings.reference_frames or int(np.clip(series.n_times // 10, 1, 10))
     frames = np.nan_to_num(series.frames, posinf=0.0, neginf=0.0)
-    reference = series.grid.image(frames[:first].mean(axis=0))
-    if array(reference).min() == array(reference).max():
+    reference = frames[:first].mean(axis=0)
+    if reference.min() == reference.max():
         raise InputError(f"{series.name} has the same value everywhere in its first {first} frames; an image is needed")
-    if min(series.grid.size) < 2:
-        note = "Motion was not corrected: the series has a single slice, in which movement out of the plane cannot be seen."
-        return _unmoved(series, note)
+    if sum(n >= 4 for n in series.grid.size) < 2:
+        raise InputError(f"{series.name} has {series.grid.size} voxels; at least 4 along two axes are needed")
+    found = foreground(series.grid.image(reference)) if mask is None else mask
+    head = boolean(resample_mask(found, series.grid))
+    if not head.any():
+        raise InputError("the mask does not overlap the series")
 
-    head = foreground(reference) if mask is None else mask
-    levels = [_Level.of(reference, head, mm) for mm in settings.levels_mm]
-    transforms: list[sitk.Euler3DTransform] = []
-    still = sitk.Euler3DTransform()
-    still.SetCenter(levels[0].points.mean(axis=0).tolist())
-    latest = still
-    for t in range(series.n_times):
-        progress(t / series.n_times, f"motion of frame {t + 1} of {series.n_times}")
-        found = latest
-        for i, level in enumerate(levels):
-            # Most frames are still, and the coarse level says so; only what seems to move is looked at closely.
-            if i and _largest(found, level.points) < settings.ignore_mm:
-                break
-            found = level.climb(series.grid.image(frames[t]), (still, found), settings)
-        latest = found
-        transforms.append(found)
+    centre = positions(series.grid, head).mean(axis=0)
+    fits, notes = _estimate(replace(series, frames=frames), first, head, centre, mask is not None, progress)
+    known = np.array([f is not None and f.likeness >= _UNLIKE for f in fits])
+    moves = [f.move if ok else Rigid() for f, ok in zip(fits, known)]
+    start = [moves[t].vector for t in range(first) if known[t]] or [np.zeros(6)]
+    home = Rigid.of(np.mean(start, axis=0)).inverse
+    # Rounded, so that the last digits of sums, which hang on the machine, do not reach the results.
+    moves = [Rigid.of(m.after(home).vector.round(9)) if ok else m for m, ok in zip(moves, known)]
 
-    translations = np.array([t.GetTranslation() for t in transforms])
-    rotations = np.degrees([(t.GetAngleX(), t.GetAngleY(), t.GetAngleZ()) for t in transforms])
-    extent = np.array([_largest(t, levels[0].points) for t in transforms])
-    corrected = extent > settings.ignore_mm
+    arms = positions(series.grid, head)[:: max(1, int(head.sum()) // 2000)] - centre
+    extent = np.array([np.sqrt((m.displacement(arms) ** 2).sum(axis=1).mean()) for m in moves])
+    unsure = np.array([_spread(f.covariance, arms) if ok else np.nan for f, ok in zip(fits, known)])
+    corrected = known & (extent > np.fmax(settings.ignore_mm, 3 * np.nan_to_num(unsure)))
+    outliers = ~known | _outlying(np.array([f.misfit if ok else np.nan for f, ok in zip(fits, known)]))
+    transforms = [_transform(m, centre) for m in moves]
     out = np.array(frames, dtype=np.float32)
-    for t in np.flatnonzero(corrected):
-        out[t] = _resampled(series.grid.image(frames[t]), transforms[t])
+    moved = np.flatnonzero(corrected)
+    for t, values in zip(moved, each(lambda t: _resampled(series.grid.image(frames[t]), transforms[t]), moved)):
+        out[t] = values
+    if outliers.any():
+        which = ", ".join(str(t) for t in np.flatnonzero(outliers)[:12]) + (" ..." if outliers.sum() > 12 else "")
+        notes.append(
+            f"Frames that do not fit the others even when aligned (motion within the frame, spikes, no image): {which} "
+            "(counted from 0); what they add to curves is doubtful."
+        )
     progress(1.0, "motion corrected")
-    return Motion(replace(series, frames=out), translations, rotations, tuple(transforms), corrected, (_CAUTION,))
+    angles = np.degrees([(t.GetAngleX(), t.GetAngleY(), t.GetAngleZ()) for t in transforms])
+    shifts = np.array([t.GetTranslation() for t in transforms])
+    return Motion(
+        replace(series, frames=out),
+        shifts,
+        angles,
+        extent,
+        unsure,
+        tuple(transforms),
+        corrected,
+        outliers,
+        tuple(notes),
+    )
 
 
-def _unmoved(series: Series, note: str) -> Motion:
-    none = np.zeros((series.n_times, 3))
-    identity = tuple(sitk.Transform(3, sitk.sitkIdentity) for _ in range(series.n_times))
-    return Motion(series, none, none.copy(), identity, np.zeros(series.n_times, bool), (note,))
+def _estimate(
+    series: Series, first: int, head: np.ndarray, centre: np.ndarray, given: bool, progress: Progress
+) -> tuple[list[Fit | None], list[str]]:
+    """Each frame's fit, None where it is no image; and what a reader should know."""
+    notes = []
+    if min(series.grid.size) < 4:
+        notes.append(
+            f"Motion was corrected within the plane alone: with {min(series.grid.size)} slices, movement out of it cannot be seen."
+        )
+    times = range(series.n_times)
+    image = [bool(np.ptp(f[head]) > 1e-6 * np.abs(f[head]).max()) for f in series.frames]
 
+    progress(0.0, "motion, coarse")
+    level = Level.of(series.frames, series.grid, head, centre, *_COARSE)
+    reference = Reference.of(level, level.mean(range(first), [Rigid()] * first), 3)
+    everywhere = np.ones(len(level.arms))
 
-def _largest(transform: sitk.Transform, points: np.ndarray) -> float:
-    """The largest movement in mm of the corners of the head's bounding box."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    box = np.stack(np.meshgrid(*zip(low, high), indexing="ij"), -1).reshape(-1, 3)
-    return float(np.linalg.norm([np.subtract(transform.TransformPoint(p), p) for p in box.tolist()], axis=1).max())
+    def coarse(t: int) -> Fit | None:
+        if not image[t]:
+            return None
+        found = fit(level, reference, t, Rigid(), everywhere, False, 0.05)
+        if found.likeness >= _UNSURE:
+            return found
+        ways = [Rigid(shift=axis[:3] * s) for axis in level.axes.T for s in (-_FAR_MM, _FAR_MM) if axis[:3].any()]
+        return max([found, *(fit(level, reference, t, w, everywhere, False, 0.05) for w in ways)], key=_likeness)
 
-
-@dataclass(frozen=True)
-class _Level:
-    """The reference at one resolution: intensities 0-1, and where frames are compared with it."""
-
-    spacing_mm: float
-    fixed: sitk.Image
-    look: sitk.Image
-    inside: np.ndarray
-    points: np.ndarray  # (n, 3) LPS mm
-
-    @classmethod
-    def of(cls, reference: sitk.Image, head: sitk.Image, spacing_mm: float) -> "_Level":
-        small = coarse(reference, spacing_mm)
-        grid = Grid.of(small)
-        inside = boolean(resample_mask(head, grid))
-        if not inside.any():
-            raise InputError("the mask does not overlap the series")
-        fixed = grid.image(unit(array(small), inside).astype(np.float32))
-        return cls(spacing_mm, fixed, grid.image(inside), inside, positions(grid, inside))
-
-    def climb(
-        self, frame: sitk.Image, starts: tuple[sitk.Euler3DTransform, ...], settings: MotionSettings
-    ) -> sitk.Euler3DTransform:
-        """The rigid transform of highest mutual information near the best of `starts`."""
-        moving = coarse(frame, self.spacing_mm)
-        grid = Grid.of(moving)
-        values = unit(array(moving), self.inside)
-        every = max(1, len(self.points) // 8000)
-        points, wanted = self.points[::every], array(self.fixed)[self.inside][::every]
-
-        def score(transform: sitk.Euler3DTransform) -> float:
-            centre = np.asarray(transform.GetCenter())
-            moved = (
-                (points - centre) @ np.reshape(transform.GetMatrix(), (3, 3)).T + centre + transform.GetTranslation()
+    fits = each(coarse, times)
+    progress(0.1, "motion, middle")
+    level = Level.of(series.frames, series.grid, head, centre, *_MIDDLE)
+    fits = _refit(level, Reference.of(level, _mean(level, fits, first), 3), fits, np.ones(len(level.arms)), True, 0.01)
+    progress(0.3, "motion, fine")
+    # The skin's outer edge belongs to what does not change.
+    wide = ndimage.distance_transform_edt(~head, sampling=series.grid.spacing[::-1]) < 4.0
+    level = Level.of(series.frames, series.grid, head if given else wide, centre, *_FINE)
+    for i, forgiven in enumerate(_FORGIVEN_MM):
+        progress(0.35 + 0.3 * i, "motion, where nothing changes")
+        reference = Reference.of(level, _mean(level, fits, first), 1)
+        use = np.array([f is not None and f.likeness >= _UNLIKE for f in fits])
+        moves = [f.move if f is not None else Rigid() for f in fits]
+        weights = unchanging(level, reference, moves, use, forgiven)
+        if np.count_nonzero(weights) < _FEWEST:
+            notes.append(
+                "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart there; look at "
+                "the motion table before trusting shifts that follow the bolus."
             )
-            found, _, seen = interpolate(values, indices(grid, moved))
-            return mutual_information(wanted[seen], found[seen], settings.bins)[0] if seen.sum() > 100 else 0.0
+            break
+        fits = _refit(level, reference, fits, weights, True, 0.01)
+    return fits, notes
 
-        start = max(starts, key=score)
-        climbed = sitk.Euler3DTransform(start)
-        method = sitk.ImageRegistrationMethod()
-        method.SetMetricAsMattesMutualInformation(settings.bins)
-        method.SetMetricFixedMask(self.look)
-        share = settings.samples / len(self.points)
-        if share < 1:
-            method.SetMetricSamplingStrategy(method.REGULAR)
-            method.SetMetricSamplingPercentage(share, settings.seed)
-        method.SetInterpolator(sitk.sitkLinear)
-        method.SetOptimizerAsRegularStepGradientDescent(0.5, 0.005, settings.iterations, 0.5)
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetNumberOfWorkUnits(1)  # the last digits would otherwise change from run to run
-        method.SetInitialTransform(climbed, True)
-        try:
-            method.Execute(self.fixed, grid.image(values.astype(np.float32)))
-        except RuntimeError:  # nothing of the frame is left inside: the start stands
-            return start
-        return max((climbed, start), key=score)
+
+def _likeness(found: Fit) -> float:
+    return found.likeness
+
+
+def _mean(level: Level, fits: list[Fit | None], first: int) -> np.ndarray:
+    """Coefficients of the mean of the first frames that are images."""
+    some = [t for t in range(first) if fits[t] is not None]
+    return level.mean(some, [fits[t].move for t in some])
+
+
+def _refit(
+    level: Level, reference: Reference, fits: list[Fit | None], weights: np.ndarray, robust: bool, tolerance_mm: float
+) -> list[Fit | None]:
+    def again(t: int) -> Fit | None:
+        start = fits[t]
+        if start is None:
+            return None
+        found = fit(level, reference, t, start.move, weights, robust, tolerance_mm)
+        lost = found.inside < 0.3 or found.likeness < min(start.likeness, _UNLIKE)
+        return start if lost else found
+
+    return each(again, range(len(fits)))
+
+
+def _spread(covariance: np.ndarray, arms: np.ndarray) -> float:
+    """Standard deviation in mm, over the head, of a movement with this covariance (6, 6)."""
+    moment = arms.T @ arms / len(arms)
+    turn = np.trace(moment) * np.eye(3) - moment  # mean of [r]x' [r]x
+    x, y, z = arms.mean(axis=0)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    square = (
+        np.trace(covariance[:3, :3]) + np.trace(turn @ covariance[3:, 3:]) - 2 * np.trace(covariance[3:, :3] @ cross)
+    )
+    return float(np.sqrt(max(square, 0.0)))
+
+
+def _outlying(misfit: np.ndarray) -> np.ndarray:
+    some = misfit[np.isfinite(misfit)]
+    if some.size < 4:
+        return np.zeros(misfit.shape, bool)
+    middle = float(np.median(some))
+    sd = 1.4826 * float(np.median(np.abs(some - middle)))
+    return np.nan_to_num(misfit) > max(_OUTLYING[0] * middle, middle + _OUTLYING[1] * sd)
+
+
+def _transform(move: Rigid, centre: np.ndarray) -> sitk.Euler3DTransform:
+    result = sitk.Euler3DTransform()
+    result.SetCenter(centre.tolist())
+    result.SetMatrix(move.matrix.ravel().tolist())
+    result.SetTranslation(move.shift.tolist())
+    return result
 
 
 def _resampled(frame: sitk.Image, transform: sitk.Transform) -> np.ndarray:

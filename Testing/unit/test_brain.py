@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from gliosuite import anatomy, brain
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, array, boolean, resample, resample_mask, volume_cc
+from gliosuite.images import Grid, Series, array, boolean, resample, resample_mask, volume_cc
 
 GRID = Grid((92, 106, 92), (2.4, 2.4, 2.4), (-110.0, -120.0, -100.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -131,3 +131,38 @@ def test_executable_that_is_missing(tmp_path, monkeypatch):
 def test_unknown_method():
     with pytest.raises(InputError, match="'bet' is not known; choose from auto, atlas"):
         brain.brain_mask(head()[0], method="bet")
+
+
+def test_the_brain_of_a_series_is_sought_on_its_mean():
+    image, truth = head()
+    rise = 1 + np.array([0.0, 0.2, 0.1])[:, None, None, None] * truth
+    found = brain.series_brain(Series((array(image) * rise).astype(np.float32), GRID, "dce.nii.gz"))
+    assert dice(found.mask, truth) > 0.93
+    assert Grid.of(found.mask) == GRID
+
+
+def test_a_series_without_a_brain_is_refused():
+    with pytest.raises(InputError, match=r"empty\.nii\.gz has the same value everywhere"):
+        brain.series_brain(Series(np.zeros((3, *GRID.shape), np.float32), GRID, "empty.nii.gz"))
+    small = Grid((20, 20, 20), (2.0, 2.0, 2.0), (-20.0, 0.0, 0.0), GRID.direction)
+    block = np.zeros(small.shape, np.float32)
+    block[8:12, 8:12, 8:12] = 100
+    with pytest.raises(InputError, match=r"no brain mask of block\.nii\.gz: .*give a brain mask with --mask"):
+        brain.series_brain(Series(np.stack([block] * 3), small, "block.nii.gz"))
+
+
+def test_where_the_mean_is_refused_the_fall_of_the_signal_is_taken(monkeypatch):
+    frames = np.full((10, *GRID.shape), 100, np.float32)
+    frames[6, 20:40] = 40
+    seen = []
+
+    def looked(image, method="auto", progress=None):
+        seen.append(array(image))
+        if len(seen) == 1:
+            raise InputError("no brain was recognised")
+        return brain.Brain(GRID.blank(), "draft", "found")
+
+    monkeypatch.setattr(brain, "brain_mask", looked)
+    assert brain.series_brain(Series(frames, GRID)).how == "found"
+    assert seen[1][30, 0, 0] == 60
+    assert seen[1][0, 0, 0] == 0

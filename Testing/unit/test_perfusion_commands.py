@@ -264,6 +264,7 @@ def test_dce_refuses_invalid_voxels_unless_allowed(gliosuite, folder):
 def test_dce_refuses_masks_t1_and_aif(gliosuite, folder):
     base = ("dce", folder / "dce.nii.gz", "--dt", 2, "--tr-ms", 5, "--flip-angle", 15)
     refused(gliosuite, folder, "empty.nii.gz is empty", *base, "--mask", folder / "empty.nii.gz")
+    refused(gliosuite, folder, "no brain mask of dce.nii.gz: ", *base, "--mask", "brain")
     far = Grid(GRID.size, GRID.spacing, (900.0, 0.0, 0.0), GRID.direction)
     write_image(far.image(np.ones(GRID.shape, bool)), folder / "far.nii.gz")
     refused(gliosuite, folder, "far.nii.gz does not overlap", *base, "--mask", folder / "far.nii.gz")

@@ -272,3 +272,36 @@ def test_report_needs_a_results_folder(tmp_path, gliosuite):
     code, _, err = gliosuite("report", tmp_path)
     assert code == 2
     assert "holds no run.json" in err
+
+
+def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, monkeypatch):
+    from gliosuite import motion
+    from gliosuite.images import Series
+    from gliosuite.perfusion import dce
+    from gliosuite.pipeline import maps
+    from gliosuite.pipeline.context import Run
+
+    seen = {}
+
+    def corrected(series, progress):
+        found = np.zeros((series.n_times, 3))
+        none = np.zeros(series.n_times)
+        still = Series(series.frames.copy(), series.grid, "corrected")
+        return motion.Motion(still, found, found, none + 0.4, none, (), none > 0, none > 0, ("a frame stands out",))
+
+    def stop(series, *rest, **more):
+        seen["name"] = series.name
+        raise InputError("far enough")
+
+    monkeypatch.setattr(motion, "correct_motion", corrected)
+    monkeypatch.setattr(dce, "dce_maps", stop)
+    run = Run(Case.load(case_folder), tmp_path, RunSettings(), "t1c")
+    with pytest.raises(InputError, match="far enough"):
+        maps.dce(run, tmp_path, lambda fraction, message: None)
+    assert seen["name"] == "corrected"
+    series, notes, more = maps._steady(run, "dce", tmp_path, lambda fraction, message: None)
+    assert "the head moved by up to 0.40 mm" in notes[0]
+    assert notes[1] == "a frame stands out"
+    assert more["motion"]["max_displacement_mm"] == 0.4
+    with (tmp_path / "motion.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == series.n_times

@@ -36,6 +36,7 @@ FIRST = {
     "linear": "registration",
     "quality": "registration",
     "motion": "registration",
+    "alignment": "registration",
     "lesions": "lesions",
     "brain": "lesions",
     "drafts": "lesions",

@@ -114,7 +114,11 @@ def _signal_options(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--dt", type=float, metavar="S", help="frame interval in s, in place of --times")
     p.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time in ms (default: as the DICOM files say)")
-    p.add_argument("--mask", metavar="M", help="voxels to fit, on any grid (default: the head, found automatically)")
+    p.add_argument(
+        "--mask",
+        metavar="M|brain",
+        help="voxels to fit, on any grid; brain: the brain, found on the series' mean (default: the head, found automatically)",
+    )
     p.add_argument(
         "--allow-invalid-voxels",
         action="store_true",
@@ -384,6 +388,12 @@ def _read_times(path: str) -> list[float]:
 def _mask(path: str | None, series: "Series") -> "sitk.Image | None":
     from ..images import read_mask
 
+    if path == "brain":
+        from ..brain import series_brain
+
+        found = series_brain(series)
+        warnings.warn(f"brain mask: {found.how}", stacklevel=1)
+        return found.mask
     return read_mask(path, series.grid) if path else None
 
 

@@ -60,7 +60,7 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--reference-frames",
         type=int,
         metavar="N",
-        help="the mean of the first N frames is the reference (default a tenth of the series, 1 to 10)",
+        help="the mean position in the first N frames is the reference (default a tenth of the series, 1 to 10)",
     )
     p.set_defaults(run=_motion)
 
@@ -208,14 +208,9 @@ def _motion(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     result = correct_motion(series, MotionSettings(reference_frames=first), mask, progress)
     for note in result.notes:
         warnings.warn(note, stacklevel=1)
-    rows = zip(result.translations_mm.round(4).tolist(), result.rotations_deg.round(4).tolist(), result.corrected)
     with atomic(out) as image, atomic(table) as rows_file:
         write_series(result.series, image, series.file_dt_s, "motion corrected")
-        write_csv(
-            rows_file,
-            ["frame", "x_mm", "y_mm", "z_mm", "x_deg", "y_deg", "z_deg", "corrected"],
-            [[i, *shift, *turn, int(done)] for i, (shift, turn, done) in enumerate(rows)],
-        )
+        write_csv(rows_file, *result.table())
     return {"out": out, "table": table, **result.summary}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..files import plain
+from ..files import plain, write_csv
 from ..images import Grid, array, boolean, resample, resample_mask, write_image
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
@@ -23,15 +23,22 @@ def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) ->
     return {name: resample_mask(mask, grid, back) for name, mask in run.masks().items() if name in names}
 
 
-def _steady(run: Run, role: str, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
-    """A series, corrected for motion where that is wanted."""
+def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
+    """A series, corrected for motion where that is wanted; the motion table goes into `folder`."""
     series = run.case.series(role)
     if not run.settings.motion:
         return series, ["Motion was not corrected."], {}
     from ..motion import correct_motion
 
     motion = correct_motion(series, progress=progress)
-    return motion.series, list(motion.notes), {"motion": plain(motion.summary)}
+    write_csv(folder / "motion.csv", *motion.table())
+    said = motion.summary
+    note = (
+        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over it) and "
+        f"{said['max_rotation_deg']:.2f} degrees against the first frames; {said['frames_corrected']} of {said['frames']} frames were "
+        "moved back, before the AIF was chosen (motion.csv)."
+    )
+    return motion.series, [note, *motion.notes], {"motion": plain(said)}
 
 
 def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.Image, folder: Path) -> None:
@@ -64,7 +71,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("the case has no DCE series")
     tr_ms, flip, times = run.case.need("dce", *SERIES_NEEDS["dce"])
     known = run.case.acquisition("dce")
-    series, notes, more = _steady(run, "dce", part(progress, 0.0, 0.5))
+    series, notes, more = _steady(run, "dce", folder, part(progress, 0.0, 0.5))
     masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {"model": run.settings.dce_model, "delay": run.settings.dce_delay}
@@ -118,7 +125,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     if "dsc" not in run:
         raise SkippedStep("the case has no DSC series")
     te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
-    series, notes, more = _steady(run, "dsc", part(progress, 0.0, 0.5))
+    series, notes, more = _steady(run, "dsc", folder, part(progress, 0.0, 0.5))
     masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
     known = run.case.acquisition("dsc")
     settings = DscSettings(
