@@ -11,7 +11,7 @@ from ..steps import Progress, part
 from .arrays import back, blocks, dots, each, namespace, product, product_rows, put
 from .bases import Bases
 from .cells import Nodes, best_cells
-from .models import KINETIC
+from .models import KINETIC, with_flow
 from .polish import polish
 from .search import Starts
 from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_profile
@@ -20,6 +20,7 @@ _SLAB = 2**19  # voxels whose coordinates are held at a time: bounds the memory
 _BLOCK = 8192  # voxels per task: larger blocks leave the cache
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
+_FLOWS = (1.0, 0.2)  # of the highest flow: starts of the exchange models beside the best pair of exponentials
 _MOVES = 8  # how often a voxel may go on to a neighbouring cell between delays
 
 
@@ -74,6 +75,9 @@ class _Fit:
         weights = [m for m in self.model.names if m in ("ktrans", "ps", "vp")]
         self.signed = name in ("tofts", "etm", "patlak") and all(limits[m][0] < 0 for m in weights)
         self.starts = Starts(name, bases, self.signed, self.bases)
+        # What the exchange models become where flow is beyond their bounds: the best pair of exponentials may be none they can have.
+        limit = {"2cxm": "etm", "2cum": "patlak"}.get(name)
+        self.limit = Starts(limit, bases, False, self.bases) if limit and not delay else None
         self.directions = self.bases.directions
         self.values: dict[str, np.ndarray] = {}
         self.sd: dict[str, np.ndarray] = {}
@@ -179,8 +183,29 @@ def _coordinates(state: _State, rows: slice) -> tuple[Any, Any, Any]:
 def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
     """Coordinates and starts of a block of voxels, without a delay."""
     index, block, y = _coordinates(state, rows)
-    state.start[:, index] = back(state.fit.starts.find(y))
+    fit, xp = state.fit, state.fit.xp
+    start = fit.starts.find(y)
+    if fit.limit is not None:
+        low, high = (put(xp, v[:, None], fit.device) for v in (fit.lowest, fit.highest))
+        # Where the best pair of exponentials is one that the bounds forbid.
+        odd = xp.where(((start < low) | (start > high)).any(0))[0]
+        if odd.shape[0]:
+            start[:, odd] = _within_bounds(fit, start[:, odd], y[:, odd], low, high)
+    state.start[:, index] = back(start)
     return index, block, y
+
+
+def _within_bounds(fit: _Fit, start: Any, y: Any, low: Any, high: Any) -> Any:
+    """The best of starts (p, n) cut off at the bounds and of what the model becomes at high flow."""
+    xp, cell = fit.xp, fit.bases.cell(0)
+    slower = fit.limit.find(y)
+    best, least = None, None
+    for p in (start, *(with_flow(xp, fit.name, slower, share * fit.highest[0]) for share in _FLOWS)):
+        p = xp.clip(p, low, high)
+        left = ((y - fit.model.curve(cell, p, None)[0]) ** 2).sum(0)
+        best = p if best is None else xp.where(left < least, p, best)
+        least = left if least is None else xp.minimum(left, least)
+    return best
 
 
 def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:

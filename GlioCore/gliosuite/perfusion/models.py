@@ -112,6 +112,17 @@ def from_exponentials(xp: Any, first: Any, second: Any, fast: Any, slow: Any) ->
     return 100 * flow, ps, ps / xp.clip(tissue, 1e-9, None), vp
 
 
+def with_flow(xp: Any, model: str, p: Any, fp: float) -> Any:
+    """Parameters of the 2CXM or 2CUM with the flow `fp` (ml/100ml/min) whose transfer is that of extended Tofts or Patlak ones (p, n)."""
+    flow = fp / 100.0
+    transfer, vp = xp.clip(p[0], 0.0, 0.9 * flow), p[-1]
+    ps = transfer * flow / (flow - transfer)
+    fp = fp + 0.0 * ps
+    if model == "2cum":
+        return xp.stack([fp, ps, vp])
+    return xp.stack([fp, ps, p[0] / xp.exp(p[1]), vp])
+
+
 KINETIC = {
     "tofts": Model(("ktrans", "log_kep"), _tofts, lambda m: m["kep"]),
     "etm": Model(("ktrans", "log_kep", "vp"), _extended_tofts, lambda m: m["kep"]),
