@@ -54,7 +54,7 @@ class GlioPerfusionParameterNode:
     t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0
     hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42
     relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
-    leakage: Annotated[str, Choice(["bsw", "bidirectional", "residue", "none"])] = "bsw"
+    leakage: Annotated[str, Choice(["residue", "bsw", "bidirectional", "auto", "none"])] = "residue"
     deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd", "tikhonov"])] = "osvd"
     nawmSegmentation: vtkMRMLSegmentationNode
     nawmSegment: str = ""

@@ -124,6 +124,8 @@ def series_brain(series: Series, progress: Progress = silent) -> Brain:
         return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
     except InputError as error:
         try:
+            if not fall.any():
+                raise error
             return brain_mask(series.grid.image(fall.astype(np.float32)), "atlas", progress)
         except InputError:
             raise InputError(f"no brain mask of {series.name}: {error}".replace("--brain", "--mask")) from error

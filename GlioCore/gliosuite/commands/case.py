@@ -84,9 +84,9 @@ def _options(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--leakage",
-        default="bsw",
-        choices=("none", "bsw", "bidirectional", "residue"),
-        help="DSC leakage correction (default bsw)",
+        default="residue",
+        choices=("none", "bsw", "bidirectional", "residue", "auto"),
+        help="DSC leakage correction (default residue)",
     )
     p.add_argument(
         "--deconvolution",

@@ -292,8 +292,8 @@ def _register_dsc(add: Callable) -> None:
     p.add_argument(
         "--leakage",
         choices=("none", "bsw", "bidirectional", "residue", "auto"),
-        default="bsw",
-        help="leakage correction; auto: the one that the Akaike criterion prefers in each voxel (default bsw)",
+        default="residue",
+        help="leakage correction; auto: the one that the Akaike criterion prefers in each voxel (default residue)",
     )
     p.add_argument(
         "--deconvolution",

@@ -41,7 +41,7 @@ class PerfusionRequest:
     times_s
         One time per frame, s, rising.
     tr_ms, te_ms, flip_angle_deg
-        Acquisition; 0 is unknown. DCE needs TR and flip angle, DSC needs TE.
+        Acquisition; 0 is unknown. DCE needs TR and flip angle, DSC needs TE and corrects leakage better with all three.
     t10_s, t1_map
         Native T1 in s for all voxels, or a map node (s) on any grid.
     aif
@@ -66,7 +66,7 @@ class PerfusionRequest:
     hematocrit: float = 0.42
     relaxivity: float = 4.5
     model: str = "etm"
-    leakage: str = "bsw"
+    leakage: str = "residue"
     deconvolution: str = "osvd"
     aif: str = "automatic"
     points: Any = None
@@ -139,7 +139,9 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
     write_series(series, folder / "series.nii.gz", request.times_s[1] - request.times_s[0])
     write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
     result = [request.kind.lower(), str(folder / "series.nii.gz"), "--times", str(folder / "times.txt")]
-    for key in needed:
+    # DSC reckons with T1 exactly where these are known.
+    helpful = [k for k in ("tr_ms", "flip_angle_deg") if request.kind == "DSC" and getattr(request, k) > 0]
+    for key in (*needed, *helpful):
         result += ["--" + key.replace("_deg", "").replace("_", "-"), f"{getattr(request, key):g}"]
     result += ["--aif", _aif(request, series, folder)]
     if request.kind == "DCE":

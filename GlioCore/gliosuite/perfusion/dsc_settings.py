@@ -39,7 +39,7 @@ class DscSettings:
 
     te_ms: float | None = None
     tr_ms: float | None = None
-    leakage: str = "bsw"
+    leakage: str = "residue"
     deconvolution: str = "osvd"
     input: str = "signal"
     allow_invalid_voxels: bool = False

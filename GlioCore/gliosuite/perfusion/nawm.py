@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from ..errors import InputError
 from ..images import Grid, boolean, resample_mask, signed_distance
@@ -43,7 +44,7 @@ def find_nawm(brain: sitk.Image, lesion: sitk.Image, grid: Grid, cbv: np.ndarray
 
     The mid-sagittal plane goes through the brain's centre, across the patient's left-right axis. Of the other hemisphere, voxels more than
     8 mm below the brain's surface and 10 mm away from the lesion are taken; the 5 % with the highest blood volume (vessels) are dropped,
-    and those between its 10th and 40th percentile, as in white matter, are kept. At least 200 voxels are needed. (Only the lesion's levels
+    and those between its 10th and 40th percentile, as in white matter, are kept (by its mean over neighbours). At least 200 voxels are needed. (Only the lesion's levels
     would hold more or less grey matter from lesion to lesion, and the reference would change with it by up to 15 % in simulated patients.)
     """
     brain, lesion = resample_mask(brain, grid), resample_mask(lesion, grid)
@@ -56,14 +57,23 @@ def find_nawm(brain: sitk.Image, lesion: sitk.Image, grid: Grid, cbv: np.ndarray
     side = (x - x[head].mean()) * (x[tumour].mean() - x[head].mean()) < 0
     region = side & from_surface & from_lesion & fitted & np.isfinite(cbv) & (np.nan_to_num(cbv) > 0)
     if region.sum() >= MIN_VOXELS:
-        below = region & (cbv <= np.percentile(cbv[region], 95))
-        low, high = np.percentile(cbv[below], _WHITE_MATTER)
-        chosen = below & (cbv >= low) & (cbv <= high)
+        # Chosen by the mean over neighbours: by a voxel's own value, those would be taken that noise has made low.
+        level = _smooth(cbv, region)
+        below = region & (level <= np.percentile(level[region], 95))
+        low, high = np.percentile(level[below], _WHITE_MATTER)
+        chosen = below & (level >= low) & (level <= high)
         if chosen.sum() >= MIN_VOXELS:
             return _described(chosen, cbv, "normal white matter found automatically opposite the lesion")
     return Reference(
         None, f"no ncbv and ncbf: fewer than {MIN_VOXELS} voxels of normal white matter opposite the lesion"
     )
+
+
+def _smooth(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Mean over the 27 neighbours that lie in a region."""
+    weight = ndimage.uniform_filter(where.astype(np.float64), 3, mode="constant")
+    total = ndimage.uniform_filter(np.where(where, values, 0.0).astype(np.float64), 3, mode="constant")
+    return total / np.maximum(weight, 1e-9)
 
 
 def _axis(grid: Grid, axis: int) -> np.ndarray:

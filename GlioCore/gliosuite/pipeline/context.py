@@ -53,7 +53,7 @@ class RunSettings:
     dce_preset: str | None = None
     hematocrit: float = 0.42
     relaxivity: float = 4.5
-    leakage: str = "bsw"
+    leakage: str = "residue"
     deconvolution: str = "osvd"
     engine: str = "auto"
 
