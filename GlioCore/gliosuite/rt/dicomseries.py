@@ -90,7 +90,7 @@ class DicomSeries:
 
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep back pydicom's and highdicom's remarks on values of other people's files (too long, wrongly padded), which are copied or left as they are."""
+    """Keep back pydicom's and highdicom's remarks on values of other people's files (too long, wrongly padded), which are copied."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\b")
         yield

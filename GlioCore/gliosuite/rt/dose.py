@@ -140,8 +140,8 @@ def dvh(dose: sitk.Image, structure: sitk.Image) -> Dvh:
     """The cumulative dose-volume histogram of a structure.
 
     Dose is interpolated linearly at points at most 0.5 mm apart, on whatever grids dose and structure lie. A voxel at the structure's edge
-    counts by the share of its points that lie within the surface: that of the signed distance, at the level where the points' volume is that
-    of the voxels.
+    counts by the share of its points that lie within the surface: that of the signed distance, at the level where the points' volume is
+    that of the voxels.
 
     Parameters
     ----------

@@ -105,8 +105,8 @@ def check_series(series: DicomSeries, planned_on: str = "") -> list[Finding]:
         found[0] = Finding(
             "series",
             "error",
-            f"{series.folder} holds a derived series (ImageType {'/'.join(series.image_type)}); planning systems refuse contours on one, so "
-            "the original series of the scanner is needed",
+            f"{series.folder} holds a derived series (ImageType {'/'.join(series.image_type)}); planning systems refuse contours on "
+            "one, so the original series of the scanner is needed",
         )
     if series.frame_of_reference:
         found.append(Finding("frame of reference", "ok", "All slices share one frame of reference."))

@@ -1,7 +1,7 @@
 """Outlines of voxels without steps: level lines of the lightly smoothed mask, each at the level that keeps its voxels' area.
 
-In pixel coordinates, as `contours`. A component and each of its holes are smoothed on their own, so none of them closes, merges or vanishes,
-and every one keeps its area (to 0.02 %); the staircase goes, corners are rounded.
+In pixel coordinates, as `contours`. A component and each of its holes are smoothed on their own, so none of them merges or vanishes, and
+every one keeps its area (to 0.02 %); the staircase goes, corners are rounded.
 """
 
 import numpy as np
