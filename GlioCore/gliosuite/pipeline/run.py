@@ -37,7 +37,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "dce": (("dce", "vfa"), ("motion", "dce_model", "dce_aif", "dce_delay", "hematocrit", "relaxivity"), ("lesions",)),
     "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
     "progression": (("followup", "masks"), (), ("lesions",)),
-    "rt": (("dicom",), ("schemes",), ("lesions", "progression")),
+    "rt": (("dicom", "masks"), ("schemes", "skip"), ("lesions", "progression")),
 }
 
 

@@ -1,5 +1,6 @@
 """Structures as a DICOM segmentation object, written and read with highdicom."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,14 +9,14 @@ import SimpleITK as sitk
 
 from ..errors import InputError, require
 from ..images import boolean
+from ..resources import read_text
 from ..steps import version
 from .dicomseries import DicomSeries, quiet_pydicom, read_dicom_series
 from .rtobject import Roi, content_uid
 
-# Segmented property category and type (SNOMED CT) by interpreted type.
-_LESION = (("49755003", "SCT", "Morphologically Abnormal Structure"), ("108369006", "SCT", "Neoplasm"))
-_TARGET = (("123037004", "SCT", "Anatomical Structure"), ("91772007", "SCT", "Target Volume"))
-_ORGAN = (("123037004", "SCT", "Anatomical Structure"), ("12738006", "SCT", "Brain"))
+# Interpreted type -> entry of the terminology table (``resources/terminology.json``).
+_TERMS = {"GTV": "gtv", "CTV": "ctv", "PTV": "ctv"}
+_OTHER = {"category": ("SCT", "91723000", "Anatomical Structure"), "type": ("SCT", "113343008", "Organ")}
 
 
 def write_seg(
@@ -39,10 +40,11 @@ def write_seg(
     algorithm = hd.AlgorithmIdentificationSequence(
         name="GlioSuite", version=version(), family=code("123110", "DCM", "Artificial Intelligence")
     )
-    kinds = {"GTV": _LESION, "CTV": _TARGET, "PTV": _TARGET}
+    terms = json.loads(read_text("terminology.json"))
     descriptions = []
     for number, (roi, color) in enumerate(zip(rois, colors), start=1):
-        category, kind = (code(*c) for c in kinds.get(roi.interpreted_type, _ORGAN))
+        term = terms.get(_TERMS.get(roi.interpreted_type, ""), _OTHER)
+        category, kind = (code(value, scheme, meaning) for scheme, value, meaning in (term["category"], term["type"]))
         manual = roi.algorithm == "MANUAL"
         description = hd.seg.SegmentDescription(
             segment_number=number,
