@@ -54,20 +54,30 @@ def test_random_masks_keep_the_area_of_what_they_hold(kind):
         if not mask.any():
             assert polygons == []
             continue
-        signed = sum(shoelace(p) for p in polygons)
-        # Noise is full of saddles, where the area jumps with the level; the writer refuses a structure that misses 0.2 %.
-        assert signed == pytest.approx(mask.sum(), rel=2e-3 if kind == "blobs" else 0.1)
-        if kind == "blobs":
-            assert area(polygons) == pytest.approx(mask.sum(), rel=2e-3)
+        assert sum(shoelace(p) for p in polygons) == pytest.approx(mask.sum(), rel=2e-3)
+        assert area(polygons) == pytest.approx(mask.sum(), rel=2e-3)
 
 
-def test_hard_shapes_on_thick_slices_keep_their_volume():
-    grid = Stack((64, 64, 20), (1.0, 1.0, 3.0), "oblique").grid
+def test_a_line_too_thin_to_be_smoothed_keeps_its_edges():
+    mask = shapes(Stack((64, 48, 24), (0.8, 1.3, 2.2)).grid)["thin_shell"][14]  # two arcs, mostly one pixel wide
+    polygons = smooth_outlines(mask)
+    assert sum(shoelace(p) for p in polygons) == pytest.approx(mask.sum(), rel=1e-3)
+    on_edges = [bool(np.all((p + 0.5) % 1 == 0)) for p in polygons]
+    assert True in on_edges
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [Stack((64, 64, 20), (1.0, 1.0, 3.0), "oblique"), Stack((64, 48, 24), (0.8, 1.3, 2.2))],
+    ids=["thick", "non-square"],
+)
+def test_hard_shapes_keep_their_volume(stack):
+    grid = stack.grid
     for name, mask in shapes(grid).items():
         polygons = [smooth_outlines(s) for s in mask]
         assert sum(area(p) for p in polygons) == pytest.approx(mask.sum(), rel=2e-3), name
         again = np.stack([fill(p, mask.shape[1:]) for p in polygons])
-        assert 2 * (again & mask).sum() / (again.sum() + mask.sum()) > 0.99, name
+        assert 2 * (again & mask).sum() / (again.sum() + mask.sum()) > 0.98, name
 
 
 def test_an_outline_too_long_for_one_element_is_thinned(monkeypatch):

@@ -9,10 +9,10 @@ from ..errors import InputError
 
 CHANGES = (
     "SlicerRT writes the image anew, with new image, series and frame of reference UIDs, and the structure set refers to that copy: "
-    "a planning system does not join it to the original series. Plastimatch draws the contours: as measured in our benchmark, volumes "
-    "of small structures change by up to 1.5 %, at the images' edge by up to 2.5 %, holes become nested loops, which readers that join contours fill, and on oblique and sagittal "
-    "series contours refer to wrong slices or to none. Types (CTV, GTV) and descriptions are left out, and of the structures only the "
-    "targets go along."
+    "a planning system does not join it to the original series. Plastimatch draws the contours: as measured in our benchmark, small "
+    "structures change by up to 1.5 % of their volume, those at the images' edge by up to 2.5 %; holes become nested loops, which readers "
+    "that join contours fill; and on oblique and sagittal series contours refer to wrong slices or to none. Types (CTV, GTV) and "
+    "descriptions are left out, and of the structures only the targets go along."
 )
 
 

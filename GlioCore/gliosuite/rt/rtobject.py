@@ -221,6 +221,10 @@ def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
     text = "\\".join([_decimal(v) for v in points.ravel().tolist()])
     value = text.encode("ascii") + b" " * (len(text) % 2)
     dataset[tag] = raw(tag, "DS", len(value), value, 0, False, True)
+    if hasattr(
+        dataset, "set_original_encoding"
+    ):  # pydicom 3 parses what it did not read itself, unless told that it is written as it was
+        dataset.set_original_encoding(False, True, "iso8859")  # its elements are plain ASCII
 
 
 def _decimal(value: float) -> str:

@@ -1,13 +1,14 @@
 """Outlines of voxels without steps: level lines of the lightly smoothed mask, each at the level that keeps its voxels' area.
 
 In pixel coordinates, as `contours`. A component and each of its holes are smoothed on their own, so none of them merges or vanishes, and
-every one keeps its area (to 0.02 %); the staircase goes, corners are rounded.
+every one keeps its area (to 0.02 %); the staircase goes, corners are rounded. A component that is too thin for it keeps its voxel edges:
+where the two sides of a wall would cross, or no level has its area (a line one pixel wide breaks up as the level rises).
 """
 
 import numpy as np
 from scipy import ndimage
 
-from .contours import MAX_POINTS, shoelace
+from .contours import MAX_POINTS, outlines, shoelace
 
 _SIGMA = 1.0  # pixels: as much as a step is wide
 _TOLERANCE = 2e-4
@@ -42,11 +43,36 @@ def smooth_outlines(mask: np.ndarray) -> list[np.ndarray]:
         for k in range(2, count + 1):
             for loop in level_lines(around == k):
                 (holes if shoelace(loop) > 0 else outer).append(loop if shoelace(loop) > 0 else loop[::-1])
+        area = sum(map(shoelace, outer)) - sum(map(shoelace, holes))
+        if abs(area / component.sum() - 1) > 1e-3 or not _apart(outer, holes):
+            polygons += [p + corner for p in outlines(component)]
+            continue
         total = sum(len(loop) for loop in (*outer, *holes)) + 4 * len(holes)
         stride = -(-total // MAX_POINTS)
         outer, holes = ([p[::stride] if len(p) >= 4 * stride else p for p in loops] for loops in (outer, holes))
         polygons += [p + corner for p in _joined(outer, holes)]
     return polygons
+
+
+def _apart(outer: list[np.ndarray], holes: list[np.ndarray]) -> bool:
+    """Whether every hole lies within one outline, and no hole within another."""
+    in_one = all(any(_within(hole, loop).all() for loop in outer) for hole in holes)
+    return in_one and not any(_within(a, b).any() for a in holes for b in holes if a is not b)
+
+
+def _within(points: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    """Which points (n, 2) lie inside a closed polygon."""
+    low, high = loop.min(axis=0), loop.max(axis=0)
+    result = ((points >= low) & (points <= high)).all(axis=1)
+    if result.any():
+        x, y = points[result].T
+        after = np.roll(loop, -1, axis=0)
+        spans = (loop[:, 1] <= y[:, None]) != (after[:, 1] <= y[:, None])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = (after[:, 0] - loop[:, 0]) / (after[:, 1] - loop[:, 1])
+            at = loop[:, 0] + slope * (y[:, None] - loop[:, 1])
+        result[result] = np.sum(spans & (at > x[:, None]), axis=1) % 2 == 1
+    return result
 
 
 def level_lines(mask: np.ndarray) -> list[np.ndarray]:
