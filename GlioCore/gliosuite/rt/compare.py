@@ -15,15 +15,15 @@ TITLES = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "dice": "Dice",
-    "surface_mean_mm": "mean surface distance (mm)",
     "hd95_mm": "HD95 (mm)",
     "tversky": "Tversky (.02, .98)",
     "pcc": "PCC",
     "equal_volume_coverage": "coverage at equal volume",
     "ctv_cc": "CTV (cc)",
     "normal_brain_cc": "normal brain in CTV (cc)",
-    "normal_brain_spared_cc": "normal brain spared against the first (cc)",
     "missed_cc": "progression missed (cc)",
+    "normal_brain_spared_cc": "normal brain spared against the first (cc)",
+    "surface_mean_mm": "mean surface distance (mm)",
 }
 
 
