@@ -116,7 +116,7 @@ def _against(
     )
     target = boolean(canonical(progression))
     outlines = _outlines(ctvs) | {"progression": (target, display()["regions"]["progression"]["color"])}
-    picture = _drawn(folder / "comparison.png", lambda: _picture(args.image, outlines, brain, brain, target))
+    picture = _drawn(folder / "comparison.png", lambda: _picture(args, outlines, brain, brain, target))
     return {"comparison": Path("comparison.csv"), "picture": picture, "rows": rows}
 
 
@@ -154,7 +154,7 @@ def _among(
     focus = (flat > 0) & (flat != everywhere)
     picture = _drawn(
         folder / "comparison.png",
-        lambda: _picture(args.image, _outlines(ctvs), labels, brain, focus if focus.any() else flat > 0, (flat, fills)),
+        lambda: _picture(args, _outlines(ctvs), labels, brain, focus if focus.any() else flat > 0, (flat, fills)),
     )
     return {
         "comparison": Path("comparison.csv"),
@@ -270,19 +270,33 @@ def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
     return colors
 
 
+def _background(args: argparse.Namespace) -> "sitk.Image | None":
+    """What is drawn on: the image, else the series' own pixels, where they can be read."""
+    from ..dicom import read_dicom_volume
+    from ..images import read_image
+
+    if args.image:
+        return read_image(args.image)
+    try:
+        return read_dicom_volume(args.series) if args.series else None
+    except InputError:
+        return None
+
+
 def _picture(
-    image: str | None,
+    args: argparse.Namespace,
     outlines: dict[str, Any],
     like: "sitk.Image",
     brain: "sitk.Image | None",
     focus: Any,
     fills: Any = None,
 ) -> bytes:
-    from ..images import array, boolean, read_image, resample
+    from ..images import array, boolean, resample
     from ..pictures import canonical, contours_figure
 
-    title = "image" if image else "brain mask" if brain is not None else ""
-    background = resample(read_image(image), like) if image else brain if brain is not None else like * 0
+    image = _background(args)
+    title = "image" if image is not None else "brain mask" if brain is not None else ""
+    background = resample(image, like) if image is not None else brain if brain is not None else like * 0
     shown = array(canonical(background))
-    inside = boolean(canonical(brain)) if brain is not None else (shown > 0 if image else focus)
+    inside = boolean(canonical(brain)) if brain is not None else (shown > 0 if image is not None else focus)
     return contours_figure({title: shown}, outlines, inside, focus, canonical(like).GetSpacing(), fills)
