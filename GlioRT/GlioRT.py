@@ -92,6 +92,16 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 
         return targets.export(result, request, series_dir, path)
 
+    def slicerRtChanges(self):
+        from gliosuite.mrml import slicerrt
+
+        return slicerrt.CHANGES if slicerrt.available() else ""
+
+    def exportWithSlicerRt(self, result, request, folder):
+        from gliosuite.mrml import slicerrt
+
+        return slicerrt.export(result.segmentation, request.reference, folder)
+
 
 class GlioRTTest(ScriptedLoadableModuleTest):
     def runTest(self):

@@ -132,6 +132,42 @@ def planning_mr(folder: Path) -> None:
     save(picture, "vs-seg-ctv.png")
 
 
+def tcga_targets(_folder: Path) -> None:
+    """CTVs of a real glioma on T1c and FLAIR, and who covers what (TCGA-LGG, CC BY 3.0; automatic segmentation, Apache-2.0)."""
+    from gliosuite.images import Grid, array, boolean, read_image, resample
+    from gliosuite.pictures import canonical, contours_figure, display
+    from gliosuite.rt.agreement import difference_map
+    from gliosuite.rt.ctv import Structures, target_volumes
+
+    source = DATA / "glioma-tcga-fg-6692" / "brats-space"
+    images = {
+        t: canonical(read_image(next(source.glob(f"*{k}*_bet.nii.gz")))) for t, k in (("T1c", "t1c"), ("FLAIR", "fla"))
+    }
+    grid = Grid.of(images["T1c"])
+    labels = array(canonical(read_image(next(source.glob("*simple*.nii.gz")))), int)
+    brain = grid.image(array(images["T1c"]) > 0)
+    cel, t2l = grid.image(labels == 4), grid.image(labels > 0)
+    made = {n: target_volumes(n, Structures(brain, cel=cel, t2l=t2l)) for n in ("rtog", "estro-eano")}
+    looks = display()["regions"]
+    outlines = {looks[n]["title"]: (boolean(m), looks[n]["color"]) for n, m in (("cel", cel), ("t2l", t2l))}
+    ctvs = {v.targets[0].rule.ctv_name: v.targets[0].ctv for v in made.values()}
+    for (name, mask), color in zip(ctvs.items(), display()["ctvs"]):
+        outlines[name] = (boolean(mask), color)
+    backgrounds = {t: array(resample(i, grid)) for t, i in images.items()}
+    inside, focus = boolean(brain), boolean(t2l)
+    save(contours_figure(backgrounds, outlines, inside, focus, grid.spacing), "tcga-ctv.png")
+    map_, shares = difference_map(ctvs, grid, brain)
+    colors = dict(zip((1, 2, 3), (*display()["ctvs"][:2], "#9e9e9e")))
+    fills = {
+        s.label: ((s.covered_by[0] + " alone" if len(s.covered_by) == 1 else "both"), colors[s.label]) for s in shares
+    }
+    drawn = {n: outlines[n] for n in ctvs}
+    picture = contours_figure(
+        {"T1c": backgrounds["T1c"]}, drawn, inside, focus, grid.spacing, (array(map_, int), fills)
+    )
+    save(picture, "tcga-difference.png")
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     only = sys.argv[1:]
@@ -140,6 +176,7 @@ if __name__ == "__main__":
         (tcga, "glioma-tcga-fg-6692"),
         (real_slice, "dce-invivo-vfa"),
         (planning_mr, "head-mr-dicom"),
+        (tcga_targets, "glioma-tcga-fg-6692"),
     ):
         if only and draw.__name__ not in only:
             continue

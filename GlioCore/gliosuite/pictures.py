@@ -87,6 +87,11 @@ def _cut(volume: np.ndarray, plane: str, index: int) -> np.ndarray:
     }[plane]()
 
 
+def _aspect(plane: str, spacing: Sequence[float]) -> float:
+    dx, dy, dz = spacing
+    return {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}[plane]
+
+
 _LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
 
 
@@ -99,10 +104,13 @@ def _show(
     window: tuple[float, float],
     letters: bool = True,
 ) -> None:
-    dx, dy, dz = spacing
-    aspect = {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}[plane]
     axes.imshow(
-        _cut(volume, plane, index), cmap="gray", vmin=window[0], vmax=window[1], aspect=aspect, interpolation="bilinear"
+        _cut(volume, plane, index),
+        cmap="gray",
+        vmin=window[0],
+        vmax=window[1],
+        aspect=_aspect(plane, spacing),
+        interpolation="bilinear",
     )
     axes.set_xticks([])
     axes.set_yticks([])
@@ -138,6 +146,7 @@ def contours_figure(
     brain: np.ndarray,
     focus: np.ndarray,
     spacing: Sequence[float],
+    fills: tuple[np.ndarray, Mapping[int, tuple[str, str]]] | None = None,
 ) -> bytes:
     """Images with outlines: three axial slices through `focus`, then a coronal and a sagittal one; one row per background.
 
@@ -151,6 +160,8 @@ def contours_figure(
         Boolean masks: what to crop to, and what to choose slices by.
     spacing
         Voxel size (x, y, z) in mm.
+    fills
+        A label map, and per label its name and colour, laid over the images; the legend then names the fills.
 
     Returns
     -------
@@ -172,11 +183,29 @@ def contours_figure(
         for column, (plane, index) in enumerate(cuts):
             axes = figure.add_subplot(grid[row, column])
             _show(axes, volume[box], plane, index, spacing, window)
+            if fills is not None:
+                _fill(axes, fills[0][box], fills[1], plane, index, spacing)
             for mask, color in outlines.values():
                 _outline(axes, mask[box], plane, index, color)
-            axes.set_title(f"{title}, {plane}", color=_INK, fontsize=9)
-    _legend(figure, {name: color for name, (_, color) in outlines.items()})
+            axes.set_title(f"{title}, {plane}" if title else plane, color=_INK, fontsize=9)
+    names = dict(fills[1].values()) if fills is not None else {n: color for n, (_, color) in outlines.items()}
+    _legend(figure, names)
     return _png(figure)
+
+
+def _fill(
+    axes: Any,
+    labels: np.ndarray,
+    looks: Mapping[int, tuple[str, str]],
+    plane: str,
+    index: int,
+    spacing: Sequence[float],
+) -> None:
+    cut = _cut(labels, plane, index)
+    painted = np.zeros((*cut.shape, 4), np.uint8)
+    for label, (_, color) in looks.items():
+        painted[cut == label] = [*(int(color[i : i + 2], 16) for i in (1, 3, 5)), 130]
+    axes.imshow(painted, aspect=_aspect(plane, spacing), interpolation="nearest")
 
 
 def map_range(name: str, values: np.ndarray) -> tuple[float, float]:
@@ -259,6 +288,28 @@ def curve_figure(times_s: np.ndarray, values: np.ndarray, title: str, unit: str)
     axes.set_title(title, color=_INK, fontsize=10)
     axes.tick_params(colors=_INK, labelsize=8)
     axes.grid(color="#3c4043", linewidth=0.5)
+    for side in axes.spines.values():
+        side.set_color("#5f6368")
+    return _png(figure)
+
+
+def dvh_figure(dose_gy: np.ndarray, shares: Mapping[str, tuple[np.ndarray, str]], prescription_gy: float) -> bytes:
+    """Cumulative dose-volume histograms: name to (volume in percent per dose, colour); a PNG."""
+    figure = _figure(7.4, 4.2)
+    axes = figure.add_axes([0.1, 0.14, 0.87, 0.76], facecolor=_BACK)
+    for name, (percent, color) in shares.items():
+        axes.plot(dose_gy, percent, color=color, linewidth=1.8, label=name)
+    axes.axvline(0.95 * prescription_gy, color="#9aa0a6", linewidth=0.8, linestyle="--")
+    axes.text(0.95 * prescription_gy, 101.5, f"95 % of {prescription_gy:g} Gy", color="#9aa0a6", fontsize=8, ha="right")
+    axes.axhline(98, color="#5f6368", linewidth=0.6, linestyle=":")
+    axes.set_xlim(0, float(dose_gy[-1]))
+    axes.set_ylim(0, 106)
+    axes.set_xlabel("dose (Gy)", color=_INK, fontsize=9)
+    axes.set_ylabel("volume that gets at least that (%)", color=_INK, fontsize=9)
+    axes.set_title("Dose-volume histograms", color=_INK, fontsize=10)
+    axes.tick_params(colors=_INK, labelsize=8)
+    axes.grid(color="#3c4043", linewidth=0.5)
+    axes.legend(frameon=False, labelcolor=_INK, fontsize=9, loc="lower left")
     for side in axes.spines.values():
         side.set_color("#5f6368")
     return _png(figure)

@@ -352,8 +352,41 @@ def _rt_section(results: Results, draw: bool) -> str:
             ["CTV", *(titles.get(k, k) for k in keys)],
             [[_e(r["name"]), *(_number(r[k]) for k in keys)] for r in comparison],
         )
-    if "rtstruct" in summary:
-        text += f"<p>RT structure set: {_e(summary['rtstruct'])}</p>"
+    agreement = summary.get("agreement", [])
+    if agreement:
+        titles = summary.get("agreement_titles", {})
+        text += "<h3>Target volumes among each other</h3><p>No progression is known; what lies outside the brain does not count.</p>"
+        text += _table(
+            ["first", "second", *titles.values()],
+            [[_e(r["first"]), _e(r["second"]), *(_number(r[k]) for k in titles)] for r in agreement],
+            2,
+        )
+    return text + _structure_set(summary)
+
+
+def _structure_set(summary: Mapping[str, Any]) -> str:
+    """The RT structure set: what was looked at before it was written, and volumes from its voxels and from its contours."""
+    if "rtstruct" not in summary:
+        return ""
+    text = f"<h3>RT structure set</h3><p>{_e(summary['rtstruct'])}</p>"
+    written = summary.get("rtstruct_volumes", [])
+    if written:
+        rows = [
+            (
+                _e(w["name"]),
+                _e(w["interpreted_type"]),
+                f"{w['volume_voxels_cc']:.3f}",
+                f"{w['volume_contours_cc']:.3f}",
+                _e(w["contours"]),
+                _e(w["slices"]),
+            )
+            for w in written
+        ]
+        text += _table(("ROI", "type", "voxels (cc)", "contours (cc)", "contours", "slices"), rows, 2)
+    if summary.get("preflight"):
+        tag = lambda level: f'<span class="tag{"" if level == "ok" else " draft"}">{_e(level)}</span>'
+        rows = [(_e(f["check"]), tag(f["level"]), _e(f["sentence"])) for f in summary["preflight"]]
+        text += _table(("looked at", "", "found"), rows, 9)
     return text
 
 

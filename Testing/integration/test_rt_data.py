@@ -11,11 +11,13 @@ from scipy import ndimage
 
 pydicom = pytest.importorskip("pydicom")
 
+from gliosuite.errors import InputError  # noqa: E402
 from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc  # noqa: E402
 from gliosuite.rt.check import check_structures  # noqa: E402
 from gliosuite.rt.ctv import Structures, target_volumes  # noqa: E402
 from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct  # noqa: E402
+from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct  # noqa: E402
+from gliosuite.rt.segobject import read_seg  # noqa: E402
 from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, read_structures  # noqa: E402
 
 
@@ -132,3 +134,39 @@ def test_a_head_ct_without_a_frame_of_reference_is_written_with_a_warning(data, 
         "Error"
         not in subprocess.run([tool("dciodvfy"), str(tmp_path / "rs.dcm")], capture_output=True, text=True).stderr
     )
+
+
+def test_a_head_ct_without_a_frame_of_reference_carries_no_segmentation_and_nothing_is_left(data, tmp_path):
+    pytest.importorskip("highdicom")
+    folder = unpack(data("head-ct-dicom/CTHeadAxialDicom.tar.gz"), tmp_path / "series")
+    grid = read_dicom_series(folder).grid
+    mask = np.zeros(grid.shape, bool)
+    mask[40:50, 20:40, 20:40] = True
+    with (
+        pytest.warns(UserWarning, match="have no FrameOfReferenceUID"),
+        pytest.raises(InputError, match="cannot carry a DICOM segmentation"),
+    ):
+        export_rtstruct(
+            tmp_path / "o" / "rs.dcm", folder, [Roi("PTV", grid.image(mask), "PTV")], seg=tmp_path / "o" / "seg.dcm"
+        )
+    assert not (tmp_path / "o").exists()
+
+
+def test_smooth_contours_and_a_segmentation_of_a_head_mr(data, tmp_path, tool):
+    pytest.importorskip("highdicom")
+    folder = unpack(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz"), tmp_path / "series")
+    grid = read_dicom_series(folder).grid
+    index = (np.indices(grid.shape).reshape(3, -1).T - np.asarray(grid.shape) / 2) * grid.spacing[::-1]
+    radius = np.linalg.norm(index / (14, 18, 12), axis=1).reshape(grid.shape)
+    masks = {"GTV": radius < 1, "Rind": (radius < 2) & (radius > 0.5)}
+    rois = [Roi(n, grid.image(m), "GTV" if n == "GTV" else "CTV") for n, m in masks.items()]
+    rs, seg = tmp_path / "rs.dcm", tmp_path / "seg.dcm"
+    for record in export_rtstruct(rs, folder, rois, smooth=True, seg=seg).rois:
+        assert record.volume_contours_cc == pytest.approx(record.volume_voxels_cc, rel=2e-3)
+    for file in (rs, seg):
+        assert "Error" not in subprocess.run([tool("dciodvfy"), str(file)], capture_output=True, text=True).stderr
+    ours, segments = read_rtstruct(rs, folder), read_seg(seg, folder)
+    for name, mask in masks.items():
+        again = boolean(ours[name])
+        assert 2 * (again & mask).sum() / (again.sum() + mask.sum()) > 0.999
+        assert np.array_equal(boolean(segments[name]), mask)

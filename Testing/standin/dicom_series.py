@@ -53,9 +53,18 @@ class Stack:
 
 
 def write_series(
-    folder: Path, stack: Stack, name: str = "study", patient: str = "Stand-In", skip: Sequence[int] = ()
+    folder: Path,
+    stack: Stack,
+    name: str = "study",
+    patient: str = "Stand-In",
+    skip: Sequence[int] = (),
+    frame: str | None = None,
+    study: str | None = None,
 ) -> Grid:
-    """Write one file per slice; `name` determines the UIDs, `skip` leaves slices out. Returns the grid."""
+    """Write one file per slice; `name` determines the UIDs, `skip` leaves slices out. Returns the grid.
+
+    `frame` and `study` determine frame of reference and study where they are not the patient's own.
+    """
     from pydicom.dataset import Dataset
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,12 +87,12 @@ def write_series(
         d.ScanningSequence, d.SequenceVariant, d.ScanOptions, d.MRAcquisitionType = "GR", "SP", "", "3D"
         d.SliceThickness, d.EchoTime, d.RepetitionTime = number(grid.spacing[2]), "3", "1900"
         d.EchoTrainLength, d.PatientPosition = 1, "HFS"
-        d.StudyInstanceUID, d.SeriesInstanceUID = uid(f"{patient} study"), uid(f"{name} series")
+        d.StudyInstanceUID, d.SeriesInstanceUID = uid(f"{study or patient} study"), uid(f"{name} series")
         d.StudyID, d.SeriesNumber = "1", 3
         d.InstanceNumber = (grid.size[2] - k) if stack.reversed else k + 1
         d.ImagePositionPatient = [number(v) for v in position]
         d.ImageOrientationPatient = [number(v) for v in (*matrix[:, 0], *matrix[:, 1])]
-        d.FrameOfReferenceUID, d.PositionReferenceIndicator = uid(f"{patient} frame of reference"), ""
+        d.FrameOfReferenceUID, d.PositionReferenceIndicator = uid(f"{frame or patient} frame of reference"), ""
         d.SamplesPerPixel, d.PhotometricInterpretation = 1, "MONOCHROME2"
         d.Rows, d.Columns = grid.size[1], grid.size[0]
         d.PixelSpacing = [number(grid.spacing[1]), number(grid.spacing[0])]
@@ -132,3 +141,35 @@ def shapes(grid: Grid) -> dict[str, np.ndarray]:
         "thin_shell": (r < 0.9 * reach) & (r > 0.9 * reach - 1.4),
         "edge": radius((0.0, centre[1], 0.0)) < reach,
     }
+
+
+def write_dose(
+    path: Path, grid: Grid, values_gy: np.ndarray, patient: str = "Stand-In", layout: str = "relative"
+) -> None:
+    """Write an RT dose file; `layout` is how its planes' offsets are given: relative, positions (along z) or descending."""
+    from pydicom.dataset import Dataset
+
+    matrix = np.reshape(grid.direction, (3, 3))
+    origin, offsets = np.asarray(grid.origin), np.arange(grid.size[2]) * grid.spacing[2]
+    if layout == "descending":
+        origin, offsets, values_gy = origin + matrix[:, 2] * offsets[-1], -offsets, values_gy[::-1]
+    if layout == "positions":
+        offsets = origin[2] + offsets * matrix[2, 2]
+    scaling = float(values_gy.max()) / 65000
+    d = Dataset()
+    d.SOPClassUID, d.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.2", uid(f"{patient} dose")
+    d.Modality, d.PatientName, d.PatientID = "RTDOSE", patient, patient
+    d.StudyInstanceUID, d.SeriesInstanceUID = uid(f"{patient} study"), uid(f"{patient} dose series")
+    d.FrameOfReferenceUID = uid(f"{patient} frame of reference")
+    number = lambda v: f"{v:.10g}"[:16]
+    d.ImagePositionPatient = [number(v) for v in origin]
+    d.ImageOrientationPatient = [number(v) for v in (*matrix[:, 0], *matrix[:, 1])]
+    d.PixelSpacing = [number(grid.spacing[1]), number(grid.spacing[0])]
+    d.NumberOfFrames, d.Rows, d.Columns = grid.size[2], grid.size[1], grid.size[0]
+    d.GridFrameOffsetVector = [number(v) for v in offsets]
+    d.SamplesPerPixel, d.PhotometricInterpretation = 1, "MONOCHROME2"
+    d.BitsAllocated, d.BitsStored, d.HighBit, d.PixelRepresentation = 16, 16, 15, 0
+    d.DoseUnits, d.DoseType, d.DoseSummationType, d.DoseGridScaling = "GY", "PHYSICAL", "PLAN", f"{scaling:.9g}"
+    d.PixelData = np.round(values_gy / float(d.DoseGridScaling)).astype("<u2").tobytes()
+    d["PixelData"].VR = "OW"
+    save(d, path)

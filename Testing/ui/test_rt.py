@@ -28,6 +28,10 @@ class FakeLogic:
             rows=[("CTV_rtog", 123.456, 0.91)],
         )
 
+    def exportWithSlicerRt(self, result, request, folder):  # noqa: N802
+        self.exported.append((result, folder))
+        return "SlicerRT writes the image anew"
+
     def export(self, result, request, series_dir, path):
         self.exported.append((result, series_dir, path))
         return [types.SimpleNamespace(name="CTV_rtog"), types.SimpleNamespace(name="GTV_CEL")]
@@ -92,6 +96,25 @@ def test_result_is_shown_and_can_be_exported(panel):
     panel.ui.exportButton.click()
     assert panel.logic.exported[0][1:] == ("dicom", "out/RS.dcm")
     assert panel.ui.statusLabel.text == "RS.dcm holds CTV_rtog, GTV_CEL"
+
+
+def test_slicerrt_is_not_offered_where_it_is_not_installed(panel):
+    assert not panel.ui.slicerRtButton.visible
+
+
+def test_slicerrt_is_offered_where_it_is_and_what_it_changes_is_said(slicer, module, monkeypatch):
+    monkeypatch.setattr(slicer.modules, "dicomrtimportexport", object(), raising=False)
+    widget = module("GlioRT").GlioRTWidget()
+    panel = widget.panel
+    assert "refers to that copy" in panel.ui.slicerRtButton.toolTip
+    assert not panel.ui.slicerRtButton.isHidden()
+    panel.logic = FakeLogic(slicer)
+    panel._result, panel._request = types.SimpleNamespace(), None
+    panel.onChoice()
+    panel.ui.structureFileEdit.currentPath = "out/RS.dcm"
+    panel.ui.slicerRtButton.click()
+    assert panel.logic.exported == [(panel._result, "out")]
+    assert panel.ui.statusLabel.text == "SlicerRT wrote into out\nnote: SlicerRT writes the image anew"
 
 
 def test_what_is_missing_is_said(panel):

@@ -130,7 +130,7 @@ def test_dsc_and_its_aif(gliosuite, folder):
         "dsc", folder / "dsc.nii.gz", *arguments, "--nawm", folder / "mask.nii.gz", "--out", folder / "out"
     )
     assert code == 0
-    assert {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"} == set(
+    assert {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "kep", "psr", "ph", "ncbv", "ncbf"} == set(
         json.loads(out)["units"]
     )
     arguments = ("--kind", "dsc", "--te-ms", 30, "--dt", 2, "--method", "manual", "--roi", folder / "artery.nii.gz")

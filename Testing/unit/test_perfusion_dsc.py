@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
@@ -83,16 +85,19 @@ def test_psr_and_peak_height(phantom):
     assert result.units["psr"] == "%"
 
 
-def test_normal_white_matter_and_files(phantom, tmp_path):
+@pytest.mark.parametrize("leakage", ["bsw", "residue"])
+def test_normal_white_matter_and_files(phantom, tmp_path, leakage):
     frames, _, head, lesion, artery = phantom
     images = [GRID.image(m) for m in (artery, head, head, lesion)]
-    result = dsc_maps(series(frames), TIMES, SETTINGS, images[0], images[1], "auto", *images[2:])
+    settings = replace(SETTINGS, leakage=leakage)
+    result = dsc_maps(series(frames), TIMES, settings, images[0], images[1], "auto", *images[2:])
     assert np.median(array(result.maps["ncbv"])[lesion]) == pytest.approx(3.0, rel=0.1)
     assert boolean(result.masks["nawm"])[:, :, 16:].sum() == 0
     write(result, tmp_path / "out")
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    maps = {f"{n}.nii.gz" for n in [*result.maps, "mask", "nawm", "leakage_reference"]}
-    assert set(result.maps) == {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"}
+    reference, more = (["leakage_reference"], set()) if leakage == "bsw" else ([], {"kep"})
+    maps = {f"{n}.nii.gz" for n in [*result.maps, "mask", "nawm", *reference]}
+    assert set(result.maps) == {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"} | more
     assert maps | {"aif.csv", "fit.json"} <= names
     record = read_json(tmp_path / "out" / "fit.json")
     assert record["units"]["cbf"] == "ml/100ml/min"

@@ -305,3 +305,35 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
     assert more["motion"]["max_displacement_mm"] == 0.4
     with (tmp_path / "motion.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == series.n_times
+
+
+def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_meet_each_other(copy, tmp_path):
+    from gliosuite.rt.structures import read_structures
+
+    data = json.loads((copy / "case.json").read_text())
+    data.pop("followup", None)
+    own = {r: p for r, p in data["masks"].items() if not r.startswith("progression")}
+    data["masks"] = own | {"ctv": own["t2l"], "brainstem": own["cel"], "other": own["cel"]}
+    (copy / "case.json").write_text(json.dumps(data))
+    summary = run_case(Case.load(copy), tmp_path / "out", RunSettings(spacing_mm=3.0, skip=("dce", "dsc")))
+    found = next(s for s in summary["steps"] if s["step"] == "rt")["summary"]
+    structures = read_structures(tmp_path / "out" / "rt" / "RS.dcm").structures
+    kinds = {s.name: s.interpreted_type for s in structures}
+    assert kinds["CTV_Clinical"] == "CTV"
+    assert kinds["Brainstem"] == "ORGAN"
+    assert kinds["GTV_RTOG"] == "GTV"
+    with (tmp_path / "out" / "rt" / "comparison.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    compared = {r["first"] for r in rows} | {r["second"] for r in rows}
+    assert compared == {n for n, kind in kinds.items() if kind == "CTV"}
+    assert len(found["agreement"]) == len(rows) == 6
+    assert {f["check"] for f in found["preflight"]} >= {"series", "age", "names", "holes", "slice thickness"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in (
+        "Target volumes among each other",
+        "voxels (cc)",
+        "contours (cc)",
+        "The MR series is complete",
+        "Brainstem",
+    ):
+        assert text in page

@@ -29,6 +29,7 @@ STACKS = {
     "reversed": Stack(reversed=True),
     "feet first": Stack(axes="feet first"),
     "anisotropic": Stack((64, 56, 30), (0.9375, 0.9375, 1.2), "oblique"),
+    "non-square": Stack((64, 48, 24), (0.8, 1.3, 2.2), "coronal"),
 }
 
 

@@ -123,8 +123,13 @@ def export(result: TargetsResult, request: TargetsRequest, series_dir: str, path
     ------
     InputError
         If no folder or file is chosen, a segment is gone or empty, or the series is unfit; then nothing is written.
+
+    Warns
+    -----
+    UserWarning
+        What the pre-flight list has to say: an old MR, thick slices, holes.
     """
-    from ..rt.rtstruct import Roi, write_rtstruct
+    from ..rt.rtstruct import Roi, export_rtstruct
 
     if not series_dir:
         raise InputError("no DICOM series is chosen; the folder of the original series is needed")
@@ -148,4 +153,8 @@ def export(result: TargetsResult, request: TargetsRequest, series_dir: str, path
         name, kind = _ROIS[region]
         color = tuple(round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor())
         rois.append(Roi(name, mask_from_segment(node, identifier, grid), kind, color, "", "MANUAL"))
-    return write_rtstruct(Path(path), Path(series_dir), rois)
+    exported = export_rtstruct(Path(path), Path(series_dir), rois)
+    for finding in exported.findings:
+        if finding.level == "warning" and finding.check != "overlap":  # of that one the export warns itself
+            warnings.warn(finding.sentence, stacklevel=2)
+    return exported.rois

@@ -44,8 +44,9 @@ def find_nawm(brain: sitk.Image, lesion: sitk.Image, grid: Grid, cbv: np.ndarray
 
     The mid-sagittal plane goes through the brain's centre, across the patient's left-right axis. Of the other hemisphere, voxels more than
     8 mm below the brain's surface and 10 mm away from the lesion are taken; the 5 % with the highest blood volume (vessels) are dropped,
-    and those between its 10th and 40th percentile, as in white matter, are kept (by its mean over neighbours). At least 200 voxels are needed. (Only the lesion's levels
-    would hold more or less grey matter from lesion to lesion, and the reference would change with it by up to 15 % in simulated patients.)
+    and those between its 10th and 40th percentile, as in white matter, are kept (by the mean over neighbours). At least 200 voxels are
+    needed. (Only the lesion's levels would hold more or less grey matter from lesion to lesion, and the reference would change with it by
+    up to 15 % in simulated patients.)
     """
     brain, lesion = resample_mask(brain, grid), resample_mask(lesion, grid)
     head, tumour = boolean(brain), boolean(lesion)

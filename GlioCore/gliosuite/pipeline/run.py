@@ -44,7 +44,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
     "progression": (("followup", "masks"), (), ("lesions",)),
-    "rt": (("dicom",), ("schemes",), ("lesions", "progression")),
+    "rt": (("dicom", "masks"), ("schemes", "skip"), ("lesions", "progression")),
 }
 
 

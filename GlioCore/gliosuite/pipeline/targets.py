@@ -11,6 +11,7 @@ from ..images import boolean, read_image, volume_cc, write_image
 from ..pictures import display
 from ..steps import Progress
 from .context import PROGRESSION, Done, Run, SkippedStep
+from .structure import carried_mask
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
@@ -49,27 +50,52 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         done.notes += [n for n in volumes.notes if n not in done.notes]
     if not ctvs:
         raise InputError("; ".join(done.notes))
-    for name, mask in (gtvs | ctvs).items():
+    organs = _own(run, ctvs, rules)
+    structures = gtvs | ctvs | organs
+    for name, mask in structures.items():
         write_image(mask, folder / f"{name}.nii.gz", rules[name])
     done.summary["rois"] = [
-        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in (gtvs | ctvs).items()
+        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in structures.items()
     ]
     progress(0.65, "comparison")
     done.summary |= _compared(run, folder, ctvs, lesion, masks["brain"])
     progress(0.8, "RT structure set")
-    done.summary |= _exported(run, folder, gtvs, ctvs, rules, sources)
+    done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources)
     return done
+
+
+def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[str, sitk.Image]:
+    """The case's own organs at risk, by their TG-263 names; the clinician's own CTV goes to the others."""
+    from ..rt.names import structure_name
+
+    organs: dict[str, sitk.Image] = {}
+    for role in run.case.masks:
+        known = None if role in run.settings.skip else structure_name(role)
+        if known is not None:
+            (ctvs if known[1] == "CTV" else organs)[known[0]] = carried_mask(run, role)
+            rules[known[0]] = "drawn, from the case"
+    return organs
 
 
 def _compared(
     run: Run, folder: Path, ctvs: dict[str, sitk.Image], lesion: dict[str, sitk.Image], brain: sitk.Image
 ) -> dict[str, Any]:
-    """The comparison table, where there is a progression; the target is that of Tran 2025: the lesion at both times."""
+    """The comparison table: against the progression, where there is one, else of the CTVs among each other.
+
+    The target is that of Tran 2025: the lesion at both times.
+    """
+    from ..rt.agreement import PAIR_TITLES, agreement_table
     from ..rt.compare import TITLES, comparison_table
 
     later = [read_image(p) for n in PROGRESSION if (p := run.result("progression", f"{n}.nii.gz"))]
-    if not later:
+    if not later and len(ctvs) < 2:
         return {}
+    if not later:
+        rows = agreement_table(ctvs, brain, brain)
+        columns = ["first", "second", *PAIR_TITLES]
+        table = [[r["first"], r["second"], *(f"{r[k]:.6g}" for k in PAIR_TITLES)] for r in rows]
+        write_csv(folder / "comparison.csv", columns, table)
+        return {"agreement": plain(rows), "agreement_titles": dict(PAIR_TITLES)}
     target = sitk.Cast(sitk.Image(later[0]), sitk.sitkUInt8)
     for mask in [*later[1:], *(m for n, m in lesion.items() if n in ("cel", "t2l"))]:
         target = target | mask
@@ -90,11 +116,13 @@ def _exported(
     folder: Path,
     gtvs: dict[str, sitk.Image],
     ctvs: dict[str, sitk.Image],
+    organs: dict[str, sitk.Image],
     rules: dict[str, str],
     sources: dict[str, str],
 ) -> dict[str, Any]:
     """The RT structure set in the original series of the reference, where the case has one."""
-    from ..rt.rtstruct import Roi, write_rtstruct
+    from ..rt.names import CLINICAL
+    from ..rt.rtstruct import Roi, export_rtstruct
 
     series = run.case.dicom(run.reference)
     if series is None:
@@ -106,9 +134,17 @@ def _exported(
     for i, (name, mask) in enumerate(ctvs.items()):
         color = display()["ctvs"][i % len(display()["ctvs"])]
         rgb = tuple(int(color[j : j + 2], 16) for j in (1, 3, 5))
-        rois.append(Roi(name, mask, "CTV", rgb, f"{rules[name]}; {brain}"))
-    written = write_rtstruct(folder / "RS.dcm", series, rois)
+        drawn = name == CLINICAL
+        text = rules[name] if drawn else f"{rules[name]}; no barriers; {brain}"
+        rois.append(Roi(name, mask, "CTV", rgb, text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
+    rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
+    try:
+        exported = export_rtstruct(folder / "RS.dcm", series, rois)
+    except InputError as error:  # the target volumes are worth having without it
+        return {"rtstruct": f"not written: {error}"}
+    written = exported.rois
     return {
         "rtstruct": f"RS.dcm, {len(written)} structures in the DICOM series of {run.reference}, read back and compared",
         "rtstruct_volumes": [plain(w) for w in written],
+        "preflight": [plain(f) for f in exported.findings],
     }

@@ -1,14 +1,14 @@
-"""How target volumes meet the lesion at progression: the measures of Tran 2025, and coverage at equal volume."""
+"""How target volumes meet the lesion at progression: the measures of Tran 2025, and coverage at equal volume (PREDICT-GBM)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from ..errors import InputError
 from ..images import Grid, array, boolean, resample_mask, signed_distance
+from .surfaces import edge_distances
 
 # Column -> what it is, for tables.
 TITLES = {
@@ -22,6 +22,8 @@ TITLES = {
     "ctv_cc": "CTV (cc)",
     "normal_brain_cc": "normal brain in CTV (cc)",
     "missed_cc": "progression missed (cc)",
+    "normal_brain_spared_cc": "normal brain spared against the first (cc)",
+    "surface_mean_mm": "mean surface distance (mm)",
 }
 
 
@@ -33,8 +35,8 @@ class CtvMetrics:
     ----------
     sensitivity, specificity, dice
         0-1.
-    hd95_mm
-        The larger of the two directed 95th percentiles of surface distances.
+    surface_mean_mm, hd95_mm
+        Mean of the surface distances both ways, and the larger of the two directed 95th percentiles.
     tversky
         TP / (TP + .02 FP + .98 FN).
     pcc
@@ -52,6 +54,7 @@ class CtvMetrics:
     sensitivity: float
     specificity: float
     dice: float
+    surface_mean_mm: float
     hd95_mm: float
     tversky: float
     pcc: float
@@ -85,11 +88,13 @@ def compare_ctv(ctv: sitk.Image, progression: sitk.Image, brain: sitk.Image) -> 
     ratio = lambda a, b: a / b if b else float("nan")
     weighted = lambda a, b: ratio(tp, tp + a * fp + b * fn) if tp + fn else float("nan")
     beta = 1 / (f + 1)
+    surface_mean, hd95 = edge_distances(planned, target, grid)
     return CtvMetrics(
         sensitivity=ratio(tp, tp + fn),
         specificity=ratio(tn, tn + fp),
         dice=ratio(2 * tp, 2 * tp + fp + fn),
-        hd95_mm=_hd95(planned, target, grid),
+        surface_mean_mm=surface_mean,
+        hd95_mm=hd95,
         tversky=weighted(0.02, 0.98),
         pcc=weighted(1 - beta, beta),
         f=f,
@@ -139,7 +144,8 @@ def comparison_table(
     """Every CTV against the progression, one row each.
 
     Coverage at equal volume asks what each CTV would cover if all had the volume of the first one (or `volume_cc`): each is grown or shrunk
-    along the distance from its own surface until it has that volume, and covers what it then covers.
+    along the distance from its own surface until it has that volume, and covers what it then covers. Normal brain spared is what the first
+    CTV takes of brain that did not progress, less what this one takes: below 0 where it takes more.
 
     Parameters
     ----------
@@ -162,6 +168,8 @@ def comparison_table(
         score = -array(signed_distance(ctv))
         coverage = progression_coverage(grid.image(score), progression, brain, volume_cc)
         values = {"equal_volume_coverage": coverage} | {k: getattr(metrics, k) for k in TITLES if hasattr(metrics, k)}
+        first = rows[0]["normal_brain_cc"] if rows else metrics.normal_brain_cc
+        values["normal_brain_spared_cc"] = first - metrics.normal_brain_cc
         rows.append({"name": name} | {k: values[k] for k in TITLES})
     return rows
 
@@ -177,14 +185,3 @@ def _brain(brain: sitk.Image, others: dict[str, sitk.Image]) -> tuple[Grid, np.n
     if not inside.any():
         raise InputError("the brain mask is empty; a brain mask with at least one voxel is needed")
     return grid, inside
-
-
-def _hd95(a: np.ndarray, b: np.ndarray, grid: Grid) -> float:
-    if not a.any() or not b.any():
-        return float("nan")
-    box = ndimage.find_objects((a | b).astype(np.uint8))[0]
-    a, b = (np.pad(m[box], 1) for m in (a, b))
-    edge = lambda m: m & ~ndimage.binary_erosion(m)
-    edge_a, edge_b = edge(a), edge(b)
-    distance = lambda m: ndimage.distance_transform_edt(~m, sampling=grid.spacing[::-1])
-    return float(max(np.percentile(distance(edge_b)[edge_a], 95), np.percentile(distance(edge_a)[edge_b], 95)))

@@ -32,7 +32,8 @@ IDENTITY = (
 _GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesDescription", "FrameOfReferenceUID",
     "PositionReferenceIndicator", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
-    "SpacingBetweenSlices", "Rows", "Columns", "NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SpacingBetweenSlices", "AcquisitionDate", "SeriesDate", "Rows", "Columns", "NumberOfFrames",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 
 
@@ -64,6 +65,12 @@ class DicomSeries:
         Dataset with the patient and study elements of the first image.
     position_reference
         The images' Position Reference Indicator.
+    image_type
+        Of the first image: ``("ORIGINAL", "PRIMARY", ...)``.
+    acquired
+        YYYYMMDD, empty where no date is given.
+    thickness_mm
+        Slice Thickness, None where it is not given.
     """
 
     grid: Grid
@@ -76,13 +83,16 @@ class DicomSeries:
     position_reference: str = ""
     modality: str = ""
     folder: Path = Path()
+    image_type: tuple[str, ...] = ()
+    acquired: str = ""
+    thickness_mm: float | None = None
 
 
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep back pydicom's remarks on values of other people's files (too long, wrongly padded), which are copied or left as they are."""
+    """Keep back pydicom's and highdicom's remarks on values of other people's files (too long, wrongly padded), which are copied."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"pydicom\b")
+        warnings.filterwarnings("ignore", module=r"(pydicom|highdicom)\b")
         yield
 
 
@@ -260,6 +270,9 @@ def _assemble(folder: Path, members: list[tuple[Path, "Dataset"]]) -> DicomSerie
         str(first.get("PositionReferenceIndicator", "") or ""),
         str(first.get("Modality", "")),
         folder,
+        tuple(str(v).upper() for v in first.get("ImageType") or ()),
+        next((str(v) for k in ("AcquisitionDate", "SeriesDate", "StudyDate") if (v := first.get(k))), ""),
+        float(first.SliceThickness) if first.get("SliceThickness") else None,
     )
 
 

@@ -15,6 +15,7 @@ from ..errors import require
 from ..steps import version
 from .contours import outlines
 from .dicomseries import IDENTITY, DicomSeries, quiet_pydicom
+from .smooth import smooth_outlines
 from .structures import RT_STRUCTURE_SET
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Roi:
     algorithm: str = "SEMIAUTOMATIC"
 
 
-def _uid(*content: str | bytes) -> str:
+def content_uid(*content: str | bytes) -> str:
     """A UID that the content determines: the same structures on the same day get the same one."""
     text = "\n".join(c if isinstance(c, str) else uuid.uuid5(uuid.NAMESPACE_OID, c.hex()).hex for c in content)
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
@@ -66,7 +67,20 @@ def _frame_of_reference(series: DicomSeries) -> str:
         "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
         stacklevel=4,
     )
-    return _uid("frame of reference", series.series_uid)
+    return content_uid("frame of reference", series.series_uid)
+
+
+def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
+    """Copy patient and study of a series' images into an object that belongs to them."""
+    for keyword in IDENTITY:
+        if keyword in series.identity:
+            dataset.add(series.identity[keyword])
+    for keyword in (
+        "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID",
+        "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    ):  # fmt: skip
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
 
 
 def structure_set(
@@ -75,33 +89,31 @@ def structure_set(
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
     label: str,
+    carried: str = "",
+    smooth: bool = False,
 ) -> "Dataset":
-    """The data set of a structure set whose contours outline `masks` (z, y, x) on the grid of `series`."""
+    """The data set of a structure set whose contours outline `masks` (z, y, x) on the grid of `series`.
+
+    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines.
+    """
     dataset_class = require("pydicom.dataset", "writing RT structure sets").Dataset
     sequence = require("pydicom.sequence", "writing RT structure sets").Sequence
     item = lambda **elements: _item(dataset_class, elements)
 
     today = date.today().strftime("%Y%m%d")
     frame = _frame_of_reference(series)
-    content = [series.series_uid, label, today, version()]
+    trace = smooth_outlines if smooth else outlines
+    content = [series.series_uid, label, today, version(), carried, str(smooth)]
     for roi, mask in zip(rois, masks):
         content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
 
     dataset = dataset_class()
-    for keyword in IDENTITY:
-        if keyword in series.identity:
-            dataset.add(series.identity[keyword])
-    for keyword in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"):
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex"):
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
+    patient_and_study(dataset, series)
     dataset.SOPClassUID = RT_STRUCTURE_SET
-    dataset.SOPInstanceUID = _uid("instance", *content)
+    dataset.SOPInstanceUID = content_uid("instance", *content)
     dataset.InstanceCreationDate = today
     dataset.Modality = "RTSTRUCT"
-    dataset.SeriesInstanceUID = _uid("series", *content)
+    dataset.SeriesInstanceUID = content_uid("series", *content)
     dataset.SeriesNumber = 1
     dataset.SeriesDescription = "GlioSuite structures (research)"
     dataset.OperatorsName = ""
@@ -112,7 +124,13 @@ def structure_set(
     dataset.PositionReferenceIndicator = series.position_reference
     dataset.StructureSetLabel = label
     dataset.StructureSetName = label
-    dataset.StructureSetDescription = f"Drawn on the {series.modality} series referred to. {_RESEARCH}"
+    drawn_on = (
+        f"Carried to the {series.modality} series referred to by {carried}."
+        if carried
+        else f"Drawn on the {series.modality} series referred to."
+    )
+    outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
+    dataset.StructureSetDescription = f"{drawn_on} {outline} {_RESEARCH}"
     dataset.StructureSetDate = today
     dataset.StructureSetTime = ""
     dataset.ApprovalStatus = "UNAPPROVED"
@@ -144,7 +162,7 @@ def structure_set(
         contours = [
             _contour(item, sequence, series, k, polygon)
             for k in range(len(series.slices))
-            for polygon in outlines(mask[k])
+            for polygon in trace(mask[k])
         ]
         drawn.append(item(ROIDisplayColor=list(color), ReferencedROINumber=number, ContourSequence=sequence(contours)))
         observations.append(
@@ -203,6 +221,10 @@ def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
     text = "\\".join([_decimal(v) for v in points.ravel().tolist()])
     value = text.encode("ascii") + b" " * (len(text) % 2)
     dataset[tag] = raw(tag, "DS", len(value), value, 0, False, True)
+    if hasattr(
+        dataset, "set_original_encoding"
+    ):  # pydicom 3 parses what it did not read itself, unless told that it is written as it was
+        dataset.set_original_encoding(False, True, "iso8859")  # its elements are plain ASCII
 
 
 def _decimal(value: float) -> str:
@@ -211,10 +233,10 @@ def _decimal(value: float) -> str:
 
 
 def save(dataset: "Dataset", path: Path) -> None:
-    """Write as explicit VR little endian with file meta information, with pydicom 2 or 3."""
+    """Write an object as explicit VR little endian with file meta information, with pydicom 2 or 3."""
     pydicom = require("pydicom", "writing RT structure sets")
     meta = require("pydicom.dataset", "writing RT structure sets").FileMetaDataset()
-    meta.MediaStorageSOPClassUID = RT_STRUCTURE_SET
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
     dataset.file_meta = meta

@@ -4,7 +4,7 @@ A contour runs along voxel edges in the plane of its slice, so that the polygons
 voxel centres gets the same voxels back. What was written is read again and compared before it gets its name.
 """
 
-import re
+import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,23 +17,21 @@ from ..errors import InputError
 from ..files import atomic
 from ..images import Grid, boolean, resample_mask
 from .dicomseries import DicomSeries, read_dicom_series
+from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
 from .rtobject import Roi, save, structure_set
+from .segobject import write_seg
+from .spatial import AcceptedRegistration
 from .structures import contour_volume_cc, rasterise, read_structures
 
-__all__ = ["Roi", "WrittenRoi", "read_rtstruct", "roi_color", "write_rtstruct"]
+__all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "roi_color", "write_rtstruct"]
 
-# PS3.3 C.8.8.8.1, those that a mask can stand for.
-TYPES = (
-    "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
-    "DOSE_REGION", "CONTROL", "SUPPORT", "FIXATION", "MARKER", "REGISTRATION",
-)  # fmt: skip
 _COLORS = {
     "GTV": ((255, 77, 77), (255, 158, 64), (240, 98, 146)),
     "CTV": ((0, 230, 118), (64, 160, 255), (255, 171, 64), (224, 224, 224), (179, 136, 255), (240, 98, 146)),
     "PTV": ((255, 213, 74), (255, 64, 255), (38, 166, 154)),
     "ORGAN": ((124, 156, 255), (38, 166, 154), (158, 158, 158), (176, 190, 197)),
 }
-_NAME = re.compile(r"[A-Za-z0-9_~^+.!-]+")
+_LEAST_DICE = 0.9
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,14 @@ class WrittenRoi:
     volume_contours_cc: float
     contours: int
     slices: int
+
+
+@dataclass(frozen=True)
+class ExportedSet:
+    """What was written, and the pre-flight list."""
+
+    rois: tuple[WrittenRoi, ...]
+    findings: tuple[Finding, ...]
 
 
 def roi_color(interpreted_type: str, index: int) -> tuple[int, int, int]:
@@ -77,20 +83,66 @@ def write_rtstruct(
     Raises
     ------
     InputError
-        If the series is unfit (see `read_dicom_series`), a structure is empty or does not overlap the series, a name or type cannot be
-        used, or the file cannot be written.
+        If the series is unfit (see `read_dicom_series`), derived, a structure is empty or does not overlap the series, a name or type
+        cannot be used, or the file cannot be written.
     """
-    _check(rois, label)
+    return export_rtstruct(path, series_dir, rois, label).rois
+
+
+def export_rtstruct(
+    path: str | Path,
+    series_dir: str | Path,
+    rois: Sequence[Roi],
+    label: str = "GlioSuite",
+    smooth: bool = False,
+    registration: AcceptedRegistration | None = None,
+    seg: str | Path | None = None,
+    planned_on: str = "",
+) -> ExportedSet:
+    """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
+
+    Parameters
+    ----------
+    smooth
+        Rounded outlines with the voxels' area (to 0.2 %) instead of voxel edges.
+    registration
+        Carries masks from the image that they were drawn on to the series, a planning CT.
+    seg
+        A file for the same structures as DICOM segmentation object.
+    planned_on
+        Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
+
+    Raises
+    ------
+    InputError
+        As `write_rtstruct`, with the sentences of all errors of the pre-flight list; or if a structure is too thin for smooth outlines.
+    """
+    findings = check_rois(rois, label)
+    block(findings)
     series = read_dicom_series(series_dir)
-    masks = [_on_series(roi, series) for roi in rois]
+    findings += check_series(series, planned_on)
+    block(findings)
+    matrix = np.eye(4) if registration is None else registration.matrix
+    masks = [_on_series(roi, series, registration) for roi in rois]
+    beyond = [_beyond(roi, series, matrix) for roi in rois]
+    findings += check_masks(rois, masks, beyond, series)
+    block(findings)
+    for finding in findings:
+        if finding.check == "overlap" and finding.level == "warning":
+            warnings.warn(finding.sentence, stacklevel=2)
     colors, counts = [], dict.fromkeys(TYPES, 0)
     for roi in rois:
         colors.append(tuple(roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])))
         counts[roi.interpreted_type] += 1
-    dataset = structure_set(series, rois, masks, colors, label)
-    with atomic(path) as partial:
+    carried = registration.sentence() if registration is not None else ""
+    dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
+    with contextlib.ExitStack() as stack:
+        partial = stack.enter_context(atomic(path))
         save(dataset, partial)
-        return _verified(partial, series, rois, masks, colors)
+        written = _verified(partial, series, rois, masks, colors, smooth)
+        if seg is not None:
+            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label)
+    return ExportedSet(written, tuple(findings))
 
 
 def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Image]:
@@ -135,61 +187,43 @@ def require_same_frame(frame_of_reference: str, series: DicomSeries, path: str |
         )
 
 
+def require_same_patient(patient_id: str, series: DicomSeries, path: str | Path) -> None:
+    """Refuse a structure set of another patient than a series.
+
+    Raises
+    ------
+    InputError
+        If both have a PatientID and these differ.
+    """
+    own = str(series.identity.get("PatientID", "") or "")
+    if patient_id and own and patient_id != own:
+        raise InputError(
+            f"{path} and {series.folder} are of different patients (PatientID differs); masks of the same patient are needed"
+        )
+
+
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
-def _check(rois: Sequence[Roi], label: str) -> None:
-    if not rois:
-        raise InputError("no structure was given; an RT structure set needs at least one")
-    if not 1 <= len(label) <= 16 or not label.isascii() or "\\" in label:
-        raise InputError(f"structure set label {label!r} has {len(label)} characters; 1 to 16 plain ones are needed")
-    seen: dict[str, str] = {}
-    for roi in rois:
-        if len(roi.name) > 16:
-            raise InputError(
-                f"ROI name {roi.name} has {len(roi.name)} characters; planning systems take at most 16 (TG-263)"
-            )
-        if not _NAME.fullmatch(roi.name):
-            raise InputError(
-                f"ROI name {roi.name!r} is not usable; letters, digits and _ ~ ^ + - . ! are (TG-263: no spaces)"
-            )
-        if roi.name.lower() in seen:
-            raise InputError(
-                f"ROI names {seen[roi.name.lower()]} and {roi.name} are the same; each structure needs its own"
-            )
-        seen[roi.name.lower()] = roi.name
-        if roi.interpreted_type not in TYPES:
-            raise InputError(
-                f"ROI {roi.name}: type {roi.interpreted_type} is not known; choose from {', '.join(TYPES)}"
-            )
-        if not boolean(roi.mask).any():
-            raise InputError(
-                f"ROI {roi.name} is empty: its mask has no voxel above 0; planning systems refuse an empty structure"
-            )
-
-
-def _on_series(roi: Roi, series: DicomSeries) -> np.ndarray:
+def _on_series(roi: Roi, series: DicomSeries, registration: AcceptedRegistration | None) -> np.ndarray:
     """A structure's voxels on the series' grid."""
-    own = Grid.of(roi.mask)
-    if own.matches(series.grid):
+    if registration is not None:
+        return boolean(resample_mask(roi.mask, series.grid, registration.transform))
+    if Grid.of(roi.mask).matches(series.grid):
         return boolean(roi.mask).copy()
-    mask = boolean(resample_mask(roi.mask, series.grid))
-    if not mask.any():
-        raise InputError(
-            f"ROI {roi.name} does not overlap the series in {series.folder}: no voxel of it lies on the slices; "
-            "a mask of the same patient and position is needed"
-        )
+    return boolean(resample_mask(roi.mask, series.grid))
+
+
+def _beyond(roi: Roi, series: DicomSeries, matrix: np.ndarray) -> float:
+    """The share of a structure that lies outside the slices; `matrix` takes points of the series to points of the mask."""
+    own = Grid.of(roi.mask)
+    if own.matches(series.grid) and np.array_equal(matrix, np.eye(4)):
+        return 0.0
     voxels = np.argwhere(boolean(roi.mask))[:, ::-1]
     points = voxels * own.spacing @ np.reshape(own.direction, (3, 3)).T + own.origin
+    points = (points - matrix[:3, 3]) @ matrix[:3, :3]  # a rotation's inverse is its transpose
     index = (points - series.grid.origin) @ np.reshape(series.grid.direction, (3, 3)) / series.grid.spacing
-    beyond = ((index < -0.5) | (index > np.asarray(series.grid.size) - 0.5)).any(axis=1).mean()
-    if beyond > 0.001:
-        warnings.warn(
-            f"ROI {roi.name}: {100 * beyond:.1f} % of it ({beyond * len(voxels) * own.voxel_cc:.2f} cc) lies outside the slices and is "
-            "not written",
-            stacklevel=3,
-        )
-    return mask
+    return float(((index < -0.5) | (index > np.asarray(series.grid.size) - 0.5)).any(axis=1).mean())
 
 
 def _verified(
@@ -198,14 +232,26 @@ def _verified(
     rois: Sequence[Roi],
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
+    smooth: bool,
 ) -> tuple[WrittenRoi, ...]:
-    """Read the file back; a structure whose voxels or contour volume are not those of its mask is a defect, and nothing is kept."""
+    """Read the file back; a structure whose voxels or contour volume are not those of its mask is a defect, and nothing is kept.
+
+    Smooth outlines cannot hold the very same voxels: they must keep the volume to 0.2 % and a Dice of 0.9, or are refused.
+    """
     records = []
     for roi, mask, color, structure in zip(rois, masks, colors, read_structures(path).structures, strict=True):
         again, notes = rasterise(structure, series.grid)
         voxels = float(mask.sum()) * series.grid.voxel_cc
         polygons = contour_volume_cc(structure, series.grid.spacing[2])
-        if notes or not np.array_equal(boolean(again), mask) or abs(polygons / voxels - 1) > 1e-3:
+        if smooth:
+            found = boolean(again)
+            dice = 2 * (found & mask).sum() / (found.sum() + mask.sum())
+            if notes or dice < _LEAST_DICE or abs(polygons / voxels - 1) > 2e-3:
+                raise InputError(
+                    f"ROI {roi.name} is too thin for smooth contours (Dice {dice:.3f}, volume {100 * (polygons / voxels - 1):+.2f} %); "
+                    "leave --smooth out"
+                )
+        elif notes or not np.array_equal(boolean(again), mask) or abs(polygons / voxels - 1) > 1e-3:
             raise RuntimeError(
                 f"ROI {roi.name} did not read back as it was written ({voxels} cc, contours {polygons} cc, {notes})"
             )

@@ -53,6 +53,7 @@ class StructureSet:
     series_uid: str
     approval: str
     structures: tuple[Structure, ...]
+    patient_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def read_structures(path: str | Path) -> StructureSet:
         references[0] if references else "",
         str(dataset.get("ApprovalStatus", "") or ""),
         tuple(structures),
+        str(dataset.get("PatientID", "") or ""),
     )
 
 

@@ -25,8 +25,9 @@ class TargetsPanel:
     ui
         The widgets by name (``slicer.util.childWidgetVariables``).
     logic
-        Has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult`` and
-        ``export(result, request, series_dir, path)``.
+        Has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
+        ``export(result, request, series_dir, path)``, and SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not
+        installed, and ``exportWithSlicerRt(result, request, folder) -> str``.
     """
 
     def __init__(self, ui: Any, logic: Any) -> None:
@@ -46,6 +47,10 @@ class TargetsPanel:
         ui.referenceSelector.currentNodeChanged.connect(self.onChoice)
         ui.computeButton.clicked.connect(self.onCompute)
         ui.exportButton.clicked.connect(self.onExport)
+        changes = logic.slicerRtChanges()
+        ui.slicerRtButton.visible = bool(changes)
+        ui.slicerRtButton.toolTip = changes
+        ui.slicerRtButton.clicked.connect(self.onSlicerRt)
 
     def bind(self, parameters: Any) -> None:
         """Show a parameter node in the widgets, and store what is chosen in it."""
@@ -86,7 +91,7 @@ class TargetsPanel:
         p = self.parameters
         ready = p is not None and self.ui.referenceSelector.currentNode() is not None and bool(p.schemes)
         self.ui.computeButton.enabled = ready
-        self.ui.exportButton.enabled = self._result is not None
+        self.ui.exportButton.enabled = self.ui.slicerRtButton.enabled = self._result is not None
 
     def request(self) -> TargetsRequest:
         """What the panel asks for."""
@@ -120,6 +125,14 @@ class TargetsPanel:
         if written is not None:
             names = ", ".join(roi.name for roi in written)
             self._say(_("{file} holds {names}").format(file=Path(p.structureFile).name, names=names), notes)
+
+    def onSlicerRt(self, *_args: Any) -> None:
+        """Send the targets to SlicerRT's exporter, into the folder of the structure file, and say what it changed."""
+        file = self.parameters.structureFile
+        folder = str(Path(file).parent) if file else ""
+        changes, notes = self._attempt(lambda: self.logic.exportWithSlicerRt(self._result, self._request, folder))
+        if changes is not None:
+            self._say(_("SlicerRT wrote into {folder}").format(folder=folder), [changes, *notes])
 
     def _attempt(self, work: Callable[[], Any]) -> tuple[Any, list[str]]:
         """The result of `work` and its warnings; what the user can mend is said on the panel, and the result is None."""

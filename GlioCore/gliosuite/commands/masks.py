@@ -1,0 +1,87 @@
+"""Masks as commands take them: an image file, or a structure of an RT structure set, on the grid of the result."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..images import Grid
+
+MASK = "an image file, or RS.dcm:ROI for a structure of an RT structure set"
+
+
+def add_geometry(p: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--image`` and ``--series``, which say on which grid masks are put."""
+    p.add_argument("--image", metavar="I", help=f"image whose grid the result gets ({default})")
+    p.add_argument(
+        "--series",
+        metavar="DIR",
+        help="DICOM series that RS.dcm:ROI masks were drawn on (default: contours are taken by position alone)",
+    )
+
+
+def in_structure_set(text: str) -> tuple[str, str] | None:
+    """``RS.dcm:ROI`` as file and ROI, split after the last ``.dcm:``; None for anything else."""
+    at = text.lower().rfind(".dcm:")
+    return None if at < 0 else (text[: at + 4], text[at + 5 :])
+
+
+def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
+    """The grid of the result: the image's, else the first mask file's, else the series'."""
+    from ..images import Grid, read_image
+    from ..rt.dicomseries import read_dicom_series
+
+    if args.image:
+        return Grid.of(read_image(args.image))
+    for text in masks:
+        if not in_structure_set(text):
+            return Grid.of(read_image(text))
+    if not args.series:
+        raise InputError(
+            f"{masks[0]} has no grid of its own; --image or --series is needed where masks come from a structure set"
+        )
+    return read_dicom_series(args.series).grid
+
+
+def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
+    """A mask on a grid, from an image file or from a structure set."""
+    from ..images import read_mask
+    from ..rt.dicomseries import read_dicom_series
+    from ..rt.rtstruct import require_same_frame, require_same_patient
+    from ..rt.structures import on_grid, read_structures
+
+    inside = in_structure_set(text)
+    if inside is None:
+        return read_mask(text, grid)
+    contents = read_structures(inside[0])
+    if series:
+        placed = read_dicom_series(series, contents.series_uid)
+        require_same_patient(contents.patient_id, placed, inside[0])
+        require_same_frame(contents.frame_of_reference, placed, inside[0])
+    return on_grid(contents, inside[1], grid)
+
+
+def described(text: str, grid: "Grid | None", series: str | None) -> tuple["sitk.Image", str]:
+    """A mask as it lies, and how it came about: from the JSON that ``ctv`` writes beside it, else from what the image says of itself."""
+    from ..files import read_json
+    from ..images import read_image, read_mask, suffix
+
+    inside = in_structure_set(text)
+    if inside is not None:
+        return mask_on(text, grid, series), f"{inside[1]} of {Path(inside[0]).name}"
+    path, image = Path(text), read_image(text)
+    says = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
+    beside = path.with_name(path.name[: len(path.name) - len(suffix(path) or "")] + ".json")
+    if beside.is_file():
+        record = read_json(beside)
+        record = record if isinstance(record, dict) else {}
+        targets = record.get("targets") or []
+        # A NIfTI header holds 80 characters, too few for a rule with its model, threshold and barriers.
+        found = [t for t in targets if says.startswith(f"{t.get('name')}:")] or targets[:1]
+        if found:
+            says = f"{record.get('title', '')} ({record.get('year', '')}): {found[0].get('how', '')}"
+    return read_mask(text), says
