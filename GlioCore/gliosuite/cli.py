@@ -17,7 +17,7 @@ from .errors import InputError
 
 # Each module of `commands` adds its own subcommands with `register(add)`; none imports numpy at the top, so --help is instant and
 # --threads can still be set before the numeric libraries start.
-COMMAND_MODULES = ("imports", "case", "registration", "lesions", "perfusion", "rt", "simulate", "doctor")
+COMMAND_MODULES = ("imports", "case", "registration", "lesions", "perfusion", "ctv", "rt", "simulate", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):

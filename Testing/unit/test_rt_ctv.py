@@ -7,7 +7,8 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, boolean, read_image, write_image
 from gliosuite.resources import read_text
-from gliosuite.rt.ctv import Structures, scheme, schemes, target_volumes
+from gliosuite.rt.ctv import Structures, target_volumes
+from gliosuite.rt.schemes import scheme, schemes
 
 GRID = Grid((72, 66, 60), (2.0, 2.0, 2.0), (-70.0, -60.0, -50.0), tuple(np.eye(3).ravel()))
 MM = np.indices(GRID.shape)[::-1].reshape(3, -1).T * 2.0
@@ -108,8 +109,9 @@ def test_a_gtv_partly_outside_the_brain_is_cut_and_told():
 
 
 PROBABILITY = GRID.image(
-    np.exp(-np.linalg.norm(MM - (74, 60, 60), axis=1) / 20).reshape(GRID.shape).astype(np.float32)
-    + 0.9 * ball(110, 60, 60, 5).astype(np.float32)
+    np.maximum(
+        np.exp(-np.linalg.norm(MM - (74, 60, 60), axis=1) / 20).reshape(GRID.shape), 0.9 * ball(110, 60, 60, 5)
+    ).astype(np.float32)
 )
 
 
@@ -196,7 +198,7 @@ def test_two_phases_give_two_masks(gliosuite, masks):
         (["--scheme", "rtog", "--cel", "cel"], "needs the T2 lesion"),
         (["--scheme", "rtogg", "--cel", "cel"], "CTV scheme 'rtogg' is not known"),
         (["--scheme", "estro-eano", "--cel", "missing"], "missing.nii.gz does not exist"),
-        (["--scheme", "estro-eano", "--cel", "cel", "--barriers", "x"], "--barriers is not part of this version"),
+        (["--scheme", "estro-eano", "--cel", "cel", "--barriers", "x"], "x is no folder"),
         (["--scheme", "model", "--cel", "cel"], "scheme model needs a probability"),
     ],
 )

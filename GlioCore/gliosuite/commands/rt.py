@@ -1,4 +1,4 @@
-"""``ctv``, ``compare``, ``rtstruct``."""
+"""``compare``, ``rtstruct``."""
 
 import argparse
 from collections.abc import Callable
@@ -14,60 +14,16 @@ if TYPE_CHECKING:
 
 Add = Callable[..., argparse.ArgumentParser]
 Progress = Callable[[float, str], None]
-_MASK = "an image file, or RS.dcm:ROI for a structure of an RT structure set"
+MASK = "an image file, or RS.dcm:ROI for a structure of an RT structure set"
 
 
 def register(add: Add) -> None:
-    """Add ``ctv``, ``compare`` and ``rtstruct``."""
-    p = add(
-        "ctv",
-        "target volume of a scheme (rtog, s3-eortc, estro-eano ...), inside the brain",
-        description=f"Make a clinical target volume by a scheme's rule, inside the brain. A mask is {_MASK}.",
-    )
-    p.add_argument(
-        "--scheme",
-        required=True,
-        metavar="NAME",
-        help="rtog, rtog-boost, eortc, estro-acrop, estro-eano, nrg, s3-rtog, s3-eortc or model",
-    )
-    p.add_argument("--brain", required=True, metavar="MASK", help="brain mask; no target volume leaves it")
-    p.add_argument("--cel", metavar="MASK", help="enhancing lesion")
-    p.add_argument("--t2l", metavar="MASK", help="T2 lesion")
-    p.add_argument("--cavity", metavar="MASK", help="resection cavity")
-    p.add_argument("--necrosis", metavar="MASK", help="necrosis; counted with the enhancing lesion")
-    p.add_argument(
-        "--critical",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="MASK",
-        help="structures to remove from the target volume",
-    )
-    p.add_argument(
-        "--margin-mm",
-        type=float,
-        metavar="MM",
-        help="margin from the surface of the GTV, mm (default the scheme's)",
-    )
-    p.add_argument("--probability", metavar="P", help="scheme model: recurrence probability image, 0-1")
-    p.add_argument("--threshold", type=float, metavar="T", help="scheme model: least probability included, 0-1")
-    p.add_argument("--volume-cc", type=float, metavar="V", help="scheme model: volume of the target volume, cc")
-    p.add_argument("--like", metavar="SCHEME", help="scheme model: give it the volume of this scheme")
-    p.add_argument(
-        "--barriers", metavar="DIR", help="masks that stop the margin; not in this version, which refuses the option"
-    )
-    _geometry(p, "default the grid of the first of --cel --cavity --t2l --brain that is a file")
-    p.add_argument("--gtv-out", metavar="G.nii.gz", help="write the GTV too (default not)")
-    p.add_argument(
-        "--out", required=True, metavar="M.nii.gz", help="the target volume; its rule and volumes go to M.json"
-    )
-    p.set_defaults(run=_ctv)
-
+    """Add ``compare`` and ``rtstruct``."""
     p = add(
         "compare",
         "target volumes against the lesion at progression",
         description="Compare target volumes with the lesion at progression inside the brain: sensitivity, specificity, Dice, HD95, "
-        f"Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain. A mask is {_MASK}.",
+        f"Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain. A mask is {MASK}.",
     )
     p.add_argument("ctvs", nargs="+", metavar="NAME=CTV", help="target volumes to compare, each with a name")
     p.add_argument("--reference", required=True, metavar="MASK", help="lesion at progression, on the baseline image")
@@ -78,7 +34,7 @@ def register(add: Add) -> None:
         metavar="V",
         help="volume at which coverage is compared, cc (default that of the first target volume)",
     )
-    _geometry(p, "also the picture's background; default the grid of --brain")
+    geometry(p, "also the picture's background; default the grid of --brain")
     p.add_argument("--out", required=True, metavar="DIR", help="folder for comparison.csv and comparison.png")
     p.set_defaults(run=_compare)
 
@@ -86,7 +42,7 @@ def register(add: Add) -> None:
         "rtstruct",
         "RT structure set that refers to the original DICOM series; --check re-reads any",
         description="Write masks as an RT structure set that refers to the original images, slice by slice; it is read back and compared "
-        f"before it appears. A mask is {_MASK}.",
+        f"before it appears. A mask is {MASK}.",
     )
     p.add_argument("--series", metavar="DIR", help="folder of the CT or MR series that the contours are drawn on")
     p.add_argument(
@@ -112,77 +68,13 @@ def register(add: Add) -> None:
     p.set_defaults(run=_rtstruct)
 
 
-def _geometry(p: argparse.ArgumentParser, default: str) -> None:
+def geometry(p: argparse.ArgumentParser, default: str) -> None:
     p.add_argument("--image", metavar="I", help=f"image whose grid the result gets ({default})")
     p.add_argument(
         "--series",
         metavar="DIR",
         help="DICOM series that RS.dcm:ROI masks were drawn on (default: contours are taken by position alone)",
     )
-
-
-def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    import warnings
-
-    from ..files import staged, write_json
-    from ..images import read_image, suffix, write_image
-    from ..rt.ctv import Structures, scheme, target_volumes
-
-    scheme(args.scheme)
-    if args.barriers:
-        raise InputError(
-            "--barriers is not part of this version: margins run straight inside the brain; leave the option out"
-        )
-    outs = [Path(p) for p in (args.out, args.gtv_out) if p]
-    for path in outs:
-        if not suffix(path):
-            raise InputError(f"{path} is not an image name that GlioSuite writes; M.nii.gz is one")
-    given = [m for m in (args.cel, args.cavity, args.t2l, args.brain) if m]
-    grid = _grid(args, given)
-    mask = lambda text: _mask(text, grid, args.series) if text else None
-    structures = Structures(
-        brain=mask(args.brain),
-        cel=mask(args.cel),
-        t2l=mask(args.t2l),
-        cavity=mask(args.cavity),
-        necrosis=mask(args.necrosis),
-        critical=tuple(mask(m) for m in args.critical),
-    )
-    progress(0.3, "growing")
-    made = target_volumes(
-        args.scheme,
-        structures,
-        grid,
-        args.margin_mm,
-        read_image(args.probability) if args.probability else None,
-        args.threshold,
-        args.volume_cc,
-        args.like,
-    )
-    for note in made.notes:
-        warnings.warn(note, stacklevel=2)
-    out = outs[0]
-    stem = out.name[: -len(suffix(out))]
-    report = {
-        "scheme": made.scheme.name,
-        "title": made.scheme.title,
-        "source": made.scheme.source,
-        "year": made.scheme.year,
-        "volumes_cc": made.volumes_cc,
-        "targets": [
-            {"name": t.rule.ctv_name, "gtv": t.rule.gtv_name, "dose": t.rule.dose, "how": t.how} for t in made.targets
-        ],
-        "notes": made.notes,
-        "research_use": "For research use only.",
-    }
-    names = [out, *(out.with_name(f"{stem}_{t.rule.ctv_name}{suffix(out)}") for t in made.targets[1:])]
-    with staged(out.parent) as folder:
-        for path, target in zip(names, made.targets):
-            write_image(target.ctv, folder / path.name, f"{target.rule.ctv_name}: {target.how}")
-        write_json(folder / f"{stem}.json", report)
-        if args.gtv_out:
-            write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
-    return {"ctv": out, "more": names[1:], "gtv": args.gtv_out, **report}
 
 
 def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -199,9 +91,9 @@ def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         if name in named:
             raise InputError(f"the name {name} is given twice; each target volume needs its own")
         named[name] = path
-    grid = _grid(args, [args.brain])
-    brain, progression = _mask(args.brain, grid, args.series), _mask(args.reference, grid, args.series)
-    ctvs = {name: _mask(path, grid, args.series) for name, path in named.items()}
+    grid = grid_of(args, [args.brain])
+    brain, progression = mask_on(args.brain, grid, args.series), mask_on(args.reference, grid, args.series)
+    ctvs = {name: mask_on(path, grid, args.series) for name, path in named.items()}
     progress(0.3, "comparing")
     rows = comparison_table(ctvs, progression, brain, args.volume_cc)
     progress(0.7, "picture")
@@ -284,7 +176,7 @@ def _in_structure_set(text: str) -> tuple[str, str] | None:
     return None if at < 0 else (text[: at + 4], text[at + 5 :])
 
 
-def _grid(args: argparse.Namespace, masks: list[str]) -> "Grid":
+def grid_of(args: argparse.Namespace, masks: list[str]) -> "Grid":
     """The grid of the result: the image's, else the first mask file's, else the series'."""
     from ..images import Grid, read_image
     from ..rt.dicomseries import read_dicom_series
@@ -301,7 +193,7 @@ def _grid(args: argparse.Namespace, masks: list[str]) -> "Grid":
     return read_dicom_series(args.series).grid
 
 
-def _mask(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
+def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
     """A mask on a grid, from an image file or from a structure set."""
     from ..images import read_mask
     from ..rt.dicomseries import read_dicom_series
@@ -322,6 +214,6 @@ def _described(text: str, grid: "Grid | None", series: str | None) -> tuple["sit
     from ..images import read_image, read_mask
 
     if _in_structure_set(text):
-        return _mask(text, grid, series), f"from {Path(_in_structure_set(text)[0]).name}"
+        return mask_on(text, grid, series), f"from {Path(_in_structure_set(text)[0]).name}"
     image = read_image(text)
     return read_mask(text), image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
