@@ -153,7 +153,7 @@ def ways() -> None:
     print("way round the edge of a plate against a taut string, % of the way: mean, 95th percentile, largest; bar 1 %")
     for step in (1.0, 2.0, 3.0):
         walls, mask, truth, shadow, _ = gap(step)
-        error = 100 * (array(distance_map(mask, 45, walls))[shadow] / truth[shadow] - 1)
+        error = 100 * (array(distance_map(mask, 60, walls))[shadow] / truth[shadow] - 1)
         print(f"  {step:g} mm: {error.mean():+.2f}, {np.percentile(abs(error), 95):.2f}, {abs(error).max():.2f}")
     print("depth into a ventricle that the lesion touches, mm; bar 5 +- .5")
     for step in (1.0, 2.0, 3.0):

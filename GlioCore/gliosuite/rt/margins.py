@@ -127,5 +127,6 @@ def _ways(
     """Lengths of shortest ways in a box of the grid."""
     room = boolean(barriers.domain)[box]
     cost = np.ones(room.shape, np.float32) if barriers.cost is None else array(barriers.cost)[box]
-    measure = lambda index: surface.distance(index + [b.start for b in box], spacing)
-    return geodesic(inside, room, cost, spacing, measure, surface.off_mm[0], reach_mm, exact_from_mm)
+    start = np.array([b.start for b in box])
+    nearest = lambda index: surface.nearest(index + start, spacing) - start * spacing
+    return geodesic(inside, room, cost, spacing, nearest, surface.off_mm[0], reach_mm, exact_from_mm)

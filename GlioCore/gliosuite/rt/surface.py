@@ -58,6 +58,10 @@ class Surface:
         """Distance in mm from voxels (n, 3; z, y, x) to the nearest point of the surface."""
         return self.tree.query(index * spacing, workers=2)[0]
 
+    def nearest(self, index: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+        """The nearest point of the surface (n, 3; mm as `points`) to each voxel."""
+        return self.points[self.tree.query(index * spacing, workers=2)[1]]
+
 
 def surface_points(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Points on the surface of a mask, between the voxels.
@@ -118,12 +122,8 @@ def centre_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Distance in mm (float32) to the nearest voxel centre of the mask, 0 on it."""
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     image.SetSpacing([float(s) for s in spacing[::-1]])
-    return np.maximum(
-        sitk.GetArrayViewFromImage(
-            sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-        ),
-        0,
-    )
+    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    return np.maximum(sitk.GetArrayFromImage(distance), 0)
 
 
 def _rims(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
