@@ -69,6 +69,7 @@ def register(add: Add) -> None:
 
 
 def geometry(p: argparse.ArgumentParser, default: str) -> None:
+    """The options that say which grid results get."""
     p.add_argument("--image", metavar="I", help=f"image whose grid the result gets ({default})")
     p.add_argument(
         "--series",

@@ -57,7 +57,8 @@ class Barriers:
         for name, image in (("domain", self.domain), ("cost", self.cost)):
             if image is not None and not Grid.of(image).matches(grid):
                 raise InputError(
-                    f"the barriers' {name} has {image.GetSize()} voxels on another grid than the mask to grow, which has {grid.size}; one grid is needed"
+                    f"the barriers' {name} lies on another grid than the mask to grow ({image.GetSize()} and {grid.size} voxels); "
+                    "one grid is needed"
                 )
         if not boolean(self.domain).any():
             raise InputError("the barriers' domain is empty; where a margin may go is needed")

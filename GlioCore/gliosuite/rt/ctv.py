@@ -288,8 +288,8 @@ def _predicted(
         least, most = (float(m.sum()) for m in (candidates.lesion, candidates.score > -1))
         if not least <= count <= most:
             raise InputError(
-                f"a CTV of {volume:g} cc is not possible: the lesion has {least * voxel_cc:.1f} cc, and the brain within {REACH_MM:g} mm of it "
-                f"{most * voxel_cc:.1f} cc"
+                f"a CTV of {volume:g} cc is not possible: the lesion has {least * voxel_cc:.1f} cc, and the brain within "
+                f"{REACH_MM:g} mm of it {most * voxel_cc:.1f} cc"
             )
         level = candidates.level_for(count)
         how = f"probability >= {level:.3g} (CTV of {volume:.1f} cc wanted)"

@@ -9,6 +9,7 @@ Sethian JA, SIAM Review 1999; 41:199-235 (fast marching, second order); Kim S, S
 """
 
 from collections.abc import Callable
+from itertools import permutations, product
 
 import numpy as np
 from scipy import ndimage
@@ -66,7 +67,9 @@ def geodesic(
     exact = (beside & ~hidden & (seen | inside)) | first | (seen & (straight > exact_from_mm))
     index = np.argwhere(exact)
     points = nearest(index)
-    straight[exact] = np.linalg.norm(index * spacing - points, axis=1)
+    # As for a plain margin, a voxel is no farther than the mask's nearest voxel centre, whatever the surface's smoothing.
+    measured = np.linalg.norm(index * spacing - points, axis=1)
+    straight[exact] = np.where(inside[exact], measured, np.minimum(measured, straight[exact]))
     ways = np.full(inside.shape, np.inf, np.float32)
     ways[seen] = straight[seen]
     ways[inside] = np.where(exact[inside], -straight[inside], 0)
@@ -86,16 +89,25 @@ def geodesic(
 
 
 def tight(free: np.ndarray) -> np.ndarray:
-    """The same without voxels through which a straight line could slip between closed ones that touch at an edge only."""
-    closed = np.pad(~free, 1, constant_values=False)
+    """The same without voxels through which a straight line, looked at in steps, could slip between closed ones that do not share a face.
+
+    Such a voxel is open, and so is one across an edge or a corner, but no way over faces leads from one to the other between them.
+    """
+    open_ = np.pad(free, 1, constant_values=True)
+    at = lambda shift: open_[tuple(slice(1 + s, n - 1 + s) for s, n in zip(shift, open_.shape))]
     result = free.copy()
-    here = (slice(1, -1),) * 3
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        for sign in (-1, 1):
-            one, two, both = ([slice(1, -1)] * 3 for _ in range(3))
-            one[a] = both[a] = slice(2, None)
-            two[b] = both[b] = slice(2, None) if sign > 0 else slice(0, -2)
-            result &= ~(~closed[here] & closed[tuple(one)] & closed[tuple(two)] & ~closed[tuple(both)])
+    for across in product((0, 1), (-1, 0, 1), (-1, 0, 1)):
+        axes = np.flatnonzero(across)
+        if len(axes) < 2:
+            continue
+        way = np.zeros_like(free)
+        for order in permutations(axes):
+            step, passed = np.zeros(3, int), np.ones_like(free)
+            for axis in order[:-1]:
+                step[axis] = across[axis]
+                passed &= at(step)
+            way |= passed
+        result &= ~(free & at(across) & ~way)
     return result
 
 
@@ -150,8 +162,8 @@ def taut(
 ) -> np.ndarray:
     """Pull ways taut: straight from bend to bend, bends at the edges of what is closed.
 
-    Differences of voxels on a lattice make a way round an edge about a voxel too long. Here each voxel looks back to the bends (or points of
-    the surface) that its neighbours' ways come from, and where none is in sight, it bends round an edge beside a neighbour; the nearest
+    Differences of voxels on a lattice make a way round an edge about a voxel too long. Here each voxel looks back to the bends (or points
+    of the surface) that its neighbours' ways come from, and where none is in sight, it bends round an edge beside a neighbour; the nearest
     point of a straight edge between two others follows from their distances to it (a taut string).
 
     Parameters
@@ -258,7 +270,9 @@ def _bend(
     free: np.ndarray,
     length: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ways to voxels `here` that bend round an edge close by: `turn` is the voxel's number, `by` the voxel at the edge, `back` its own bend.
+    """Ways to voxels `here` that bend round an edge close by.
+
+    `turn` is the voxel's number, `by` the voxel at the edge, `back` that one's own bend.
 
     Returns
     -------

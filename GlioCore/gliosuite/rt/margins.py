@@ -50,7 +50,7 @@ def expand(mask: sitk.Image, margin_mm: float, barriers: Barriers | None = None)
     if margin_mm > 0 and barriers is not None:
         result = _ways(barriers, box, part, spacing, surface, margin_mm, margin_mm - off) <= margin_mm
     elif margin_mm > 0:
-        # A voxel within the margin of a mask voxel's centre is in, whatever the surface's smoothing; the surface lies at most `off` further.
+        # A voxel within the margin of a mask voxel's centre is in, whatever the surface's smoothing; the surface lies within `off`.
         distance = centre_distance(part, spacing)
         result = distance <= margin_mm
         near = np.argwhere(~result & (distance < margin_mm + off))
@@ -94,9 +94,10 @@ def distance_map(mask: sitk.Image, reach_mm: float, barriers: Barriers | None = 
     whole = np.full(inside.shape, np.inf, np.float32)
     part = inside[box]
     if barriers is None:
-        distance = centre_distance(part, spacing).copy()
-        near = np.argwhere(~part & (distance < reach_mm + surface.off_mm[0]))
-        distance[tuple(near.T)] = surface.distance(near + [b.start for b in box], spacing)
+        distance = centre_distance(part, spacing)
+        near = ~part & (distance < reach_mm + surface.off_mm[0])
+        measured = surface.distance(np.argwhere(near) + [b.start for b in box], spacing)
+        distance[near] = np.minimum(measured, distance[near])
     else:
         distance = _ways(barriers, box, part, spacing, surface, reach_mm, 0.0)
     whole[box] = np.where(distance <= reach_mm, distance, np.inf)

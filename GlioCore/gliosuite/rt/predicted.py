@@ -180,7 +180,8 @@ def threshold_for(
     at_low = reached(low).mean()
     if at_low < sensitivity:
         raise InputError(
-            f"no threshold reaches a sensitivity of {sensitivity:g} on the {len(cases)} validation cases: the most is {at_low:.3f}, at {low:g}"
+            f"no threshold reaches a sensitivity of {sensitivity:g} on the {len(cases)} validation cases: the most is {at_low:.3f}, "
+            f"at {low:g}"
         )
     for _ in range(12):
         middle = (low + high) / 2
