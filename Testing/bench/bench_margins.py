@@ -1,6 +1,7 @@
 """Figures of margins and barriers: accuracy, speed, ways round walls, placed barriers, coverage of recurrence.
 
-``python Testing/bench/bench_margins.py [PART ...]``; parts: accuracy, speed, ways, placing, coverage. All patients are simulated.
+``python Testing/bench/bench_margins.py [PART ...]``; parts: accuracy, speed, ways, placing, coverage, predicted. All patients are
+simulated.
 """
 
 import os
@@ -13,16 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "GlioCore")]
+sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).parents[2] / "GlioCore")]
 
 import scipy
 import SimpleITK as sitk
 from gliosuite.images import Grid, array, boolean
 from gliosuite.rt.barriers import BarrierMasks, Barriers, find_barriers
-from gliosuite.rt.compare import progression_coverage
+from gliosuite.rt.compare import compare_ctv, progression_coverage
+from gliosuite.rt.ctv import Structures, target_volumes
 from gliosuite.rt.margins import distance_map, expand
 from gliosuite.simulate import simulate_case
 from gliosuite.structures import LABELS
+from probabilities import SOURCE, blurred_truth
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -107,7 +110,7 @@ def speed() -> None:
     for name, bar, work in (
         ("plain margin", 1, lambda: expand(mask, 20)),
         ("round brain, falx and ventricle", 4, lambda: expand(mask, 20, walls)),
-        ("distance map to 30 mm (for a slider)", None, lambda: distance_map(mask, 30)),
+        ("distance map to 30 mm", None, lambda: distance_map(mask, 30)),
     ):
         wall, cpu = _times(work)
         print(f"  {name:<40}{wall:.2f} s ({cpu:.2f} s)" + (f"  bar {bar} s" if bar else ""))
@@ -255,7 +258,48 @@ def _true_barriers(maps: dict[str, sitk.Image]) -> BarrierMasks:
     return BarrierMasks({n: grid.image(labels == LABELS[n]) for n in names}, "simulated truth")
 
 
-PARTS = {"accuracy": accuracy, "speed": speed, "ways": ways, "placing": placing, "coverage": coverage}
+def predicted(seeds: range = range(1000, 1012), grid_mm: float = 3.0) -> None:
+    """Predicted CTVs at the volume of ESTRO-EANO's, from a stand-in for a model: whether volumes are met, and what is covered."""
+    print(
+        f"predicted CTV at the volume of estro-eano, {len(seeds)} simulated patients, {grid_mm:g} mm; probability: {SOURCE}"
+    )
+    volumes, covered, seconds = [], [], []
+    for seed in seeds:
+        maps = simulate_case(seed, grid_mm=grid_mm, scans=("structural",)).truth.maps
+        brain = maps["brain"]
+        grid = Grid.of(brain)
+        roles = {n: maps[n] for n in ("cel", "t2l", "cavity", "necrosis") if n in maps}
+        later = [boolean(maps[n]) for n in ("progression_cel", "progression_t2l") if n in maps]
+        if not later or not {"cel", "cavity"} & set(roles):
+            continue
+        later = np.any(later, axis=0) & boolean(brain)
+        probability = grid.image(blurred_truth(later, grid.spacing[::-1], seed))
+        structures = Structures(brain, **roles)
+        plain = target_volumes("estro-eano", structures)
+        start = time.perf_counter()
+        made = target_volumes(
+            "model", structures, probability=probability, like_scheme="estro-eano", probability_source=SOURCE
+        )
+        seconds.append(time.perf_counter() - start)
+        volumes.append(made.volumes_cc["CTV_MODEL"] / plain.volumes_cc["CTV_EANO"] - 1)
+        covered.append([compare_ctv(m.ctv, grid.image(later), brain).sensitivity for m in (plain, made)])
+    off = 100 * np.array(volumes)
+    print(f"  n = {len(off)}: volume off by {off.min():+.2f} to {off.max():+.2f} %; {np.median(seconds):.1f} s")
+    print(
+        "  share of the progression in the CTV, mean: margin {:.3f}, predicted {:.3f} (it knows the truth)".format(
+            *np.mean(covered, axis=0)
+        )
+    )
+
+
+PARTS = {
+    "accuracy": accuracy,
+    "speed": speed,
+    "ways": ways,
+    "placing": placing,
+    "coverage": coverage,
+    "predicted": predicted,
+}
 
 if __name__ == "__main__":
     head()

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 from gliosuite import anatomy, structures
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, resample_mask, write_image
-from gliosuite.rt.barriers import BarrierMasks, Barriers, carried_barriers, find_barriers, read_barriers
+from gliosuite.rt.barriers import BarrierMasks, Barriers, _like_core, carried_barriers, find_barriers, read_barriers
 from gliosuite.rt.margins import distance_map, expand
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -184,3 +184,20 @@ def test_an_image_without_a_head_is_refused(placed):
     noise = grid.image(np.random.default_rng(0).random(grid.shape).astype(np.float32))
     with pytest.raises(InputError, match=r"the template does not fit the image .*give masks"):
         find_barriers(noise, grid.image(np.ones(grid.shape, bool)))
+
+
+def test_ventricles_are_redrawn_by_the_image():
+    """Placed 3 mm off, dark in the image or bright: they end where the image says; without contrast they stay."""
+    t = anatomy.template()
+    grid = t.grid.isotropic(1.5)
+    true = boolean(resample_mask(t.grid.image(array(structures.template_structures(), np.uint8) == 5), grid))
+    brain = resample_mask(t.brain, grid)
+    placed_off = np.roll(true, 2, axis=1)
+    dice = lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum())
+    noise = np.random.default_rng(0).normal(0, 8, grid.shape)
+    for fluid in (20, 300):
+        values = np.where(true, fluid, 120) + noise
+        redrawn = _like_core(values.astype(np.float32), placed_off, boolean(brain), grid)
+        assert dice(placed_off, true) < 0.75
+        assert dice(redrawn, true) > 0.85
+    assert np.array_equal(_like_core(noise.astype(np.float32), placed_off, boolean(brain), grid), placed_off)

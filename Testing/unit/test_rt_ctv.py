@@ -291,8 +291,8 @@ def test_barriers_ptv_and_an_edited_table_on_the_command_line(gliosuite, masks):
     rows["schemes"][4]["targets"][0]["margin_mm"] = 10
     (masks / "ours.json").write_text(json.dumps(rows), encoding="utf-8")
     code, text, _ = gliosuite("ctv", "--scheme", "estro-eano", "--schemes", masks / "ours.json", "--cel",
-                              masks / "cel.nii.gz",
-                              "--brain", masks / "brain.nii.gz", "--barriers", walls, "--ptv-mm", "3", "--out", masks / "o" / "m.nii.gz")  # fmt: skip
+                              masks / "cel.nii.gz", "--brain", masks / "brain.nii.gz", "--barriers", walls, "--ptv-mm", "3",
+                              "--out", masks / "o" / "m.nii.gz")  # fmt: skip
     assert code == 0
     report = json.loads(text)
     assert report["barriers"] == {"source": "masks given", "rules": {"falx": "stops"}}

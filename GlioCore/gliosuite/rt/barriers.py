@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from ..anatomy import register_template, similarity_to_template
 from ..errors import InputError
-from ..images import Grid, array, boolean, read_mask, resample_mask, signed_distance
+from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
 from ..structures import LABELS, continued_compartments, template_structures
 
 WALLS = ("falx", "tentorium")
@@ -28,6 +29,7 @@ OPEN = ("callosum", "peduncles")
 NAMES = ("brain", *WALLS, "ventricles", *CHOICES, *OPEN)
 VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it
 _LEAST_SIMILARITY = 0.1
+_REDRAWN_MM = 4.0
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -205,7 +207,33 @@ def find_barriers(
             f"barriers cannot be placed: the template does not fit the image (similarity {found:.2f}, {_LEAST_SIMILARITY} is needed); "
             "give masks (--barriers DIR) or none"
         )
-    return BarrierMasks(carried_barriers(transform, grid), "template registered to the image", tuple(through))
+    masks = carried_barriers(transform, grid)
+    if "ventricles" in masks:
+        # The image shows where the ventricles end better than the template does: what looks like their core, near where they are placed.
+        seen = resample_mask(Grid.of(image).image(trusted), grid)
+        masks["ventricles"] = grid.image(
+            _like_core(array(resample(image, grid)), boolean(masks["ventricles"]), boolean(seen), grid)
+        )
+    return BarrierMasks(masks, "template registered to the image", tuple(through))
+
+
+def _like_core(values: np.ndarray, placed: np.ndarray, trusted: np.ndarray, grid: Grid) -> np.ndarray:
+    """A placed structure redrawn by the image: within `_REDRAWN_MM`, what is nearer in value to its core than to the rest of the brain.
+
+    Parts must touch the core. Where core and brain hardly differ, or nothing is left, the structure stays as it was placed.
+    """
+    core = ndimage.binary_erosion(placed) & trusted
+    rest = trusted & ~placed
+    if core.sum() < 20 or not rest.any():
+        return placed
+    one, other = np.median(values[core]), np.median(values[rest])
+    if abs(one - other) < 2 * np.median(np.abs(values[core] - one)):
+        return placed
+    near = ndimage.distance_transform_edt(~placed, sampling=grid.spacing[::-1]) <= _REDRAWN_MM
+    alike = near & trusted & (np.abs(values - one) < np.abs(values - other))
+    labels, _ = ndimage.label(ndimage.binary_opening(alike) | (alike & placed))
+    touching = np.unique(labels[core & alike])
+    return np.isin(labels, touching[touching > 0])
 
 
 def carried_barriers(transform: sitk.Transform, grid: Grid) -> dict[str, sitk.Image]:
