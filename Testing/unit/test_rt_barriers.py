@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 from gliosuite import anatomy, structures
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, array, boolean, resample_mask, write_image
+from gliosuite.images import Grid, array, boolean, resample, write_image
 from gliosuite.rt.barriers import BarrierMasks, Barriers, _like_core, carried_barriers, find_barriers, read_barriers
 from gliosuite.rt.margins import distance_map, expand
 from scipy import ndimage
@@ -163,17 +163,23 @@ def placed(monkeypatch):
     return asked
 
 
-def test_the_templates_barriers_are_carried_to_a_patient(placed):
+@pytest.fixture(scope="module")
+def coarse():
+    """The template's T1, brain and labels at 3 mm."""
     t = anatomy.template()
     grid = t.grid.isotropic(3.0)
-    lesion = resample_mask(t.grid.image(array(structures.template_structures(), np.uint8) == 2), grid)
-    found = find_barriers(t.t1, t.brain, lesion, grid, ("brainstem",))
+    labels = sitk.Resample(structures.template_structures(), grid.blank(), sitk.Transform(), sitk.sitkNearestNeighbor)
+    return resample(t.t1, grid), resample(t.brain, grid) > 0.5, array(labels, np.uint8)
+
+
+def test_the_templates_barriers_are_carried_to_a_patient(placed, coarse):
+    t1, brain, labels = coarse
+    grid = Grid.of(t1)
+    lesion = grid.image(labels == structures.LABELS["thalami"])
+    found = find_barriers(t1, brain, lesion, through=("brainstem",))
     assert (found.source, found.rules["brainstem"]) == ("template registered to the image", "lets through")
     assert placed["stages"] == ("affine", "bspline")
-    assert not boolean(placed["mask"])[boolean(resample_mask(lesion, t.grid))].any(), "the lesion takes no part"
-    labels = array(
-        sitk.Resample(structures.template_structures(), grid.blank(), sitk.Transform(), sitk.sitkNearestNeighbor)
-    )
+    assert not boolean(placed["mask"])[boolean(lesion)].any(), "the lesion takes no part"
     for name in ("ventricles", "callosum", "falx"):
         a, b = (np.argwhere(m) * 3 for m in (labels == structures.LABELS[name], boolean(found.masks[name])))
         assert cKDTree(b).query(a)[0].mean() < 2, name
@@ -186,18 +192,17 @@ def test_an_image_without_a_head_is_refused(placed):
         find_barriers(noise, grid.image(np.ones(grid.shape, bool)))
 
 
-def test_ventricles_are_redrawn_by_the_image():
+def test_ventricles_are_redrawn_by_the_image(coarse):
     """Placed 3 mm off, dark in the image or bright: they end where the image says; without contrast they stay."""
-    t = anatomy.template()
-    grid = t.grid.isotropic(1.5)
-    true = boolean(resample_mask(t.grid.image(array(structures.template_structures(), np.uint8) == 5), grid))
-    brain = resample_mask(t.brain, grid)
-    placed_off = np.roll(true, 2, axis=1)
+    _, brain, labels = coarse
+    grid = Grid.of(brain)
+    true = labels == structures.LABELS["ventricles"]
+    off = np.roll(true, 1, axis=1)
     dice = lambda a, b: 2 * (a & b).sum() / (a.sum() + b.sum())
     noise = np.random.default_rng(0).normal(0, 8, grid.shape)
     for fluid in (20, 300):
         values = np.where(true, fluid, 120) + noise
-        redrawn = _like_core(values.astype(np.float32), placed_off, boolean(brain), grid)
-        assert dice(placed_off, true) < 0.75
+        redrawn = _like_core(values.astype(np.float32), off, boolean(brain), grid)
+        assert dice(off, true) < 0.75
         assert dice(redrawn, true) > 0.85
-    assert np.array_equal(_like_core(noise.astype(np.float32), placed_off, boolean(brain), grid), placed_off)
+    assert np.array_equal(_like_core(noise.astype(np.float32), off, boolean(brain), grid), off)
