@@ -208,6 +208,8 @@ def find_barriers(
             "give masks (--barriers DIR) or none"
         )
     masks = carried_barriers(transform, grid)
+    inside = resample_mask(brain, grid)
+    masks = {n: m * inside if n in WALLS else m for n, m in masks.items()}
     if "ventricles" in masks:
         # The image shows where the ventricles end better than the template does: what looks like their core, near where they are placed.
         seen = resample_mask(Grid.of(image).image(trusted), grid)
