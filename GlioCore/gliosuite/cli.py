@@ -23,7 +23,7 @@ COMMAND_MODULES = (
     "registration",
     "lesions",
     "perfusion",
-    "rt",
+    "ctv",
     "compare",
     "rtstruct",
     "simulate",

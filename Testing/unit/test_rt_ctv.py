@@ -7,7 +7,10 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, boolean, read_image, write_image
 from gliosuite.resources import read_text
-from gliosuite.rt.ctv import Structures, scheme, schemes, target_volumes
+from gliosuite.rt.barriers import BarrierMasks
+from gliosuite.rt.ctv import Structures, target_volumes
+from gliosuite.rt.margins import expand
+from gliosuite.rt.schemes import scheme, schemes
 
 GRID = Grid((72, 66, 60), (2.0, 2.0, 2.0), (-70.0, -60.0, -50.0), tuple(np.eye(3).ravel()))
 MM = np.indices(GRID.shape)[::-1].reshape(3, -1).T * 2.0
@@ -108,8 +111,9 @@ def test_a_gtv_partly_outside_the_brain_is_cut_and_told():
 
 
 PROBABILITY = GRID.image(
-    np.exp(-np.linalg.norm(MM - (74, 60, 60), axis=1) / 20).reshape(GRID.shape).astype(np.float32)
-    + 0.9 * ball(110, 60, 60, 5).astype(np.float32)
+    np.maximum(
+        np.exp(-np.linalg.norm(MM - (74, 60, 60), axis=1) / 20).reshape(GRID.shape), 0.9 * ball(110, 60, 60, 5)
+    ).astype(np.float32)
 )
 
 
@@ -131,6 +135,67 @@ def test_a_predicted_target_has_the_volume_that_was_asked_for():
     assert np.array_equal(boolean(made.ctv), boolean(again.ctv))
 
 
+def test_a_model_has_a_lower_dose_level_for_the_rest_of_the_t2_lesion_and_2_cm():
+    made = target_volumes("model", ALL, probability=PROBABILITY, threshold=0.5, probability_source="a phantom")
+    high, low = made.targets
+    assert [t.rule.ctv_name for t in made.targets] == ["CTV_MODEL", "CTV_MODEL_LOW"]
+    assert (high.rule.dose, low.rule.dose) == ("60 Gy", "lower level")
+    around = boolean(target_volumes("s3-rtog", ALL).ctv)
+    assert np.array_equal(boolean(low.ctv), around & ~boolean(high.ctv))
+    assert "from a phantom" in high.how
+    assert low.how.endswith("without CTV_MODEL")
+    alone = target_volumes("model", Structures(brain=ALL.brain, cel=ALL.cel), probability=PROBABILITY, threshold=0.5)
+    assert len(alone.targets) == 1
+    assert "CTV_MODEL_LOW was not made: it needs the T2 lesion (t2l), which is not given." in alone.notes
+
+
+def test_satellites_are_reported_and_kept_when_asked_for():
+    made = target_volumes("model", ALL, probability=PROBABILITY, threshold=0.5)
+    assert len(made.satellites) == 1
+    assert made.satellites[0].max_probability == pytest.approx(0.9)
+    kept = target_volumes("model", ALL, probability=PROBABILITY, threshold=0.5, keep_satellites=True)
+    assert boolean(kept.ctv)[ball(110, 60, 60, 2)].all()
+    assert kept.volumes_cc["CTV_MODEL"] > made.volumes_cc["CTV_MODEL"]
+
+
+@pytest.mark.parametrize("name", [*(t[0] for t in TABLE), "model"])
+def test_a_ptv_is_the_ctv_and_its_margin(name):
+    options = {"probability": PROBABILITY, "threshold": 0.5} if name == "model" else {}
+    for target in target_volumes(name, ALL, ptv_mm=3.0, **options).targets:
+        assert target.rule.ptv_name == target.rule.ctv_name.replace("CTV", "PTV")
+        assert np.array_equal(boolean(target.ptv), boolean(expand(target.ctv, 3.0)))
+
+
+def test_the_brain_mask_does_not_stop_a_ptv():
+    small = ball(62, 60, 60, 22)
+    target = target_volumes("estro-eano", Structures(brain=GRID.image(small), cel=ALL.cel), ptv_mm=5.0).targets[0]
+    assert not boolean(target.ctv)[~small].any()
+    assert boolean(target.ptv)[~small].any()
+
+
+def test_barriers_bear_on_every_scheme_and_are_told():
+    falx = (np.abs(MM[:, 0] - 78) < 2.1).reshape(GRID.shape)
+    barriers = BarrierMasks({"falx": GRID.image(falx)}, "masks given")
+    structures = Structures(brain=ALL.brain, cel=ALL.cel, cavity=ALL.cavity)
+    beyond = (MM[:, 0] > 82).reshape(GRID.shape)
+    for name in ("estro-eano", "eortc"):
+        made, plain = (target_volumes(name, structures, barriers=b) for b in (barriers, None))
+        assert boolean(plain.ctv)[beyond].any()
+        assert not boolean(made.ctv)[beyond | falx].any()
+        assert made.targets[0].how.endswith("round falx (masks given)")
+        assert (made.barriers, made.barriers_source) == ({"falx": "stops"}, "masks given")
+        assert (plain.barriers, plain.barriers_source) == ({}, "none")
+
+
+def test_critical_structures_leave_every_ctv_alike():
+    stem = ball(70, 70, 50, 10)
+    structures = Structures(ALL.brain, ALL.cel, ALL.t2l, ALL.cavity, critical=(GRID.image(stem),))
+    for name in ("nrg", "model"):
+        options = {"probability": PROBABILITY, "threshold": 0.3} if name == "model" else {}
+        for target in target_volumes(name, structures, **options).targets:
+            assert not boolean(target.ctv)[stem].any()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "options", "sentence"),
     [
@@ -139,6 +204,7 @@ def test_a_predicted_target_has_the_volume_that_was_asked_for():
         ("s3-eortc", {"cel": GRID.blank()}, {}, r"the enhancing lesion \(cel\) is empty on the grid"),
         ("s3-eortc", {"brain": GRID.blank()}, {}, "the brain mask is empty on the grid"),
         ("s3-eortc", {"cavity": None, "brain": GRID.image(ball(110, 64, 60, 20))}, {}, "lies outside the brain mask altogether"),
+        ("s3-eortc", {}, {"ptv_mm": 40.0}, "a PTV margin of 40.0 mm is out of range"),
         ("s3-eortc", {}, {"margin_mm": -3}, "margin -3 mm is out of range"),
         ("s3-eortc", {}, {"threshold": 0.5}, "scheme s3-eortc takes no probability, threshold or volume"),
         ("model", {}, {}, "scheme model needs a probability"),
@@ -196,7 +262,17 @@ def test_two_phases_give_two_masks(gliosuite, masks):
         (["--scheme", "rtog", "--cel", "cel"], "needs the T2 lesion"),
         (["--scheme", "rtogg", "--cel", "cel"], "CTV scheme 'rtogg' is not known"),
         (["--scheme", "estro-eano", "--cel", "missing"], "missing.nii.gz does not exist"),
-        (["--scheme", "estro-eano", "--cel", "cel", "--barriers", "x"], "--barriers is not part of this version"),
+        (["--scheme", "estro-eano", "--cel", "cel", "--barriers", "x"], "x is no folder"),
+        (
+            ["--scheme", "estro-eano", "--cel", "cel", "--barriers", "auto"],
+            "registers the template to an image; --image I",
+        ),
+        (["--scheme", "estro-eano", "--cel", "cel", "--through", "chiasm"], "there are none; --barriers DIR or auto"),
+        (["--scheme", "estro-eano", "--cel", "cel", "--schemes", "cel"], "cel.nii.gz"),
+        (
+            ["--scheme", "model", "--cel", "cel", "--sensitivity", "0.9"],
+            "--sensitivity S and --validation DIR belong together",
+        ),
         (["--scheme", "model", "--cel", "cel"], "scheme model needs a probability"),
     ],
 )
@@ -206,6 +282,58 @@ def test_bad_options_are_one_sentence_and_nothing_is_written(gliosuite, masks, o
     assert (code, out) == (2, "")
     assert sentence in err.strip().splitlines()[-1]
     assert not (masks / "new").exists()
+
+
+def test_barriers_ptv_and_an_edited_table_on_the_command_line(gliosuite, masks):
+    walls = masks / "walls"
+    write_image(GRID.image((np.abs(MM[:, 0] - 78) < 2.1).reshape(GRID.shape)), walls / "falx.nii.gz")
+    rows = json.loads(read_text("ctv_schemes.json"))
+    rows["schemes"][4]["targets"][0]["margin_mm"] = 10
+    (masks / "ours.json").write_text(json.dumps(rows), encoding="utf-8")
+    code, text, _ = gliosuite("ctv", "--scheme", "estro-eano", "--schemes", masks / "ours.json", "--cel",
+                              masks / "cel.nii.gz", "--brain", masks / "brain.nii.gz", "--barriers", walls, "--ptv-mm", "3",
+                              "--out", masks / "o" / "m.nii.gz")  # fmt: skip
+    assert code == 0
+    report = json.loads(text)
+    assert report["barriers"] == {"source": "masks given", "rules": {"falx": "stops"}}
+    assert report["targets"][0]["how"].startswith("cel + 10 mm")
+    assert (report["targets"][0]["ptv"], report["targets"][0]["ptv_mm"]) == ("PTV_EANO", 3)
+    assert sorted(p.name for p in (masks / "o").iterdir()) == ["m.json", "m.nii.gz", "m_PTV_EANO.nii.gz"]
+    assert report["volumes_cc"]["PTV_EANO"] > report["volumes_cc"]["CTV_EANO"]
+
+
+def test_a_predicted_target_says_where_its_probability_comes_from(gliosuite, masks):
+    probability = masks / "p.nii.gz"
+    write_image(PROBABILITY, probability, "blurred truth of a phantom")
+    common = [
+        "ctv",
+        "--scheme",
+        "model",
+        "--cel",
+        masks / "cel.nii.gz",
+        "--brain",
+        masks / "brain.nii.gz",
+        "--probability",
+        probability,
+    ]
+    code, text, _ = gliosuite(*common, "--threshold", "0.5", "--out", masks / "a" / "m.nii.gz")
+    assert code == 0
+    report = json.loads(text)["probability"]
+    assert report["source"] == "blurred truth of a phantom"
+    assert report["smoothing_mm"] == 2
+    assert [s["max_probability"] for s in report["satellites"]] == [0.9]
+    place = masks / "validation" / "one"
+    for name, mask in (("brain", BRAIN), ("cel", CEL), ("progression", ball(74, 60, 60, 14) | CEL)):
+        write_image(GRID.image(mask), place / f"{name}.nii.gz")
+    write_image(PROBABILITY, place / "probability.nii.gz")
+    code, text, _ = gliosuite(
+        *common, "--sensitivity", "0.9", "--validation", masks / "validation", "--out", masks / "b" / "m.nii.gz"
+    )
+    assert code == 0
+    validation = json.loads(text)["probability"]["validation"]
+    assert validation["cases"] == 1
+    assert validation["sensitivity"] >= 0.9
+    assert validation["threshold"] == pytest.approx(np.exp(-14 / 20), abs=0.06)
 
 
 def test_compare_writes_the_table_and_the_picture(gliosuite, masks):

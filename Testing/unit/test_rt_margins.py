@@ -87,7 +87,5 @@ def test_what_cannot_be_grown_is_refused():
     grid = Grid((8, 8, 8), (1.0, 1.0, 1.0), (0.0,) * 3, tuple(np.eye(3).ravel()))
     with pytest.raises(InputError, match="mask to grow is empty"):
         expand(grid.blank(), 10)
-    with pytest.raises(InputError, match="barriers are not part of this version"):
-        expand(grid.image(np.ones(grid.shape, bool)), 10, barriers=object())
     with pytest.raises(InputError, match="is not a number"):
         expand(grid.image(np.ones(grid.shape, bool)), float("nan"))

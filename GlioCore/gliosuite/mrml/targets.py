@@ -55,10 +55,10 @@ class TargetsResult:
 
 def schemes() -> list[tuple[str, str, str, str]]:
     """The margin schemes as rows of name, GTV, margin and dose; phases of one scheme stand behind each other."""
-    from ..rt import ctv
+    from ..rt import schemes as table
 
     rows = []
-    for scheme in ctv.schemes().values():
+    for scheme in table.schemes().values():
         if any(target.margin_mm is None for target in scheme.targets):
             continue  # the scheme that takes a probability belongs to GlioRecurrence
         gtvs = [" + ".join(role if role == "cavity" else role.upper() for role in t.gtv) for t in scheme.targets]

@@ -1,17 +1,17 @@
 """Clinical target volumes by rule: which masks make the GTV, how far the margin goes, all inside the brain."""
 
-import json
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from ..errors import InputError
-from ..images import Grid, array, as_grid, boolean, resample, resample_mask, volume_cc
-from ..resources import read_text
+from ..images import Grid, as_grid, boolean, resample_mask
+from .barriers import BarrierMasks
 from .margins import expand
+from .predicted import REACH_MM, SMOOTHING_MM, Candidates, Satellite
+from .schemes import Scheme, TargetRule, scheme
 
 _TITLES = {
     "cel": "enhancing lesion (cel)",
@@ -20,30 +20,6 @@ _TITLES = {
     "brain": "brain mask",
     "necrosis": "necrosis",
 }
-
-
-@dataclass(frozen=True)
-class TargetRule:
-    """One GTV and the CTV made from it; `margin_mm` is None where a probability takes its place."""
-
-    ctv_name: str
-    gtv_name: str
-    gtv: tuple[str, ...]
-    needs: tuple[str, ...]
-    margin_mm: float | None
-    dose: str | None
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """A row of the scheme table; `ptv_mm` is the usual range of the margin from CTV to PTV, for information."""
-
-    name: str
-    title: str
-    year: int
-    source: str
-    ptv_mm: tuple[float, float] | None
-    targets: tuple[TargetRule, ...]
 
 
 @dataclass(frozen=True)
@@ -83,12 +59,13 @@ class Structures:
 
 @dataclass(frozen=True)
 class Target:
-    """One GTV and its CTV (uint8, one grid), and how they were made."""
+    """One GTV, its CTV and, where it was asked for, its PTV (uint8, one grid), and how they were made."""
 
     rule: TargetRule
     gtv: sitk.Image
     ctv: sitk.Image
     how: str
+    ptv: sitk.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -101,12 +78,21 @@ class TargetVolumes:
         Volume by ROI name.
     notes
         Sentences on what was missing, cut off or left out.
+    barriers
+        What the margins met, by name, with its rule; empty where they ran straight.
+    barriers_source
+        ``none``, or where the barriers come from.
+    satellites
+        Predicted parts that do not touch the lesion.
     """
 
     scheme: Scheme
     targets: tuple[Target, ...]
     volumes_cc: dict[str, float]
     notes: tuple[str, ...]
+    barriers: dict[str, str] = field(default_factory=dict)
+    barriers_source: str = "none"
+    satellites: tuple[Satellite, ...] = ()
 
     @property
     def gtv(self) -> sitk.Image:
@@ -119,32 +105,6 @@ class TargetVolumes:
         return self.targets[0].ctv
 
 
-@cache
-def schemes() -> dict[str, Scheme]:
-    """The scheme table (``resources/ctv_schemes.json``) by name."""
-    table = {}
-    for row in json.loads(read_text("ctv_schemes.json"))["schemes"]:
-        targets = tuple(
-            TargetRule(**{**t, "gtv": tuple(t["gtv"]), "needs": tuple(t["needs"])}) for t in row.pop("targets")
-        )
-        ptv = row.pop("ptv_mm")
-        table[row["name"]] = Scheme(**row, ptv_mm=tuple(ptv) if ptv else None, targets=targets)
-    return table
-
-
-def scheme(name: str) -> Scheme:
-    """One row of the scheme table.
-
-    Raises
-    ------
-    InputError
-        If there is no such scheme.
-    """
-    if name not in schemes():
-        raise InputError(f"CTV scheme {name!r} is not known; choose from {', '.join(schemes())}")
-    return schemes()[name]
-
-
 def target_volumes(
     name: str,
     structures: Structures,
@@ -154,6 +114,13 @@ def target_volumes(
     threshold: float | None = None,
     volume_cc: float | None = None,
     like_scheme: str | None = None,
+    *,
+    barriers: BarrierMasks | None = None,
+    ptv_mm: float | None = None,
+    table: str | Path | None = None,
+    smoothing_mm: float = SMOOTHING_MM,
+    keep_satellites: bool = False,
+    probability_source: str = "a file",
 ) -> TargetVolumes:
     """GTV and CTV of a scheme, inside the brain.
 
@@ -168,13 +135,22 @@ def target_volumes(
     probability, threshold, volume_cc, like_scheme
         Scheme ``model`` alone: a recurrence probability 0-1, and one of: the least probability that is included, the CTV's volume, or the
         scheme whose CTV volume it gets.
+    barriers
+        What margins from GTV to CTV go round; None: they run straight. They bear on every scheme alike.
+    ptv_mm
+        Make PTVs: the CTV and this margin, which no barrier and no brain mask stops.
+    table
+        An edited scheme table in place of the library's.
+    smoothing_mm, keep_satellites, probability_source
+        Scheme ``model`` alone: the scale of smoothing and closing; whether parts that do not touch the lesion are kept; what made the
+        probability, for the record.
 
     Raises
     ------
     InputError
         If a mask that the scheme needs is missing, a mask is empty, nothing of the GTV lies in the brain, or the options contradict.
     """
-    rules = scheme(name)
+    rules = scheme(name, table)
     grid = as_grid(like if like is not None else structures.brain)
     structures = structures.on(grid)
     brain = boolean(structures.brain)
@@ -182,52 +158,89 @@ def target_volumes(
         raise InputError(
             "the brain mask is empty on the grid of the target volumes; a brain mask of the same patient is needed"
         )
-    wanted = [
-        o
-        for o, v in (("threshold", threshold), ("volume_cc", volume_cc), ("like_scheme", like_scheme))
-        if v is not None
-    ]
-    if name == "model":
-        if probability is None or len(wanted) != 1 or margin_mm is not None:
-            raise InputError(
-                "scheme model needs a probability (--probability), one of --threshold, --volume-cc and --like, and no --margin-mm"
-            )
-    elif probability is not None or wanted:
-        raise InputError(f"scheme {name} takes no probability, threshold or volume; these belong to --scheme model")
-    if margin_mm is not None and not (np.isfinite(margin_mm) and 0 <= margin_mm <= 50):
-        raise InputError(f"margin {margin_mm} mm is out of range; 0 to 50 mm is needed")
+    predicts = any(rule.margin_mm is None for rule in rules.targets)
+    _check_options(name, predicts, margin_mm, probability, threshold, volume_cc, like_scheme)
+    if ptv_mm is not None and not (np.isfinite(ptv_mm) and 0 <= ptv_mm <= 20):
+        raise InputError(f"a PTV margin of {ptv_mm} mm is out of range; 0 to 20 mm is needed")
+    barriers = barriers.on(grid) if barriers is not None else None
     notes: list[str] = []
-    targets = []
+    targets: list[Target] = []
+    satellites: list[Satellite] = []
     for rule in rules.targets:
+        absent = [r for r in rule.needs if getattr(structures, r) is None]
+        if rule.rest_of and absent:
+            notes.append(f"{rule.ctv_name} was not made: it needs the {_TITLES[absent[0]]}, which is not given.")
+            continue
         gtv, parts = _gtv(name, rule, structures, brain, grid, notes)
-        if name == "model":
+        if rule.margin_mm is None:
             if like_scheme is not None:
-                volume_cc = next(iter(_ctv_volumes(like_scheme, structures, grid).values()))
-            ctv, how = _predicted(gtv, brain, probability, threshold, volume_cc, grid, notes)
-            how += f", with {' + '.join(parts)}" + (f" (volume of {like_scheme})" if like_scheme else "")
+                made = target_volumes(like_scheme, structures, grid, barriers=barriers, table=table)
+                volume_cc = next(iter(made.volumes_cc[t.rule.ctv_name] for t in made.targets))
+            candidates = Candidates.of(gtv, brain, probability, grid, smoothing_mm, keep_satellites)
+            ctv, how, satellites = _predicted(candidates, threshold, volume_cc, notes)
+            how += f" from {probability_source}, with {' + '.join(parts)}"
+            how += f" (volume of {like_scheme})" if like_scheme else ""
         else:
             margin = rule.margin_mm if margin_mm is None else margin_mm
-            ctv = boolean(expand(grid.image(gtv), margin)) & brain
+            walls = barriers.barriers(structures.brain, margin) if barriers is not None else None
+            ctv = boolean(expand(grid.image(gtv), margin, walls)) & brain
             how = f"{' + '.join(parts)} + {margin:g} mm, inside the brain"
+            if barriers is not None:
+                how += f", round {', '.join(barriers.rules)} ({barriers.source})"
         for mask in structures.critical:
             ctv &= ~boolean(mask)
         if structures.critical:
             how += ", critical structures removed"
+        if rule.rest_of:
+            ctv &= ~np.any([boolean(t.ctv) for t in targets if t.rule.ctv_name == rule.rest_of], axis=0)
+            how += f", without {rule.rest_of}"
         if not ctv.any():
+            if rule.rest_of:
+                notes.append(f"{rule.ctv_name} was not made: {rule.rest_of} leaves nothing of it over.")
+                continue
             raise InputError(
                 f"{rule.ctv_name} is empty: nothing of it is left inside the brain and outside the critical structures"
             )
-        targets.append(Target(rule, grid.image(gtv), grid.image(ctv), how))
+        ptv = expand(grid.image(ctv), ptv_mm) if ptv_mm is not None else None
+        targets.append(Target(rule, grid.image(gtv), grid.image(ctv), how, ptv))
     volumes: dict[str, float] = {}
-    for target in targets:
-        volumes[target.rule.gtv_name] = round(float(boolean(target.gtv).sum()) * grid.voxel_cc, 4)
-        volumes[target.rule.ctv_name] = round(float(boolean(target.ctv).sum()) * grid.voxel_cc, 4)
-    return TargetVolumes(rules, tuple(targets), volumes, tuple(dict.fromkeys(notes)))
+    for t in targets:
+        for roi, mask in ((t.rule.gtv_name, t.gtv), (t.rule.ctv_name, t.ctv), (t.rule.ptv_name, t.ptv)):
+            if mask is not None:
+                volumes[roi] = round(float(boolean(mask).sum()) * grid.voxel_cc, 4)
+    return TargetVolumes(
+        rules,
+        tuple(targets),
+        volumes,
+        tuple(dict.fromkeys(notes)),
+        barriers.rules if barriers is not None else {},
+        barriers.source if barriers is not None else "none",
+        tuple(satellites),
+    )
 
 
-def _ctv_volumes(name: str, structures: Structures, grid: Grid) -> dict[str, float]:
-    made = target_volumes(name, structures, grid)
-    return {t.rule.ctv_name: volume_cc(t.ctv) for t in made.targets}
+def _check_options(
+    name: str,
+    predicts: bool,
+    margin_mm: float | None,
+    probability: sitk.Image | None,
+    threshold: float | None,
+    volume_cc: float | None,
+    like_scheme: str | None,
+) -> None:
+    wanted = [v for v in (threshold, volume_cc, like_scheme) if v is not None]
+    if predicts:
+        if probability is None or len(wanted) != 1 or margin_mm is not None:
+            raise InputError(
+                f"scheme {name} needs a probability (--probability), one of --threshold, --volume-cc, --like and --sensitivity, and no "
+                "--margin-mm"
+            )
+        if threshold is not None and not 0 < threshold < 1:
+            raise InputError(f"threshold {threshold} is out of range; a probability between 0 and 1 is needed")
+    elif probability is not None or wanted:
+        raise InputError(f"scheme {name} takes no probability, threshold or volume; these belong to --scheme model")
+    if margin_mm is not None and not (np.isfinite(margin_mm) and 0 <= margin_mm <= 50):
+        raise InputError(f"margin {margin_mm} mm is out of range; 0 to 50 mm is needed")
 
 
 def _gtv(
@@ -264,45 +277,33 @@ def _gtv(
 
 
 def _predicted(
-    gtv: np.ndarray,
-    brain: np.ndarray,
-    probability: sitk.Image,
-    threshold: float | None,
-    volume: float | None,
-    grid: Grid,
-    notes: list[str],
-) -> tuple[np.ndarray, str]:
-    """The lesion and what is predicted to recur: parts that touch the lesion, holes filled, inside the brain."""
-    values = np.nan_to_num(array(resample(probability, grid)), nan=0.0)
-    values[~brain] = -1
-    values[gtv] = np.inf
-    closed = lambda level: _touching(values >= level, gtv, brain)
+    candidates: Candidates, threshold: float | None, volume: float | None, notes: list[str]
+) -> tuple[np.ndarray, str, list[Satellite]]:
+    """The CTV of a probability at a threshold, or of a volume."""
+    voxel_cc = candidates.grid.voxel_cc
     if threshold is not None:
-        if not 0 < threshold < 1:
-            raise InputError(f"threshold {threshold} is out of range; a probability between 0 and 1 is needed")
-        level, how = threshold, f"probability >= {threshold:g}"
+        level, how = threshold, f"probability >= {threshold:.3g}"
     else:
-        count = volume / grid.voxel_cc
-        if not gtv.sum() <= count <= brain.sum():
+        count = volume / voxel_cc
+        least, most = (float(m.sum()) for m in (candidates.lesion, candidates.score > -1))
+        if not least <= count <= most:
             raise InputError(
-                f"a CTV of {volume:g} cc is not possible: the lesion has {gtv.sum() * grid.voxel_cc:.1f} cc and the brain "
-                f"{brain.sum() * grid.voxel_cc:.1f} cc"
+                f"a CTV of {volume:g} cc is not possible: the lesion has {least * voxel_cc:.1f} cc, and the brain within "
+                f"{REACH_MM:g} mm of it {most * voxel_cc:.1f} cc"
             )
-        ranked = np.unique(values[brain & ~gtv & (values > 0)])
-        # The volume grows as the level falls: the lowest level whose CTV is still within the wanted volume.
-        low, high = 0, ranked.size
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if closed(ranked[middle]).sum() <= count else (middle + 1, high)
-        level = float(ranked[low]) if low < ranked.size else np.inf
+        level = candidates.level_for(count)
         how = f"probability >= {level:.3g} (CTV of {volume:.1f} cc wanted)"
-    ctv = closed(level)
-    apart = float(((values >= level) & ~ctv).sum()) * grid.voxel_cc
-    if apart > 0:
-        notes.append(f"{apart:.2f} cc that are predicted to recur do not touch the lesion and were left out.")
-    return ctv, how
-
-
-def _touching(mask: np.ndarray, lesion: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    return ndimage.binary_fill_holes(np.isin(labels, np.unique(labels[lesion]))) & brain
+    ctv = candidates.ctv(level)
+    found = candidates.satellites(level, ctv)
+    if found:
+        total = sum(s.volume_cc for s in found)
+        what = "were kept" if candidates.keep_satellites else "were left out"
+        notes.append(
+            f"{total:.2f} cc in {len(found)} parts that are predicted to recur do not touch the lesion and {what}."
+        )
+    beyond = candidates.beyond_cc(level)
+    if beyond > 0:
+        notes.append(
+            f"At least {beyond:.2f} cc that are predicted to recur lie beyond {REACH_MM:g} mm from the lesion and were left out."
+        )
+    return candidates.whole(ctv), how, found

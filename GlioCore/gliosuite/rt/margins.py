@@ -1,25 +1,24 @@
 """Margins as distances from a surface: a smoothed, volume-true, sub-voxel surface of the mask, whatever the voxels' shape.
 
 Counting voxels whose distance to the mask's voxel centres is within the margin falls short by half a voxel on every side: 7 % of the volume
-of a 35 mm sphere on the 3 mm grid of Tran 2025. Here the margin is measured from where the lesion's surface runs between the voxels.
+of a 35 mm sphere on the 3 mm grid of Tran 2025. Here the margin is measured from where the lesion's surface runs between the voxels; with
+barriers, along the shortest way round them.
 """
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from ..errors import InputError
-from ..images import Grid, boolean
+from ..images import Grid, array, boolean
+from .barriers import Barriers
+from .geodesic import geodesic
+from .surface import Surface, box_round, centre_distance
 
-# The mask is smoothed by 0.7 of its longest voxel edge, at least 1 mm: less leaves the voxels' steps standing (+1 to +3 % of volume), and
-# what more would take away from thin parts is given back by the level, which keeps the volume.
-_SMOOTHING = 0.7
-_LEAST_MM = 1.0
-_SURFACE_STEP_MM = 1.5  # the surface is sampled at least this finely
+_FAR_MM = 3.0  # from here on the surface may be sampled every _CELL_MM
+_CELL_MM = 0.7
 
 
-def expand(mask: sitk.Image, margin_mm: float, barriers: None = None) -> sitk.Image:
+def expand(mask: sitk.Image, margin_mm: float, barriers: Barriers | None = None) -> sitk.Image:
     """Grow a mask by a margin in mm, or shrink it by a negative one.
 
     Parameters
@@ -29,7 +28,7 @@ def expand(mask: sitk.Image, margin_mm: float, barriers: None = None) -> sitk.Im
     margin_mm
         Distance from the mask's surface; 0 returns the mask.
     barriers
-        None is the only value so far: the margin runs straight.
+        Where the margin may go and what slows it, on the mask's grid; None for a margin that runs straight. They do not bear on shrinking.
 
     Returns
     -------
@@ -39,140 +38,96 @@ def expand(mask: sitk.Image, margin_mm: float, barriers: None = None) -> sitk.Im
     Raises
     ------
     InputError
-        If the mask is empty, or barriers are given.
+        If the mask is empty, the margin is not a number, or the barriers lie on another grid.
     """
-    if barriers is not None:
-        raise InputError("barriers are not part of this version: a margin runs straight; leave them out")
+    inside, grid, spacing = _checked(mask, margin_mm, barriers)
+    if margin_mm == 0:
+        return grid.image(inside)
+    surface = Surface.of(inside, spacing, _CELL_MM if abs(margin_mm) >= _FAR_MM else 0.0)
+    off = surface.off_mm[margin_mm < 0]
+    box = box_round(inside, np.ceil((max(margin_mm, 0.0) + off) / spacing).astype(int) + 1)
+    part, start = inside[box], [b.start for b in box]
+    if margin_mm > 0 and barriers is not None:
+        result = _ways(barriers, box, part, spacing, surface, margin_mm, margin_mm - off) <= margin_mm
+    elif margin_mm > 0:
+        # A voxel within the margin of a mask voxel's centre is in, whatever the surface's smoothing; the surface lies within `off`.
+        distance = centre_distance(part, spacing)
+        result = distance <= margin_mm
+        near = np.argwhere(~result & (distance < margin_mm + off))
+        result[tuple(near[surface.distance(near + start, spacing) <= margin_mm].T)] = True
+    else:
+        # Likewise one within it of an outer voxel's centre is out; beyond the image there is nothing of the mask.
+        depth = centre_distance(np.pad(~part, 1, constant_values=True), spacing)[1:-1, 1:-1, 1:-1]
+        result = depth >= off - margin_mm
+        near = np.argwhere(~result & (depth > -margin_mm))
+        result[tuple(near[surface.distance(near + start, spacing) >= -margin_mm].T)] = True
+    whole = np.zeros_like(inside)
+    whole[box] = result
+    return grid.image(whole)
+
+
+def distance_map(mask: sitk.Image, reach_mm: float, barriers: Barriers | None = None) -> sitk.Image:
+    """Distance in mm from a mask's surface, outside it: what `expand` compares with the margin, for every margin at once.
+
+    Parameters
+    ----------
+    mask
+        0/1 image with any spacing.
+    reach_mm
+        How far distances are wanted.
+    barriers
+        As for `expand`; the distance is then the length of the shortest way, each stretch weighted by its cost.
+
+    Returns
+    -------
+    SimpleITK.Image
+        float32 on the mask's grid; 0 in the mask, infinite beyond the reach and where no way leads.
+
+    Raises
+    ------
+    InputError
+        As `expand`.
+    """
+    inside, grid, spacing = _checked(mask, reach_mm, barriers)
+    surface = Surface.of(inside, spacing, 0.0)
+    box = box_round(inside, np.ceil((reach_mm + surface.off_mm[0]) / spacing).astype(int) + 1)
+    whole = np.full(inside.shape, np.inf, np.float32)
+    part = inside[box]
+    if barriers is None:
+        distance = centre_distance(part, spacing)
+        near = ~part & (distance < reach_mm + surface.off_mm[0])
+        measured = surface.distance(np.argwhere(near) + [b.start for b in box], spacing)
+        distance[near] = np.minimum(measured, distance[near])
+    else:
+        distance = _ways(barriers, box, part, spacing, surface, reach_mm, 0.0)
+    whole[box] = np.where(distance <= reach_mm, distance, np.inf)
+    return grid.image(whole)
+
+
+def _checked(mask: sitk.Image, margin_mm: float, barriers: Barriers | None) -> tuple[np.ndarray, Grid, np.ndarray]:
     if not np.isfinite(margin_mm):
         raise InputError(f"margin {margin_mm} mm is not a number; a distance in mm is needed")
     inside = boolean(mask)
     if not inside.any():
         raise InputError("the mask to grow is empty; a mask with at least one voxel above 0 is needed")
     grid = Grid.of(mask)
-    if margin_mm == 0:
-        return grid.image(inside)
-    spacing = np.asarray(grid.spacing)[::-1]
-    sigma = max(_LEAST_MM, _SMOOTHING * float(spacing.max()))
-    # How far the surface may lie from where distances between voxel centres put it.
-    doubt = float(np.linalg.norm(spacing)) + sigma
-    box = _box(inside, np.ceil((max(margin_mm, 0.0) + doubt) / spacing).astype(int) + 1)
-    part = inside[box]
-    distance = _centre_distance(part, spacing)  # positive outside
-    # A voxel within the margin of a mask voxel's centre is in, and one within it of an outer voxel's centre is out, whatever the surface's
-    # smoothing; only the voxels beyond, as far as the surface may lie from the centres, are measured.
-    if margin_mm > 0:
-        result = distance <= margin_mm
-        near = np.argwhere(~result & (distance < margin_mm + doubt))
-    else:
-        result = distance <= margin_mm - doubt
-        near = np.argwhere(~result & (distance < margin_mm))
-    surface = _thinned(surface_points(part, spacing), margin_mm)
-    reach = cKDTree(surface).query(near * spacing, workers=-1)[0]
-    chosen = near[reach <= margin_mm if margin_mm > 0 else reach >= -margin_mm]
-    result[tuple(chosen.T)] = True
-    whole = np.zeros_like(inside)
-    whole[box] = result
-    return grid.image(whole)
+    if barriers is not None:
+        barriers.check(grid)
+    return inside, grid, np.asarray(grid.spacing)[::-1]
 
 
-def surface_points(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Points on the surface of a mask, between the voxels.
-
-    The mask is smoothed, sampled finely, and cut at the level whose inside has the mask's volume, so that a rounded edge does not cost
-    volume. Parts too small to survive the smoothing keep their voxel faces.
-
-    Parameters
-    ----------
-    mask
-        Boolean (z, y, x).
-    spacing
-        mm, in array order (z, y, x).
-
-    Returns
-    -------
-    numpy.ndarray
-        (n, 3) in mm from the first voxel's centre, in array order.
-    """
-    sigma = max(_LEAST_MM, _SMOOTHING * float(spacing.max())) / spacing
-    box = _box(mask, np.ceil(3 * sigma).astype(int) + 1, pad=True)
+def _ways(
+    barriers: Barriers,
+    box: tuple[slice, ...],
+    inside: np.ndarray,
+    spacing: np.ndarray,
+    surface: Surface,
+    reach_mm: float,
+    exact_from_mm: float,
+) -> np.ndarray:
+    """Lengths of shortest ways in a box of the grid."""
+    room = boolean(barriers.domain)[box]
+    cost = np.ones(room.shape, np.float32) if barriers.cost is None else array(barriers.cost)[box]
     start = np.array([b.start for b in box])
-    part = _cut(mask, box)
-    smooth = ndimage.gaussian_filter(part.astype(np.float32), sigma, mode="constant", truncate=3.0)
-    finer = np.ceil(spacing / _SURFACE_STEP_MM).astype(int)
-    fine = smooth
-    if finer.max() > 1:
-        fine = ndimage.zoom(smooth, finer, order=3, mode="nearest", grid_mode=True, prefilter=True)
-    level = _volume_level(fine, float(part.sum()) * float(np.prod(finer)))
-    step = spacing / finer
-    points = [_crossings(fine, level) * step + (step - spacing) / 2]
-    labels, count = ndimage.label(part, np.ones((3, 3, 3)))
-    lost = np.flatnonzero(ndimage.maximum(smooth, labels, np.arange(1, count + 1)) <= level) + 1
-    if lost.size:
-        points.append(_crossings(np.isin(labels, lost).astype(np.float32), 0.5) * spacing)
-    return np.concatenate(points) + start * spacing
-
-
-def _thinned(points: np.ndarray, margin_mm: float) -> np.ndarray:
-    """One point per cell of 0.7 mm: seen from 3 mm and more, the cell's size changes a distance by less than 0.02 mm."""
-    if abs(margin_mm) < 3:
-        return points
-    cell = np.floor((points - points.min(axis=0)) / 0.7).astype(np.int64)
-    size = cell.max(axis=0) + 1
-    return points[np.unique((cell[:, 0] * size[1] + cell[:, 1]) * size[2] + cell[:, 2], return_index=True)[1]]
-
-
-def _box(mask: np.ndarray, margin: np.ndarray, pad: bool = False) -> tuple[slice, ...]:
-    """The box of a mask and `margin` voxels round it; with `pad` it may reach beyond the array."""
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
-    if pad:
-        return tuple(slice(b.start - m, b.stop + m) for b, m in zip(box, margin))
-    return tuple(slice(max(0, b.start - m), min(n, b.stop + m)) for b, m, n in zip(box, margin, mask.shape))
-
-
-def _cut(mask: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
-    """The part of a mask in a box that may reach beyond the array; nothing is there."""
-    result = np.zeros([b.stop - b.start for b in box], bool)
-    inner = tuple(slice(max(b.start, 0), min(b.stop, n)) for b, n in zip(box, mask.shape))
-    result[tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box))] = mask[inner]
-    return result
-
-
-def _centre_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Distance to the nearest voxel centre of the other kind, negative inside."""
-    image = sitk.GetImageFromArray(np.pad(mask, 1).astype(np.uint8))
-    image.SetSpacing([float(s) for s in spacing[::-1]])
-    distance = lambda m: sitk.GetArrayFromImage(
-        sitk.SignedMaurerDistanceMap(m, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    )[1:-1, 1:-1, 1:-1]
-    outer = distance(image)
-    return np.where(mask, -distance(1 - image), outer)
-
-
-def _volume_level(values: np.ndarray, voxels: float) -> float:
-    """The level whose inside has a volume of `voxels`; voxels that the level cuts count by the share that lies above it."""
-    band = (values > 0.01) & (values < 0.99)
-    above = float((values >= 0.99).sum())
-    slope = sum(np.abs(g[band]) for g in np.gradient(values))
-    slope = np.maximum(slope, 1e-3)
-    u = values[band]
-    low, high = 0.02, 0.98
-    for _ in range(20):
-        level = (low + high) / 2
-        volume = above + float(np.clip((u - level) / slope + 0.5, 0, 1).sum())
-        low, high = (level, high) if volume > voxels else (low, level)
-    return (low + high) / 2
-
-
-def _crossings(values: np.ndarray, level: float) -> np.ndarray:
-    """Where `values` cross `level` along the lattice's edges, by linear interpolation; (n, 3) in voxels."""
-    above = values > level
-    points = []
-    for axis in range(3):
-        first = tuple(slice(0, -1) if a == axis else slice(None) for a in range(3))
-        second = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        where = np.nonzero(above[first] != above[second])
-        a, b = values[first][where], values[second][where]
-        at = np.stack(where, axis=1).astype(float)
-        at[:, axis] += (level - a) / (b - a)
-        points.append(at)
-    return np.concatenate(points)
+    nearest = lambda index: surface.nearest(index + start, spacing) - start * spacing
+    return geodesic(inside, room, cost, spacing, nearest, surface.off_mm[0], reach_mm, exact_from_mm)

@@ -1,0 +1,261 @@
+"""``ctv``."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from .masks import MASK, add_geometry, grid_of_masks, mask_on
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..images import Grid
+    from ..rt.barriers import BarrierMasks
+    from ..rt.ctv import Structures, TargetVolumes
+    from ..rt.predicted import Validated
+
+Progress = Callable[[float, str], None]
+
+
+def register(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add ``ctv``."""
+    p = add(
+        "ctv",
+        "target volume of a scheme (rtog, s3-eortc, estro-eano ...), inside the brain",
+        description=f"Make a clinical target volume by a scheme's rule, inside the brain. A mask is {MASK}.",
+    )
+    p.add_argument(
+        "--scheme",
+        required=True,
+        metavar="NAME",
+        help="rtog, rtog-boost, eortc, estro-acrop, estro-eano, nrg, s3-rtog, s3-eortc or model",
+    )
+    p.add_argument("--schemes", metavar="FILE", help="an edited copy of ctv_schemes.json to take the scheme from")
+    p.add_argument("--brain", required=True, metavar="MASK", help="brain mask; no CTV leaves it")
+    p.add_argument("--cel", metavar="MASK", help="enhancing lesion")
+    p.add_argument("--t2l", metavar="MASK", help="T2 lesion")
+    p.add_argument("--cavity", metavar="MASK", help="resection cavity")
+    p.add_argument("--necrosis", metavar="MASK", help="necrosis; counted with the enhancing lesion")
+    p.add_argument(
+        "--critical",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="MASK",
+        help="structures to remove from the target volume",
+    )
+    p.add_argument(
+        "--margin-mm",
+        type=float,
+        metavar="MM",
+        help="margin from the surface of the GTV, mm (default the scheme's)",
+    )
+    p.add_argument(
+        "--ptv-mm", type=float, metavar="MM", help="make the PTV too: the CTV and this margin, mm (default not)"
+    )
+    p.add_argument(
+        "--barriers",
+        default="none",
+        metavar="DIR",
+        help="what margins go round: a folder of masks named brain, falx, tentorium, ventricles, brainstem, chiasm, callosum, peduncles; "
+        "auto: the template registered to --image; none: margins run straight (default none)",
+    )
+    p.add_argument(
+        "--through",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of brainstem and chiasm, those that stop no margin (default both stop it, where there is a mask)",
+    )
+    p.add_argument("--probability", metavar="P", help="scheme model: recurrence probability image, 0-1")
+    p.add_argument(
+        "--probability-source",
+        metavar="TEXT",
+        help="scheme model: what made the probability, for the record (default what its file says of itself)",
+    )
+    p.add_argument("--threshold", type=float, metavar="T", help="scheme model: least probability included, 0-1")
+    p.add_argument("--volume-cc", type=float, metavar="V", help="scheme model: volume of the CTV, cc")
+    p.add_argument("--like", metavar="SCHEME", help="scheme model: give it the volume of this scheme")
+    p.add_argument(
+        "--sensitivity",
+        type=float,
+        metavar="S",
+        help="scheme model: the highest threshold that covers this share of the progression, 0-1, on average over --validation",
+    )
+    p.add_argument(
+        "--validation",
+        metavar="DIR",
+        help="validation cases: folders with images probability, progression, brain and any of cel, t2l, cavity",
+    )
+    p.add_argument(
+        "--smoothing-mm",
+        type=float,
+        default=2.0,
+        metavar="MM",
+        help="scheme model: scale at which the probability is smoothed and outlines are closed, mm (default 2)",
+    )
+    p.add_argument(
+        "--keep-satellites",
+        action="store_true",
+        help="scheme model: keep predicted parts that do not touch the lesion (default they are listed and left out)",
+    )
+    add_geometry(
+        p, "default the grid of the first of --cel --cavity --t2l --brain that is a file; --barriers auto needs it"
+    )
+    p.add_argument("--gtv-out", metavar="G.nii.gz", help="write the GTV too (default not)")
+    p.add_argument("--out", required=True, metavar="M.nii.gz", help="the CTV; its rule and volumes go to M.json")
+    p.set_defaults(run=_ctv)
+
+
+def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    import warnings
+
+    from ..files import staged, write_json
+    from ..images import read_image, suffix, write_image
+    from ..rt.ctv import Structures, target_volumes
+    from ..rt.schemes import scheme
+
+    scheme(args.scheme, args.schemes)
+    outs = [Path(p) for p in (args.out, args.gtv_out) if p]
+    for path in outs:
+        if not suffix(path):
+            raise InputError(f"{path} is not an image name that GlioSuite writes; M.nii.gz is one")
+    validated = _validated(args)
+    grid = grid_of_masks(args, [m for m in (args.cel, args.cavity, args.t2l, args.brain) if m])
+    mask = lambda text: mask_on(text, grid, args.series) if text else None
+    structures = Structures(
+        brain=mask(args.brain),
+        cel=mask(args.cel),
+        t2l=mask(args.t2l),
+        cavity=mask(args.cavity),
+        necrosis=mask(args.necrosis),
+        critical=tuple(mask(m) for m in args.critical),
+    )
+    barriers = _barriers(args, grid, structures, progress)
+    probability = read_image(args.probability) if args.probability else None
+    source = args.probability_source or (_told(probability, args.probability) if args.probability else "")
+    progress(0.5, "growing")
+    made = target_volumes(
+        args.scheme,
+        structures,
+        grid,
+        args.margin_mm,
+        probability,
+        args.threshold if validated is None else validated.threshold,
+        args.volume_cc,
+        args.like,
+        barriers=barriers,
+        ptv_mm=args.ptv_mm,
+        table=args.schemes,
+        smoothing_mm=args.smoothing_mm,
+        keep_satellites=args.keep_satellites,
+        probability_source=source,
+    )
+    for note in made.notes:
+        warnings.warn(note, stacklevel=2)
+    report = _report(made, structures, source, args, validated)
+    out = outs[0]
+    stem = out.name[: -len(suffix(out))]
+    images = {out.name: (made.targets[0].rule.ctv_name, made.ctv, made.targets[0].how)}
+    for i, t in enumerate(made.targets):
+        if i:
+            images[f"{stem}_{t.rule.ctv_name}{suffix(out)}"] = (t.rule.ctv_name, t.ctv, t.how)
+        if t.ptv is not None:
+            how = f"{t.rule.ctv_name} + {args.ptv_mm:g} mm"
+            images[f"{stem}_{t.rule.ptv_name}{suffix(out)}"] = (t.rule.ptv_name, t.ptv, how)
+    if args.barriers == "auto":
+        for name, found in barriers.masks.items():
+            images[f"{stem}_barrier_{name}{suffix(out)}"] = (name, found, barriers.source)
+    with staged(out.parent) as folder:
+        for file, (name, image, how) in images.items():
+            write_image(image, folder / file, f"{name}: {how}")
+        write_json(folder / f"{stem}.json", report)
+        if args.gtv_out:
+            write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
+    return {"ctv": out, "more": [out.with_name(n) for n in list(images)[1:]], "gtv": args.gtv_out, **report}
+
+
+def _report(
+    made: "TargetVolumes",
+    structures: "Structures",
+    source: str,
+    args: argparse.Namespace,
+    validated: "Validated | None",
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    report = {
+        "scheme": made.scheme.name,
+        "title": made.scheme.title,
+        "source": made.scheme.source,
+        "year": made.scheme.year,
+        "volumes_cc": made.volumes_cc,
+        "targets": [
+            {"name": t.rule.ctv_name, "gtv": t.rule.gtv_name, "dose": t.rule.dose, "how": t.how}
+            | ({"ptv": t.rule.ptv_name, "ptv_mm": args.ptv_mm} if t.ptv is not None else {})
+            for t in made.targets
+        ],
+        "ptv_mm_usual": made.scheme.ptv_mm,
+        "barriers": {"source": made.barriers_source, "rules": made.barriers},
+        "critical_structures": len(structures.critical),
+        "notes": made.notes,
+        "research_use": "For research use only.",
+    }
+    if args.probability:
+        report["probability"] = {
+            "source": source,
+            "smoothing_mm": args.smoothing_mm,
+            "satellites_kept": args.keep_satellites,
+            "satellites": [{k: round(v, 4) for k, v in asdict(s).items()} for s in made.satellites],
+        }
+    if validated is not None:
+        report["probability"]["validation"] = asdict(validated)
+    return report
+
+
+def _told(image: "sitk.Image", path: str) -> str:
+    """What an image file says of itself, else its name."""
+    text = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
+    return text or f"{Path(path).name} (its source is not stated)"
+
+
+def _validated(args: argparse.Namespace) -> "Validated | None":
+    """The threshold chosen on validation cases, where it is asked for."""
+    from ..rt.predicted import read_validation, threshold_for
+
+    if args.sensitivity is None and args.validation is None:
+        return None
+    if args.sensitivity is None or args.validation is None:
+        raise InputError("--sensitivity S and --validation DIR belong together; one of them is missing")
+    if not args.probability or any(v is not None for v in (args.threshold, args.volume_cc, args.like)):
+        raise InputError(
+            "--sensitivity needs --probability, and takes the place of --threshold, --volume-cc and --like"
+        )
+    return threshold_for(read_validation(args.validation, args.smoothing_mm, args.keep_satellites), args.sensitivity)
+
+
+def _barriers(
+    args: argparse.Namespace, grid: "Grid", structures: "Structures", progress: Progress
+) -> "BarrierMasks | None":
+    """The barriers that are asked for."""
+    import numpy as np
+
+    from ..images import boolean, read_image
+    from ..rt.barriers import find_barriers, read_barriers
+
+    if args.barriers == "none":
+        if args.through:
+            raise InputError(
+                "--through names ways through barriers, and there are none; --barriers DIR or auto is needed"
+            )
+        return None
+    if args.barriers != "auto":
+        return read_barriers(args.barriers, grid, args.through)
+    if not args.image:
+        raise InputError("--barriers auto registers the template to an image; --image I (a T1c, best) is needed")
+    progress(0.1, "placing barriers")
+    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
+    lesion = grid.image(np.any([boolean(m) for m in parts], axis=0)) if parts else None
+    return find_barriers(read_image(args.image), structures.brain, lesion, grid, args.through)
