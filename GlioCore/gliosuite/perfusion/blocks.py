@@ -17,7 +17,7 @@ from .search import Starts
 from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_profile
 
 _SLAB = 2**19  # voxels whose coordinates are held at a time: bounds the memory
-_BLOCK = 8192  # voxels per task: larger blocks leave the cache
+_BLOCK = 32768  # voxels per task: small ones wait for the interpreter, large ones leave the cache
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
 _FLOWS = (1.0, 0.2)  # of the highest flow: starts of the exchange models beside the best pair of exponentials
