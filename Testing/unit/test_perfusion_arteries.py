@@ -56,6 +56,15 @@ def test_voxels_of_air_do_not_crowd_the_arteries_out():
     assert np.isin(index, arteries).mean() >= 0.9
 
 
+def test_leaky_voxels_that_end_far_below_their_baseline_are_no_arteries():
+    curves, arteries = brain()
+    first = np.exp(-0.5 * ((TIMES - 33) / 5.0) ** 2)
+    fall = -0.6 * np.clip((TIMES - 40) / 20, 0, 1)
+    leaky = 1.3 * BLOOD.max() * (first + fall) + np.random.default_rng(1).normal(0, 0.05, (30, 60))
+    index, _ = search.find_arteries(np.concatenate([curves, leaky]), TIMES, 10)
+    assert np.isin(index, arteries).mean() >= 0.9
+
+
 def test_edges_of_a_head_that_moved_are_no_arteries():
     curves, arteries = brain()
     step = np.where(np.arange(60) > 14, 12.0, 0.0) + np.random.default_rng(2).normal(0, 0.05, (100, 60))
