@@ -22,6 +22,7 @@ COMMAND_MODULES = (
     "case",
     "registration",
     "lesions",
+    "t1",
     "perfusion",
     "ctv",
     "compare",

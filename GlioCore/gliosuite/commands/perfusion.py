@@ -1,13 +1,13 @@
-"""T1 mapping, arterial input functions, DCE and DSC maps: ``t1``, ``aif``, ``dce``, ``dsc``."""
+"""Arterial input functions, DCE and DSC maps: ``aif``, ``dce``, ``dsc``."""
 
 import argparse
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..steps import Progress
+from .series import mask_of, read, region_option, regions_of, signal_options, times_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -16,18 +16,10 @@ if TYPE_CHECKING:
 
 
 def register(add: Callable) -> None:
-    """Add ``t1``, ``aif``, ``dce`` and ``dsc``."""
-    _register_t1(add)
+    """Add ``aif``, ``dce`` and ``dsc``."""
     _register_aif(add)
     _register_dce(add)
     _register_dsc(add)
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(v) for v in text.replace(";", ",").split(",") if v.strip()]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 2,5,10") from error
 
 
 def _bounds(text: str) -> tuple[str, tuple[float, float]]:
@@ -37,25 +29,6 @@ def _bounds(text: str) -> tuple[str, tuple[float, float]]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LOW,HIGH such as ktrans=0,5") from error
     return name, (low, high)
-
-
-def _region(text: str) -> tuple[str, str]:
-    name, _, path = text.partition("=")
-    if not name.strip() or not path.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MASK such as cel=cel.nii.gz")
-    return name.strip(), path.strip()
-
-
-def _region_option(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--regions",
-        nargs="+",
-        action="extend",
-        type=_region,
-        default=[],
-        metavar="NAME=MASK",
-        help="write regions.csv (mean, SD, median, percentiles, hot spot; one row per map and region) and regions_histogram.csv",
-    )
 
 
 def _points(text: str) -> list[tuple[float, float, float]]:
@@ -107,25 +80,6 @@ def _vof_option(p: argparse.ArgumentParser) -> None:
     )
 
 
-def _signal_options(p: argparse.ArgumentParser) -> None:
-    p.add_argument("series", metavar="SERIES", help="4-D image (NIfTI, NRRD, MHA) or a DICOM folder")
-    p.add_argument(
-        "--times", metavar="FILE", help="text file with one time in s per frame, or a CSV with a column time_s"
-    )
-    p.add_argument("--dt", type=float, metavar="S", help="frame interval in s, in place of --times")
-    p.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time in ms (default: as the DICOM files say)")
-    p.add_argument(
-        "--mask",
-        metavar="M|brain",
-        help="voxels to fit, on any grid; brain: the brain, found on the series' mean (default: the head, found automatically)",
-    )
-    p.add_argument(
-        "--allow-invalid-voxels",
-        action="store_true",
-        help="leave voxels with NaN or negative signal out instead of refusing",
-    )
-
-
 def _dce_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--flip-angle", type=float, metavar="DEG", help="flip angle in degrees (default: as the DICOM files say)"
@@ -138,53 +92,9 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
     p.add_argument("--relaxivity", type=float, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
 
 
-def _register_t1(add: Callable) -> None:
-    p = add("t1", "T1 and M0 maps from a variable flip angle series")
-    p.add_argument(
-        "--vfa",
-        required=True,
-        nargs="+",
-        metavar="SERIES",
-        help="4-D image with one volume per flip angle, or one image each",
-    )
-    p.add_argument("--flip-angles", required=True, type=_numbers, metavar="DEG,DEG,...", help="flip angles in degrees")
-    p.add_argument("--tr-ms", required=True, type=float, metavar="MS", help="repetition time in ms")
-    p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
-    p.add_argument(
-        "--ir",
-        nargs="+",
-        metavar="SERIES",
-        help="inversion-prepared images (4-D, or one each): T1 and B1 are fitted together (DESPOT1-HIFI) and b1 is written",
-    )
-    p.add_argument(
-        "--ti-ms", type=_numbers, metavar="MS,MS,...", help="inversion to first pulse, one per image of --ir"
-    )
-    p.add_argument("--ir-flip-angle", type=float, metavar="DEG", help="flip angle of the pulses after the inversion")
-    p.add_argument("--ir-pulses", type=int, metavar="N", help="pulses after each inversion")
-    p.add_argument("--ir-spacing-ms", type=float, metavar="MS", help="spacing of those pulses (default --tr-ms)")
-    p.add_argument(
-        "--ir-recovery-ms", type=float, default=0.0, metavar="MS", help="last pulse to next inversion (default 0)"
-    )
-    p.add_argument(
-        "--ir-centre",
-        type=float,
-        default=0.5,
-        metavar="F",
-        help="when the centre of k-space is read, as a fraction of the pulses (default 0.5)",
-    )
-    p.add_argument("--mask", metavar="M", help="voxels to fit (default: the head, found automatically)")
-    p.add_argument("--allow-invalid-voxels", action="store_true", help="leave voxels with NaN or negative signal out")
-    p.add_argument("--linear", action="store_true", help="straight line instead of the nonlinear fit (biased by noise)")
-    p.add_argument(
-        "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
-    )
-    p.add_argument("--out", required=True, metavar="DIR", help="folder for t1 (s), m0, mask; b1 with --ir")
-    p.set_defaults(run=_t1)
-
-
 def _register_aif(add: Callable) -> None:
     p = add("aif", "arterial input function of a DCE or DSC series as a table")
-    _signal_options(p)
+    signal_options(p)
     _dce_options(p)
     p.add_argument("--kind", choices=("dce", "dsc"), required=True, help="what the series is")
     p.add_argument(
@@ -221,7 +131,7 @@ def _register_aif(add: Callable) -> None:
 
 def _register_dce(add: Callable) -> None:
     p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
-    _signal_options(p)
+    signal_options(p)
     _dce_options(p)
     p.add_argument(
         "--preset",
@@ -269,13 +179,13 @@ def _register_dce(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
-    _region_option(p)
+    region_option(p)
     p.set_defaults(run=_dce)
 
 
 def _register_dsc(add: Callable) -> None:
     p = add("dsc", "blood volume, flow and timing maps of a DSC series")
-    _signal_options(p)
+    signal_options(p)
     p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (default: as the DICOM files say)")
     p.add_argument(
         "--flip-angle",
@@ -313,96 +223,8 @@ def _register_dsc(add: Callable) -> None:
         "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
     )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
-    _region_option(p)
+    region_option(p)
     p.set_defaults(run=_dsc)
-
-
-# ------------------------------------------------------------------------------------------------------------ reading
-
-
-def _read(path: str) -> "tuple[Series, dict[str, Any]]":
-    """A 4-D image, or a DICOM folder with what its files say of the acquisition."""
-    from ..images import read_series
-
-    if Path(path).is_dir():
-        from ..dicom import read_dicom_series
-
-        return read_dicom_series(path)
-    return read_series(path), {}
-
-
-def _volumes(paths: list[str]) -> "Series":
-    """One 4-D image, or 3-D images on one grid as a series."""
-    import numpy as np
-
-    from ..images import Grid, Series, array, read_image
-
-    if len(paths) == 1:
-        return _read(paths[0])[0]
-    found = [read_image(path) for path in paths]
-    grid = Grid.of(found[0])
-    other = next((p for p, image in zip(paths, found) if not Grid.of(image).matches(grid)), None)
-    if other:
-        raise InputError(f"{other} lies on another grid than {paths[0]}; images of one series on one grid are needed")
-    return Series(np.stack([array(image) for image in found]), grid, Path(paths[0]).name)
-
-
-def _times(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
-    import numpy as np
-
-    from ..curves import check_times
-
-    if args.times and args.dt:
-        raise InputError("both --times and --dt are given; one of them is needed")
-    if args.times:
-        return check_times(_read_times(args.times), series.n_times, series.name, args.times)
-    if args.dt is not None:
-        if not args.dt > 0:
-            raise InputError(f"--dt is {args.dt:g}; a frame interval above 0 s is needed")
-        return args.dt * np.arange(series.n_times)
-    if acquisition.get("times_s") is not None:
-        return check_times(acquisition["times_s"], series.n_times, series.name, "its DICOM files")
-    raise InputError(f"{series.name}: the frame times are not known; give them with --times FILE or --dt S")
-
-
-def _read_times(path: str) -> list[float]:
-    import csv
-
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; a file with one time in s per frame is needed (--times)") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from error
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    try:
-        if lines and "time_s" in lines[0]:
-            return [float(row["time_s"]) for row in csv.DictReader(lines)]
-        return [float(value) for value in " ".join(lines).replace(",", " ").split()]
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path} holds a value that is no number ({error}); one time in s per frame is needed"
-        ) from error
-
-
-def _mask(path: str | None, series: "Series") -> "sitk.Image | None":
-    from ..images import read_mask
-
-    if path == "brain":
-        from ..brain import series_brain
-
-        found = series_brain(series)
-        warnings.warn(f"brain mask: {found.how}", stacklevel=1)
-        return found.mask
-    return read_mask(path, series.grid) if path else None
-
-
-def _regions(args: argparse.Namespace, series: "Series") -> "dict[str, sitk.Image]":
-    names = [name for name, _ in args.regions]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice:
-        raise InputError(f"--regions gives {twice} twice; each region needs a name of its own")
-    return {name: _mask(path, series) for name, path in args.regions}
 
 
 def _t10(text: str) -> "float | sitk.Image":
@@ -434,7 +256,7 @@ def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, word
     if text.lower().endswith((".csv", ".txt")):
         return read_aif(text, times)
     if suffix(text):
-        return _mask(text, series)
+        return mask_of(text, series)
     raise InputError(f"--aif is {text!r}; {', '.join(words)}, a table (.csv) or a mask image is needed")
 
 
@@ -459,37 +281,12 @@ def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more:
 # ----------------------------------------------------------------------------------------------------------- commands
 
 
-def _t1(args: argparse.Namespace, progress: Progress) -> dict:
-    from ..images import read_image
-    from ..perfusion.t1 import T1Settings, t1_maps, write
-
-    series = _volumes(args.vfa)
-    settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
-    mask = _mask(args.mask, series)
-    if args.ir:
-        from ..perfusion.hifi import InversionSettings, hifi_maps
-
-        if args.b1 or args.linear:
-            raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")
-        if args.ti_ms is None or args.ir_flip_angle is None or args.ir_pulses is None:
-            raise InputError("--ir needs --ti-ms, --ir-flip-angle and --ir-pulses: how its images were taken")
-        spacing = args.tr_ms if args.ir_spacing_ms is None else args.ir_spacing_ms
-        train = (args.ir_flip_angle, spacing, args.ir_pulses, args.ir_recovery_ms, args.ir_centre)
-        maps = hifi_maps(
-            series, _volumes(args.ir), InversionSettings(settings, tuple(args.ti_ms), *train), mask, progress
-        )
-    else:
-        b1 = read_image(args.b1) if args.b1 else None
-        maps = t1_maps(series, settings, b1, mask, progress)
-    return {"out": args.out, **write(maps, args.out, args.format)}
-
-
 def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.aif import points_mask
     from ..perfusion.output import write_aif_files
 
-    series, acquisition = _read(args.series)
-    times = _times(args, series, acquisition)
+    series, acquisition = read(args.series)
+    times = times_of(args, series, acquisition)
     if (args.method == "manual") != bool(args.roi or args.aif_points) or (args.roi and args.aif_points):
         raise InputError(
             "--method manual and --roi MASK (or --aif-points) belong together; give both or neither, and one of the two"
@@ -497,8 +294,10 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     if args.aif_points:
         source = points_mask(args.aif_points, series.grid, args.aif_radius)
     else:
-        source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or _mask(args.roi, series)
-    mask = _mask(args.mask, series)
+        source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or mask_of(
+            args.roi, series
+        )
+    mask = mask_of(args.mask, series)
     progress(0.2, "arterial input function")
     if args.kind == "dsc":
         from ..perfusion.dsc import DscSettings, dsc_aif
@@ -529,7 +328,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dce import dce_maps, write
     from ..perfusion.presets import preset
 
-    series, acquisition = _read(args.series)
+    series, acquisition = read(args.series)
     settings = _dce_settings(
         args,
         acquisition,
@@ -546,15 +345,15 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dce import check_settings
 
     check_settings(settings, series)
-    times = _times(args, series, acquisition)
+    times = times_of(args, series, acquisition)
     aif = _arterial_input(args, series, times, ("auto", "parker", "georgiou"))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
         )
-    regions = _regions(args, series)
+    regions = regions_of(args, series)
     t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or 1.0
-    result = dce_maps(series, times, settings, aif, t10, _mask(args.mask, series), progress)
+    result = dce_maps(series, times, settings, aif, t10, mask_of(args.mask, series), progress)
     record = write(result, args.out, args.format, regions)
     return _summary(args, result, record)
 
@@ -562,7 +361,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.dsc import DscSettings, check_settings, dsc_maps, write
 
-    series, acquisition = _read(args.series)
+    series, acquisition = read(args.series)
     settings = DscSettings(
         te_ms=args.te_ms if args.te_ms is not None else acquisition.get("te_ms"),
         tr_ms=args.tr_ms if args.tr_ms is not None else acquisition.get("tr_ms"),
@@ -578,17 +377,17 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
     check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:
         args.dt = settings.tr_ms / 1000.0  # single-shot EPI: one volume per repetition
-    times = _times(args, series, acquisition)
+    times = times_of(args, series, acquisition)
     aif = _arterial_input(args, series, times, ("auto",))
-    brain, lesion = _mask(args.brain, series), _mask(args.lesion, series)
+    brain, lesion = mask_of(args.brain, series), mask_of(args.lesion, series)
     if args.nawm == "auto" and (brain is None or lesion is None):
         raise InputError(
             "--nawm auto needs --brain and --lesion, so that normal white matter is sought away from the lesion"
         )
-    nawm = "auto" if args.nawm == "auto" else _mask(args.nawm, series)
-    regions = _regions(args, series)
+    nawm = "auto" if args.nawm == "auto" else mask_of(args.nawm, series)
+    regions = regions_of(args, series)
     result = dsc_maps(
-        series, times, settings, aif, _mask(args.mask, series), nawm, brain, lesion, progress, args.device
+        series, times, settings, aif, mask_of(args.mask, series), nawm, brain, lesion, progress, args.device
     )
     record = write(result, args.out, args.format, regions)
     return _summary(args, result, record)

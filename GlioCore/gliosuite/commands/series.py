@@ -1,0 +1,141 @@
+"""Four-dimensional series as the perfusion commands take them: options, frames, times, masks and regions."""
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..images import Series
+
+
+def _region(text: str) -> tuple[str, str]:
+    name, _, path = text.partition("=")
+    if not name.strip() or not path.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MASK such as cel=cel.nii.gz")
+    return name.strip(), path.strip()
+
+
+def region_option(p: argparse.ArgumentParser) -> None:
+    """Add ``--regions``."""
+    p.add_argument(
+        "--regions",
+        nargs="+",
+        action="extend",
+        type=_region,
+        default=[],
+        metavar="NAME=MASK",
+        help="write regions.csv (mean, SD, median, percentiles, hot spot; one row per map and region) and regions_histogram.csv",
+    )
+
+
+def signal_options(p: argparse.ArgumentParser) -> None:
+    """Add the series, its timing and its mask."""
+    p.add_argument("series", metavar="SERIES", help="4-D image (NIfTI, NRRD, MHA) or a DICOM folder")
+    p.add_argument(
+        "--times", metavar="FILE", help="text file with one time in s per frame, or a CSV with a column time_s"
+    )
+    p.add_argument("--dt", type=float, metavar="S", help="frame interval in s, in place of --times")
+    p.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time in ms (default: as the DICOM files say)")
+    p.add_argument(
+        "--mask",
+        metavar="M|brain",
+        help="voxels to fit, on any grid; brain: the brain, found on the series' mean (default: the head, found automatically)",
+    )
+    p.add_argument(
+        "--allow-invalid-voxels",
+        action="store_true",
+        help="leave voxels with NaN or negative signal out instead of refusing",
+    )
+
+
+def read(path: str) -> "tuple[Series, dict[str, Any]]":
+    """A 4-D image, or a DICOM folder with what its files say of the acquisition."""
+    from ..images import read_series
+
+    if Path(path).is_dir():
+        from ..dicom import read_dicom_series
+
+        return read_dicom_series(path)
+    return read_series(path), {}
+
+
+def volumes(paths: list[str]) -> "Series":
+    """One 4-D image, or 3-D images on one grid as a series."""
+    import numpy as np
+
+    from ..images import Grid, Series, array, read_image
+
+    if len(paths) == 1:
+        return read(paths[0])[0]
+    found = [read_image(path) for path in paths]
+    grid = Grid.of(found[0])
+    other = next((p for p, image in zip(paths, found) if not Grid.of(image).matches(grid)), None)
+    if other:
+        raise InputError(f"{other} lies on another grid than {paths[0]}; images of one series on one grid are needed")
+    return Series(np.stack([array(image) for image in found]), grid, Path(paths[0]).name)
+
+
+def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
+    """Times (t,) of the frames in s: as given, or as the DICOM files say."""
+    import numpy as np
+
+    from ..curves import check_times
+
+    if args.times and args.dt:
+        raise InputError("both --times and --dt are given; one of them is needed")
+    if args.times:
+        return check_times(_read_times(args.times), series.n_times, series.name, args.times)
+    if args.dt is not None:
+        if not args.dt > 0:
+            raise InputError(f"--dt is {args.dt:g}; a frame interval above 0 s is needed")
+        return args.dt * np.arange(series.n_times)
+    if acquisition.get("times_s") is not None:
+        return check_times(acquisition["times_s"], series.n_times, series.name, "its DICOM files")
+    raise InputError(f"{series.name}: the frame times are not known; give them with --times FILE or --dt S")
+
+
+def _read_times(path: str) -> list[float]:
+    import csv
+
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; a file with one time in s per frame is needed (--times)") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}") from error
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    try:
+        if lines and "time_s" in lines[0]:
+            return [float(row["time_s"]) for row in csv.DictReader(lines)]
+        return [float(value) for value in " ".join(lines).replace(",", " ").split()]
+    except (TypeError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} holds a value that is no number ({error}); one time in s per frame is needed"
+        ) from error
+
+
+def mask_of(path: str | None, series: "Series") -> "sitk.Image | None":
+    """A mask file on the series' grid, the brain of the series itself for ``brain``, or None."""
+    from ..images import read_mask
+
+    if path == "brain":
+        from ..brain import series_brain
+
+        found = series_brain(series)
+        warnings.warn(f"brain mask: {found.how}", stacklevel=1)
+        return found.mask
+    return read_mask(path, series.grid) if path else None
+
+
+def regions_of(args: argparse.Namespace, series: "Series") -> "dict[str, sitk.Image]":
+    """The masks of ``--regions`` by name."""
+    names = [name for name, _ in args.regions]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise InputError(f"--regions gives {twice} twice; each region needs a name of its own")
+    return {name: mask_of(path, series) for name, path in args.regions}
