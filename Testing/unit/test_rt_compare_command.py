@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from dicom_series import Stack, write_dose, write_series  # noqa: E402
 from gliosuite.images import Grid, array, read_image, write_image  # noqa: E402
 from gliosuite.rt.compare import TITLES  # noqa: E402
 from gliosuite.rt.rtstruct import Roi, write_rtstruct  # noqa: E402
+
+PICTURES = find_spec("matplotlib") is not None  # without it everything but the pictures is there
 
 
 def ball(grid, radius, shift):
@@ -54,8 +57,9 @@ def test_drawn_ones_against_the_progression(patient, gliosuite):
     spared = float(rows[0]["normal_brain_cc"]) - float(rows[1]["normal_brain_cc"])
     assert float(rows[1]["normal_brain_spared_cc"]) == pytest.approx(spared, abs=1e-3)
     assert float(rows[0]["surface_mean_mm"]) < float(rows[0]["hd95_mm"])
-    assert json.loads(out)["picture"] == str(patient / "out" / "comparison.png")
-    assert (patient / "out" / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+    assert json.loads(out)["picture"] == (str(patient / "out" / "comparison.png") if PICTURES else None)
+    if PICTURES:
+        assert (patient / "out" / "comparison.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_among_each_other_without_a_progression(patient, gliosuite):
@@ -77,7 +81,8 @@ def test_among_each_other_without_a_progression(patient, gliosuite):
     assert colors[0] == "0 none 0 0 0 0"
     assert colors[-1] == "7 A+B+C 158 158 158 255"
     assert len(json.loads(out)["shares"]) == 3
-    assert (patient / "out" / "comparison.png").stat().st_size > 5000
+    if PICTURES:
+        assert (patient / "out" / "comparison.png").stat().st_size > 5000
 
 
 def test_dose_of_each_and_of_the_progression(patient, gliosuite):
@@ -98,7 +103,8 @@ def test_dose_of_each_and_of_the_progression(patient, gliosuite):
     assert falling[-1] == 0
     at = np.array([float(r["dose_gy"]) for r in curves])
     assert np.interp(57.0, at, falling) == pytest.approx(rows["B"]["v95_percent"], abs=0.01)
-    assert (patient / "out" / "dvh.png").read_bytes()[:4] == b"\x89PNG"
+    if PICTURES:
+        assert (patient / "out" / "dvh.png").read_bytes()[:4] == b"\x89PNG"
     assert json.loads(out)["doses"][0]["name"] == "A"
 
 
@@ -106,7 +112,7 @@ def test_a_dose_alone_is_enough_for_one_target(patient, gliosuite):
     code, _, _ = gliosuite("compare", f"A={patient / 'a.nii.gz'}", "--dose", patient / "rd.dcm", "--prescription-gy", 50,
                            "--out", patient / "out")  # fmt: skip
     assert code == 0
-    assert sorted(p.name for p in (patient / "out").iterdir()) == ["dose.csv", "dvh.csv", "dvh.png"]
+    assert sorted(p.name for p in (patient / "out").iterdir()) == ["dose.csv", "dvh.csv", *(["dvh.png"] * PICTURES)]
     assert float(table(patient / "out" / "dose.csv")[0]["v95_percent"]) == 100
 
 
