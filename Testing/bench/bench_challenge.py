@@ -11,8 +11,8 @@ model's unclamped ktrans (a bound at 0 would cut off half of the noise). The fir
 unclamped mean of the extended Tofts model alone: it gave 1.9 times the truth at a ktrans of .011 on a patient of the development seeds
 (below 100), where Patlak's was right, so one model for all tumours was given up there. It had also been run once, on seeds from 1000
 with one clinical patient, where it scored an accuracy of .692; after that run tumours below 4 cc were left out and the seeds were moved
-to 2000 on, which decided nothing. Other rules are printed for comparison and not held against the bars. The pipeline is told what a scan's protocol says (angles, times, relaxivity of
-the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
+to 2000 on, which decided nothing. Other rules are printed for comparison and not held against the bars. The pipeline is told what a
+scan's protocol says (angles, times, relaxivity of the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
 """
 
 import dataclasses
