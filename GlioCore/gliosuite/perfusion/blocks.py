@@ -202,7 +202,7 @@ def _within_bounds(fit: _Fit, start: Any, y: Any, low: Any, high: Any) -> Any:
     best, least = None, None
     for p in (start, *(with_flow(xp, fit.name, slower, share * fit.highest[0]) for share in _FLOWS)):
         p = xp.clip(p, low, high)
-        left = ((y - fit.model.curve(cell, p, None)[0]) ** 2).sum(0)
+        left = ((y - fit.model.curve(cell, p, None).value) ** 2).sum(0)
         best = p if best is None else xp.where(left < least, p, best)
         least = left if least is None else xp.minimum(left, least)
     return best

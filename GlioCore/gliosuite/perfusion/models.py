@@ -1,18 +1,29 @@
 """The kinetic models as the fit sees them: curves with their derivatives in the subspace, from parameters (p, n) to columns (r, n).
 
 Every model gives its curve, the list of its derivatives by its parameters, and the derivative by the delay (None without a delay). A
-column that is the same for all voxels has the shape (r, 1).
+column that is the same for all voxels has the shape (r, 1). Where the derivatives are mixtures of a few columns, the columns and the
+weights are given: what the fit needs of the derivatives follows from their scalar products, without a sum over the frames for each.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .bases import Cell
 
 FLOW_RATES = (1e-4, 600.0)  # 1/min: rates of the exchange models, whose bounds lie on fp, ps, ve and vp
 
-Curve = tuple[Any, list[Any], Any]
+
+class Curve(NamedTuple):
+    """A curve (r, n), columns (r, n or 1), the derivative by the delay, and the weights (n,) of the columns in each derivative.
+
+    Without weights the columns are the derivatives.
+    """
+
+    value: Any
+    columns: list[Any]
+    by_delay: Any
+    mix: list[list[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ def _tofts(cell: Cell, p: Any, delay: Any) -> Curve:
     ktrans = p[0]
     basis, by_rate, by_delay = cell.at(p[1], delay)
     by_rate *= ktrans
-    return ktrans * basis, [basis, by_rate], None if delay is None else ktrans * by_delay
+    return Curve(ktrans * basis, [basis, by_rate], None if delay is None else ktrans * by_delay)
 
 
 def _extended_tofts(cell: Cell, p: Any, delay: Any) -> Curve:
@@ -38,7 +49,7 @@ def _extended_tofts(cell: Cell, p: Any, delay: Any) -> Curve:
     by_rate *= ktrans
     curve = ktrans * basis
     curve += vp * plasma
-    return curve, [basis, by_rate, plasma], None if delay is None else ktrans * by_delay + vp * plasma_slope
+    return Curve(curve, [basis, by_rate, plasma], None if delay is None else ktrans * by_delay + vp * plasma_slope)
 
 
 def _patlak(cell: Cell, p: Any, delay: Any) -> Curve:
@@ -46,7 +57,7 @@ def _patlak(cell: Cell, p: Any, delay: Any) -> Curve:
     integral, integral_slope = cell.integral(delay)
     plasma, plasma_slope = cell.plasma(delay)
     curve = ps * integral + vp * plasma
-    return curve, [integral, plasma], None if delay is None else ps * integral_slope + vp * plasma_slope
+    return Curve(curve, [integral, plasma], None if delay is None else ps * integral_slope + vp * plasma_slope)
 
 
 def _two_cum(cell: Cell, p: Any, delay: Any) -> Curve:
@@ -65,29 +76,43 @@ def _two_cum(cell: Cell, p: Any, delay: Any) -> Curve:
         (-1.0 / vp) * moved,
     ]
     by_delay = None if delay is None else weight * by_delay + kept * integral_slope
-    return weight * basis + kept * integral, columns, by_delay
+    return Curve(weight * basis + kept * integral, columns, by_delay)
 
 
 def _two_cxm(cell: Cell, p: Any, delay: Any) -> Curve:
     xp = cell.xp
-
-    def split(q: Any) -> tuple[Any, ...]:
-        first, second, fast, slow = exponentials(xp, *q)
-        return first, second, xp.log(xp.clip(fast, 1e-12, None)), xp.log(xp.clip(slow, 1e-12, None))
-
-    given = [p[i] for i in range(4)]
-    first, second, log_fast, log_slow = here = split(given)
-    fast, fast_rate, fast_delay = cell.at(log_fast, delay)
-    slow, slow_rate, slow_delay = cell.at(log_slow, delay)
-    fast_rate *= first
-    slow_rate *= second
-    columns = []
-    for i in range(4):
-        step = 1e-6 * xp.clip(xp.abs(given[i]), 1e-3, None)
-        moved = split([q + step if j == i else q for j, q in enumerate(given)])
-        change = [(b - a) / step for a, b in zip(here, moved)]
-        columns.append(change[0] * fast + change[1] * slow + change[2] * fast_rate + change[3] * slow_rate)
-    return first * fast + second * slow, columns, None if delay is None else first * fast_delay + second * slow_delay
+    flow, ps, ve, vp = 0.01 * p[0], p[1], xp.clip(p[2], 1e-9, None), xp.clip(p[3], 1e-9, None)
+    first, second, fast, slow = exponentials(xp, p[0], ps, ve, vp)
+    lowest = FLOW_RATES[0]
+    fast, slow = xp.clip(fast, lowest, None), xp.clip(slow, lowest, None)
+    a, a_rate, a_delay = cell.at(xp.log(fast), delay)
+    b, b_rate, b_delay = cell.at(xp.log(slow), delay)
+    # The rates are the roots of x^2 - (plasma + leak + tissue) x + plasma tissue.
+    plasma, tissue, gap = flow / vp, ps / ve, xp.clip(fast - slow, 1e-9, None)
+    share = second / xp.clip(flow, 1e-12, None)
+    none = 0.0 * flow
+    mix = []
+    for by_flow, by_plasma, by_tissue, by_total in (
+        (0.01, 0.01 / vp, none, 0.01 / vp),
+        (0.0, none, 1.0 / ve, 1.0 / vp + 1.0 / ve),
+        (0.0, none, -tissue / ve, -tissue / ve),
+        (0.0, -plasma / vp, none, -(flow + ps) / vp**2),
+    ):
+        by_product = by_plasma * tissue + plasma * by_tissue
+        by_fast = (fast * by_total - by_product) / gap
+        by_slow = (by_product - slow * by_total) / gap
+        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) / gap
+        mix.append(
+            [
+                by_flow * (1.0 - share) - flow * by_share,
+                by_flow * share + flow * by_share,
+                by_fast * first / fast,
+                by_slow * second / slow,
+            ]
+        )
+    value = first * a
+    value += second * b
+    return Curve(value, [a, b, a_rate, b_rate], None if delay is None else first * a_delay + second * b_delay, mix)
 
 
 def exponentials(xp: Any, fp: Any, ps: Any, ve: Any, vp: Any) -> tuple[Any, Any, Any, Any]:

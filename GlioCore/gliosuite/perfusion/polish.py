@@ -1,20 +1,46 @@
 """From a start near the optimum to the optimum itself: bounded Levenberg-Marquardt for many voxels at once."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from .arrays import dots
 from .bases import Cell
-from .models import Model
+from .models import Curve, Model
 
-_ITERATIONS = 80
 _FEW = 0.1  # of a block: so few voxels are better polished together with those of other blocks
-_TOLERANCE_FAR = 1e-8  # the same where that step is long
-_TOLERANCE = 3e-7  # of the sum of squares: what a full step would still gain when a voxel counts as done
 _SOON = 0.05  # s: a step in the delay that is taken without looking
-_ROUNDING = 1e-24  # of the curve's own sum of squares: gains below this are arithmetic noise
 
 
-def solve(xp: Any, curvature: list[list[Any]], gradient: Any, free: Any, damping: Any) -> tuple[Any, Any]:
+class Precision(NamedTuple):
+    """How far to go: fractions of sums of squares.
+
+    Attributes
+    ----------
+    tolerance
+        Of the sum of squares of the residual: what a full step would still gain when a voxel counts as done.
+    far
+        The same where that step is long.
+    rounding
+        Of the curve's own sum of squares: gains below this are arithmetic noise.
+    floor
+        Of the scaled J^T J: what two parameters that do the same leave on its diagonal.
+    iterations
+        At most.
+    """
+
+    tolerance: float
+    far: float
+    rounding: float
+    floor: float
+    iterations: int
+
+
+DOUBLE = Precision(3e-7, 1e-8, 1e-24, 1e-14, 80)
+SINGLE = Precision(1e-5, 1e-5, 1e-12, 1e-6, 12)  # whose result is no more than a start
+
+
+def solve(
+    xp: Any, curvature: list[list[Any]], gradient: Any, free: Any, damping: Any, floor: float = DOUBLE.floor
+) -> tuple[Any, Any]:
     """Marquardt's step (p, n) and what it gains if the model is linear; parameters that are not free stay.
 
     `curvature` is the lower triangle of J^T J, rows of (n,).
@@ -28,7 +54,7 @@ def solve(xp: Any, curvature: list[list[Any]], gradient: Any, free: Any, damping
             for k in range(j):
                 value = value - lower[i][k] * lower[j][k]
             # Two parameters that do the same leave nothing on the diagonal: the floor keeps their step finite.
-            lower[i][j] = xp.sqrt(xp.abs(value) + 1e-14) if i == j else value / lower[j][j]
+            lower[i][j] = xp.sqrt(xp.abs(value) + floor) if i == j else value / lower[j][j]
     step: list[Any] = [None] * n
     for i in range(n):
         value = gradient[i] * scale[i]
@@ -45,7 +71,16 @@ def solve(xp: Any, curvature: list[list[Any]], gradient: Any, free: Any, damping
 
 
 def polish(
-    cell: Cell, model: Model, y: Any, outside: Any, p: Any, lowest: Any, highest: Any, delay: bool, whole: bool
+    cell: Cell,
+    model: Model,
+    y: Any,
+    outside: Any,
+    p: Any,
+    lowest: Any,
+    highest: Any,
+    delay: bool,
+    whole: bool,
+    precision: Precision = DOUBLE,
 ) -> tuple[Any, Any, list[list[Any]], Any, Any]:
     """Go to the optimum inside the bounds.
 
@@ -67,16 +102,13 @@ def polish(
     """
     xp = cell.xp
     count, n = p.shape
-    triangle = [(i, j) for i in range(count) for j in range(i + 1)]
 
     # The state of a voxel is one column: parameters, gradient, triangle of J^T J, sum of squares; damping, and what stays as it is.
     def evaluate(cell: Cell, q: Any, target: Any, damping: Any, rest: Any, size: Any) -> tuple[Any, Any]:
-        curve, columns, by_delay = model.curve(cell, q, q[-1] if delay else None)
-        columns = [*columns, by_delay] if delay else columns
-        residual = target - curve
-        rows = [*q, *(dots(xp, c, residual) for c in columns)]
-        rows += [dots(xp, columns[i], columns[j]) + 0.0 * q[0] for i, j in triangle]
-        return xp.stack([*rows, dots(xp, residual, residual), damping, rest, size]), curve
+        found = model.curve(cell, q, q[-1] if delay else None)
+        residual = target - found.value
+        rows = [*q, *_normal_equations(xp, found, residual, 0.0 * q[0])]
+        return xp.stack([*rows, dots(xp, residual, residual), damping, rest, size]), found.value
 
     def parts(state: Any) -> tuple[Any, Any, list[list[Any]]]:
         rows = iter(state[2 * count :])
@@ -85,11 +117,11 @@ def polish(
     state, curve = evaluate(cell, p, y, 0.0 * outside + 1e-6, outside, dots(xp, y, y))
     final, shown, active = state, curve, None
     left = xp.where(outside < 0)[0]
-    for _ in range(_ITERATIONS):
+    for _ in range(precision.iterations):
         q, g, h = parts(state)
         value, damping, rest, size = state[-4:]
         free = ~(((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0)))
-        step, gain = solve(xp, h, g, free, damping)
+        step, gain = solve(xp, h, g, free, damping, precision.floor)
         trial = xp.minimum(xp.maximum(q + step, lowest), highest)
         # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum. One
         # that a bound cuts short is none of these: its other parts were meant to go with what was cut.
@@ -98,8 +130,8 @@ def polish(
             near[-1] |= xp.abs(trial[-1] - q[-1]) <= _SOON
         near = (near & (trial == q + step)).all(0)
         # A strongly damped step gains little whether or not the optimum is near.
-        settled = (gain <= xp.where(near, _TOLERANCE, _TOLERANCE_FAR) * (value + rest)) & (damping <= 1e-3)
-        done = settled | (gain <= _ROUNDING * size) | (damping > 1e12)
+        settled = (gain <= xp.where(near, precision.tolerance, precision.far) * (value + rest)) & (damping <= 1e-3)
+        done = settled | (gain <= precision.rounding * size) | (damping > 1e12)
         keep = xp.where(~done)[0]
         state[:count] = xp.where(near & done & (damping <= 1e-3), trial, q)
         state[-3] = xp.where(settled, 1e13 + 0.0 * damping, damping)
@@ -136,3 +168,23 @@ def polish(
             final[:, active], shown[:, active] = state, curve
     p, gradient, curvature = parts(final)
     return p, gradient, curvature, shown, left
+
+
+def _normal_equations(xp: Any, found: Curve, residual: Any, none: Any) -> list[Any]:
+    """The gradient and the lower triangle of J^T J, each (n,); `none` are zeros."""
+    columns = found.columns if found.by_delay is None else [*found.columns, found.by_delay]
+    count = len(columns)
+    gradient = [dots(xp, c, residual) for c in columns]
+    gram = {(i, j): dots(xp, columns[i], columns[j]) + none for i in range(count) for j in range(i + 1)}
+    if found.mix is None:
+        return [*gradient, *gram.values()]
+    at = lambda i, j: gram[max(i, j), min(i, j)]
+    inner = range(len(found.columns))
+    mixed = [[sum(m[k] * at(k, j) for k in inner) for j in range(count)] for m in found.mix]
+    total = lambda m, row: sum(m[k] * row[k] for k in inner)
+    result = [total(m, gradient) for m in found.mix] + gradient[len(inner) :]
+    for i, row in enumerate(mixed):
+        result += [total(m, row) for m in found.mix[: i + 1]]
+    if found.by_delay is not None:
+        result += [row[-1] for row in mixed] + [at(count - 1, count - 1)]
+    return result
