@@ -3,7 +3,8 @@ import pytest
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.bases import build_bases
 from gliosuite.perfusion.refine import PAIR
-from gliosuite.perfusion.search import Starts, allowed_pairs
+from gliosuite.perfusion.search import allowed_pairs
+from gliosuite.perfusion.starts import Starts
 from scipy.optimize import nnls
 
 TIMES = 5.0 * np.arange(60)
@@ -14,7 +15,7 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
     rng = np.random.default_rng(0)
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
     starts = Starts("etm", bases)
-    nodes = starts.nodes[0]
+    nodes = starts.nodes
     y = bases.directions.T @ rng.normal(0, 1, (60, 30))
     a, b = y.T @ nodes.upright, y.T @ nodes.companion
     _, weight, other, explained, _ = allowed_pairs(nodes, a, b)

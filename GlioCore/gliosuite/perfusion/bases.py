@@ -182,18 +182,18 @@ class Bases:
         cell = replace(self.cell(late), series=self.series[delay_index])
         return cell.at(put(self.xp, log_rates, str(getattr(self.series, "device", "cpu"))), None)[0]
 
-    def to(self, xp: Any, device: str) -> "Bases":
-        """The same tables in another namespace."""
+    def to(self, xp: Any, device: str, single: bool = False) -> "Bases":
+        """The same tables in another namespace, or in single precision."""
         fields = ("directions", "series", "plasma", "integral")
-        return replace(self, xp=xp, **{f: put(xp, getattr(self, f), device) for f in fields})
+        return replace(self, xp=xp, **{f: put(xp, getattr(self, f), device, single) for f in fields})
 
 
 def segment(xp: Any, x: Any) -> tuple[Any, Any, Any]:
     """Weights of the first and last value of a line integrated over 0-1 with the weight ``exp(-x (1 - s))``, and ``exp(-x)``."""
-    small = x < 1e-2
+    # Below it the closed forms cancel; five terms of the series leave an error below 1e-12 (in single precision 1e-5).
+    small = x < (1e-2 if x.dtype == xp.float64 else 0.3)
     safe = xp.where(small, 1.0 + 0.0 * x, x)
     decay = xp.exp(-safe)
-    # Below 1e-2 the closed forms cancel; five terms of the series leave an error below 1e-12.
     first = xp.where(
         small, 0.5 + x * (-1 / 3 + x * (1 / 8 + x * (-1 / 30 + x / 144))), (1 - decay - safe * decay) / safe**2
     )

@@ -12,8 +12,8 @@ from .arrays import back, blocks, dots, each, namespace, product, product_rows, 
 from .bases import Bases
 from .cells import Nodes, best_cells
 from .models import KINETIC, with_flow
-from .polish import polish
-from .search import Starts
+from .polish import SINGLE, polish
+from .starts import Starts
 from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_profile
 
 _SLAB = 2**19  # voxels whose coordinates are held at a time: bounds the memory
@@ -68,16 +68,18 @@ class _Fit:
     ) -> None:
         self.xp, self.device, self.name, self.delay = xp, device, name, delay
         self.bases = bases if xp is np else bases.to(xp, device)
+        # Starts are found in single precision, which takes half the time; what they lead to is polished in double.
+        self.quick = bases.to(xp, device, single=True)
         self.model = KINETIC[name]
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
         self.lowest, self.highest = np.array(box, np.float64).T
         weights = [m for m in self.model.names if m in ("ktrans", "ps", "vp")]
         self.signed = name in ("tofts", "etm", "patlak") and all(limits[m][0] < 0 for m in weights)
-        self.starts = Starts(name, bases, self.signed, self.bases)
+        self.starts = Starts(name, bases, self.signed, self.quick)
         # What the exchange models become where flow is beyond their bounds: the best pair of exponentials may be none they can have.
         limit = {"2cxm": "etm", "2cum": "patlak"}.get(name)
-        self.limit = Starts(limit, bases, False, self.bases) if limit and not delay else None
+        self.limit = Starts(limit, bases, False, self.quick) if limit and not delay else None
         self.directions = self.bases.directions
         self.values: dict[str, np.ndarray] = {}
         self.sd: dict[str, np.ndarray] = {}
@@ -97,7 +99,10 @@ class _Fit:
 
 @dataclass(frozen=True)
 class _State:
-    """What is known of the voxels of a slab until they are done: coordinates (r, n), sum of squares, parameters, cell between delays."""
+    """What is known of the voxels of a slab until they are done.
+
+    With a delay, their coordinates (r, n) in single precision; sum of squares, parameters, and cell between delays.
+    """
 
     fit: _Fit
     y: Any
@@ -111,11 +116,10 @@ class _State:
 
 def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
     n = curves.shape[0]
+    y = np.empty((fit.directions.shape[1], n if fit.delay else 0), np.float32)
     state = _State(
         fit,
-        np.empty((fit.directions.shape[1], n))
-        if fit.xp is np
-        else fit.xp.empty((fit.directions.shape[1], n), dtype=fit.xp.float64, device=fit.directions.device),
+        put(fit.xp, y, fit.device, single=True),
         np.full(n, np.nan),
         np.empty((len(fit.names), n)),
         np.zeros(n, np.int64),
@@ -125,7 +129,7 @@ def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) ->
     )
     if not fit.delay:
         # What a block needs is still in the cache when it is polished.
-        work = lambda rows: _polish(state, 0, *_project(state, rows), False)
+        work = lambda rows: _polish(state, 0, *_start(state, rows), False)
         left = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.9), f"fitting {fit.name}")
         _polish_all(state, np.concatenate(left), part(progress, 0.9, 1.0))
         return
@@ -160,14 +164,14 @@ def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
         def work(task: tuple[int | np.ndarray, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
             cell, rows = task
             block = put(fit.xp, state.curves[rows], fit.device)
-            return _polish(state, cell, rows, block, state.y[:, rows], whole, last)
+            return _polish(state, cell, rows, block, whole, last)
 
         share = progress if not move else part(progress, 1.0, 1.0)
         waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
 
 
-def _coordinates(state: _State, rows: slice) -> tuple[Any, Any, Any]:
-    """Indices of the voxels of a block that can be fitted, their curves and coordinates (r, n)."""
+def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
+    """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n) in single precision."""
     fit, xp = state.fit, state.fit.xp
     block = put(xp, state.curves[rows], fit.device)
     energy = xp.einsum("nt,nt->n", block, block)
@@ -177,30 +181,34 @@ def _coordinates(state: _State, rows: slice) -> tuple[Any, Any, Any]:
         block, energy, index = block[keep], energy[keep], index[back(keep)]
         rows = index
     state.energy[rows] = back(energy)
-    return index, block, product(fit.directions.T, block.T)
+    quick = block.astype(np.float32) if xp is np else block.float()
+    return index, block, product(fit.quick.directions.T, quick.T)
 
 
-def _project(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
-    """Coordinates and starts of a block of voxels, without a delay."""
+def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any]:
+    """Voxels of a block that can be fitted, and their curves; their starts are found, without a delay."""
     index, block, y = _coordinates(state, rows)
     fit, xp = state.fit, state.fit.xp
     start = fit.starts.find(y)
     if fit.limit is not None:
-        low, high = (put(xp, v[:, None], fit.device) for v in (fit.lowest, fit.highest))
+        low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
         # Where the best pair of exponentials is one that the bounds forbid.
         odd = xp.where(((start < low) | (start > high)).any(0))[0]
         if odd.shape[0]:
             start[:, odd] = _within_bounds(fit, start[:, odd], y[:, odd], low, high)
+        start = polish(
+            fit.quick.cell(0), fit.model, y, 0.0 * y[0], xp.clip(start, low, high), low, high, False, False, SINGLE
+        )[0]
     state.start[:, index] = back(start)
-    return index, block, y
+    return index, block
 
 
 def _within_bounds(fit: _Fit, start: Any, y: Any, low: Any, high: Any) -> Any:
     """The best of starts (p, n) cut off at the bounds and of what the model becomes at high flow."""
-    xp, cell = fit.xp, fit.bases.cell(0)
+    xp, cell = fit.xp, fit.quick.cell(0)
     slower = fit.limit.find(y)
     best, least = None, None
-    for p in (start, *(with_flow(xp, fit.name, slower, share * fit.highest[0]) for share in _FLOWS)):
+    for p in (start, *(with_flow(xp, fit.name, slower, float(share * fit.highest[0])) for share in _FLOWS)):
         p = xp.clip(p, low, high)
         left = ((y - fit.model.curve(cell, p, None).value) ** 2).sum(0)
         best = p if best is None else xp.where(left < least, p, best)
@@ -214,10 +222,10 @@ def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:
     index, _, y = _coordinates(state, rows)
     state.y[:, index] = y
     if fit.starts.patches is None:
-        start, late = fit.starts.at_nodes(*fit.starts.coarse(y))
+        start, late = fit.starts.find_with_delay(y)
         state.start[:-1, index], state.start[-1, index] = back(start), back(late)
         return None
-    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device))
+    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device, single=True))
     row, node, kind = found.hills
     best = Nodes(index, back(late), back(rate), found.kind)
     return best, Nodes(index[row], *np.divmod(node, fit.starts.log_rates.size), kind)
@@ -240,7 +248,7 @@ def _choose_cells(
 
 
 def _polish(
-    state: _State, cell_index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, whole: bool, last: bool = False
+    state: _State, cell_index: int | np.ndarray, rows: np.ndarray, block: Any, whole: bool, last: bool = False
 ) -> np.ndarray:
     """Polish a block in one cell between delays (or each voxel in its own) and store it; returns the voxels that are not done."""
     fit, xp = state.fit, state.fit.xp
@@ -253,6 +261,7 @@ def _polish(
         lowest, highest = (np.tile(v, np.size(late)) for v in (lowest, highest))
         lowest[-1], highest[-1] = np.maximum(lowest[-1], late - gap), np.minimum(highest[-1], late)
     low, high = (put(xp, v, fit.device) for v in (lowest, highest))
+    y = product(fit.directions.T, block.T)
     start = xp.clip(put(xp, state.start[:, rows], fit.device), low, high)
     outside = xp.clip(put(xp, state.energy[rows], fit.device) - dots(xp, y, y), 0.0, None)
     p, gradient, curvature, curve, left = polish(cell, fit.model, y, outside, start, low, high, fit.delay, whole)
@@ -270,8 +279,6 @@ def _polish(
         here = np.broadcast_to(cell_index, rows.shape)[open_]
         state.came_from[again] = np.where(move[open_] != 0, here, state.came_from[again])
         state.cell[again] = here + move[open_]
-        if not fit.delay:
-            state.y[:, again] = y[:, _index(xp, np.flatnonzero(open_), p)]
     else:
         again = rows[:0]
     # Voxels that are not done yet are stored with the rest, since picking them out would copy all of them.

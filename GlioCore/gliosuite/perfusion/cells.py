@@ -11,7 +11,7 @@ import numpy as np
 
 from ..steps import Progress, part, silent
 from .arrays import back, blocks, each, put
-from .search import Starts
+from .starts import Starts
 
 _NEAR = 3e-3  # of the residual: two starts that differ less are both polished
 _WALK = 6  # cells at most
@@ -81,7 +81,9 @@ def best_cells(
             some = order[rows]
             which = node[some]
             device = str(getattr(y, "device", "cpu"))
-            found = starts.refined(y[:, nodes.voxel[which]], patch[some], nodes.kind[which], put(xp, z[some], device))
+            found = starts.refined(
+                y[:, nodes.voxel[which]], patch[some], nodes.kind[which], put(xp, z[some], device, single=True)
+            )
             return np.concatenate([back(found[0]), back(found[1])[None]]), back(found[2])
 
         start, gain = None, np.empty(entry.size)

@@ -18,6 +18,7 @@ from .bases import Bases
 PAIR, ALONE, COMPANION = 0, 1, 2  # which of a node's two columns take part
 _STEPS = 4
 _LONGEST = 0.8  # step, of half the patch
+_EDGE = 0.999  # of half the patch: a top so far out may go on beyond
 
 Vectors = tuple[np.ndarray, np.ndarray]
 
@@ -155,7 +156,8 @@ def _patches(
         for table, row in zip(tables[5:], rows[5:]):
             table.append(np.tensordot(in_z, np.stack(row), axes=(1, 0)))
     beside, alone, over_length, overlap, over_norm, companion, over_size = (np.stack(t) for t in tables)
-    whole = lambda table: put(there.xp, table, str(getattr(there.plasma, "device", "cpu")))
+    single = "32" in str(there.plasma.dtype)
+    whole = lambda table: put(there.xp, table, str(getattr(there.plasma, "device", "cpu")), single)
     flat = lambda table: whole(table.reshape(-1, m * q).T)
     return Patches(
         there.xp,
@@ -223,6 +225,56 @@ def climb(
     return weight, other, patches.log_rates[node] + patches.reach * x, patches.centres[line] + patches.gap * z, gain
 
 
+def climb_anywhere(
+    patches: Patches, y: Any, line: np.ndarray, node: np.ndarray, kind: np.ndarray, signed: bool = False, walk: int = 0
+) -> Any:
+    """`climb` for patches in any order, and on into neighbouring ones, `walk` times at most, where the sum of squares falls towards them.
+
+    Only pairs of exponentials walk, the faster one staying on a line above the slower one's node.
+
+    Parameters
+    ----------
+    line, node
+        (n,) of each curve's first patch; numpy.
+
+    Returns
+    -------
+    (5, n), in the order of `climb`.
+    """
+    xp = patches.xp
+    there = lambda v: v if xp is np else xp.as_tensor(v, device=y.device)
+
+    def sorted_climb(rows: np.ndarray, line: np.ndarray, node: np.ndarray) -> Any:
+        patch = patches.index(line, node)
+        order = np.argsort(patch, kind="stable")
+        some = there(rows[order])
+        found = xp.stack(climb(patches, y[:, some], patch[order], kind[rows[order]], 0.0 * y[0, some], signed))
+        result = xp.empty_like(found)
+        result[:, there(order)] = found
+        return result
+
+    best = sorted_climb(np.arange(line.size), line, node)
+    walking = np.flatnonzero(kind == PAIR)
+    line, node = line.copy(), node.copy()
+    for _ in range(walk):
+        here = back(best[2:4, there(walking)])
+        x = (here[0] - back(patches.log_rates)[node[walking]]) / patches.reach
+        z = (here[1] - back(patches.centres)[line[walking]]) / patches.gap
+        to_node = node[walking] + np.where(np.abs(x) > _EDGE, np.sign(x), 0).astype(int)
+        to_line = line[walking] + np.where(np.abs(z) > _EDGE, np.sign(z), 0).astype(int)
+        moves = (to_node != node[walking]) | (to_line != line[walking])
+        moves &= (to_node >= 0) & (to_node < to_line) & (to_line < patches.n_nodes)
+        walking, to_line, to_node = walking[moves], to_line[moves], to_node[moves]
+        if not walking.size:
+            break
+        found = sorted_climb(walking, to_line, to_node)
+        higher = back(found[4] > best[4, there(walking)])
+        walking, to_line, to_node = walking[higher], to_line[higher], to_node[higher]
+        best[:, there(walking)] = found[:, there(np.flatnonzero(higher))]
+        line[walking], node[walking] = to_line, to_node
+    return best
+
+
 def _pair(patches: Patches, at: Any, x: Any, z: Any, s: Any, t: Any) -> tuple[Any, Any]:
     """Weights of column and companion whose projections are s and t."""
     scalar = lambda table: _value(table[:, at].reshape(*patches.shape, -1), x, z)
@@ -236,7 +288,7 @@ def _climb(patches: Patches, y: Any, patch: np.ndarray, kind: np.ndarray, start:
     xp = patches.xp
     m, q = patches.shape
     n = y.shape[1]
-    new = (lambda *s: np.empty(s)) if xp is np else (lambda *s: y.new_empty(s))
+    new = (lambda *s: np.empty(s, y.dtype)) if xp is np else (lambda *s: y.new_empty(s))
     column, other = new(m * q, n), new(q, n)
     alone = kind.size > 0 and (kind == ALONE).all()
     edges = np.flatnonzero(np.diff(patch, prepend=-1, append=-1))
