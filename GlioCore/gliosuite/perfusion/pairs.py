@@ -13,7 +13,7 @@ from .arrays import back
 from .bases import Bases
 from .search import Found, Nodes, build_nodes, search
 
-_NEIGHBOURS = 2  # nodes: pairs this close stand for one exponential
+_APART = np.log(8.0)  # ln of 1/min: rates above are those of plasma that is washed through
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,13 @@ class Pair:
 
 
 def pair_lines(there: Bases, tables: list[np.ndarray], log_rates: np.ndarray) -> tuple[list[Line], list[Line]]:
-    """Lines of neighbours and lines of the rest, from convolutions (r, k) at rates that rise, one table a delay."""
-    near, far = [], []
+    """Lines whose faster rate is slow, and lines of the rest, from convolutions (r, k) at rates that rise, one table a delay."""
+    slow, quick = [], []
     for fast in range(1, log_rates.size):
-        middle = max(fast - _NEIGHBOURS, 0)
-        for lines, first, last in ((near, middle, fast), (far, 0, middle)):
-            if last > first:
-                columns = [t[:, first:last] for t in tables]
-                nodes = build_nodes(there, columns, [t[:, fast] for t in tables], log_rates[first:last])
-                lines.append(Line(fast, first, nodes))
-    return near, far
+        columns = [t[:, :fast] for t in tables]
+        nodes = build_nodes(there, columns, [t[:, fast] for t in tables], log_rates[:fast])
+        (slow if log_rates[fast] < _APART else quick).append(Line(fast, 0, nodes))
+    return slow, quick
 
 
 def best_pair(lines: list[Line], y: Any) -> Pair:

@@ -15,6 +15,7 @@ _RATES = 24
 _RATES_WITH_DELAY = 12
 _RATES_OF_PROFILE = 64
 _PAIRS = 28  # rates of the 2CXM's search
+_LITTLE = 1e-3  # of the area under one exponential: what the other one has at least
 _WALK = 12  # patches at most that a pair of rates goes through
 _SLOWEST, _FASTEST = (
     5e-3,
@@ -118,7 +119,8 @@ class Starts:
             flow = xp.clip(weight + other, 1e-6, None)
             ps = flow * other / xp.clip(weight, 1e-6, None)
             return xp.stack([100 * flow, ps, (flow + ps) / xp.exp(log_rate)])
-        # A pair of which one weight is 0 has no derivative by its rate: a little of it is given.
-        total = xp.abs(weight + other)
-        slow, fast = xp.maximum(weight, 0.02 * total), xp.maximum(other, 0.02 * total)
-        return xp.stack(from_exponentials(xp, fast, slow, xp.exp(z), xp.exp(log_rate)))
+        # A pair of which one weight is 0 has no derivative by its rate: a little of it is given, measured by its area.
+        slower, faster = xp.exp(log_rate), xp.exp(z)
+        slow = xp.maximum(weight, _LITTLE * slower / faster * other)
+        fast = xp.maximum(other, _LITTLE * faster / slower * weight)
+        return xp.stack(from_exponentials(xp, fast, slow, faster, slower))
