@@ -67,10 +67,12 @@ class _Fit:
         n: int,
     ) -> None:
         self.xp, self.device, self.name, self.delay = xp, device, name, delay
-        self.bases = bases if xp is np else bases.to(xp, device)
-        # Starts are found in single precision, which takes half the time; what they lead to is polished in double.
-        self.quick = bases.to(xp, device, single=True)
         self.model = KINETIC[name]
+        self.bases = bases if xp is np else bases.to(xp, device)
+        # The exchange models' long way is gone in single precision, which takes half the time, and ended in double. With a delay, on
+        # the corners between cells, rounding would decide which side is taken.
+        self.single = self.model.exchange and not delay
+        self.quick = bases.to(xp, device, single=True) if self.single else self.bases
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
         self.lowest, self.highest = np.array(box, np.float64).T
@@ -101,7 +103,7 @@ class _Fit:
 class _State:
     """What is known of the voxels of a slab until they are done.
 
-    With a delay, their coordinates (r, n) in single precision; sum of squares, parameters, and cell between delays.
+    With a delay, their coordinates (r, n); sum of squares, parameters, and cell between delays.
     """
 
     fit: _Fit
@@ -116,10 +118,10 @@ class _State:
 
 def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) -> None:
     n = curves.shape[0]
-    y = np.empty((fit.directions.shape[1], n if fit.delay else 0), np.float32)
+    y = np.empty((fit.directions.shape[1], n if fit.delay else 0))
     state = _State(
         fit,
-        put(fit.xp, y, fit.device, single=True),
+        put(fit.xp, y, fit.device),
         np.full(n, np.nan),
         np.empty((len(fit.names), n)),
         np.zeros(n, np.int64),
@@ -171,7 +173,7 @@ def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
 
 
 def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
-    """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n) in single precision."""
+    """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n) in the search's precision."""
     fit, xp = state.fit, state.fit.xp
     block = put(xp, state.curves[rows], fit.device)
     energy = xp.einsum("nt,nt->n", block, block)
@@ -181,7 +183,7 @@ def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
         block, energy, index = block[keep], energy[keep], index[back(keep)]
         rows = index
     state.energy[rows] = back(energy)
-    quick = block.astype(np.float32) if xp is np else block.float()
+    quick = block if not fit.single else block.astype(np.float32) if xp is np else block.float()
     return index, block, product(fit.quick.directions.T, quick.T)
 
 
@@ -225,7 +227,7 @@ def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:
         start, late = fit.starts.find_with_delay(y)
         state.start[:-1, index], state.start[-1, index] = back(start), back(late)
         return None
-    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device, single=True))
+    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device))
     row, node, kind = found.hills
     best = Nodes(index, back(late), back(rate), found.kind)
     return best, Nodes(index[row], *np.divmod(node, fit.starts.log_rates.size), kind)

@@ -81,9 +81,7 @@ def best_cells(
             some = order[rows]
             which = node[some]
             device = str(getattr(y, "device", "cpu"))
-            found = starts.refined(
-                y[:, nodes.voxel[which]], patch[some], nodes.kind[which], put(xp, z[some], device, single=True)
-            )
+            found = starts.refined(y[:, nodes.voxel[which]], patch[some], nodes.kind[which], put(xp, z[some], device))
             return np.concatenate([back(found[0]), back(found[1])[None]]), back(found[2])
 
         start, gain = None, np.empty(entry.size)

@@ -28,11 +28,12 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as the fit sees it: named parameters, curves with derivatives, and the range of its rates."""
+    """A model as the fit sees it: named parameters, curves with derivatives, the range of its rates, and whether it tells flow from PS."""
 
     names: tuple[str, ...]
     curve: Callable[[Cell, Any, Any], Curve]
     rates: Callable[[Mapping[str, tuple[float, float]]], tuple[float, float]]
+    exchange: bool = False
 
 
 def _tofts(cell: Cell, p: Any, delay: Any) -> Curve:
@@ -152,6 +153,6 @@ KINETIC = {
     "tofts": Model(("ktrans", "log_kep"), _tofts, lambda m: m["kep"]),
     "etm": Model(("ktrans", "log_kep", "vp"), _extended_tofts, lambda m: m["kep"]),
     "patlak": Model(("ps", "vp"), _patlak, lambda m: m["kep"]),
-    "2cum": Model(("fp", "ps", "vp"), _two_cum, lambda m: FLOW_RATES),
-    "2cxm": Model(("fp", "ps", "ve", "vp"), _two_cxm, lambda m: FLOW_RATES),
+    "2cum": Model(("fp", "ps", "vp"), _two_cum, lambda m: FLOW_RATES, exchange=True),
+    "2cxm": Model(("fp", "ps", "ve", "vp"), _two_cxm, lambda m: FLOW_RATES, exchange=True),
 }

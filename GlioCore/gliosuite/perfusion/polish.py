@@ -46,7 +46,10 @@ def solve(
     `curvature` is the lower triangle of J^T J, rows of (n,).
     """
     n = gradient.shape[0]
-    scale = [free[i] / xp.sqrt(curvature[i][i] + (curvature[i][i] <= 0)) for i in range(n)]
+    # Rounding can leave a negative diagonal where a parameter does nothing.
+    scale = [
+        free[i] / xp.sqrt(xp.where(curvature[i][i] > 0, curvature[i][i], 1.0 + 0.0 * gradient[i])) for i in range(n)
+    ]
     lower: list[list[Any]] = [[None] * n for _ in range(n)]
     for i in range(n):
         for j in range(i + 1):
