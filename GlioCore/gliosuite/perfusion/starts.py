@@ -16,7 +16,7 @@ _RATES_WITH_DELAY = 12
 _RATES_OF_PROFILE = 64
 _PAIRS = 28  # rates of the 2CXM's search
 _LITTLE = 1e-3  # of the area under one exponential: what the other one has at least
-_WALK = 12  # patches at most that a pair of rates goes through
+_WALK = 6  # patches at most that a pair of rates goes through
 _SLOWEST, _FASTEST = (
     5e-3,
     300.0,
