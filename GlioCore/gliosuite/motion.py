@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .alignment import Fit, Level, Reference, Rigid, Seen, each, fit, unchanging, weighted
+from .curves import find_bolus
 from .errors import InputError
 from .images import Series, boolean, resample_mask
 from .passes import resample_affine
@@ -46,7 +47,8 @@ class Motion:
     `translations_mm` and `rotations_deg` (n_times, 3): movement of each frame against the reference, along and about x, y, z (LPS), the
     translation being that of the head's centre; `displacements_mm` (n_times,) what that comes to over the head, root mean square;
     `uncertainty_mm` (n_times,) the standard deviation of that which noise alone makes; `transforms` map reference to frame points;
-    `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned.
+    `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned; `arrival` is the first frame
+    with contrast agent, None where no bolus is seen.
     """
 
     series: Series
@@ -58,6 +60,7 @@ class Motion:
     corrected: np.ndarray
     outliers: np.ndarray
     notes: tuple[str, ...]
+    arrival: int | None = None
 
     @property
     def summary(self) -> dict[str, float | int]:
@@ -167,6 +170,7 @@ def correct_motion(
         corrected,
         outliers,
         tuple(notes),
+        _arrival(out[:, head].mean(axis=1)),
     )
 
 
@@ -298,6 +302,17 @@ def _outlying(fits: list[Fit | None], first: int) -> np.ndarray:
     sd = 1.4826 * float(np.median(np.abs(own - middle)))
     result[times] = own > max(_OUTLYING[0] * middle, middle + _OUTLYING[1] * sd)
     return result
+
+
+def _arrival(curve: np.ndarray) -> int | None:
+    """First frame with contrast agent in a head's mean curve (t,), whether it brightens or darkens; the larger change counts."""
+    found = []
+    for rising in (True, False):
+        try:
+            found.append(find_bolus(curve, rising))
+        except InputError:
+            continue
+    return max(found, key=lambda bolus: bolus.change).arrival if found else None
 
 
 def _transform(move: Rigid, centre: np.ndarray) -> sitk.Euler3DTransform:

@@ -1,4 +1,4 @@
-"""Resampling of an image under an affine movement in three passes, each along one axis: a third of the time of one pass in three dimensions.
+"""Resampling of an image under an affine movement in three passes, each along one axis: a third of the time of one pass in 3-D.
 
 Catmull and Smith, SIGGRAPH 1980: solved for one source coordinate after the other, the movement splits into three that each change one
 coordinate. Every axis is interpolated once, by cubic B-splines, as in three dimensions.

@@ -143,8 +143,8 @@ def patients(kinds):
         print(
             f"  {kind} {seed}: moved up to {np.linalg.norm(truth, axis=2).mean(axis=1).max():.2f} mm; residual in 95 % of frames "
             f"{np.percentile(left[kind][-1], 95):.3f} mm, largest {left[kind][-1].max():.3f} (of the estimate itself "
-            f"{estimated.max():.3f}); still: largest spurious motion {spurious[kind][-1].max():.3f} mm, {int(still.corrected.sum())} frames "
-            f"resampled; outliers {np.flatnonzero(still.outliers).tolist()} and {np.flatnonzero(motion.outliers).tolist()}; "
+            f"{estimated.max():.3f}); still: largest spurious motion {spurious[kind][-1].max():.3f} mm, {int(still.corrected.sum())} "
+            f"frames resampled; outliers {np.flatnonzero(still.outliers).tolist()} and {np.flatnonzero(motion.outliers).tolist()}; "
             f"{seconds:.0f} s of CPU time",
             flush=True,
         )
@@ -174,8 +174,8 @@ def speed():
         wall.append(time.perf_counter() - start[0])
         own.append(time.process_time() - start[1])
     print(
-        f"60 frames of 128 x 128 x 40, half of them moved: {statistics.median(wall[1:]):.0f} s, {statistics.median(own[1:]):.0f} s of CPU time "
-        "(aim 60 s on one thread)"
+        f"60 frames of 128 x 128 x 40, half of them moved: {statistics.median(wall[1:]):.0f} s, {statistics.median(own[1:]):.0f} s of "
+        "CPU time (aim 60 s on one thread)"
     )
 
 
