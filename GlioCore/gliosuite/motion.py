@@ -6,20 +6,22 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .alignment import Fit, Level, Reference, Rigid, each, fit, unchanging
+from .alignment import Fit, Level, Reference, Rigid, Seen, each, fit, unchanging, weighted
+from .curves import find_bolus
 from .errors import InputError
-from .images import Series, array, boolean, resample_mask
+from .images import Series, boolean, resample_mask
+from .passes import resample_affine
 from .similarity import foreground, positions
 from .steps import Progress, silent
 
 # Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
-_COARSE, _MIDDLE, _FINE = (6.0, 20_000), (2.0, 30_000), (0.7, 120_000)
-_FORGIVEN_MM = (0.3, 0.1)  # by which the frames may still be off when unchanging points are sought
+_COARSE_MM, _MIDDLE, _FINE = 6.0, (2.0, 12_000), (0.7, 20_000)
+_FORGIVEN_MM = (0.3, 0.2, 0.1)  # by which the frames may still be off when unchanging points are sought
 _FEWEST = 400  # unchanging points
 _UNLIKE = 0.5  # a frame that correlates less with the reference is no picture of the same head
 _UNSURE = 0.9  # one that correlates less after the coarse level is tried from farther away
 _FAR_MM = 18.0
-_OUTLYING = (1.3, 6.0)  # misfit of an outlier: over the median, and in standard deviations above it
+_OUTLYING = (1.3, 6.0)  # an outlier's own residuals: over the median, and in standard deviations above it
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Motion:
     `translations_mm` and `rotations_deg` (n_times, 3): movement of each frame against the reference, along and about x, y, z (LPS), the
     translation being that of the head's centre; `displacements_mm` (n_times,) what that comes to over the head, root mean square;
     `uncertainty_mm` (n_times,) the standard deviation of that which noise alone makes; `transforms` map reference to frame points;
-    `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned.
+    `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned; `arrival` is the first frame
+    with contrast agent, None where no bolus is seen.
     """
 
     series: Series
@@ -57,6 +60,7 @@ class Motion:
     corrected: np.ndarray
     outliers: np.ndarray
     notes: tuple[str, ...]
+    arrival: int | None = None
 
     @property
     def summary(self) -> dict[str, float | int]:
@@ -141,11 +145,11 @@ def correct_motion(
     extent = np.array([np.sqrt((m.displacement(arms) ** 2).sum(axis=1).mean()) for m in moves])
     unsure = np.array([_spread(f.covariance, arms) if ok else np.nan for f, ok in zip(fits, known)])
     corrected = known & (extent > np.fmax(settings.ignore_mm, 3 * np.nan_to_num(unsure)))
-    outliers = ~known | _outlying(np.array([f.misfit if ok else np.nan for f, ok in zip(fits, known)]))
+    outliers = ~known | _outlying([f if ok else None for f, ok in zip(fits, known)], first)
     transforms = [_transform(m, centre) for m in moves]
     out = np.array(frames, dtype=np.float32)
     moved = np.flatnonzero(corrected)
-    for t, values in zip(moved, each(lambda t: _resampled(series.grid.image(frames[t]), transforms[t]), moved)):
+    for t, values in zip(moved, each(lambda t: _resampled(frames[t], *moves[t].on(series.grid, centre)), moved)):
         out[t] = values
     if outliers.any():
         which = ", ".join(str(t) for t in np.flatnonzero(outliers)[:12]) + (" ..." if outliers.sum() > 12 else "")
@@ -166,6 +170,7 @@ def correct_motion(
         corrected,
         outliers,
         tuple(notes),
+        _arrival(out[:, head].mean(axis=1)),
     )
 
 
@@ -182,63 +187,84 @@ def _estimate(
     image = [bool(np.ptp(f[head]) > 1e-6 * np.abs(f[head]).max()) for f in series.frames]
 
     progress(0.0, "motion, coarse")
-    level = Level.of(series.frames, series.grid, head, centre, *_COARSE)
+    level = Level.of(series.frames, series.grid, head, centre, _COARSE_MM)
     reference = Reference.of(level, level.mean(range(first), [Rigid()] * first), 3)
     everywhere = np.ones(len(level.arms))
 
     def coarse(t: int) -> Fit | None:
         if not image[t]:
             return None
-        found = fit(level, reference, t, Rigid(), everywhere, False, 0.05)
+        found = fit(level, reference, t, level.at(t, Rigid()), everywhere, False, 0.1)
         if found.likeness >= _UNSURE:
             return found
         ways = [Rigid(shift=axis[:3] * s) for axis in level.axes.T for s in (-_FAR_MM, _FAR_MM) if axis[:3].any()]
-        return max([found, *(fit(level, reference, t, w, everywhere, False, 0.05) for w in ways)], key=_likeness)
+        return max(
+            [found, *(fit(level, reference, t, level.at(t, w), everywhere, False, 0.1) for w in ways)],
+            key=lambda f: f.likeness,
+        )
 
     fits = each(coarse, times)
-    progress(0.1, "motion, middle")
-    level = Level.of(series.frames, series.grid, head, centre, *_MIDDLE)
-    fits = _refit(level, Reference.of(level, _mean(level, fits, first), 3), fits, np.ones(len(level.arms)), True, 0.01)
-    progress(0.3, "motion, fine")
+    progress(0.15, "motion, middle")
+    level, reference = _level(series, head, centre, *_MIDDLE, fits, first, 3)
+    fits = _refit(level, reference, fits, _look(level, fits), np.ones(len(level.arms)), 0.05)
+    progress(0.4, "motion, fine")
     # The skin's outer edge belongs to what does not change.
     wide = ndimage.distance_transform_edt(~head, sampling=series.grid.spacing[::-1]) < 4.0
-    level = Level.of(series.frames, series.grid, head if given else wide, centre, *_FINE)
+    level, reference = _level(series, head if given else wide, centre, *_FINE, fits, first, 1)
     for i, forgiven in enumerate(_FORGIVEN_MM):
-        progress(0.35 + 0.3 * i, "motion, where nothing changes")
-        reference = Reference.of(level, _mean(level, fits, first), 1)
-        use = np.array([f is not None and f.likeness >= _UNLIKE for f in fits])
-        moves = [f.move if f is not None else Rigid() for f in fits]
-        weights = unchanging(level, reference, moves, use, forgiven)
+        progress(0.6 + 0.1 * i, "motion, where nothing changes")
+        seen = _look(level, fits)
+        use = [s for s, f in zip(seen, fits) if f is not None and f.likeness >= _UNLIKE]
+        weights = unchanging(reference, use, forgiven) if use else np.zeros(len(level.arms))
         if np.count_nonzero(weights) < _FEWEST:
             notes.append(
                 "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart there; look at "
                 "the motion table before trusting shifts that follow the bolus."
             )
             break
-        fits = _refit(level, reference, fits, weights, True, 0.01)
+        fits = _refit(level, reference, fits, seen, weights, 0.02)
     return fits, notes
 
 
-def _likeness(found: Fit) -> float:
-    return found.likeness
-
-
-def _mean(level: Level, fits: list[Fit | None], first: int) -> np.ndarray:
-    """Coefficients of the mean of the first frames that are images."""
+def _level(
+    series: Series,
+    head: np.ndarray,
+    centre: np.ndarray,
+    mm: float,
+    most: int,
+    fits: list[Fit | None],
+    first: int,
+    degree: int,
+) -> tuple[Level, Reference]:
+    """A level at its sharpest points, and the mean of the first frames there."""
+    level = Level.of(series.frames, series.grid, head, centre, mm)
     some = [t for t in range(first) if fits[t] is not None]
-    return level.mean(some, [fits[t].move for t in some])
+    mean = level.mean(some, [fits[t].move for t in some])
+    level = level.sharpest(mean, most)
+    return level, Reference.of(level, mean, degree)
+
+
+def _look(level: Level, fits: list[Fit | None]) -> list[Seen | None]:
+    """Each frame as it has been aligned."""
+    return each(lambda t: None if fits[t] is None else level.at(t, fits[t].move), range(len(fits)))
 
 
 def _refit(
-    level: Level, reference: Reference, fits: list[Fit | None], weights: np.ndarray, robust: bool, tolerance_mm: float
+    level: Level,
+    reference: Reference,
+    fits: list[Fit | None],
+    seen: list[Seen | None],
+    weights: np.ndarray,
+    tolerance_mm: float,
 ) -> list[Fit | None]:
     def again(t: int) -> Fit | None:
-        start = fits[t]
-        if start is None:
+        before = fits[t]
+        if before is None:
             return None
-        found = fit(level, reference, t, start.move, weights, robust, tolerance_mm)
-        lost = found.inside < 0.3 or found.likeness < min(start.likeness, _UNLIKE)
-        return start if lost else found
+        found = fit(level, reference, t, seen[t], weights, True, tolerance_mm)
+        if found.inside >= 0.3 and found.likeness >= min(before.likeness, _UNLIKE):
+            return found
+        return replace(found, move=before.move, covariance=before.covariance, likeness=before.likeness, seen=seen[t])
 
     return each(again, range(len(fits)))
 
@@ -255,13 +281,38 @@ def _spread(covariance: np.ndarray, arms: np.ndarray) -> float:
     return float(np.sqrt(max(square, 0.0)))
 
 
-def _outlying(misfit: np.ndarray) -> np.ndarray:
-    some = misfit[np.isfinite(misfit)]
-    if some.size < 4:
-        return np.zeros(misfit.shape, bool)
-    middle = float(np.median(some))
-    sd = 1.4826 * float(np.median(np.abs(some - middle)))
-    return np.nan_to_num(misfit) > max(_OUTLYING[0] * middle, middle + _OUTLYING[1] * sd)
+def _outlying(fits: list[Fit | None], first: int) -> np.ndarray:
+    """Frames (t,) whose residuals the other frames' do not explain.
+
+    Contrast leaves residuals too, and so does interpolation, but alike in many frames; those of a frame that broke are its own. With G the
+    residuals' products over points, frame by frame, what linear regression on all other frames leaves of frame t is ``1 / (G^-1)[t, t]``.
+    The first frames, whose mean is the reference, explain each other and are in all others, so theirs count as they are.
+    """
+    result = np.zeros(len(fits), bool)
+    times = np.array([t for t, f in enumerate(fits) if f is not None])
+    if len(times) < 4:
+        return result
+    products = weighted(np.stack([fits[t].left for t in times], axis=1), np.ones(len(fits[times[0]].left)))
+    products += 1e-6 * np.trace(products) / len(times) * np.eye(len(times))
+    early = times < first
+    own = np.diag(products) * early.sum() / max(early.sum() - 1, 1)
+    own[~early] = 1 / np.diag(np.linalg.inv(products[~early][:, ~early]))
+    own = np.sqrt(own)
+    middle = float(np.median(own))
+    sd = 1.4826 * float(np.median(np.abs(own - middle)))
+    result[times] = own > max(_OUTLYING[0] * middle, middle + _OUTLYING[1] * sd)
+    return result
+
+
+def _arrival(curve: np.ndarray) -> int | None:
+    """First frame with contrast agent in a head's mean curve (t,), whether it brightens or darkens; the larger change counts."""
+    found = []
+    for rising in (True, False):
+        try:
+            found.append(find_bolus(curve, rising))
+        except InputError:
+            continue
+    return max(found, key=lambda bolus: bolus.change).arrival if found else None
 
 
 def _transform(move: Rigid, centre: np.ndarray) -> sitk.Euler3DTransform:
@@ -272,12 +323,7 @@ def _transform(move: Rigid, centre: np.ndarray) -> sitk.Euler3DTransform:
     return result
 
 
-def _resampled(frame: sitk.Image, transform: sitk.Transform) -> np.ndarray:
-    values = array(frame)
-    method = sitk.ResampleImageFilter()
-    method.SetReferenceImage(frame)
-    method.SetTransform(transform)
+def _resampled(frame: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
     # Cubic: linear interpolation would smooth the moved frames alone, and noise enters the fit of every curve.
-    method.SetInterpolator(sitk.sitkBSpline)
-    method.SetUseNearestNeighborExtrapolator(True)
-    return np.clip(array(method.Execute(frame)), min(0.0, float(values.min())), float(values.max()))
+    found = resample_affine(frame, matrix, offset)
+    return np.clip(found, min(0.0, float(frame.min())), float(frame.max()))

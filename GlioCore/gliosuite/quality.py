@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,6 +11,9 @@ from .errors import InputError, require
 from .files import atomic
 from .images import Grid, array, boolean, resample, resample_mask
 from .similarity import clean, coarse, dice, foreground, indices, interpolate, mutual_information, positions, unit
+
+if TYPE_CHECKING:
+    from .motion import Motion
 
 
 @dataclass(frozen=True)
@@ -326,4 +330,40 @@ def write_checkerboard(fixed: sitk.Image, moved: sitk.Image, path: str | Path) -
     pyplot = require("matplotlib.image", "the checkerboard picture")
     with atomic(path) as partial:
         pyplot.imsave(partial, checkerboard(fixed, moved), metadata={"Software": None})
+    return Path(path)
+
+
+def write_motion(motion: "Motion", path: str | Path) -> Path:
+    """Draw the movement of a 4-D series frame by frame, with the contrast agent's arrival and the frames that stand out, as a PNG.
+
+    Raises
+    ------
+    InputError
+        If matplotlib is missing, or the folder cannot be written.
+    """
+    figure = require("matplotlib.figure", "the motion picture").Figure(figsize=(8, 5), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    frames = np.arange(len(motion.corrected))
+    for axes, values, what in (
+        (upper, motion.translations_mm, "translation (mm)"),
+        (lower, motion.rotations_deg, "rotation (degrees)"),
+    ):
+        for curve, name, color in zip(
+            values.T, ("x (to the left)", "y (to the back)", "z (upwards)"), ("#b2182b", "#1b7837", "#2166ac")
+        ):
+            axes.plot(frames, curve, color=color, lw=1.3, label=name)
+        # Never so narrow that noise of a motionless head looks like movement.
+        reach = max(0.5, 1.1 * float(np.abs(values).max()))
+        axes.set_ylim(-reach, reach)
+        axes.set_ylabel(what)
+        if motion.arrival is not None:
+            axes.axvline(motion.arrival, color="0.4", lw=1, ls="--", label="contrast agent arrives")
+        for i, frame in enumerate(np.flatnonzero(motion.outliers)):
+            label = "does not fit the others" if i == 0 else None
+            axes.axvspan(frame - 0.5, frame + 0.5, color="#fdb863", alpha=0.6, lw=0, label=label)
+    lower.set_xlabel("frame (counted from 0)")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    upper.legend(fontsize=7, frameon=False, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    with atomic(path) as partial:
+        figure.savefig(partial, format="png", dpi=100, metadata={"Software": None})
     return Path(path)

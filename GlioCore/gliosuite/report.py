@@ -269,6 +269,9 @@ def _maps_section(results: Results, kind: str, names: Sequence[str], draw: bool)
             )
         else:
             text += f"<p>Arterial input function: {_e(how)}</p>"
+    motion = results.folder / kind / "motion.png"
+    if draw and motion.exists():
+        text += _picture(motion.read_bytes(), "Movement of the head that was corrected, against the first frames.")
     return text
 
 

@@ -303,6 +303,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
     assert "the head moved by up to 0.40 mm" in notes[0]
     assert notes[1] == "a frame stands out"
     assert more["motion"]["max_displacement_mm"] == 0.4
+    assert (tmp_path / "motion.png").read_bytes().startswith(b"\x89PNG")
     with (tmp_path / "motion.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == series.n_times
 

@@ -37,6 +37,7 @@ FIRST = {
     "quality": "registration",
     "motion": "registration",
     "alignment": "registration",
+    "passes": "registration",
     "lesions": "lesions",
     "brain": "lesions",
     "drafts": "lesions",

@@ -53,7 +53,10 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     p = add("motion", "move every frame of a 4-D series onto its first ones")
     p.add_argument("series", metavar="SERIES", help="4-D image")
     p.add_argument(
-        "--out", required=True, metavar="O", help="corrected 4-D image; the motion table goes to O.csv beside it"
+        "--out",
+        required=True,
+        metavar="O",
+        help="corrected 4-D image; the motion table and its picture go to O.csv and O.png beside it",
     )
     p.add_argument("--mask", metavar="M", help="where to look (default the head)")
     p.add_argument(
@@ -110,16 +113,16 @@ def _beside(name: str, ending: str) -> "tuple[Path, Path]":
     return path, path.with_name(path.name[: len(path.name) - len(suffix(path))] + ending)
 
 
-def _drawn(draw: Callable[..., Any], fixed: Any, moved: Any, path: Any) -> bool:
-    """Draw a picture; one that cannot be drawn never fails a computation, but is said."""
+def _drawn(draw: Callable[..., Any], *what: Any) -> bool:
+    """Draw a picture, whose path comes last; one that cannot be drawn never fails a computation, but is said."""
     import warnings
 
     from ..errors import InputError
 
     try:
-        draw(fixed, moved, path)
+        draw(*what)
     except InputError as error:
-        warnings.warn(f"{path.name} was not written: {error}", stacklevel=2)
+        warnings.warn(f"{what[-1].name} was not written: {error}", stacklevel=2)
         return False
     return True
 
@@ -198,6 +201,7 @@ def _motion(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import atomic, write_csv
     from ..images import read_mask, read_series, write_series
     from ..motion import MotionSettings, correct_motion
+    from ..quality import write_motion
 
     out, table = _beside(args.out, ".csv")
     first = args.reference_frames
@@ -211,7 +215,9 @@ def _motion(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     with atomic(out) as image, atomic(table) as rows_file:
         write_series(result.series, image, series.file_dt_s, "motion corrected")
         write_csv(rows_file, *result.table())
-    return {"out": out, "table": table, **result.summary}
+    picture = table.with_suffix(".png")
+    drawn = {"picture": picture} if _drawn(write_motion, result, picture) else {}
+    return {"out": out, "table": table, **drawn, **result.summary}
 
 
 def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:

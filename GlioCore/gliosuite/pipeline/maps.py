@@ -1,11 +1,13 @@
 """DCE and DSC of a case: fitted on their native grids, the maps carried to the common grid."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import Grid, array, boolean, resample, resample_mask, write_image
 from ..steps import Progress, part
@@ -24,14 +26,19 @@ def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) ->
 
 
 def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
-    """A series, corrected for motion where that is wanted; the motion table goes into `folder`."""
+    """A series, corrected for motion where that is wanted; the motion table and its picture go into `folder`."""
     series = run.case.series(role)
     if not run.settings.motion:
         return series, ["Motion was not corrected."], {}
     from ..motion import correct_motion
+    from ..quality import write_motion
 
     motion = correct_motion(series, progress=progress)
     write_csv(folder / "motion.csv", *motion.table())
+    try:
+        write_motion(motion, folder / "motion.png")
+    except InputError as error:
+        warnings.warn(f"motion.png was not written: {error}", stacklevel=2)
     said = motion.summary
     note = (
         f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over it) and "
