@@ -5,6 +5,7 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean, read_image
+from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dce import DceSettings, check_t10, dce_maps, write
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
 from gliosuite.perfusion.signal import concentration_to_spgr
@@ -75,6 +76,23 @@ def test_concentration_in_and_a_map_of_t1_give_the_same(phantom):
     a = dce_maps(series(frames), TIMES, SETTINGS, aif, t1, GRID.image(lesion))
     b = dce_maps(series(whole), TIMES, DceSettings(input="concentration"), aif, 1.0, GRID.image(lesion))
     np.testing.assert_allclose(array(a.maps["ktrans"])[lesion], array(b.maps["ktrans"])[lesion], rtol=0.05)
+
+
+def test_a_map_of_b1_corrects_the_flip_angle_of_the_tissue(phantom):
+    _, ktrans, _, lesion, _ = phantom
+    blood = parker_aif(AIF_TIMES, 30.0) / 0.58
+    concentration = extended_tofts(TIMES, blood, ktrans[lesion], 0.3, 0.05, aif_times_s=AIF_TIMES)
+    frames = np.zeros((70, *GRID.shape), np.float32)
+    frames[:, lesion] = concentration_to_spgr(concentration, 0.005, 15.0 * 0.85, 1.2, 4.5, 500.0).T
+    aif = Aif(AIF_TIMES, blood, "given", "table")
+    field = GRID.image(np.full(GRID.shape, 0.85, np.float32))
+    fit = lambda b1: array(
+        dce_maps(series(frames), TIMES, SETTINGS, aif, 1.2, GRID.image(lesion), b1=b1).maps["ktrans"]
+    )[lesion]
+    np.testing.assert_allclose(fit(field), 0.12, rtol=0.01)
+    assert abs(np.median(fit(None)) / 0.12 - 1) > 0.05
+    with pytest.raises(InputError, match="B1 map has a median of 85"):
+        fit(GRID.image(np.full(GRID.shape, 85.0, np.float32)))
 
 
 def test_invalid_voxels_come_back_as_nan_where_allowed(phantom):

@@ -87,6 +87,7 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--t10", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0, or the preset's)"
     )
+    p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle, for the tissue (default 1)")
     p.add_argument("--t10-blood", type=float, metavar="S", help="T1 of blood in s for the AIF (default 1.65)")
     p.add_argument("--hematocrit", type=float, metavar="F", help="fraction; no effect on an AIF table (default 0.42)")
     p.add_argument("--relaxivity", type=float, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
@@ -325,6 +326,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
+    from ..images import read_image
     from ..perfusion.dce import dce_maps, write
     from ..perfusion.presets import preset
 
@@ -353,7 +355,8 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         )
     regions = regions_of(args, series)
     t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or 1.0
-    result = dce_maps(series, times, settings, aif, t10, mask_of(args.mask, series), progress)
+    b1 = read_image(args.b1) if args.b1 else None
+    result = dce_maps(series, times, settings, aif, t10, mask_of(args.mask, series), progress, b1)
     record = write(result, args.out, args.format, regions)
     return _summary(args, result, record)
 

@@ -17,6 +17,7 @@ from .fit import AUTO, CurveFit, fit_curves
 from .presets import preset_record
 from .semiquantitative import UNITS as SEMIQUANTITATIVE
 from .semiquantitative import semiquantitative
+from .t1 import b1_values
 from .uncertainty import FALSE_ALARMS
 
 UNITS = {
@@ -111,6 +112,7 @@ def dce_maps(
     t10: float | sitk.Image = 1.0,
     mask: sitk.Image | None = None,
     progress: Progress = silent,
+    b1: sitk.Image | None = None,
 ) -> DceMaps:
     """Kinetic maps of a DCE series.
 
@@ -126,6 +128,9 @@ def dce_maps(
         T1 before contrast in s; a number or a map.
     mask
         Voxels to fit, on any grid; the head where None.
+    b1
+        Map of the actual over the nominal flip angle, on any grid; 1 everywhere where None. The AIF's own flip angle is fitted with the
+        sinus, or taken as nominal.
 
     Raises
     ------
@@ -139,6 +144,7 @@ def dce_maps(
     is_signal = settings.input == "signal"
     inside = mask_array(mask, series, is_signal)
     notes: list[str] = []
+    scale = None if b1 is None else b1_values(b1, series.grid, inside)
     fitted = usable_voxels(series, inside, mask is not None, is_signal, settings.allow_invalid_voxels)
     progress(0.05, "finding the bolus")
     region = search_mask(series, fitted, mask is not None) if is_signal else fitted
@@ -157,7 +163,9 @@ def dce_maps(
     notes += [*chosen.notes, *aif_notes]
     progress(0.2, "concentration")
     values = t10_values[fitted] if isinstance(t10_values, np.ndarray) else t10_values
-    curves = concentrations(series.curves(fitted), settings, values, n_baseline)
+    curves = concentrations(
+        series.curves(fitted), settings, values, n_baseline, 1.0 if scale is None else scale[fitted]
+    )
     fit = fit_curves(
         curves,
         times,
@@ -172,7 +180,7 @@ def dce_maps(
     )
     progress(0.95, "maps")
     t10_s = t10_values if isinstance(t10_values, float) else None
-    record = {"t10_s": "map" if t10_s is None else t10_s}
+    record = {"t10_s": "map" if t10_s is None else t10_s, "b1": "nominal" if b1 is None else "map"}
     record |= preset_record(settings, t10_s, aif if isinstance(aif, str) else chosen.method)
     for name, values in record.get("preset", {}).get("overridden", {}).items():
         notes.append(

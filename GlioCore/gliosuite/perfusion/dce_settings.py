@@ -101,12 +101,24 @@ def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:
         raise InputError(f"{what}; a T1 above 0 s is needed")
 
 
-def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray | float, n_baseline: int) -> np.ndarray:
-    """Concentration (n, t) float32 of signal curves; unchanged where the input is concentration already."""
+def concentrations(
+    curves: np.ndarray,
+    settings: DceSettings,
+    t10_s: np.ndarray | float,
+    n_baseline: int,
+    b1: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """Concentration (n, t) float32 of signal curves; unchanged where the input is concentration already.
+
+    `b1` is the actual over the nominal flip angle; one, or one per curve (n,).
+    """
     if settings.input == "concentration":
         return curves
     result = np.empty(curves.shape, np.float32)
-    t10 = np.broadcast_to(np.asarray(t10_s, np.float64), curves.shape[:1])
+    t10, flip = (
+        np.broadcast_to(np.asarray(v, np.float64), curves.shape[:1])
+        for v in (t10_s, np.asarray(b1) * settings.flip_angle_deg)
+    )
 
     def block(rows: slice) -> None:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -114,7 +126,7 @@ def concentrations(curves: np.ndarray, settings: DceSettings, t10_s: np.ndarray 
         result[rows] = spgr_to_concentration(
             curves[rows],
             settings.tr_ms / 1000.0,
-            settings.flip_angle_deg,
+            flip[rows],
             usable,
             settings.relaxivity,
             n_baseline,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..curves import check_signal, mask_array
 from ..errors import InputError
 from ..files import staged, write_json
-from ..images import Series, array, boolean, resample, write_image
+from ..images import Grid, Series, array, boolean, resample, write_image
 from ..steps import Progress, silent
 from .arrays import back, blocks, dots, each, namespace, put
 
@@ -258,17 +258,22 @@ def t1_maps(
     check_angles(series, settings)
     inside = mask_array(mask, series)
     fitted = check_signal(series, inside, settings.allow_invalid_voxels)
-    scale: np.ndarray | float = 1.0
-    if b1 is not None:
-        scale = array(resample(b1, series.grid))[fitted]
-        if not 0.2 < np.median(scale) < 5:
-            raise InputError(
-                f"the B1 map has a median of {np.median(scale):g}; the actual over the nominal flip angle is needed (about 1)"
-            )
+    scale = 1.0 if b1 is None else b1_values(b1, series.grid, fitted)[fitted]
     progress(0.1, "fitting T1")
     angles = settings.flip_angles_deg
     found = fit_vfa(series.curves(fitted), angles, settings.tr_ms / 1000.0, scale, settings.device, settings.linear)
     return collect(series, inside, fitted, settings, *found)
+
+
+def b1_values(b1: sitk.Image, grid: Grid, mask: np.ndarray) -> np.ndarray:
+    """A map of the actual over the nominal flip angle on a grid, (z, y, x); refused where its median in `mask` cannot be one."""
+    values = array(resample(b1, grid))
+    middle = float(np.median(values[mask]))
+    if not 0.2 < middle < 5:
+        raise InputError(
+            f"the B1 map has a median of {middle:g}; the actual over the nominal flip angle is needed (about 1)"
+        )
+    return values
 
 
 def check_angles(series: Series, settings: T1Settings) -> None:

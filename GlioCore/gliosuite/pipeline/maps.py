@@ -102,6 +102,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         t10=t10,
         mask=masks.get("brain"),
         progress=part(progress, 0.5, 0.95),
+        b1=run.case.image("b1") if "b1" in run else None,
     )
     write(maps, folder)
     spread = {f"{n}_sd": image for n, image in maps.sd.items()}
@@ -115,8 +116,10 @@ def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Imag
         from ..perfusion.t1 import T1Settings, t1_maps
 
         flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
-        t1 = t1_maps(run.case.series("vfa"), T1Settings(tr_ms, tuple(flips))).t1
-        return t1, "T1 before contrast: fitted from the variable flip angle series."
+        b1 = run.case.image("b1") if "b1" in run else None
+        t1 = t1_maps(run.case.series("vfa"), T1Settings(tr_ms, tuple(flips)), b1).t1
+        with_b1 = " with the case's B1 map" if b1 is not None else ""
+        return t1, f"T1 before contrast: fitted from the variable flip angle series{with_b1}."
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
     return (
