@@ -20,6 +20,7 @@ _CLUSTERS = 5
 _TALLEST = (300, 2000)  # of all curves 2 %, within these
 _CLOSE = 0.04  # clusters whose peaks are nearer than this are told apart by their time to peak
 _LEAST = 3  # voxels that make a cluster: fewer are outliers
+_SHORT_FRAME_S, _LASTS = 2.0, 0.5
 _ENOUGH = (4, 6)  # voxels at which the hierarchical search stops
 # What may follow the first pass, relative to it (median and highest frame), and how wide the top may be, relative to the width at half
 # height. A DCE signal saturates in blood: its bolus is flattened.
@@ -129,7 +130,7 @@ def candidates(
         If none is left.
     """
     window = first_pass(times_s, arrival)
-    index, peak = _tallest(curves, window, arrival, _AFTER[saturates])
+    index, peak = _tallest(curves, window, arrival, _AFTER[saturates], float(np.median(np.diff(times_s))))
     some = curves[index].astype(np.float64)
     noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
     noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
@@ -289,13 +290,20 @@ def _quality(found: Candidates, chosen: np.ndarray, times_s: np.ndarray, arrival
 
 
 def _tallest(
-    curves: np.ndarray, window: np.ndarray, arrival: int, most_after: tuple[float, float]
+    curves: np.ndarray, window: np.ndarray, arrival: int, most_after: tuple[float, float], frame_s: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
     finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
     baseline = curves[finite, : max(arrival, 1)]
     peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
     count = int(np.clip(round(0.02 * finite.size), *_TALLEST))
+    if frame_s <= _SHORT_FRAME_S:
+        # A bolus takes several such frames. What is high in one alone moved within that frame, often out of the images.
+        passing = curves[np.ix_(finite, window)]
+        pairs = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - baseline.mean(axis=1)
+        lasts = pairs >= _LASTS * peak
+        if lasts.any():
+            finite, peak, baseline = finite[lasts], peak[lasts], baseline[lasts]
     after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
     if after.sum() >= 5:
         # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..images import Series
 from .aif import Aif
 from .arteries import find_arteries, first_pass, is_clipped
+from .purity import pure_curve, tissue_signal
 from .signal import signal_to_dr2star
 from .sinus import find_sinus
 
@@ -60,9 +61,17 @@ def choose_aif(
         index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search)
         voxels = np.zeros(region.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(region))] = True
-        curve, method = curves[index].mean(axis=0), "auto"
+        curve, method, made = curves[index].mean(axis=0), "auto", "mean"
+        if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
+            window = first_pass(times_s, n_baseline)
+            tissue = tissue_signal(signal, n_baseline)
+            pure = pure_curve(signal[index], tissue, settings.te_ms / 1000.0, n_baseline, window)
+            if pure is not None:
+                curve, made = pure.dr2star, "the blood's share"
+                quality["lowest_share"] = float(pure.shares.min())
+                quality["mean_peak"], quality["peak"] = quality["peak"], float(curve[window].max())
         what = (
-            f"found automatically ({settings.aif_search} search): mean of {index.size} voxels, peak {quality['peak']:.3g}, width "
+            f"found automatically ({settings.aif_search} search): {made} of {index.size} voxels, peak {quality['peak']:.3g}, width "
             f"{quality['width_s']:.1f} s"
         )
         notes = ["the AIF was found automatically: look at its curve and voxels before using absolute values"]
