@@ -131,13 +131,13 @@ def _sheet(mask: sitk.Image, grid: Grid) -> sitk.Image:
     return resample_mask(thick, grid)
 
 
-def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -> BarrierMasks:
-    """Barrier masks of a folder: image files named ``falx``, ``tentorium``, ``ventricles`` ... (`NAMES`).
+def barrier_files(folder: str | Path, through: Sequence[str] = ()) -> dict[str, Path]:
+    """Image files of a folder named ``falx``, ``tentorium``, ``ventricles`` ... (`NAMES`), by name.
 
     Raises
     ------
     InputError
-        If the folder is missing or holds no or an unknown mask, or one is empty or lies elsewhere.
+        If the folder is missing, or holds no mask, an unknown one, one twice, or none of what shall let a margin through.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -160,6 +160,18 @@ def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -
     missing = [n for n in through if n not in found]
     if missing:
         raise InputError(f"a way through the {missing[0]} is asked for, but {folder} has no mask of it")
+    return found
+
+
+def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -> BarrierMasks:
+    """Barrier masks of a folder (`barrier_files`) on a grid.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, unknown or unfit, or a mask is empty or lies elsewhere.
+    """
+    found = barrier_files(folder, through)
     masks = BarrierMasks({n: read_mask(p) for n, p in found.items()}, "masks given", tuple(through)).on(grid)
     for name, mask in masks.masks.items():
         if not boolean(mask).any():
