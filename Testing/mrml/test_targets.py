@@ -92,7 +92,6 @@ def test_comparison_with_a_progression(logic, request_of):
 
 
 def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_path):
-    pytest.importorskip("pydicom")
     from gliosuite.rt.rtstruct import read_rtstruct
     from gliosuite.simulate import write_dicom_series
 
@@ -115,7 +114,6 @@ def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_pat
 
 
 def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
-    pytest.importorskip("pydicom")
     from gliosuite.mrml.segments import oriented
     from gliosuite.rt.rtstruct import read_rtstruct
     from gliosuite.simulate import write_dicom_series

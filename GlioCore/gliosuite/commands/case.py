@@ -67,6 +67,11 @@ def _options(p: argparse.ArgumentParser) -> None:
         help="of brainstem and chiasm, those that stop no margin (default both stop it, where there is a mask)",
     )
     p.add_argument(
+        "--allow-derived",
+        action="store_true",
+        help="write the structure set on a series that is marked as derived, such as a distortion-corrected planning MR (default not)",
+    )
+    p.add_argument(
         "--threshold",
         type=float,
         metavar="T",
@@ -145,6 +150,7 @@ def _settings(args: argparse.Namespace) -> Any:
         "barriers": args.barriers,
         "through": tuple(args.through),
         "like": args.like,
+        "allow_derived": args.allow_derived,
     }
     if args.threshold is not None and args.like is not None:
         raise InputError("--threshold and --like both say how much CTV_MODEL includes; give one of them")

@@ -47,6 +47,8 @@ class RunSettings:
     threshold, like
         Of the CTV from a recurrence probability, where the case has one: the least probability included, 0-1, or, in its place, the
         scheme whose volume it gets.
+    allow_derived
+        As in ``gliosuite rtstruct``.
     """
 
     spacing_mm: float = 1.0
@@ -66,6 +68,7 @@ class RunSettings:
     through: tuple[str, ...] = ()
     threshold: float = 0.5
     like: str | None = None
+    allow_derived: bool = False
 
 
 class SkippedStep(Exception):

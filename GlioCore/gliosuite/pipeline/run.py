@@ -46,7 +46,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "progression": (("followup", "masks"), (), ("lesions",)),
     "rt": (
         ("dicom", "masks", PROBABILITY, "barriers"),
-        ("schemes", "skip", "through", "threshold", "like"),
+        ("schemes", "skip", "through", "threshold", "like", "allow_derived"),
         ("lesions", "progression"),
     ),
 }

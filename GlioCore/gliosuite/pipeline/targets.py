@@ -206,7 +206,7 @@ def _exported(
         rois.append(Roi(name, mask, "CTV", rgb, text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
     try:
-        exported = export_rtstruct(folder / "RS.dcm", series, rois)
+        exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
     except InputError as error:  # the target volumes are worth having without it
         return {"rtstruct": f"not written: {error}"}
     written = exported.rois
