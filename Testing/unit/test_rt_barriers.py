@@ -229,3 +229,30 @@ def test_shading_is_taken_out_and_tissue_stays():
     assert ratio(tissue * shading) > 1.7
     assert ratio(shaded) < 1.25
     assert np.corrcoef(even[inside], shaded[inside])[0, 1] > 0.9
+
+
+def test_the_command_writes_a_folder_that_margins_take(tmp_path, gliosuite, monkeypatch):
+    from gliosuite.rt import barriers
+
+    seen = {}
+
+    def placed(image, brain, lesion, grid):
+        seen["lesion"] = boolean(lesion)
+        return BarrierMasks({"falx": grid.image(PLATE)}, "template registered to the image")
+
+    monkeypatch.setattr(barriers, "find_barriers", placed)
+    for name, mask in (("brain", BRAIN), ("cel", LESION), ("cavity", np.roll(LESION, 5, 2))):
+        write_image(GRID.image(mask), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "walls").mkdir()
+    (tmp_path / "walls" / "notes.txt").write_text("mine")
+    lesion = ("--lesion", tmp_path / "cel.nii.gz", tmp_path / "cavity.nii.gz", "--out", tmp_path / "walls")
+    code, _, err = gliosuite("barriers", "--brain", tmp_path / "brain.nii.gz", *lesion)
+    assert code == 2
+    assert "--image is missing" in err.splitlines()[-1]
+    code, _, _ = gliosuite(
+        "barriers", "--image", tmp_path / "brain.nii.gz", "--brain", tmp_path / "brain.nii.gz", *lesion
+    )
+    assert code == 0
+    assert np.array_equal(seen["lesion"], LESION | np.roll(LESION, 5, 2))
+    assert (tmp_path / "walls" / "notes.txt").exists()
+    assert list(read_barriers(tmp_path / "walls", GRID).masks) == ["falx"]

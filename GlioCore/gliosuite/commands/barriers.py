@@ -50,7 +50,7 @@ def _barriers(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     progress(0.1, "registering the template")
     found = find_barriers(image, brain, grid.image(np.any(parts, axis=0)) if parts else None, grid)
     out = Path(args.out)
-    with staged(out, replace=True) as folder:
+    with staged(out) as folder:
         for name, mask in found.masks.items():
             write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.source})")
     return {
