@@ -1,10 +1,12 @@
 """GlioRT: clinical target volumes by scheme, their comparison, and an RT structure set on the original DICOM series."""
 
+from typing import Annotated
+
 import slicer
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -42,8 +44,19 @@ class GlioRTParameterNode:
     progressionSegmentation: vtkMRMLSegmentationNode
     progressionSegment: str = ""
     schemes: str = "rtog estro-eano"
+    barriers: Annotated[str, Choice(["none", "folder", "segmentation", "by registration"])] = "none"
+    barriersFolder: str = ""
+    barriersSegmentation: vtkMRMLSegmentationNode
+    throughBrainstem: bool = False
+    throughChiasm: bool = False
+    lesionSegmentation: vtkMRMLSegmentationNode
+    lesionSegment: str = ""
+    marginMm: Annotated[float, WithinRange(0, 30)] = 15.0
+    preview: bool = False
+    previewSegmentation: vtkMRMLSegmentationNode
     seriesFolder: str = ""
     structureFile: str = ""
+    allowDerived: bool = False
 
 
 class GlioRTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -68,6 +81,7 @@ class GlioRTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.bind(self.logic.getParameterNode())
 
     def cleanup(self):
+        self.panel.close()
         self.removeObservers()
 
 
@@ -87,10 +101,30 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 
         return targets.compute(request)
 
-    def export(self, result, request, series_dir, path):
+    def preview(self, reference, lesion, brain, marginMm, node=None):
         from gliosuite.mrml import targets
 
-        return targets.export(result, request, series_dir, path)
+        return targets.preview(reference, lesion, brain, marginMm, node)
+
+    def startBarriers(self, request):
+        from gliosuite.mrml import barriers
+
+        return barriers.start(request)
+
+    def finishBarriers(self, job, summary):
+        from gliosuite.mrml import barriers
+
+        return barriers.finish(job, summary)
+
+    def abandon(self, job):
+        from gliosuite.mrml import process
+
+        process.abandon(job)
+
+    def export(self, result, request, series_dir, path, allow_derived=False):
+        from gliosuite.mrml import targets
+
+        return targets.export(result, request, series_dir, path, allow_derived)
 
     def slicerRtChanges(self):
         from gliosuite.mrml import slicerrt

@@ -133,11 +133,17 @@ def planning_mr(folder: Path) -> None:
 
 
 def tcga_targets(_folder: Path) -> None:
-    """CTVs of a real glioma on T1c and FLAIR, and who covers what (TCGA-LGG, CC BY 3.0; automatic segmentation, Apache-2.0)."""
+    """CTVs of a real glioma on T1c and FLAIR, and who covers what (TCGA-LGG, CC BY 3.0; automatic segmentation, Apache-2.0).
+
+    Straight margins, margins round barriers that were placed by registration, and a CTV from a probability that no model made: the T2
+    lesion, blurred.
+    """
     from gliosuite.images import Grid, array, boolean, read_image, resample
     from gliosuite.pictures import canonical, contours_figure, display
     from gliosuite.rt.agreement import difference_map
+    from gliosuite.rt.barriers import find_barriers
     from gliosuite.rt.ctv import Structures, target_volumes
+    from scipy import ndimage
 
     source = DATA / "glioma-tcga-fg-6692" / "brats-space"
     images = {
@@ -166,6 +172,30 @@ def tcga_targets(_folder: Path) -> None:
         {"T1c": backgrounds["T1c"]}, drawn, inside, focus, grid.spacing, (array(map_, int), fills)
     )
     save(picture, "tcga-difference.png")
+
+    palette = display()["ctvs"]
+    lesions = {looks[n]["title"]: outlines[looks[n]["title"]] for n in ("cel", "t2l")}
+    walls = find_barriers(images["T1c"], brain, t2l, grid)
+    way = target_volumes("rtog", Structures(brain, cel=cel, t2l=t2l), barriers=walls)
+    shown = lesions | {
+        "CTV_RTOG, straight": outlines["CTV_RTOG"],
+        "CTV_RTOG round barriers": (boolean(way.ctv), palette[1]),
+    }
+    for name, color in zip(("falx", "tentorium", "ventricles", "callosum"), palette[2:]):
+        shown[name] = (boolean(walls.masks[name]), color)
+    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-barriers.png")
+
+    soft = ndimage.gaussian_filter(focus.astype(np.float32), 8 / np.asarray(grid.spacing)[::-1])
+    model = target_volumes(
+        "model", Structures(brain, cel=cel, t2l=t2l), probability=grid.image(soft), threshold=0.15,
+        probability_source="the T2 lesion blurred (Gaussian, SD 8 mm): no model made it",
+    )  # fmt: skip
+    shown = dict(lesions)
+    for target, color in zip(
+        model.targets[::-1], palette[1::-1]
+    ):  # the ring of the lower level first: it would cover the other
+        shown[target.rule.ctv_name] = (boolean(target.ctv), color)
+    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-predicted.png")
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ _OFFSETS_IS_MM = 8.0
 # The template is larger than most heads.
 _POSE_MEAN = np.array([0.0, 0.0, 0.0, -0.04, -0.04, -0.04, 0.0, 0.0, 0.0])
 _POSE_SD = np.array([0.3, 0.15, 0.2, 0.08, 0.08, 0.08, 0.05, 0.05, 0.05])
+_BEND_MM = 12.0  # how far a control point of the B-spline may go: mutual information alone bends a head without limit
 _PRIOR = 0.005  # weight of one SD squared against mutual information in nats
 _BINS = 20
 _STARTS = 8
@@ -150,7 +151,7 @@ def register_template(
     start
         An affine registration of the same head, as this function returns it, in place of the search.
     stages
-        ``("affine",)`` or ``("affine", "bspline")``; the B-spline's control points are 40 mm apart.
+        ``("affine",)`` or ``("affine", "bspline")``; the B-spline's control points are 40 mm apart and go up to 12 mm along each axis.
 
     Returns
     -------
@@ -425,7 +426,12 @@ def _optimise(
         method.SetOptimizerScalesFromPhysicalShift()
     else:
         method.SetMovingInitialTransform(before)
-        method.SetOptimizerAsLBFGSB(numberOfIterations=iterations, gradientConvergenceTolerance=1e-5)
+        method.SetOptimizerAsLBFGSB(
+            numberOfIterations=iterations,
+            gradientConvergenceTolerance=1e-5,
+            lowerBound=-_BEND_MM,
+            upperBound=_BEND_MM,
+        )
     method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed, moving)

@@ -24,6 +24,7 @@ COMMAND_MODULES = (
     "lesions",
     "t1",
     "perfusion",
+    "barriers",
     "ctv",
     "compare",
     "rtstruct",

@@ -4,6 +4,7 @@ import csv
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class Results:
     images: dict[str, np.ndarray] = field(default_factory=dict)
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     ctvs: dict[str, np.ndarray] = field(default_factory=dict)
+    barriers: dict[str, np.ndarray] = field(default_factory=dict)
     maps: dict[str, np.ndarray] = field(default_factory=dict)
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -129,6 +131,8 @@ def load_results(folder: str | Path) -> Results:
         results.maps["ve"] = np.where((sd > 0) & (sd < VE_SD_DRAWN), results.maps["ve"], np.nan)
     for path in sorted((folder / "rt").glob("CTV*.nii.gz")):
         results.ctvs[path.name[:-7]] = volume(path) > 0
+    for path in sorted((folder / "rt" / "barriers").glob("*.nii.gz")):
+        results.barriers[path.name[:-7]] = volume(path) > 0
     if "brain" not in results.masks:
         first = next(iter(results.images.values()))
         results.masks["brain"] = first > np.percentile(first, 60)
@@ -311,7 +315,7 @@ def _rt_section(results: Results, draw: bool) -> str:
 
     summary = results.step("rt").get("summary", {})
     rois = summary.get("rois", [])
-    colors = dict(zip(results.ctvs, display()["ctvs"]))
+    colors = dict(zip(results.ctvs, cycle(display()["ctvs"])))
     text = ""
     if draw and results.ctvs and results.images:
         outlines = {n: (m, colors[n]) for n, m in results.ctvs.items()}
@@ -332,7 +336,21 @@ def _rt_section(results: Results, draw: bool) -> str:
             _focus(results),
             results.spacing,
         )
-        text += _picture(picture, "Target volumes by margin rule, clipped to the brain mask.")
+        ways = "; margins go round the barriers" if results.barriers else ""
+        predicted = ", and what is predicted to recur" if "probability" in summary else ""
+        text += _picture(picture, f"Target volumes by margin rule{predicted}, clipped to the brain mask{ways}.")
+        if results.barriers:
+            looks = dict(zip(results.barriers, cycle(display()["ctvs"])))
+            picture = contours_figure(
+                backgrounds or {"": next(iter(results.images.values()))},
+                {n: (m, looks[n]) for n, m in results.barriers.items()},
+                results.masks["brain"],
+                _focus(results),
+                results.spacing,
+            )
+            text += _picture(picture, f"Barriers: {summary['barriers']['source']}.")
+    if "probability" in summary:
+        text += f"<p>Recurrence probability: {_e(summary['probability']['source'])}.</p>"
     swatch = lambda n: f'<span class="swatch" style="background:{colors.get(n, "#ff4d4d")}"></span>'
     text += _table(
         ("structure", "volume (cc)", "rule"),

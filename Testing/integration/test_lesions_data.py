@@ -18,7 +18,8 @@ import bench_lesions
 @pytest.fixture(scope="module")
 def head_mr(data, tmp_path_factory):
     """60 slices of a head in a stereotactic frame."""
-    pydicom = pytest.importorskip("pydicom")
+    import pydicom
+
     folder = tmp_path_factory.mktemp("head")
     with tarfile.open(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz")) as archive:
         archive.extractall(folder)

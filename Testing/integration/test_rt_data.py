@@ -6,19 +6,17 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc
+from gliosuite.rt.check import check_structures
+from gliosuite.rt.ctv import Structures, target_volumes
+from gliosuite.rt.dicomseries import read_dicom_series
+from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct
+from gliosuite.rt.segobject import read_seg
+from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, read_structures
 from scipy import ndimage
-
-pydicom = pytest.importorskip("pydicom")
-
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc  # noqa: E402
-from gliosuite.rt.check import check_structures  # noqa: E402
-from gliosuite.rt.ctv import Structures, target_volumes  # noqa: E402
-from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct  # noqa: E402
-from gliosuite.rt.segobject import read_seg  # noqa: E402
-from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, read_structures  # noqa: E402
 
 
 def unpack(archive: Path, folder: Path) -> Path:

@@ -7,11 +7,10 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from gliosuite.images import Grid, read_image, volume_cc, write_image
 from gliosuite.rt.rtstruct import read_rtstruct
-
-pydicom = pytest.importorskip("pydicom")
 
 
 @pytest.fixture(scope="module")

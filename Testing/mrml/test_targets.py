@@ -1,5 +1,7 @@
 """GlioRT's logic on nodes: targets in the right place, compared, corrected by hand, exported on the DICOM series and read back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -92,7 +94,6 @@ def test_comparison_with_a_progression(logic, request_of):
 
 
 def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_path):
-    pytest.importorskip("pydicom")
     from gliosuite.rt.rtstruct import read_rtstruct
     from gliosuite.simulate import write_dicom_series
 
@@ -115,7 +116,6 @@ def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_pat
 
 
 def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
-    pytest.importorskip("pydicom")
     from gliosuite.mrml.segments import oriented
     from gliosuite.rt.rtstruct import read_rtstruct
     from gliosuite.simulate import write_dicom_series
@@ -134,6 +134,96 @@ def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
     logic.export(result, request, str(tmp_path / "dicom"), str(tmp_path / "RS.dcm"))
     back = read_rtstruct(tmp_path / "RS.dcm", tmp_path / "dicom")
     assert np.array_equal(boolean(back["CTV_EANO"]), boolean(drawn))
+
+
+def test_a_preview_is_the_margin_and_is_drawn_anew_in_its_node(slicer, logic, request_of):
+    from gliosuite.mrml.segments import mask_from_segment
+    from gliosuite.rt.margins import expand
+
+    request = request_of("brain", "cel", schemes=())
+    node = None
+    for margin in (15.0, 8.0):
+        node, volume = logic.preview(
+            request.reference, request.segments["cel"], request.segments["brain"], margin, node
+        )
+        segments = node.GetSegmentation()
+        assert segments.GetNumberOfSegments() == 1
+        mask = mask_from_segment(node, segments.GetNthSegmentID(0), GRID)
+        wanted = boolean(expand(MASKS["cel"], margin)) & boolean(MASKS["brain"])
+        assert np.array_equal(boolean(mask), wanted)
+        assert volume == pytest.approx(volume_cc(mask))
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
+
+
+WALL = GRID.image((np.arange(GRID.size[0]) == 32)[None, None, :] & np.ones(GRID.shape, bool))  # 17 mm from CEL's centre
+
+
+def test_barriers_come_from_a_folder_or_a_segmentation_alike(slicer, logic, request_of, tmp_path):
+    from gliosuite.images import write_image
+    from gliosuite.mrml.segments import mask_from_segment, segmentation_from_masks
+
+    write_image(WALL, tmp_path / "falx.nii.gz")
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    node = segmentation_from_masks({"Falx": WALL}, request.reference, "walls")
+    found = {}
+    for choice, more in (
+        ("none", {}),
+        ("folder", {"barriers_folder": str(tmp_path)}),
+        ("segmentation", {"barriers_node": node}),
+    ):
+        with pytest.warns(UserWarning, match="cavity"):
+            result = logic.compute(replace(request, barriers=choice, **more))
+        identifier = result.segmentation.GetSegmentation().GetNthSegmentID(0)
+        found[choice] = boolean(mask_from_segment(result.segmentation, identifier, GRID))
+        said = result.described["CTV_EANO"]
+        assert said.endswith("no barriers" if choice == "none" else "round falx (masks given)")
+    assert np.array_equal(found["folder"], found["segmentation"])
+    assert found["none"].sum() > 1.03 * found["folder"].sum()
+
+
+def test_placed_barriers_are_named_segments_that_say_where_they_come_from(slicer, logic, request_of):
+    from gliosuite.images import read_image, write_image
+    from gliosuite.mrml import barriers
+
+    request = replace(request_of("brain", "cel", schemes=("estro-eano",)), barriers="by registration")
+    seen = {}
+
+    def run(arguments):
+        options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+        seen.update({n: read_image(options[f"--{n}"]) for n in ("image", "brain", "lesion")})
+        write_image(WALL, f"{options['--out']}/falx.nii.gz")
+        return {"source": "template registered to the image"}
+
+    node = barriers.place(request, run)
+    assert np.array_equal(boolean(seen["lesion"]), boolean(MASKS["cel"]))
+    assert Grid.of(seen["image"]).matches(GRID)
+    with pytest.warns(UserWarning, match="cavity"):
+        result = logic.compute(replace(request, barriers="segmentation", barriers_node=node))
+    assert "round falx (template registered to the image, as the segmentation has it)" in result.described["CTV_EANO"]
+
+
+def test_barriers_that_are_none_are_said(slicer, logic, request_of):
+    from gliosuite.mrml.segments import segmentation_from_masks
+
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    node = lambda names: segmentation_from_masks(dict.fromkeys(names, WALL), request.reference, "walls")
+    for more, sentence in (
+        ({"barriers": "folder"}, "no folder of barriers is chosen"),
+        ({"barriers": "segmentation"}, "no segmentation of barriers is chosen"),
+        (
+            {"barriers": "segmentation", "barriers_node": node(["skull"])},
+            "segment skull of walls is no barrier that is known",
+        ),
+        ({"barriers": "segmentation", "barriers_node": node([])}, "walls holds no barrier"),
+        (
+            {"barriers": "segmentation", "barriers_node": node(["falx"]), "through": ("chiasm",)},
+            "walls has no segment of it",
+        ),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            logic.compute(replace(request, **more))
+    with pytest.raises(InputError, match="no brain segment is chosen; the template"):
+        logic.startBarriers(request_of("cel", schemes=("estro-eano",)))
 
 
 def test_what_is_missing_is_said(logic, request_of, tmp_path):

@@ -13,7 +13,7 @@ GRID = Grid((10, 10, 6), (2.0, 2.0, 3.0), (-10.0, -10.0, -9.0), (1, 0, 0, 0, 1, 
 
 class FakeLogic:
     def __init__(self, slicer):
-        self.slicer, self.computed, self.exported = slicer, [], []
+        self.slicer, self.computed, self.exported, self.drawn, self.abandoned = slicer, [], [], [], []
 
     def compute(self, request):
         self.computed.append(request)
@@ -32,9 +32,36 @@ class FakeLogic:
         self.exported.append((result, folder))
         return "SlicerRT writes the image anew"
 
-    def export(self, result, request, series_dir, path):
-        self.exported.append((result, series_dir, path))
+    def preview(self, reference, lesion, brain, margin_mm, node):
+        self.drawn.append((lesion, brain, margin_mm, node))
+        node = node or self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Margin preview")
+        return node, 10 * margin_mm
+
+    def startBarriers(self, request):  # noqa: N802
+        if "brain" not in request.segments:
+            raise InputError("no brain segment is chosen")
+        return types.SimpleNamespace(request=request, arguments=["barriers", "--image", "image.nii.gz"])
+
+    def finishBarriers(self, job, summary):  # noqa: N802
+        return self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Barriers")
+
+    def abandon(self, job):
+        self.abandoned.append(job)
+
+    def export(self, result, request, series_dir, path, allow_derived):
+        self.exported.append((result, series_dir, path, allow_derived))
         return [types.SimpleNamespace(name="CTV_rtog"), types.SimpleNamespace(name="GTV_CEL")]
+
+
+class FakeStep:
+    """Stands for a running process; the test decides how it ends."""
+
+    def __init__(self, arguments, progress, done, failed):
+        self.arguments, self.progress, self.done, self.failed = arguments, progress, done, failed
+        self.cancelled = False
+
+    def cancel(self):
+        self.cancelled = True
 
 
 @pytest.fixture
@@ -48,7 +75,13 @@ def panel(slicer, module):
     segmentation = segmentation_from_masks({"cel": GRID.image(inside), "t2l": GRID.image(inside)}, reference, "lesions")
     widget = module("GlioRT").GlioRTWidget()
     widget.panel.widget, widget.panel.logic = widget, FakeLogic(slicer)
-    widget.panel.lesions = segmentation
+    widget.panel.lesions, widget.panel.steps = segmentation, []
+
+    def start(*arguments):
+        widget.panel.steps.append(FakeStep(*arguments))
+        return widget.panel.steps[-1]
+
+    widget.panel._start = start
     return widget.panel
 
 
@@ -94,7 +127,7 @@ def test_result_is_shown_and_can_be_exported(panel):
     panel.ui.seriesFolderEdit.currentPath = "dicom"
     panel.ui.structureFileEdit.currentPath = "out/RS.dcm"
     panel.ui.exportButton.click()
-    assert panel.logic.exported[0][1:] == ("dicom", "out/RS.dcm")
+    assert panel.logic.exported[0][1:] == ("dicom", "out/RS.dcm", False)
     assert panel.ui.statusLabel.text == "RS.dcm holds CTV_rtog, GTV_CEL"
 
 
@@ -132,7 +165,104 @@ def test_nothing_ticked_nothing_to_compute(panel):
     assert not panel.ui.computeButton.enabled
 
 
+def test_a_derived_series_is_taken_where_it_is_ticked(panel):
+    choose(panel, "cel")
+    panel.ui.computeButton.click()
+    panel.ui.allowDerivedCheckBox.checked = True
+    panel.ui.exportButton.click()
+    assert panel.logic.exported[0][-1] is True
+
+
+def test_the_margin_follows_the_slider_and_stays_in_one_node(panel):
+    panel.ui.marginSlider.value = 12
+    assert panel.logic.drawn == [], "no preview is wanted yet"
+    panel.ui.previewCheckBox.checked = True
+    assert panel.ui.previewLabel.text == "a reference and a lesion are needed"
+    choose(panel, "lesion")
+    lesion = panel.logic.drawn[-1][0]
+    assert lesion[0] is panel.lesions
+    assert panel.ui.previewLabel.text == "12 mm: 120.0 cc, straight, not limited to a brain"
+    choose(panel, "brain", 1)
+    panel.ui.marginSlider.value = 20
+    (_, brain, margin, node) = panel.logic.drawn[-1]
+    assert (brain[0], margin, node.GetName()) == (panel.lesions, 20, "Margin preview")
+    assert panel.ui.previewLabel.text == "20 mm: 200.0 cc, straight, inside the brain"
+    assert (panel.parameters.marginMm, panel.parameters.preview) == (20, True)
+    panel.ui.previewCheckBox.checked = False
+    count = len(panel.logic.drawn)
+    panel.ui.marginSlider.value = 5
+    assert len(panel.logic.drawn) == count
+
+
+def test_barriers_show_what_they_need(panel):
+    ui = panel.ui
+    shown = lambda: {
+        n for n in ("barriersFolderEdit", "barriersSelector", "throughBrainstemCheckBox", "cancelButton")
+        if not getattr(ui, n).isHidden()
+    }  # fmt: skip
+    for choice, wanted in (
+        ("none", set()),
+        ("folder", {"barriersFolderEdit", "throughBrainstemCheckBox"}),
+        ("segmentation", {"barriersSelector", "throughBrainstemCheckBox"}),
+        ("by registration", {"cancelButton"}),
+    ):
+        panel.parameters.barriers = choice
+        assert shown() == wanted, choice
+
+
+def test_barriers_of_a_folder_or_segmentation_are_asked_for(panel):
+    choose(panel, "cel")
+    assert panel.request().barriers == "none"
+    panel.parameters.barriers = "folder"
+    panel.ui.barriersFolderEdit.currentPath = "walls"
+    panel.ui.throughChiasmCheckBox.checked = True
+    request = panel.request()
+    assert (request.barriers, request.barriers_folder, request.through) == ("folder", "walls", ("chiasm",))
+    panel.parameters.barriers = "segmentation"
+    panel.ui.barriersSelector.setCurrentNode(panel.lesions)
+    assert panel.request().barriers_node is panel.lesions
+
+
+def test_barriers_by_registration_are_placed_first_and_become_a_segmentation(panel):
+    choose(panel, "cel")
+    panel.parameters.barriers = "by registration"
+    panel.ui.computeButton.click()
+    assert panel.ui.statusLabel.text == "no brain segment is chosen"
+    assert panel.steps == []
+    choose(panel, "brain", 1)
+    panel.ui.computeButton.click()
+    (step,) = panel.steps
+    assert step.arguments[0] == "barriers"
+    assert panel.logic.computed == []
+    assert (panel.ui.computeButton.enabled, panel.ui.cancelButton.enabled) == (False, True)
+    step.progress(0.4, "registering the template")
+    assert panel.ui.progressBar.value == 40
+    step.done({"source": "template registered to the image"})
+    (request,) = panel.logic.computed
+    assert (request.barriers, request.barriers_node.GetName()) == ("segmentation", "Barriers")
+    assert panel.ui.barriersComboBox.currentText == "segmentation"
+    assert "no person drew the barriers: look at them" in panel.ui.statusLabel.text
+    assert panel.ui.computeButton.enabled
+
+
+def test_placing_barriers_can_be_cancelled(panel):
+    from gliosuite.mrml.process import CancelledError
+
+    choose(panel, "cel")
+    choose(panel, "brain", 1)
+    panel.parameters.barriers = "by registration"
+    panel.ui.computeButton.click()
+    panel.ui.cancelButton.click()
+    (step,) = panel.steps
+    assert step.cancelled
+    step.failed(CancelledError("cancelled"))
+    assert panel.ui.statusLabel.text == "cancelled"
+    assert len(panel.logic.abandoned) == 1
+    assert panel.ui.computeButton.enabled
+
+
 def test_picture(panel, grab):
+    panel.parameters.barriers = "folder"
     choose(panel, "cel")
     choose(panel, "t2l", 1)
     panel.ui.computeButton.click()

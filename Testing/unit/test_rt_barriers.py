@@ -6,7 +6,15 @@ import SimpleITK as sitk
 from gliosuite import anatomy, structures
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, resample, write_image
-from gliosuite.rt.barriers import BarrierMasks, Barriers, _like_core, carried_barriers, find_barriers, read_barriers
+from gliosuite.rt.barriers import (
+    BarrierMasks,
+    Barriers,
+    _flat,
+    _like_core,
+    carried_barriers,
+    find_barriers,
+    read_barriers,
+)
 from gliosuite.rt.margins import distance_map, expand
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -206,3 +214,45 @@ def test_ventricles_are_redrawn_by_the_image(coarse):
         assert dice(off, true) < 0.75
         assert dice(redrawn, true) > 0.85
     assert np.array_equal(_like_core(noise.astype(np.float32), off, boolean(brain), grid), off)
+
+
+def test_shading_is_taken_out_and_tissue_stays():
+    inside = (X - 30) ** 2 / 25**2 + (Y - 25) ** 2 / 20**2 + (Z - 25) ** 2 / 20**2 <= 1
+    tissue = np.where(ndimage.gaussian_filter(np.random.default_rng(3).standard_normal(GRID.shape), 3) > 0, 1.2, 0.8)
+    shading = 1 + 0.5 * (Y - 25) / 25
+    head = Grid(GRID.size, (3.0,) * 3, GRID.origin, GRID.direction)
+    flat = lambda v: array(_flat(head.image((300 * v).astype(np.float32)), inside, inside))
+    even, shaded = flat(tissue), flat(tissue * shading)
+    assert np.ptp(even[~inside]) == 0
+    front, back = inside & (Y > 35), inside & (Y < 15)
+    ratio = lambda v: v[front].mean() / v[back].mean() / (tissue[front].mean() / tissue[back].mean())
+    assert ratio(tissue * shading) > 1.7
+    assert ratio(shaded) < 1.25
+    assert np.corrcoef(even[inside], shaded[inside])[0, 1] > 0.9
+
+
+def test_the_command_writes_a_folder_that_margins_take(tmp_path, gliosuite, monkeypatch):
+    from gliosuite.rt import barriers
+
+    seen = {}
+
+    def placed(image, brain, lesion, grid):
+        seen["lesion"] = boolean(lesion)
+        return BarrierMasks({"falx": grid.image(PLATE)}, "template registered to the image")
+
+    monkeypatch.setattr(barriers, "find_barriers", placed)
+    for name, mask in (("brain", BRAIN), ("cel", LESION), ("cavity", np.roll(LESION, 5, 2))):
+        write_image(GRID.image(mask), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "walls").mkdir()
+    (tmp_path / "walls" / "notes.txt").write_text("mine")
+    lesion = ("--lesion", tmp_path / "cel.nii.gz", tmp_path / "cavity.nii.gz", "--out", tmp_path / "walls")
+    code, _, err = gliosuite("barriers", "--brain", tmp_path / "brain.nii.gz", *lesion)
+    assert code == 2
+    assert "--image is missing" in err.splitlines()[-1]
+    code, _, _ = gliosuite(
+        "barriers", "--image", tmp_path / "brain.nii.gz", "--brain", tmp_path / "brain.nii.gz", *lesion
+    )
+    assert code == 0
+    assert np.array_equal(seen["lesion"], LESION | np.roll(LESION, 5, 2))
+    assert (tmp_path / "walls" / "notes.txt").exists()
+    assert list(read_barriers(tmp_path / "walls", GRID).masks) == ["falx"]

@@ -6,13 +6,10 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, write_dose, write_series  # noqa: E402
-from gliosuite.images import Grid, array, read_image, write_image  # noqa: E402
-from gliosuite.rt.compare import TITLES  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, write_rtstruct  # noqa: E402
+from dicom_series import Stack, write_dose, write_series
+from gliosuite.images import Grid, array, read_image, write_image
+from gliosuite.rt.compare import TITLES
+from gliosuite.rt.rtstruct import Roi, write_rtstruct
 
 PICTURES = find_spec("matplotlib") is not None  # without it everything but the pictures is there
 

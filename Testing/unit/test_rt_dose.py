@@ -1,16 +1,14 @@
 """Dose files in every layout, and histograms of a sphere in a dose that rises along x, whose shares are caps of the sphere."""
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from dicom_series import rotated, save, uid, write_dose
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, array
+from gliosuite.rt.dose import dvh, read_dose
 from scipy.optimize import brentq
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import rotated, save, uid, write_dose  # noqa: E402
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import Grid, array  # noqa: E402
-from gliosuite.rt.dose import dvh, read_dose  # noqa: E402
 
 RADIUS, SLOPE = 15.3, 2.0  # mm, Gy/mm
 EYE = tuple(np.eye(3).ravel())

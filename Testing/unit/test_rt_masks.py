@@ -3,13 +3,11 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, write_series  # noqa: E402
-from gliosuite.commands.masks import described, in_structure_set  # noqa: E402
-from gliosuite.images import write_image  # noqa: E402
+from dicom_series import Stack, write_series
+from gliosuite.commands.masks import described, in_structure_set
+from gliosuite.images import write_image
 
 
 @pytest.fixture

@@ -5,16 +5,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
+import pydicom
 import pytest
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, save, write_series  # noqa: E402
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import write_image  # noqa: E402
-from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.preflight import Finding, block, check_masks, check_rois, check_series  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, export_rtstruct, write_rtstruct  # noqa: E402
+from dicom_series import Stack, save, write_series
+from gliosuite.errors import InputError
+from gliosuite.images import boolean, write_image
+from gliosuite.rt.dicomseries import read_dicom_series
+from gliosuite.rt.preflight import Finding, block, check_masks, check_rois, check_series
+from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct
 
 
 @pytest.fixture
@@ -94,7 +92,26 @@ def test_a_derived_series_is_refused_and_nothing_is_left(series, tmp_path, glios
                                "--out", tmp_path / "out" / "rs.dcm")  # fmt: skip
     assert (code, out) == (2, "")
     assert err.strip().splitlines()[-1].startswith("error: ")
+    assert err.strip().endswith("this is the series that is planned on, allow it: --allow-derived")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_derived_series_is_taken_where_it_is_allowed_and_that_is_told(series, tmp_path, gliosuite):
+    for file in series.folder.iterdir():
+        d = pydicom.dcmread(file)
+        d.ImageType = ["DERIVED", "PRIMARY", "DIS3D"]
+        save(d, file)
+    write_image(series.grid.image(box(series.grid)), tmp_path / "ctv.nii.gz")
+    code, out, _ = gliosuite("rtstruct", "--series", series.folder, "--roi", f"CTV:CTV={tmp_path / 'ctv.nii.gz'}",
+                             "--allow-derived", "--out", tmp_path / "rs.dcm")  # fmt: skip
+    assert code == 0
+    found = {f["check"]: f for f in json.loads(out)["preflight"]}
+    assert found["series"]["level"] == "ok"
+    assert found["origin"]["level"] == "warning"
+    assert "a derived series (ImageType DERIVED/PRIMARY/DIS3D), and it was allowed" in found["origin"]["sentence"]
+    written = pydicom.dcmread(tmp_path / "rs.dcm")
+    assert "That series is derived (DERIVED/PRIMARY/DIS3D)." in written.StructureSetDescription
+    assert np.array_equal(boolean(read_rtstruct(tmp_path / "rs.dcm", series.folder)["CTV"]), box(series.grid))
 
 
 def test_all_errors_are_said_at_once(series):

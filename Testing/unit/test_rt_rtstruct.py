@@ -7,18 +7,16 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, save, shapes, uid, write_series  # noqa: E402
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import Grid, boolean, read_image, write_image  # noqa: E402
-from gliosuite.rt.check import check_structures  # noqa: E402
-from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct  # noqa: E402
-from gliosuite.rt.structures import contour_areas, on_grid, read_structures  # noqa: E402
+from dicom_series import Stack, save, shapes, uid, write_series
+from gliosuite.errors import InputError
+from gliosuite.images import Grid, boolean, read_image, write_image
+from gliosuite.rt.check import check_structures
+from gliosuite.rt.dicomseries import read_dicom_series
+from gliosuite.rt.rtstruct import Roi, read_rtstruct, write_rtstruct
+from gliosuite.rt.structures import contour_areas, on_grid, read_structures
 
 STACKS = {
     "axial": Stack(),

@@ -3,15 +3,13 @@
 import subprocess
 
 import numpy as np
+import pydicom
 import pytest
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, shapes, write_series  # noqa: E402
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import boolean, write_image  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, export_rtstruct  # noqa: E402
-from gliosuite.rt.segobject import read_seg  # noqa: E402
+from dicom_series import Stack, shapes, write_series
+from gliosuite.errors import InputError
+from gliosuite.images import boolean, write_image
+from gliosuite.rt.rtstruct import Roi, export_rtstruct
+from gliosuite.rt.segobject import read_seg
 
 STACKS = {
     "axial": Stack((48, 44, 24)),

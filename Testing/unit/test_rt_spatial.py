@@ -3,17 +3,15 @@
 import subprocess
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
-
-pydicom = pytest.importorskip("pydicom")
-
-from dicom_series import Stack, save, uid, write_series  # noqa: E402
-from gliosuite.errors import InputError  # noqa: E402
-from gliosuite.images import boolean, write_image  # noqa: E402
-from gliosuite.rt.dicomseries import read_dicom_series  # noqa: E402
-from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct  # noqa: E402
-from gliosuite.rt.spatial import accepted_registration, read_registration, rigid_matrix, write_registration  # noqa: E402
+from dicom_series import Stack, save, uid, write_series
+from gliosuite.errors import InputError
+from gliosuite.images import boolean, write_image
+from gliosuite.rt.dicomseries import read_dicom_series
+from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct
+from gliosuite.rt.spatial import accepted_registration, read_registration, rigid_matrix, write_registration
 
 MR, CT = Stack((40, 36, 30), (1.5, 1.5, 1.5)), Stack((48, 48, 24), (1.5, 1.5, 2.5), "oblique")
 

@@ -53,6 +53,32 @@ def _options(p: argparse.ArgumentParser) -> None:
         help="CTV scheme; may be repeated (default rtog, s3-eortc, estro-eano)",
     )
     p.add_argument(
+        "--barriers",
+        default="none",
+        metavar="DIR",
+        help="what margins of CTVs go round, as in gliosuite ctv: a folder of masks on the reference image, auto: the template registered "
+        "to it, or none: margins run straight (default none)",
+    )
+    p.add_argument(
+        "--through",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="of brainstem and chiasm, those that stop no margin (default both stop it, where there is a mask)",
+    )
+    p.add_argument(
+        "--allow-derived",
+        action="store_true",
+        help="write the structure set on a series that is marked as derived, such as a distortion-corrected planning MR (default not)",
+    )
+    p.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="of a recurrence probability (image role probability): the least that CTV_MODEL includes, 0-1 (default 0.5)",
+    )
+    p.add_argument("--like", metavar="SCHEME", help="give CTV_MODEL the volume of this scheme, in place of --threshold")
+    p.add_argument(
         "--spacing-mm",
         type=float,
         default=1.0,
@@ -121,7 +147,15 @@ def _settings(args: argparse.Namespace) -> Any:
         "leakage": args.leakage,
         "deconvolution": args.deconvolution,
         "engine": args.engine,
+        "barriers": args.barriers,
+        "through": tuple(args.through),
+        "like": args.like,
+        "allow_derived": args.allow_derived,
     }
+    if args.threshold is not None and args.like is not None:
+        raise InputError("--threshold and --like both say how much CTV_MODEL includes; give one of them")
+    if args.threshold is not None:
+        settings["threshold"] = args.threshold
     return RunSettings(**settings | ({"schemes": tuple(args.scheme)} if args.scheme else {}))
 
 

@@ -9,8 +9,6 @@ from ..errors import InputError
 from .masks import MASK, add_geometry, grid_of_masks, mask_on
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from ..images import Grid
     from ..rt.barriers import BarrierMasks
     from ..rt.ctv import Structures, TargetVolumes
@@ -115,6 +113,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import staged, write_json
     from ..images import read_image, suffix, write_image
     from ..rt.ctv import Structures, target_volumes
+    from ..rt.predicted import told
     from ..rt.schemes import scheme
 
     scheme(args.scheme, args.schemes)
@@ -135,7 +134,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     )
     barriers = _barriers(args, grid, structures, progress)
     probability = read_image(args.probability) if args.probability else None
-    source = args.probability_source or (_told(probability, args.probability) if args.probability else "")
+    source = args.probability_source or (told(probability, Path(args.probability).name) if args.probability else "")
     progress(0.5, "growing")
     made = target_volumes(
         args.scheme,
@@ -213,12 +212,6 @@ def _report(
     if validated is not None:
         report["probability"]["validation"] = asdict(validated)
     return report
-
-
-def _told(image: "sitk.Image", path: str) -> str:
-    """What an image file says of itself, else its name."""
-    text = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
-    return text or f"{Path(path).name} (its source is not stated)"
 
 
 def _validated(args: argparse.Namespace) -> "Validated | None":

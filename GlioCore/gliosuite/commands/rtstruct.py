@@ -54,6 +54,11 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="REG.dcm",
         help="write --transform as a DICOM Spatial Registration object (default not)",
     )
+    p.add_argument(
+        "--allow-derived",
+        action="store_true",
+        help="draw on a series that is marked as derived, such as a distortion-corrected planning MR (default it is refused)",
+    )
     p.add_argument("--seg", metavar="SEG.dcm", help="write the structures as a DICOM segmentation too (default not)")
     p.add_argument("--out", metavar="RS.dcm", help="the structure set to write")
     p.add_argument(
@@ -108,7 +113,9 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             write_registration(beside, series, planning, accepted)
             result["registration"], planned_on = args.registration, planning.acquired
         carry = None if beside is not None else accepted
-        exported = export_rtstruct(args.out, args.series, rois, args.label, args.smooth, carry, args.seg, planned_on)
+        exported = export_rtstruct(
+            args.out, args.series, rois, args.label, args.smooth, carry, args.seg, planned_on, args.allow_derived
+        )
     if args.seg:
         result["seg"] = args.seg
     return result | {"rois": exported.rois, "preflight": exported.findings}

@@ -16,6 +16,7 @@ from ..steps import Progress, silent
 from . import process
 from .curves import mask_from_points, plot_curves
 from .display import show_map
+from .process import Job, abandon
 from .segments import mask_from_segment
 from .sequences import series_from_node
 from .volumes import image_from_node, node_from_image, place_beside
@@ -210,15 +211,6 @@ def load(request: PerfusionRequest, folder: Path, summary: dict[str, Any]) -> Pe
     return result
 
 
-@dataclass
-class Job:
-    """A request, the folder of its files, and the command line arguments of its step."""
-
-    request: PerfusionRequest
-    folder: Path
-    arguments: list[str]
-
-
 def start(request: PerfusionRequest) -> Job:
     """Write the inputs into a new temporary folder; `finish` or `abandon` removes it."""
     folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
@@ -235,11 +227,6 @@ def finish(job: Job, summary: dict[str, Any]) -> PerfusionResult:
         return load(job.request, job.folder, summary)
     finally:
         abandon(job)
-
-
-def abandon(job: Job) -> None:
-    """Remove the files of a job."""
-    shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def compute(request: PerfusionRequest, progress: Progress = silent, run: Any = process.run) -> PerfusionResult:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,20 @@ FOLDER = (
 
 class CancelledError(Exception):
     """The user cancelled a step."""
+
+
+@dataclass
+class Job:
+    """What was asked for, the folder of its files, and the command line arguments of its step."""
+
+    request: Any
+    folder: Path
+    arguments: list[str]
+
+
+def abandon(job: Job) -> None:
+    """Remove the files of a job."""
+    shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:

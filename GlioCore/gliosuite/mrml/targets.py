@@ -1,12 +1,13 @@
 """What GlioRT does with nodes: segments become target volumes in a segmentation node, a comparison, and an RT structure set."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..images import volume_cc
+from . import barriers
 from .segments import mask_from_segment, segmentation_from_masks
 from .volumes import grid_of, place_beside
 
@@ -18,6 +19,7 @@ _ROIS = {
     "cavity": ("Cavity", "CAVITY"),
 }
 REGIONS = (*_ROIS, "progression")
+_PREVIEW = "Margin preview"
 
 
 @dataclass
@@ -32,6 +34,11 @@ class TargetsRequest:
         Names of schemes (``gliosuite.rt.ctv``).
     segments
         Region (`REGIONS`) to ``(segmentation node, segment id)``; with ``progression`` the targets are compared.
+    barriers
+        What margins go round (`barriers.CHOICES`): ``none``, ``folder`` (masks of `barriers_folder`), ``segmentation`` (segments of
+        `barriers_node`) or ``by registration``.
+    through
+        Of brainstem and chiasm, those that stop no margin.
     name
         Name of the segmentation node that is made.
     """
@@ -39,6 +46,10 @@ class TargetsRequest:
     reference: Any
     schemes: tuple[str, ...]
     segments: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    barriers: str = "none"
+    barriers_folder: str = ""
+    barriers_node: Any = None
+    through: tuple[str, ...] = ()
     name: str = "Target volumes"
 
 
@@ -93,7 +104,10 @@ def compute(request: TargetsRequest) -> TargetsResult:
     masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
     progression = masks.pop("progression", None)
     structures = Structures(**masks)
-    made = [target_volumes(name, structures, grid) for name in request.schemes]
+    if request.barriers == "by registration":
+        request = replace(request, barriers="segmentation", barriers_node=barriers.place(request))
+    walls = barriers.barriers(request, grid)
+    made = [target_volumes(name, structures, grid, barriers=walls) for name in request.schemes]
     ctvs: dict[str, Any] = {}
     described: dict[str, str] = {}
     for volumes in made:
@@ -101,7 +115,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
             warnings.warn(f"{volumes.scheme.name}: {note}", stacklevel=2)
         for target in volumes.targets:
             ctvs[target.rule.ctv_name] = target.ctv
-            described[target.rule.ctv_name] = f"{volumes.scheme.name}: {target.how}"
+            described[target.rule.ctv_name] = volumes.said(target)
     segmentation = segmentation_from_masks(ctvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
     if progression is None:
@@ -114,10 +128,49 @@ def compute(request: TargetsRequest) -> TargetsResult:
     return TargetsResult(segmentation, list(ctvs), described, columns, rows)
 
 
-def export(result: TargetsResult, request: TargetsRequest, series_dir: str, path: str) -> tuple[Any, ...]:
+def preview(
+    reference: Any, lesion: tuple[Any, str], brain: tuple[Any, str] | None, margin_mm: float, node: Any = None
+) -> Any:
+    """A straight margin round one segment, inside the brain where that is chosen, as the one segment of a node.
+
+    Parameters
+    ----------
+    reference
+        Volume node on whose grid it is drawn.
+    lesion, brain
+        ``(segmentation node, segment id)``.
+    margin_mm
+        0 or more, from the lesion's surface.
+    node
+        The segmentation node of an earlier preview, which is drawn anew; None for a new one.
+
+    Returns
+    -------
+    vtkMRMLSegmentationNode, float
+        The node, and the volume in cc.
+    """
+    from ..rt.margins import expand
+
+    grid = grid_of(reference)
+    mask = expand(mask_from_segment(*lesion, grid), margin_mm)
+    if brain is not None:
+        mask = mask * mask_from_segment(*brain, grid)
+    segment = lesion[0].GetSegmentation().GetSegment(lesion[1]).GetName()
+    if node is not None:
+        node.GetSegmentation().RemoveAllSegments()
+    made = segmentation_from_masks({f"{segment} + {margin_mm:g} mm": mask}, reference, _PREVIEW, node)
+    if node is None:
+        place_beside(made, reference)
+    return made, volume_cc(mask)
+
+
+def export(
+    result: TargetsResult, request: TargetsRequest, series_dir: str, path: str, allow_derived: bool = False
+) -> tuple[Any, ...]:
     """Write targets and the structures they come from as an RT structure set on the original DICOM series.
 
-    What is written are the segments as they are now, so that a physician's corrections go along.
+    What is written are the segments as they are now, so that a physician's corrections go along. `allow_derived` takes a series that is
+    marked as derived, such as a distortion-corrected planning MR.
 
     Raises
     ------
@@ -153,7 +206,7 @@ def export(result: TargetsResult, request: TargetsRequest, series_dir: str, path
         name, kind = _ROIS[region]
         color = tuple(round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor())
         rois.append(Roi(name, mask_from_segment(node, identifier, grid), kind, color, "", "MANUAL"))
-    exported = export_rtstruct(Path(path), Path(series_dir), rois)
+    exported = export_rtstruct(Path(path), Path(series_dir), rois, allow_derived=allow_derived)
     for finding in exported.findings:
         if finding.level == "warning" and finding.check != "overlap":  # of that one the export warns itself
             warnings.warn(finding.sentence, stacklevel=2)

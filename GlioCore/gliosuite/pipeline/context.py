@@ -16,6 +16,7 @@ STEPS = ("registered", "lesions", "dce", "dsc", "progression", "rt")
 REFERENCES = ("t1c", "flair", "t1", "t2")
 PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
+PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
 
 
@@ -41,6 +42,13 @@ class RunSettings:
         As in ``gliosuite dsc``.
     engine
         Registration engine: auto, brainsfit or simpleitk.
+    barriers, through
+        As in ``gliosuite ctv``: a folder of masks, auto or none; which of brainstem and chiasm stop no margin.
+    threshold, like
+        Of the CTV from a recurrence probability, where the case has one: the least probability included, 0-1, or, in its place, the
+        scheme whose volume it gets.
+    allow_derived
+        As in ``gliosuite rtstruct``.
     """
 
     spacing_mm: float = 1.0
@@ -56,6 +64,11 @@ class RunSettings:
     leakage: str = "residue"
     deconvolution: str = "osvd"
     engine: str = "auto"
+    barriers: str = "none"
+    through: tuple[str, ...] = ()
+    threshold: float = 0.5
+    like: str | None = None
+    allow_derived: bool = False
 
 
 class SkippedStep(Exception):

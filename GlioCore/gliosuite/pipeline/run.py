@@ -20,7 +20,7 @@ from ..perfusion.dsc import UNITS as DSC_UNITS
 from ..perfusion.regions import CATEGORIES
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part, sha256, silent, version
-from .context import REFERENCES, SERIES_NEEDS, STEPS, STRUCTURAL, Done, Run, RunSettings, SkippedStep
+from .context import PROBABILITY, REFERENCES, SERIES_NEEDS, STEPS, STRUCTURAL, Done, Run, RunSettings, SkippedStep
 from .maps import dce, dsc
 from .structure import lesions, progression, registered
 from .targets import rt
@@ -44,7 +44,11 @@ _INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     ),
     "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
     "progression": (("followup", "masks"), (), ("lesions",)),
-    "rt": (("dicom", "masks"), ("schemes", "skip"), ("lesions", "progression")),
+    "rt": (
+        ("dicom", "masks", PROBABILITY, "barriers"),
+        ("schemes", "skip", "through", "threshold", "like", "allow_derived"),
+        ("lesions", "progression"),
+    ),
 }
 
 
@@ -71,6 +75,9 @@ def _fingerprint(run: Run, step: str, before: dict[str, str]) -> str:
         "settings": {s: getattr(run.settings, s) for s in settings},
         "before": {u: before.get(u) for u in upstream},
     }
+    if "barriers" in roles:
+        wanted = run.settings.barriers
+        content["barriers"] = wanted if wanted in ("none", "auto") else sha256(wanted)
     return hashlib.sha256(json.dumps(plain(content), sort_keys=True).encode()).hexdigest()
 
 
@@ -89,8 +96,11 @@ def check(case: Case, settings: RunSettings) -> None:
         )
     from ..rt.ctv import scheme
 
-    for name in settings.schemes:
+    for name in (*settings.schemes, *([settings.like] if settings.like else [])):
         scheme(name)
+    if not 0 < settings.threshold < 1:
+        raise InputError(f"threshold {settings.threshold} is out of range; a probability between 0 and 1 is needed")
+    _check_barriers(settings)
     for role in case.images:
         if role in settings.skip:
             continue
@@ -104,6 +114,20 @@ def check(case: Case, settings: RunSettings) -> None:
             case.mask(role)
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
+    if PROBABILITY in case.images and PROBABILITY not in settings.skip:
+        from ..rt.predicted import check_probability
+
+        check_probability(array(case.image(PROBABILITY)))
+
+
+def _check_barriers(settings: RunSettings) -> None:
+    from ..rt.barriers import barrier_files
+
+    if settings.barriers == "none" and settings.through:
+        raise InputError("--through names ways through barriers, and there are none; --barriers DIR or auto is needed")
+    if settings.barriers not in ("none", "auto"):
+        for path in barrier_files(settings.barriers, settings.through).values():
+            check_file(path)
 
 
 def run_case(
@@ -203,11 +227,16 @@ def _one_step(run: Run, step: str, fingerprint: str, progress: Progress) -> dict
         return {"step": step, "status": "refused", "why": str(error)}
 
 
+def _unnamed(settings: RunSettings) -> dict[str, str]:
+    """The folder of barriers is known by its hash: a path can hold a patient's name."""
+    return {} if settings.barriers in ("none", "auto") else {"barriers": "masks given"}
+
+
 def _provenance(run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
     steps = {r["step"]: read_json(p) for r in records if (p := run.out / r["step"] / "provenance.json").exists()}
     return {
         "version": version(),
-        "settings": plain(run.settings),
+        "settings": plain(run.settings) | _unnamed(run.settings),
         "inputs": dict(sorted(run.hashes.items())),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "steps": {n: {k: v for k, v in s.items() if k != "record"} for n, s in steps.items()},

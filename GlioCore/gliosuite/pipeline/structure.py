@@ -83,6 +83,12 @@ def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
     return {role: _onto_grid(run, mask) for role, mask in masks.items()}
 
 
+def carried_image(run: Run, role: str) -> sitk.Image:
+    """An image of the case on the common grid, through the transform of the image whose grid it has; 0 outside."""
+    image = run.case.image(role)
+    return resample(image, run.grid, _transform_of(run, Grid.of(image)))
+
+
 def carried_mask(run: Run, role: str) -> sitk.Image:
     """A mask of the case on the common grid; one that misses the reference image is refused."""
     mask = _onto_grid(run, run.case.mask(role))
@@ -95,13 +101,19 @@ def carried_mask(run: Run, role: str) -> sitk.Image:
 
 def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:
     """Carry a mask to the common grid: through the transform of the image whose grid it has, else as it lies."""
-    grid = Grid.of(mask)
+    return resample_mask(mask, run.grid, _transform_of(run, Grid.of(mask)))
+
+
+def _transform_of(run: Run, grid: Grid) -> sitk.Transform | None:
+    """From points of the reference to points of the image that has this grid; None for the reference's own and unknown ones."""
+    if run.reference is not None and grid.matches(run.grid_of(run.reference)):
+        return None
     for role in STRUCTURAL:
         if role in run and role != run.reference and grid.matches(run.grid_of(role)):
             transform = run.transform(role)
             if transform is not None:
-                return resample_mask(mask, run.grid, transform)
-    return resample_mask(mask, run.grid)
+                return transform
+    return None
 
 
 def progression(run: Run, folder: Path, progress: Progress) -> Done:

@@ -1,21 +1,26 @@
 """Target volumes of a case, their comparison with the progression, and the RT structure set."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
 from ..pictures import display
-from ..steps import Progress
-from .context import PROGRESSION, Done, Run, SkippedStep
-from .structure import carried_mask
+from ..steps import Progress, sha256
+from .context import PROBABILITY, PROGRESSION, Done, Run, SkippedStep
+from .structure import carried_image, carried_mask
+
+if TYPE_CHECKING:
+    from ..rt.barriers import BarrierMasks
+    from ..rt.ctv import Structures
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
-    """CTVs by rule, compared where there is a progression, and the RT structure set."""
+    """CTVs by rule and from a recurrence probability, compared where there is a progression, and the RT structure set."""
     from ..rt.ctv import Structures, target_volumes
 
     masks = run.masks()
@@ -26,28 +31,42 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("there is no lesion: CEL, T2L and cavity are all absent or empty")
     structures = Structures(brain=masks["brain"], **lesion)
     sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
-    done = Done(settings={"schemes": list(run.settings.schemes), "barriers": "none", "critical_structures": "none"})
+    progress(0.02, "barriers")
+    barriers = _barriers(run, structures)
+    source = barriers.source if barriers else "none"
+    done = Done(
+        {"barriers": {"source": source, "rules": barriers.rules if barriers else {}}},
+        {"barriers": source, "critical_structures": "none"},
+    )
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
-    done.notes.append(
-        "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
-    )
+    done.notes.append(_said(barriers, run.settings.barriers == "auto"))
+    options, predicted = _prediction(run)
+    schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
+    if "model" in run.settings.schemes and not options:
+        done.notes.append(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
+    done.settings |= {"schemes": schemes} | ({"probability": predicted} if predicted else {})
     ctvs: dict[str, sitk.Image] = {}
     gtvs: dict[str, sitk.Image] = {}
     rules: dict[str, str] = {}
-    for i, name in enumerate(run.settings.schemes):
-        progress(0.1 + 0.5 * i / len(run.settings.schemes), name)
+    rest: tuple[str, ...] = ()
+    for i, name in enumerate(schemes):
+        progress(0.1 + 0.5 * i / len(schemes), name)
         try:
-            volumes = target_volumes(name, structures, run.grid)
+            more = options if name == "model" else {}
+            volumes = target_volumes(name, structures, run.grid, barriers=barriers, **more)
         except InputError as error:
             done.notes.append(f"Scheme {name} was left out: {error}")
             continue
         for target in volumes.targets:
             gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
             rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
-            rules[target.rule.ctv_name] = f"{volumes.scheme.title} ({volumes.scheme.year}): {target.how}"
+            rules[target.rule.ctv_name] = volumes.said(target)
         done.notes += [n for n in volumes.notes if n not in done.notes]
+        if name == "model":
+            rest = tuple(t.rule.ctv_name for t in volumes.targets if t.rule.rest_of)
+            done.summary["probability"] = predicted | {"satellites": plain(volumes.satellites)}
     if not ctvs:
         raise InputError("; ".join(done.notes))
     organs = _own(run, ctvs, rules)
@@ -57,11 +76,59 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     done.summary["rois"] = [
         {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in structures.items()
     ]
+    for name, mask in (barriers.masks if barriers else {}).items():
+        write_image(mask, folder / "barriers" / f"{name}.nii.gz", f"{name} ({barriers.source})")
     progress(0.65, "comparison")
-    done.summary |= _compared(run, folder, ctvs, lesion, masks["brain"])
+    # What one CTV leaves over for a lower dose is no CTV to be weighed against others.
+    compared = {n: m for n, m in ctvs.items() if n not in rest}
+    done.summary |= _compared(run, folder, compared, lesion, masks["brain"])
     progress(0.8, "RT structure set")
     done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources)
     return done
+
+
+def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
+    """The barriers that are asked for, on the common grid."""
+    from ..rt.barriers import find_barriers, read_barriers
+
+    wanted, through = run.settings.barriers, run.settings.through
+    if wanted == "none":
+        return None
+    if wanted != "auto":
+        run.hashes["barriers"] = sha256(wanted)
+        return read_barriers(wanted, run.grid, through)
+    image = run.result("registered", f"{run.reference}.nii.gz")
+    if image is None:
+        raise InputError(
+            "barriers are placed by registration to a structural image, and none was registered; give masks"
+        )
+    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
+    lesion = run.grid.image(np.any([boolean(m) for m in parts], axis=0))
+    return find_barriers(read_image(image), structures.brain, lesion, run.grid, through)
+
+
+def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
+    """The sentence on barriers for the report."""
+    if barriers is None:
+        return "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
+    rules = ", ".join(f"{name} ({rule})" for name, rule in barriers.rules.items())
+    check = " No person drew them: look at them." if placed else ""
+    return f"Barriers, {barriers.source}: {rules}. A margin is the length of the shortest way.{check}"
+
+
+def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of `target_volumes` that the scheme ``model`` takes from the case, and as they are told; nothing without a probability."""
+    from ..rt.predicted import told
+
+    if PROBABILITY not in run:
+        return {}, {}
+    path = run.case.path(PROBABILITY)
+    source = str(run.case.acquisition(PROBABILITY).get("source") or told(run.case.image(PROBABILITY), path.name))
+    like = run.settings.like
+    cut = {"like_scheme": like} if like else {"threshold": run.settings.threshold}
+    return {"probability": carried_image(run, PROBABILITY), "probability_source": source} | cut, {
+        "source": source
+    } | cut
 
 
 def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[str, sitk.Image]:
@@ -135,11 +202,11 @@ def _exported(
         color = display()["ctvs"][i % len(display()["ctvs"])]
         rgb = tuple(int(color[j : j + 2], 16) for j in (1, 3, 5))
         drawn = name == CLINICAL
-        text = rules[name] if drawn else f"{rules[name]}; no barriers; {brain}"
+        text = rules[name] if drawn else f"{rules[name]}; {brain}"
         rois.append(Roi(name, mask, "CTV", rgb, text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
     try:
-        exported = export_rtstruct(folder / "RS.dcm", series, rois)
+        exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
     except InputError as error:  # the target volumes are worth having without it
         return {"rtstruct": f"not written: {error}"}
     written = exported.rois

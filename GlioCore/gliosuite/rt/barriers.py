@@ -30,6 +30,7 @@ NAMES = ("brain", *WALLS, "ventricles", *CHOICES, *OPEN)
 VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it
 _LEAST_SIMILARITY = 0.1
 _REDRAWN_MM = 4.0
+_SHADING_MM = 20.0
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -131,13 +132,13 @@ def _sheet(mask: sitk.Image, grid: Grid) -> sitk.Image:
     return resample_mask(thick, grid)
 
 
-def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -> BarrierMasks:
-    """Barrier masks of a folder: image files named ``falx``, ``tentorium``, ``ventricles`` ... (`NAMES`).
+def barrier_files(folder: str | Path, through: Sequence[str] = ()) -> dict[str, Path]:
+    """Image files of a folder named ``falx``, ``tentorium``, ``ventricles`` ... (`NAMES`), by name.
 
     Raises
     ------
     InputError
-        If the folder is missing or holds no or an unknown mask, or one is empty or lies elsewhere.
+        If the folder is missing, or holds no mask, an unknown one, one twice, or none of what shall let a margin through.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -160,6 +161,18 @@ def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -
     missing = [n for n in through if n not in found]
     if missing:
         raise InputError(f"a way through the {missing[0]} is asked for, but {folder} has no mask of it")
+    return found
+
+
+def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -> BarrierMasks:
+    """Barrier masks of a folder (`barrier_files`) on a grid.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, unknown or unfit, or a mask is empty or lies elsewhere.
+    """
+    found = barrier_files(folder, through)
     masks = BarrierMasks({n: read_mask(p) for n, p in found.items()}, "masks given", tuple(through)).on(grid)
     for name, mask in masks.masks.items():
         if not boolean(mask).any():
@@ -199,7 +212,7 @@ def find_barriers(
     trusted = boolean(resample_mask(brain, image))
     if lesion is not None:
         trusted &= ~boolean(resample_mask(lesion, image))
-    stripped = image * sitk.Cast(resample_mask(brain, image), image.GetPixelID())
+    stripped = _flat(image, boolean(resample_mask(brain, image)), trusted)
     transform = register_template(stripped, Grid.of(image).image(trusted), ("affine", "bspline"))
     found = similarity_to_template(image, transform)
     if found < _LEAST_SIMILARITY:
@@ -214,9 +227,22 @@ def find_barriers(
         # The image shows where the ventricles end better than the template does: what looks like their core, near where they are placed.
         seen = resample_mask(Grid.of(image).image(trusted), grid)
         masks["ventricles"] = grid.image(
-            _like_core(array(resample(image, grid)), boolean(masks["ventricles"]), boolean(seen), grid)
+            _like_core(array(resample(stripped, grid)), boolean(masks["ventricles"]), boolean(seen), grid)
         )
     return BarrierMasks(masks, "template registered to the image", tuple(through))
+
+
+def _flat(image: sitk.Image, brain: np.ndarray, trusted: np.ndarray) -> sitk.Image:
+    """The brain of an image over its own local mean (Gaussian, `_SHADING_MM`), 0 outside: a coil's shading must not pass for anatomy.
+
+    Without it the template's B-spline bends to match shading where tissue contrast is low (a callosum 13 mm off in one simulated patient).
+    """
+    values = array(image)
+    sigma = _SHADING_MM / np.asarray(image.GetSpacing())[::-1]
+    blur = lambda v: ndimage.gaussian_filter(v.astype(np.float32), sigma, truncate=3.0)
+    held = np.clip(values, *np.percentile(values[trusted], [5, 95]))
+    mean = blur(held * trusted) / np.maximum(blur(trusted), 1e-3)
+    return Grid.of(image).image(np.where(brain, values / np.maximum(mean, 1e-6), 0.0).astype(np.float32))
 
 
 def _like_core(values: np.ndarray, placed: np.ndarray, trusted: np.ndarray, grid: Grid) -> np.ndarray:

@@ -104,6 +104,13 @@ class TargetVolumes:
         """The first phase's CTV."""
         return self.targets[0].ctv
 
+    def said(self, target: Target) -> str:
+        """How one of the targets was made: scheme, year, rule, and what became of barriers."""
+        text = f"{self.scheme.title} ({self.scheme.year}): {target.how}"
+        if target.rule.margin_mm is None and self.barriers:
+            return f"{text}; barriers do not bear on what is predicted"
+        return text if self.barriers else f"{text}; no barriers"
+
 
 def target_volumes(
     name: str,

@@ -18,6 +18,27 @@ _LESION = 2.0  # above every probability
 _CUBE = np.ones((3, 3, 3), bool)
 
 
+def told(image: sitk.Image, name: str) -> str:
+    """What a probability says of where it comes from (its NIfTI description), else its name and that nothing is said."""
+    text = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
+    return text or f"{name} (its source is not stated)"
+
+
+def check_probability(values: np.ndarray) -> None:
+    """Refuse what is no probability.
+
+    Raises
+    ------
+    InputError
+        With the range that was found.
+    """
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if not (low >= -1e-3 and high <= 1.001):
+        raise InputError(
+            f"the probability runs from {low:.3g} to {high:.3g}; 0 to 1 is needed (a fraction, not percent)"
+        )
+
+
 @dataclass(frozen=True)
 class Satellite:
     """A predicted part that does not touch the lesion."""
@@ -79,10 +100,7 @@ class Candidates:
         spacing = np.asarray(grid.spacing)[::-1]
         box = box_round(lesion, np.ceil((REACH_MM + 4 * smoothing_mm) / spacing).astype(int) + 1)
         values = np.nan_to_num(array(resample(probability, grid))[box], nan=0.0)
-        if values.min() < -1e-3 or values.max() > 1.001:
-            raise InputError(
-                f"the probability runs from {values.min():.3g} to {values.max():.3g}; 0 to 1 is needed (a fraction, not percent)"
-            )
+        check_probability(values)
         lesion, brain = lesion[box], brain[box]
         away = centre_distance(lesion, spacing)
         score = values.astype(np.float32)

@@ -91,23 +91,37 @@ def check_rois(rois: Sequence[Roi], label: str) -> list[Finding]:
     return found
 
 
-def check_series(series: DicomSeries, planned_on: str = "") -> list[Finding]:
+def check_series(series: DicomSeries, planned_on: str = "", allow_derived: bool = False) -> list[Finding]:
     """Completeness, origin, frame of reference, age and slice thickness of the series that is drawn on.
 
     Parameters
     ----------
     planned_on
         Date (YYYYMMDD) that the age of an MR is counted to; empty takes today.
+    allow_derived
+        A derived series (ImageType) is told, not refused.
     """
     n, step = len(series.slices), series.grid.spacing[2]
     found = [Finding("series", "ok", f"The {series.modality} series is complete: {n} slices, {step:.2f} mm apart.")]
     if series.image_type[:1] == ("DERIVED",):
-        found[0] = Finding(
-            "series",
-            "error",
-            f"{series.folder} holds a derived series (ImageType {'/'.join(series.image_type)}); planning systems refuse contours on "
-            "one, so the original series of the scanner is needed",
-        )
+        derived = f"a derived series (ImageType {'/'.join(series.image_type)})"
+        if allow_derived:
+            found.append(
+                Finding(
+                    "origin",
+                    "warning",
+                    f"This is {derived}, and it was allowed; a planning system may refuse contours on it unless it is the series that "
+                    "is planned on.",
+                )
+            )
+        else:
+            found[0] = Finding(
+                "series",
+                "error",
+                f"{series.folder} holds {derived}; planning systems refuse contours on a copy, so the original series of the scanner "
+                "is needed. Where the scanner marks its planning MR as derived (a distortion correction does that), and this is the "
+                "series that is planned on, allow it: --allow-derived",
+            )
     if series.frame_of_reference:
         found.append(Finding("frame of reference", "ok", "All slices share one frame of reference."))
     else:

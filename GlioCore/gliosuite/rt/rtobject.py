@@ -129,6 +129,8 @@ def structure_set(
         if carried
         else f"Drawn on the {series.modality} series referred to."
     )
+    if series.image_type[:1] == ("DERIVED",):
+        drawn_on += f" That series is derived ({'/'.join(series.image_type)})."
     outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
     dataset.StructureSetDescription = f"{drawn_on} {outline} {_RESEARCH}"
     dataset.StructureSetDate = today

@@ -98,6 +98,7 @@ def export_rtstruct(
     registration: AcceptedRegistration | None = None,
     seg: str | Path | None = None,
     planned_on: str = "",
+    allow_derived: bool = False,
 ) -> ExportedSet:
     """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
 
@@ -111,6 +112,8 @@ def export_rtstruct(
         A file for the same structures as DICOM segmentation object.
     planned_on
         Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
+    allow_derived
+        Draw on a series whose ImageType says that it is derived, such as a distortion-corrected planning MR; the structure set says so.
 
     Raises
     ------
@@ -120,7 +123,7 @@ def export_rtstruct(
     findings = check_rois(rois, label)
     block(findings)
     series = read_dicom_series(series_dir)
-    findings += check_series(series, planned_on)
+    findings += check_series(series, planned_on, allow_derived)
     block(findings)
     matrix = np.eye(4) if registration is None else registration.matrix
     masks = [_on_series(roi, series, registration) for roi in rois]

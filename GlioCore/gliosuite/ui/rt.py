@@ -1,4 +1,4 @@
-"""The GlioRT panel: structures, schemes, target volumes with their comparison, and the RT structure set."""
+"""The GlioRT panel: structures, a margin to try, barriers, schemes, target volumes with their comparison, the RT structure set."""
 
 import warnings
 from collections.abc import Callable
@@ -11,8 +11,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from ..mrml.process import CancelledError
 from ..mrml.targets import REGIONS, TargetsRequest
 from .binding import Bindings, chosen
+from .process import Step
 
 _COLUMNS = ("scheme", "GTV", "margin [mm]", "dose")
 
@@ -26,15 +28,21 @@ class TargetsPanel:
         The widgets by name (``slicer.util.childWidgetVariables``).
     logic
         Has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
-        ``export(result, request, series_dir, path)``, and SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not
-        installed, and ``exportWithSlicerRt(result, request, folder) -> str``.
+        ``export(result, request, series_dir, path, allow_derived)``, ``preview(reference, lesion, brain, margin_mm, node) -> (node, cc)``,
+        for barriers by registration ``startBarriers(request) -> job``, ``finishBarriers(job, result) -> node`` and ``abandon(job)``, and
+        SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not installed, and ``exportWithSlicerRt(result, request,
+        folder) -> str``.
+    step
+        Starts a command; `gliosuite.ui.process.Step` unless a test injects another.
     """
 
-    def __init__(self, ui: Any, logic: Any) -> None:
-        self.ui, self.logic = ui, logic
+    def __init__(self, ui: Any, logic: Any, step: Callable[..., Any] = Step) -> None:
+        self.ui, self.logic, self._start = ui, logic, step
         self.parameters = self._bindings = self._result = self._request = None
+        self._running = self._job = None
         self._filling = False
         ui.seriesFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
+        ui.barriersFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.structureFileEdit.filters = ctk.ctkPathLineEdit.Files | ctk.ctkPathLineEdit.Writable
         self._rows = list(logic.schemes())
         fill_table(ui.schemeTable, _COLUMNS, self._rows)
@@ -45,7 +53,16 @@ class TargetsPanel:
         ui.schemeTable.resizeColumnsToContents()
         ui.schemeTable.itemChanged.connect(self.onScheme)
         ui.referenceSelector.currentNodeChanged.connect(self.onChoice)
+        ui.barriersComboBox.currentIndexChanged.connect(self.onChoice)
+        for signal in (
+            ui.previewCheckBox.stateChanged,
+            ui.marginSlider.valueChanged,
+            ui.lesionSegmentSelector.currentNodeChanged,
+            ui.lesionSegmentSelector.currentSegmentChanged,
+        ):
+            signal.connect(self.onMargin)
         ui.computeButton.clicked.connect(self.onCompute)
+        ui.cancelButton.clicked.connect(self.onCancel)
         ui.exportButton.clicked.connect(self.onExport)
         changes = logic.slicerRtChanges()
         ui.slicerRtButton.visible = bool(changes)
@@ -55,19 +72,21 @@ class TargetsPanel:
     def bind(self, parameters: Any) -> None:
         """Show a parameter node in the widgets, and store what is chosen in it."""
         ui = self.ui
+        self._filling = True
         self.parameters, self._result, self._request = parameters, None, None
         parameters.connectGui(ui)
         self._bindings = Bindings(parameters)
         for region in REGIONS:
             selector = getattr(ui, f"{region}SegmentSelector")
             self._bindings.segment(selector, f"{region}Segmentation", f"{region}Segment")
+        self._bindings.segment(ui.lesionSegmentSelector, "lesionSegmentation", "lesionSegment")
+        self._bindings.path(ui.barriersFolderEdit, "barriersFolder")
         self._bindings.path(ui.seriesFolderEdit, "seriesFolder")
         self._bindings.path(ui.structureFileEdit, "structureFile")
         if parameters.reference is None:
             parameters.reference = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         self._bindings.show()
         wanted = parameters.schemes.split()
-        self._filling = True
         for row, entry in enumerate(self._rows):
             ui.schemeTable.item(row, 0).setCheckState(qt.Qt.Checked if entry[0] in wanted else qt.Qt.Unchecked)
         self._filling = False
@@ -87,11 +106,48 @@ class TargetsPanel:
         self.onChoice()
 
     def onChoice(self, *_args: Any) -> None:
-        """Allow what can be done."""
+        """Show what the choice of barriers needs, and allow what can be done."""
+        ui, p = self.ui, self.parameters
+        barriers = ui.barriersComboBox.currentText
+        for widgets, wanted in (
+            ((ui.barriersFolderLabel, ui.barriersFolderEdit), barriers == "folder"),
+            ((ui.barriersSegmentationLabel, ui.barriersSelector), barriers == "segmentation"),
+            ((ui.throughBrainstemCheckBox, ui.throughChiasmCheckBox), barriers in ("folder", "segmentation")),
+            ((ui.cancelButton, ui.progressBar), barriers == "by registration" or self._running is not None),
+        ):
+            for widget in widgets:
+                widget.visible = wanted
+        ready = p is not None and ui.referenceSelector.currentNode() is not None and bool(p.schemes)
+        ui.computeButton.enabled = ready and self._running is None
+        ui.cancelButton.enabled = self._running is not None
+        ui.exportButton.enabled = ui.slicerRtButton.enabled = self._result is not None
+
+    def onMargin(self, *_args: Any) -> None:
+        """Draw the margin that the slider shows round the chosen lesion, where a preview is wanted."""
         p = self.parameters
-        ready = p is not None and self.ui.referenceSelector.currentNode() is not None and bool(p.schemes)
-        self.ui.computeButton.enabled = ready
-        self.ui.exportButton.enabled = self.ui.slicerRtButton.enabled = self._result is not None
+        if p is None or self._filling:
+            return
+        # Stored before anything else is: each change of the node brings all its values back to the widgets.
+        wanted, margin = self.ui.previewCheckBox.checked, self.ui.marginSlider.value
+        p.marginMm, p.preview = margin, wanted
+        if not wanted:
+            return
+        selector = self.ui.lesionSegmentSelector
+        lesion = chosen(selector.currentNode(), selector.currentSegmentID())
+        if p.reference is None or lesion is None:
+            self.ui.previewLabel.text = _("a reference and a lesion are needed")
+            return
+        brain = chosen(p.brainSegmentation, p.brainSegment)
+        drawn, _notes = self._attempt(
+            lambda: self.logic.preview(p.reference, lesion, brain, margin, p.previewSegmentation)
+        )
+        if drawn is None:
+            return
+        p.previewSegmentation, volume = drawn
+        inside = _("inside the brain") if brain is not None else _("not limited to a brain")
+        self.ui.previewLabel.text = _("{margin:g} mm: {volume:.1f} cc, straight, {inside}").format(
+            margin=margin, volume=volume, inside=inside
+        )
 
     def request(self) -> TargetsRequest:
         """What the panel asks for."""
@@ -101,18 +157,80 @@ class TargetsPanel:
             reference=p.reference,
             schemes=tuple(p.schemes.split()),
             segments={region: segment for region, segment in segments.items() if segment is not None},
+            barriers=p.barriers,
+            barriers_folder=p.barriersFolder,
+            barriers_node=p.barriersSegmentation,
+            through=tuple(n for n, go in (("brainstem", p.throughBrainstem), ("chiasm", p.throughChiasm)) if go),
         )
 
     def onCompute(self, *_args: Any) -> None:
-        """Compute the ticked targets; the application waits, with a busy cursor."""
-        request = self.request()
+        """Compute the ticked targets; barriers by registration are placed first, in a process of their own."""
+        if self.parameters.barriers == "by registration":
+            self._place()
+        else:
+            self._compute(self.request())
+
+    def _place(self) -> None:
+        job, _notes = self._attempt(lambda: self.logic.startBarriers(self.request()))
+        if job is None:
+            return
+        self._job = job
+        self._say(_("placing barriers"))
+        self.ui.progressBar.value = 0
+        running = self._start(job.arguments, self.onProgress, self.onPlaced, self.onFailed)
+        if self._job is not None:  # it may have ended already
+            self._running = running
+        self.onChoice()
+
+    def onProgress(self, fraction: float, message: str) -> None:
+        """Progress of the registration."""
+        self.ui.progressBar.value = round(100 * fraction)
+        self._say(message)
+
+    def onPlaced(self, summary: dict[str, Any]) -> None:
+        """Barriers are placed: they become the chosen segmentation, to be looked at and corrected, and the targets are computed."""
+        job, self._job, self._running = self._job, None, None
+        self.parameters.barriersSegmentation = self.logic.finishBarriers(job, summary)
+        self.parameters.barriers = "segmentation"
+        self.onChoice()
+        self._compute(self.request(), [_("no person drew the barriers: look at them, correct them and compute again")])
+
+    def onFailed(self, error: Exception) -> None:
+        """The registration has ended without a result."""
+        job, self._job, self._running = self._job, None, None
+        if job is not None:
+            self.logic.abandon(job)
+        self.ui.progressBar.value = 0
+        self.onChoice()
+        self._say(str(error))
+        if not isinstance(error, (InputError, CancelledError)):
+            slicer.util.errorDisplay(_("GlioRT could not place barriers."), detailedText=str(error))
+
+    def onCancel(self, *_args: Any) -> None:
+        """End the registration."""
+        if self._running is not None:
+            self._say(_("cancelling"))
+            self._running.cancel()
+
+    def close(self) -> None:
+        """The panel goes away: end what runs, and remove its files."""
+        running, job = self._running, self._job
+        self.onCancel()
+        if running is not None:
+            running.wait(5000)
+        if job is not None:
+            self.logic.abandon(job)
+
+    def _compute(self, request: TargetsRequest, more: list[str] | None = None) -> None:
+        """The application waits, with a busy cursor."""
         result, notes = self._attempt(lambda: self.logic.compute(request))
         if result is None:
             return
         self._result, self._request = result, request
         fill_table(self.ui.resultTable, result.columns, result.rows)
         self._say(
-            _("{name}: {targets}").format(name=result.segmentation.GetName(), targets=", ".join(result.names)), notes
+            _("{name}: {targets}").format(name=result.segmentation.GetName(), targets=", ".join(result.names)),
+            [*notes, *(more or [])],
         )
         self.onChoice()
 
@@ -120,7 +238,7 @@ class TargetsPanel:
         """Write the structure set."""
         p = self.parameters
         written, notes = self._attempt(
-            lambda: self.logic.export(self._result, self._request, p.seriesFolder, p.structureFile)
+            lambda: self.logic.export(self._result, self._request, p.seriesFolder, p.structureFile, p.allowDerived)
         )
         if written is not None:
             names = ", ".join(roi.name for roi in written)
