@@ -255,7 +255,8 @@ def _delay_nodes(aif_times_s: np.ndarray, delay_range_s: tuple[float, float]) ->
     """Delays about 1 s apart, so that the AIF's corners fall on nodes where its frames are even."""
     frame = float(np.median(np.diff(aif_times_s)))
     step = frame / np.ceil(frame) if frame >= 0.5 else frame * np.ceil(0.5 / frame)
-    first, last = np.floor(delay_range_s[0] / step - 1e-9), np.ceil(delay_range_s[1] / step + 1e-9)
+    first, last = np.floor(delay_range_s[0] / step + 1e-9), np.ceil(delay_range_s[1] / step - 1e-9)
+    last = max(last, first + 1)
     return step * np.arange(first, last + 1)
 
 

@@ -15,7 +15,8 @@ from .starts import Starts
 
 _NEAR = 3e-3  # of the residual: two starts that differ less are both polished
 _WALK = 6  # cells at most
-_EDGE_S = 1e-4
+_EDGE = 1e-4  # of a cell: on its border
+_BESIDE = 0.3
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,22 @@ def best_cells(
     start, gain = climb(np.arange(2 * size), cell.ravel(), np.repeat([0.5, -0.5], size), part(progress, 0.0, 0.9))
     cell = cell.ravel()
     delays, step = starts.bases.delays, np.repeat([-1, 1], size)
-    outer = lambda some: np.abs(start[-1, some] - delays[cell[some] + (step[some] > 0)]) < _EDGE_S
-    walking = np.flatnonzero(outer(np.arange(2 * size)))
+    gap = float(delays[1] - delays[0])
+    off = lambda some: np.abs(start[-1, some] - delays[cell[some] + (step[some] > 0)]) / gap
+    outer = lambda some, limit: off(some) < limit
+    # Beyond the border there may be another top, as near to it.
+    walking = np.flatnonzero(outer(np.arange(2 * size), _BESIDE))
     for _ in range(_WALK):
         walking = walking[(cell[walking] + step[walking] >= 0) & (cell[walking] + step[walking] <= top)]
         if not walking.size:
             break
         beyond = cell[walking] + step[walking]
-        further, height = climb(walking, beyond, -0.9 * step[walking], silent)
+        further, height = climb(walking, beyond, -np.where(outer(walking, _EDGE), 0.9, 0.2) * step[walking], silent)
         higher = height > gain[walking]
         walking = walking[higher]
         start[:, walking], gain[walking], cell[walking] = further[:, higher], height[higher], beyond[higher]
-        walking = walking[outer(walking)]
-    inner = np.abs(start[-1] - np.tile(delays[nodes.late], 2)) > _EDGE_S
+        walking = walking[outer(walking, _EDGE)]
+    inner = np.abs(start[-1] - np.tile(delays[nodes.late], 2)) > _EDGE * gap
     before, after = np.arange(size), size + np.arange(size)
     # Where a side is highest at the node itself, it tells nothing new.
     gain_if_new = np.where(inner, gain, -np.inf)

@@ -12,7 +12,7 @@ from .refine import Patches, climb, climb_anywhere, over_delays, over_pairs
 from .search import Found, Nodes, build_nodes, search
 
 _RATES = 24
-_RATES_WITH_DELAY = 12
+_RATES_WITH_DELAY = 16
 _RATES_OF_PROFILE = 64
 _PAIRS = 28  # rates of the 2CXM's search
 _LITTLE = 1e-3  # of the area under one exponential: what the other one has at least
