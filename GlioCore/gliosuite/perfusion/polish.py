@@ -7,6 +7,7 @@ from .bases import Cell
 from .models import Curve, Model
 
 _FEW = 0.1  # of a block: so few voxels are better polished together with those of other blocks
+_LONG, _LEAST = 0.05, 0.05  # steps of the flow, and what is left of its reciprocal, as fractions
 _SOON = 0.05  # s: a step in the delay that is taken without looking
 
 
@@ -125,13 +126,16 @@ def polish(
         value, damping, rest, size = state[-4:]
         free = ~(((q <= lowest) & (g <= 0)) | ((q >= highest) & (g >= 0)))
         step, gain = solve(xp, h, g, free, damping, precision.floor)
-        trial = xp.minimum(xp.maximum(q + step, lowest), highest)
+        ahead = q + step
+        if model.exchange:
+            ahead[0] = _along_reciprocal(xp, q[0], step[0])
+        trial = xp.minimum(xp.maximum(ahead, lowest), highest)
         # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum. One
         # that a bound cuts short is none of these: its other parts were meant to go with what was cut.
         near = xp.abs(trial - q) <= 0.01 * (xp.abs(q) + 0.01)
         if delay:
             near[-1] |= xp.abs(trial[-1] - q[-1]) <= _SOON
-        near = (near & (trial == q + step)).all(0)
+        near = (near & (trial == ahead)).all(0)
         # A strongly damped step gains little whether or not the optimum is near.
         settled = (gain <= xp.where(near, precision.tolerance, precision.far) * (value + rest)) & (damping <= 1e-3)
         done = settled | (gain <= precision.rounding * size) | (damping > 1e12)
@@ -171,6 +175,12 @@ def polish(
             final[:, active], shown[:, active] = state, curve
     p, gradient, curvature = parts(final)
     return p, gradient, curvature, shown, left
+
+
+def _along_reciprocal(xp: Any, flow: Any, step: Any) -> Any:
+    """Where a step of the flow leads: where flow is high, curves are nearly linear in its reciprocal, and long steps go along that."""
+    share = step / xp.clip(flow, 1e-3, None)
+    return xp.where(xp.abs(share) > _LONG, flow / xp.clip(1.0 - share, _LEAST, None), flow + step)
 
 
 def _normal_equations(xp: Any, found: Curve, residual: Any, none: Any) -> list[Any]:
