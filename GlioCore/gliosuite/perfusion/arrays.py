@@ -49,6 +49,15 @@ def back(values: Any) -> np.ndarray:
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
+def subset(values: Any, like: Any) -> Any:
+    """Indices of a subset, numpy, as something that `like`'s namespace can be indexed with."""
+    if isinstance(like, np.ndarray):
+        return values
+    import torch
+
+    return torch.as_tensor(values, device=like.device)
+
+
 def product(matrix: Any, columns: Any) -> Any:
     """Matrix (m, k) times columns (k, n)."""
     if not isinstance(columns, np.ndarray):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import kinetics
-from .arrays import product, put
+from .arrays import product, put, subset
 
 _CUT = 1e-7  # singular values below this fraction of the largest are dropped; the curves are normalised first
 _SKETCH = 256
@@ -160,7 +160,7 @@ class Bases:
         """The tables between delays `index` and ``index + 1``; of a cell for each voxel where `index` is an array (n,)."""
         late = np.minimum(np.asarray(index) + 1, self.delays.size - 1)
         gap = float(self.delays[1] - self.delays[0]) if self.delays.size > 1 else 0.0
-        there = lambda v: v if self.xp is np else self.xp.as_tensor(v, device=self.series.device)
+        there = lambda v: subset(v, self.series)
         one = late.ndim == 0
         at, early = (int(late), int(index)) if one else (there(late), there(np.asarray(index)))
         column = lambda table, i: table[i][:, None] if one else table[i].T

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..steps import Progress, part
-from .arrays import back, blocks, dots, each, namespace, product, product_rows, put
+from .arrays import back, blocks, dots, each, namespace, product, product_rows, put, subset
 from .bases import Bases
 from .cells import Nodes, best_cells
 from .models import KINETIC, with_flow
@@ -288,10 +288,6 @@ def _polish(
     return again
 
 
-def _index(xp: Any, index: np.ndarray, like: Any) -> Any:
-    return index if xp is np else xp.as_tensor(index, device=like.device)
-
-
 def _store(
     fit: _Fit, index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any
 ) -> None:
@@ -304,7 +300,7 @@ def _store(
         better = np.flatnonzero(~(back(sse) > before))
         if not better.size:
             return
-        rows, keep = rows[better], _index(xp, better, p)
+        rows, keep = rows[better], subset(better, p)
         block, y, p, residual, sse = block[keep], y[:, keep], p[:, keep], residual[keep], sse[keep]
         curvature = [[v[keep] for v in line] for line in curvature]
         index = index if np.ndim(index) == 0 else index[better]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import back, product, put
+from .arrays import back, product, put, subset
 from .bases import Bases
 
 PAIR, ALONE, COMPANION = 0, 1, 2  # which of a node's two columns take part
@@ -200,7 +200,7 @@ def climb(
         (n,) weights of the column and of the companion, ln k, the line's coordinate, and what they explain.
     """
     xp = patches.xp
-    there = lambda v: v if xp is np else xp.as_tensor(v, device=y.device)
+    there = lambda v: subset(v, y)
     x, z, s, t, gain = _climb(patches, y, patch, kind, start)
     weight, other = _pair(patches, there(patch), x, z, s, t)
     odd = np.flatnonzero(kind == COMPANION)
@@ -242,7 +242,7 @@ def climb_anywhere(
     (5, n), in the order of `climb`.
     """
     xp = patches.xp
-    there = lambda v: v if xp is np else xp.as_tensor(v, device=y.device)
+    there = lambda v: subset(v, y)
 
     def sorted_climb(rows: np.ndarray, line: np.ndarray, node: np.ndarray) -> Any:
         patch = patches.index(line, node)
@@ -302,7 +302,7 @@ def _climb(patches: Patches, y: Any, patch: np.ndarray, kind: np.ndarray, start:
         other[:] = 0.0
     elif (kind == COMPANION).any():
         odd = np.flatnonzero(kind == COMPANION)
-        column[:, odd if xp is np else xp.as_tensor(odd, device=y.device)] = 0.0
+        column[:, subset(odd, y)] = 0.0
     if q == 1:
         return _top_of_line(xp, column, other[0])
     return _top(xp, column.reshape(m, q, n), other, start)

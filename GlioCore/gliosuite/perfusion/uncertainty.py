@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import back, product_rows
+from .arrays import back, product_rows, subset
 from .search import Nodes
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
@@ -114,7 +114,7 @@ def widen_by_profile(
     own = np.asarray(delay_index)[back(wide)]
     for index in np.unique(own):
         which = np.flatnonzero(own == index)
-        some = wide[which if xp is np else xp.as_tensor(which, device=wide.device)]
+        some = wide[subset(which, wide)]
         _widen(nodes, int(index), y, variance, values, sd, some)
 
 
