@@ -32,6 +32,7 @@ from gliosuite.simulate.scanning import moved
 from gliosuite.statistics import icc21
 
 PATIENTS = range(1000, 1030)
+CORRECTED_PATIENTS = range(2000, 2030)
 ARTERY, VEIN = (CLASSES.index(name) + 1 for name in ("artery", "vein"))
 
 
@@ -112,8 +113,8 @@ def purest(patient, number=10):
 
 def arteries(patients=PATIENTS, ways=("dsc", "dce"), bar="bar 95 %"):
     print(
-        f"automatic AIF, simulated patients {patients[0]}-{patients[-1]} as they come: arterial voxels; peak, first moment and tail "
-        "against the artery, at the frames"
+        f"automatic AIF, simulated patients {patients[0]}-{patients[-1]}, series as they come or as said: arterial voxels; peak, first "
+        "moment and tail against the artery, at the frames"
     )
     cases = {way: [] for way in ways}
     veins, ceiling = [], []
@@ -157,8 +158,8 @@ def searches():
     arteries(PATIENTS[:10], tuple(WAYS)[2:7], "")
 
 
-def motion(patients=PATIENTS):
-    """The same as `arteries` after the motion correction that `gliosuite run` does first."""
+def motion(patients=CORRECTED_PATIENTS):
+    """The same as `arteries` after the motion correction that `gliosuite run` does first; other patients, since some of those were looked at."""
     arteries(patients, ("dsc corrected", "dce corrected"))
 
 
