@@ -159,7 +159,7 @@ def searches():
 
 
 def motion(patients=CORRECTED_PATIENTS):
-    """The same as `arteries` after the motion correction that `gliosuite run` does first; other patients, since some of those were looked at."""
+    """As `arteries`, after the motion correction that `gliosuite run` does first; other patients, since some of those were looked at."""
     arteries(patients, ("dsc corrected", "dce corrected"))
 
 
