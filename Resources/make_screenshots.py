@@ -40,7 +40,7 @@ def demo(folder: Path) -> None:
     """Lesions, maps and target volumes of the simulated patient."""
     from gliosuite.cli import main
     from gliosuite.pictures import contours_figure, display, maps_figure
-    from gliosuite.report import load_results
+    from gliosuite.results import load_results
 
     if main(["demo", "--out", str(folder)]) != 0:
         sys.exit("the demo failed")
@@ -61,7 +61,7 @@ def tcga(folder: Path) -> None:
     from gliosuite.case import Case
     from gliosuite.pictures import contours_figure, display
     from gliosuite.pipeline import RunSettings, run_case
-    from gliosuite.report import load_results
+    from gliosuite.results import load_results
 
     source = DATA / "glioma-tcga-fg-6692" / "native-brainmasked"
     files = {

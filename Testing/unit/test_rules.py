@@ -49,7 +49,19 @@ FIRST = {
     "rt": "rt",
     "dicom": "dicom",
 }
-TOP = {"training", "studies", "cohort", "pipeline", "report", "pictures", "doctor", "commands", "cli", "__main__"}
+TOP = {
+    "training",
+    "studies",
+    "cohort",
+    "pipeline",
+    "report",
+    "results",
+    "pictures",
+    "doctor",
+    "commands",
+    "cli",
+    "__main__",
+}
 BESIDE = {"mrml", "ui"}
 PLAIN = {"numpy", "scipy", "SimpleITK"}  # what every Slicer has
 OWN = {"mrml": {"slicer", "vtk"}, "ui": {"slicer", "vtk", "qt", "ctk"}}
