@@ -44,6 +44,13 @@ def put(xp: Any, values: np.ndarray, device: str, single: bool = False) -> Any:
     return xp.as_tensor(np.ascontiguousarray(values), device=where).to(xp.float32 if single else xp.float64)
 
 
+def cast(values: Any, single: bool) -> Any:
+    """The same array in single or double precision."""
+    if isinstance(values, np.ndarray):
+        return values.astype(np.float32 if single else np.float64, copy=False)
+    return values.float() if single else values.double()
+
+
 def back(values: Any) -> np.ndarray:
     """A numpy array again."""
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..steps import Progress, part
-from .arrays import back, blocks, dots, each, namespace, product, product_rows, put, subset
+from .arrays import back, blocks, cast, dots, each, namespace, product, product_rows, put, subset
 from .bases import Bases
 from .cells import Nodes, best_cells
 from .models import KINETIC, with_flow
@@ -16,8 +16,8 @@ from .polish import SINGLE, polish
 from .starts import Starts
 from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_profile
 
-_SLAB = 2**19  # voxels whose coordinates are held at a time: bounds the memory
-_BLOCK = 32768  # voxels per task: small ones wait for the interpreter, large ones leave the cache
+_SLAB = 2**20  # voxels whose coordinates are held at a time: bounds the memory
+_BLOCK = 2**16  # voxels per task: small ones wait for the interpreter, large ones leave the cache
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
 _FLOWS = (1.0, 0.2)  # of the highest flow: starts of the exchange models beside the best pair of exponentials
@@ -46,7 +46,7 @@ def fit_blocks(
     """Fit the model `name` to curves (n, t)."""
     xp = namespace(device)
     n = curves.shape[0]
-    fit = _Fit(xp, device, bases, name, delay, limits, n)
+    fit = _Fit(xp, device, bases, name, delay, limits, n, curves.dtype == np.float32)
     for slab in blocks(n, _SLAB):
         share = part(progress, slab.start / n, slab.stop / n)
         _fit_slab(fit, curves[slab], slab.start, share)
@@ -65,14 +65,18 @@ class _Fit:
         delay: bool,
         limits: Mapping[str, tuple[float, float]],
         n: int,
+        short: bool,
     ) -> None:
         self.xp, self.device, self.name, self.delay = xp, device, name, delay
         self.model = KINETIC[name]
         self.bases = bases if xp is np else bases.to(xp, device)
-        # The exchange models' long way is gone in single precision, which takes half the time, and ended in double. With a delay, on
-        # the corners between cells, rounding would decide which side is taken.
-        self.single = self.model.exchange and not delay
+        # The way to near the optimum is gone in single precision, which takes half the time, and ended in double. Frames that come in
+        # single precision stay so: their projections lose a thousandth of what noise does to them. With a delay, on the corners between
+        # cells, rounding would decide which side is taken.
+        self.single = not delay
         self.quick = bases.to(xp, device, single=True) if self.single else self.bases
+        self.short = short and self.single
+        self.directions = (self.quick if self.short else self.bases).directions
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
         self.lowest, self.highest = np.array(box, np.float64).T
@@ -82,7 +86,6 @@ class _Fit:
         # What the exchange models become where flow is beyond their bounds: the best pair of exponentials may be none they can have.
         limit = {"2cxm": "etm", "2cum": "patlak"}.get(name)
         self.limit = Starts(limit, bases, False, self.quick) if limit and not delay else None
-        self.directions = self.bases.directions
         self.values: dict[str, np.ndarray] = {}
         self.sd: dict[str, np.ndarray] = {}
         self.sse = np.full(n, np.nan)
@@ -165,17 +168,18 @@ def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
 
         def work(task: tuple[int | np.ndarray, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
             cell, rows = task
-            block = put(fit.xp, state.curves[rows], fit.device)
-            return _polish(state, cell, rows, block, whole, last)
+            block = put(fit.xp, state.curves[rows], fit.device, fit.short)
+            y = product(fit.directions.T, block.T)
+            return _polish(state, cell, rows, block, y, whole, last)
 
         share = progress if not move else part(progress, 1.0, 1.0)
         waiting = np.concatenate(each(work, tasks, share, f"fitting {fit.name}"))
 
 
 def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
-    """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n) in the search's precision."""
+    """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n), both in the frames' precision."""
     fit, xp = state.fit, state.fit.xp
-    block = put(xp, state.curves[rows], fit.device)
+    block = put(xp, state.curves[rows], fit.device, fit.short)
     energy = xp.einsum("nt,nt->n", block, block)
     index = np.arange(rows.start, rows.stop)
     if not bool(xp.isfinite(energy).all()):
@@ -183,14 +187,14 @@ def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
         block, energy, index = block[keep], energy[keep], index[back(keep)]
         rows = index
     state.energy[rows] = back(energy)
-    quick = block if not fit.single else block.astype(np.float32) if xp is np else block.float()
-    return index, block, product(fit.quick.directions.T, quick.T)
+    return index, block, product(fit.directions.T, block.T)
 
 
-def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any]:
-    """Voxels of a block that can be fitted, and their curves; their starts are found, without a delay."""
-    index, block, y = _coordinates(state, rows)
+def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
+    """Voxels of a block that can be fitted, their curves and coordinates; their starts are found, without a delay."""
+    index, block, exact = _coordinates(state, rows)
     fit, xp = state.fit, state.fit.xp
+    y = cast(exact, single=True)
     start = fit.starts.find(y)
     if fit.limit is not None:
         low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
@@ -202,7 +206,7 @@ def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any]:
             fit.quick.cell(0), fit.model, y, 0.0 * y[0], xp.clip(start, low, high), low, high, False, False, SINGLE
         )[0]
     state.start[:, index] = back(start)
-    return index, block
+    return index, block, exact
 
 
 def _within_bounds(fit: _Fit, start: Any, y: Any, low: Any, high: Any) -> Any:
@@ -250,7 +254,7 @@ def _choose_cells(
 
 
 def _polish(
-    state: _State, cell_index: int | np.ndarray, rows: np.ndarray, block: Any, whole: bool, last: bool = False
+    state: _State, cell_index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, whole: bool, last: bool = False
 ) -> np.ndarray:
     """Polish a block in one cell between delays (or each voxel in its own) and store it; returns the voxels that are not done."""
     fit, xp = state.fit, state.fit.xp
@@ -263,7 +267,7 @@ def _polish(
         lowest, highest = (np.tile(v, np.size(late)) for v in (lowest, highest))
         lowest[-1], highest[-1] = np.maximum(lowest[-1], late - gap), np.minimum(highest[-1], late)
     low, high = (put(xp, v, fit.device) for v in (lowest, highest))
-    y = product(fit.directions.T, block.T)
+    y = cast(y, single=False)
     start = xp.clip(put(xp, state.start[:, rows], fit.device), low, high)
     outside = xp.clip(put(xp, state.energy[rows], fit.device) - dots(xp, y, y), 0.0, None)
     p, gradient, curvature, curve, left = polish(cell, fit.model, y, outside, start, low, high, fit.delay, whole)
@@ -292,8 +296,9 @@ def _store(
     fit: _Fit, index: int | np.ndarray, rows: np.ndarray, block: Any, y: Any, curve: Any, curvature: Any, p: Any
 ) -> None:
     xp = fit.xp
-    residual = block - product_rows(curve, fit.directions.T)
-    sse = xp.einsum("nt,nt->n", residual, residual)
+    residual = product_rows(cast(curve, fit.short), -fit.directions.T)
+    residual += block
+    sse = cast(xp.einsum("nt,nt->n", residual, residual), single=False)
     before = fit.sse[rows]
     if np.isfinite(before).any():
         # A second start: what was found from the first one stays where that is better.

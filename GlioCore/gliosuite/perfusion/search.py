@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import back, product_rows, put
+from .arrays import back, cast, product_rows, put
 from .bases import Bases
 from .refine import ALONE, COMPANION, PAIR
 
@@ -104,7 +104,7 @@ def search(nodes: Nodes, y: Any, signed: bool = False, energy: Any = None) -> Fo
     """
     xp = nodes.xp
     n_delays, n_columns = nodes.shape
-    y = y.astype(np.float32) if xp is np else y.float()
+    y = cast(y, single=True)
     a = product_rows(y, nodes.upright)
     b = product_rows(y, nodes.companion)
     rows = xp.arange(a.shape[0]) if xp is np else xp.arange(a.shape[0], device=a.device)

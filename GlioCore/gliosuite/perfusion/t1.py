@@ -14,11 +14,11 @@ from ..errors import InputError
 from ..files import staged, write_json
 from ..images import Grid, Series, array, boolean, resample, write_image
 from ..steps import Progress, silent
-from .arrays import back, blocks, dots, each, namespace, put
+from .arrays import back, blocks, cast, dots, each, namespace, put
 
 _RANGE_S = (0.02, 20.0)
 _STARTS = 12
-_BLOCK = 16384
+_BLOCK = 2**17  # voxels; smaller blocks wait for the interpreter
 _USUAL_S = 1.2  # between white and grey matter: where the line is weighted best
 _ROUGH_STEPS = 2
 
@@ -80,7 +80,7 @@ def fit_vfa(
         scale = put(xp, b1[rows], device) if b1.ndim else float(b1)
         t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear, device))
 
-    each(block, list(blocks(n, _BLOCK if xp is np else 16 * _BLOCK)), silent, "fitting T1")
+    each(block, list(blocks(n, _BLOCK if xp is np else 2 * _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 
@@ -119,15 +119,14 @@ def _fit(
         return xp.where(valid, t1, xp.nan + 0.0 * t1), xp.where(valid, m0, xp.nan + 0.0 * m0)
 
     # The line and the first steps need no more than four digits, which the last step doubles.
-    short = (lambda r: r.astype(np.float32)) if xp is np else (lambda r: r.float())
-    single, few = short(signals), [[short(r) if mapped else r for r in rows] for rows in (a, b)]
+    single, few = cast(signals, single=True), [[cast(r, single=True) if mapped else r for r in rows] for rows in (a, b)]
     usual = -np.expm1(-tr_s / _USUAL_S)
     weights = [float((np.tan(0.5 * v) + usual / np.tan(v)) ** -2) for v in angles]
     slope, _ = _line(single, [x + y for x, y in zip(*few)], few[1], weights)
     v = xp.log(xp.clip(1.0 - slope, *limits))
     for _ in range(_ROUGH_STEPS):
         v = _step(xp, v, single, *few, (low, high))[0]
-    v, sure, level, explained = _step(xp, v.astype(np.float64) if xp is np else v.double(), signals, a, b, (low, high))
+    v, sure, level, explained = _step(xp, cast(v, single=False), signals, a, b, (low, high))
     noisy = explained < 0.98 * dots(xp, signals, signals)
     rest = xp.where(~sure | noisy | (slope <= 0) | (slope >= 1))[0]
     if rest.shape[0]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import back, product_rows, subset
+from .arrays import back, cast, product_rows, subset
 from .search import Nodes
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
@@ -125,8 +125,7 @@ def _widen(
     n_columns = nodes.shape[1]
     some = slice(index * n_columns, (index + 1) * n_columns)
     length, overlap = nodes.length[some], nodes.overlap[some]
-    target = y[:, wide]
-    target = target.astype(np.float32) if xp is np else target.float()
+    target = cast(y[:, wide], single=True)
     # Slices of a table are not contiguous; the product's blocks want them to be.
     upright = np.ascontiguousarray(nodes.upright[:, some]) if xp is np else nodes.upright[:, some]
     a, b = product_rows(target, upright), product_rows(target, nodes.companion[:, index : index + 1])
