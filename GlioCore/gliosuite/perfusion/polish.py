@@ -20,6 +20,8 @@ class Precision(NamedTuple):
         Of the sum of squares of the residual: what a full step would still gain when a voxel counts as done.
     far
         The same where that step is long.
+    nothing
+        The same where that step is damped.
     rounding
         Of the curve's own sum of squares: gains below this are arithmetic noise.
     floor
@@ -30,13 +32,14 @@ class Precision(NamedTuple):
 
     tolerance: float
     far: float
+    nothing: float
     rounding: float
     floor: float
     iterations: int
 
 
-DOUBLE = Precision(3e-7, 1e-8, 1e-24, 1e-14, 80)
-SINGLE = Precision(1e-5, 1e-5, 1e-12, 1e-6, 12)  # whose result is no more than a start
+DOUBLE = Precision(3e-7, 1e-8, 1e-10, 1e-24, 1e-14, 80)
+SINGLE = Precision(1e-5, 1e-5, 1e-5, 1e-12, 1e-6, 12)  # whose result is no more than a start
 
 
 def solve(
@@ -138,6 +141,8 @@ def polish(
         near = (near & (trial == ahead)).all(0)
         # A strongly damped step gains little whether or not the optimum is near.
         settled = (gain <= xp.where(near, precision.tolerance, precision.far) * (value + rest)) & (damping <= 1e-3)
+        # Steps that go to and fro keep a little damping for long.
+        settled |= (gain <= precision.nothing * (value + rest)) & (damping <= 1.0)
         done = settled | (gain <= precision.rounding * size) | (damping > 1e12)
         keep = xp.where(~done)[0]
         state[:count] = xp.where(near & done & (damping <= 1e-3), trial, q)

@@ -129,17 +129,27 @@ def _widen(
     # Slices of a table are not contiguous; the product's blocks want them to be.
     upright = np.ascontiguousarray(nodes.upright[:, some]) if xp is np else nodes.upright[:, some]
     a, b = product_rows(target, upright), product_rows(target, nodes.companion[:, index : index + 1])
-    # The column and its companion where both weights may stand, otherwise the better of the two alone.
+    # The column and its companion where both weights may stand, otherwise the better of the two alone. In place: there are many nodes.
     inside = (a >= 0) & (b >= a * (overlap / length))
     norm = xp.sqrt(length**2 + overlap**2)
-    alone = xp.clip(a * (length / norm) + b * (overlap / norm), 0.0, None)
-    explained = xp.where(inside, a * a + b * b, xp.maximum(alone, xp.clip(b, 0.0, None)) ** 2)
-    weight = xp.where(inside, a / length, alone / norm)
+    alone = a * (length / norm)
+    alone += b * (overlap / norm)
+    alone = xp.clip(alone, 0.0, None)
+    explained = xp.maximum(alone, xp.clip(b, 0.0, None))
+    alone /= norm
+    weight = xp.where(inside, a / length, alone)
+    a *= a
+    a += b * b
+    explained *= explained
+    explained = xp.where(inside, a, explained)
     best = xp.amax(explained, axis=1) if xp is np else explained.amax(dim=1)
     likely = explained >= (best - _CHI2 * variance[wide])[:, None]
     rates = xp.exp(nodes.log_rates)
-    for name, at_nodes in (("kep", rates), ("ve", weight / rates)):
-        off = likely * xp.abs(at_nodes - values[name][wide][:, None])
+    weight /= rates
+    for name, at_nodes in (("kep", rates), ("ve", weight)):
+        off = at_nodes - cast(values[name][wide], single=True)[:, None]
+        off = xp.abs(off)
+        off *= likely
         longest = (xp.amax(off, axis=1) if xp is np else off.amax(dim=1)) / _NORMAL
         sd[name][wide] = xp.maximum(longest, sd[name][wide])
 
