@@ -187,10 +187,8 @@ def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.nd
 
 def _valid(series: Series) -> np.ndarray:
     """Voxels (z, y, x) whose signal is finite and not below 0 in every frame."""
-    result = np.ones(series.grid.shape, bool)
-    for frame in series.frames:
-        result &= (frame >= 0) & (frame < np.inf)
-    return result
+    # What is not a number is lost in neither minimum nor maximum.
+    return (series.frames.min(axis=0) >= 0) & (series.frames.max(axis=0) < np.inf)
 
 
 def resample_time(curves: np.ndarray, times_s: np.ndarray, new_times_s: np.ndarray) -> np.ndarray:

@@ -50,9 +50,17 @@ class Cell:
     integral_late: Any
 
     def at(self, log_rate: Any, delay_s: Any | None) -> tuple[Any, Any, Any]:
-        """Convolution (r, n) with ``exp(-k t)`` and its derivatives by ln k and by the delay (s); the last None without a delay."""
+        """Convolution (r, n) with ``exp(-k t)`` and its derivatives by ln k and by the delay (s); the last None without a delay.
+
+        Beyond the fastest rate of the table the convolution is the AIF over k.
+        """
         xp = self.xp
-        rate = xp.exp(xp.clip(log_rate, *self.log_rates))
+        beyond = log_rate > self.log_rates[1]
+        if beyond.any():
+            share = xp.exp(xp.clip(self.log_rates[1] - log_rate, None, 0.0))
+            found = self.at(xp.clip(log_rate, *self.log_rates), delay_s)
+            return tuple(None if v is None else v * share for v in found)
+        rate = xp.exp(xp.clip(log_rate, self.log_rates[0], None))
         shifted = rate + self.damping
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
         scale = 2.0 / (high - low)

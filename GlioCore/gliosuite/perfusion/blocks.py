@@ -18,6 +18,7 @@ from .uncertainty import UNKNOWN, covariance, misfit_limit, natural, widen_by_pr
 
 _SLAB = 2**20  # voxels whose coordinates are held at a time: bounds the memory
 _BLOCK = 2**16  # voxels per task: small ones wait for the interpreter, large ones leave the cache
+_BLOCK_EXCHANGE = 100_000  # models that take many short steps
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
 _FLOWS = (1.0, 0.2)  # of the highest flow: starts of the exchange models beside the best pair of exponentials
@@ -92,7 +93,7 @@ class _Fit:
         self.misfit = np.zeros(n, bool)
         self.n = n
         self.lock = threading.Lock()
-        self.block = _BLOCK if xp is np else _BLOCK_CUDA
+        self.block = _BLOCK_CUDA if xp is not np else _BLOCK_EXCHANGE if self.model.exchange else _BLOCK
 
     def place(self, store: dict[str, np.ndarray], name: str, rows: Any, values: Any, kind: type) -> None:
         """Put a block's result where it belongs; the array is made by the first block."""

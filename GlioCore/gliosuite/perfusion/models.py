@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .bases import Cell
 
-FLOW_RATES = (1e-4, 600.0)  # 1/min: rates of the exchange models, whose bounds lie on fp, ps, ve and vp
+FLOW_RATES = (1e-4, 6000.0)  # 1/min: rates of the exchange models, whose bounds lie on fp, ps, ve and vp
 
 
 class Curve(NamedTuple):

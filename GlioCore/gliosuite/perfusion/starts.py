@@ -12,15 +12,14 @@ from .refine import Patches, climb, climb_anywhere, over_delays, over_pairs
 from .search import Found, Nodes, build_nodes, search
 
 _RATES = 24
+_RATES_OF_UPTAKE = 48  # fewer can have both of its hills between them
 _RATES_WITH_DELAY = 16
 _RATES_OF_PROFILE = 64
 _PAIRS = 28  # rates of the 2CXM's search
 _LITTLE = 1e-3  # of the area under one exponential: what the other one has at least
 _WALK = 6  # patches at most that a pair of rates goes through
-_SLOWEST, _FASTEST = (
-    5e-3,
-    300.0,
-)  # 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF
+# 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF.
+_SLOWEST, _FASTEST = 5e-3, 300.0
 
 
 class Starts:
@@ -45,7 +44,11 @@ class Starts:
         late = bases.delays.size > 1
         if model in ("2cum", "2cxm"):
             low, high = max(low, np.log(_SLOWEST)), min(high, np.log(_FASTEST))
-        count = _PAIRS if model == "2cxm" else _RATES_WITH_DELAY if late else _RATES
+        count = _RATES_WITH_DELAY if late else _RATES
+        if model == "2cxm":
+            count = _PAIRS
+        elif model == "2cum" and not late:
+            count = _RATES_OF_UPTAKE
         self.log_rates = np.linspace(low, high, count)
         self.profile = None
         plasma, integral = bases.plasma, bases.integral
