@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 STAMP := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
 FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
-FLOOR_ROOMS := structures perfusion curves rt registration freeform motion followup anatomy brain drafts lesions dicom case images files
+FLOOR_ROOMS := structures perfusion curves rt registration freeform motion alignment passes followup anatomy brain drafts lesions dicom case images files
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/test_$(room)*.py)))
 
 .PHONY: help demo test test-floor lint format bench docs anatomy icons screenshots clean

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from .errors import InputError
 from .images import Series, array, boolean, resample_mask
 
+_LEAST_FRAMES = 10
 _MOST_UNSTEADY = 5  # frames at the start that may be left out
 
 
@@ -63,6 +64,21 @@ def check_times(times_s: Sequence[float], n_times: int, name: str, where: str = 
             f"{times[i + 1]:g} s; rising times in s are needed"
         )
     return times
+
+
+def check_frames(series: Series, what: str) -> None:
+    """Refuse a series of too few frames for a bolus to be seen in; `what` it is called.
+
+    Raises
+    ------
+    InputError
+        If it has fewer than 10.
+    """
+    if series.n_times < _LEAST_FRAMES:
+        plural = "" if series.n_times == 1 else "s"
+        raise InputError(
+            f"{what} has {series.n_times} time point{plural}; at least {_LEAST_FRAMES} are needed ({series.name}, 4th axis)"
+        )
 
 
 def noise_sd(curve: np.ndarray) -> float:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import SimpleITK as sitk
 
+from ..curves import check_frames
 from ..errors import InputError
 from ..images import Series, array
 from ..steps import silent
 from .arrays import blocks, each
 from .signal import spgr_to_concentration
 
-MIN_FRAMES = 10
 _BLOCK = 2048  # with 60 frames a block stays in a processor's cache
 
 
@@ -140,11 +140,7 @@ def concentrations(
 
 def check_settings(settings: DceSettings, series: Series) -> None:
     """Refuse what cannot be computed; see `DceSettings`."""
-    if series.n_times < MIN_FRAMES:
-        plural = "" if series.n_times == 1 else "s"
-        raise InputError(
-            f"DCE series has {series.n_times} time point{plural}; at least {MIN_FRAMES} are needed ({series.name}, 4th axis)"
-        )
+    check_frames(series, "DCE series")
     if settings.input == "signal":
         for value, what, option in (
             (settings.tr_ms, "repetition time", "--tr-ms"),

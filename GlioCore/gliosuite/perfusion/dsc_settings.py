@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from ..curves import check_frames
 from ..errors import InputError
 from ..images import Series
 from .shinethrough import Excitation
 
-MIN_FRAMES = 10
 T10_S = 1.5  # of enhancing tumour at 3 T, roughly
 
 
@@ -58,11 +58,7 @@ class DscSettings:
 
 def check_settings(settings: DscSettings, series: Series) -> None:
     """Refuse what cannot be computed; see `DscSettings`."""
-    if series.n_times < MIN_FRAMES:
-        plural = "" if series.n_times == 1 else "s"
-        raise InputError(
-            f"DSC series has {series.n_times} time point{plural}; at least {MIN_FRAMES} are needed ({series.name}, 4th axis)"
-        )
+    check_frames(series, "DSC series")
     if settings.input == "signal":
         if settings.te_ms is None:
             raise InputError(f"{series.name}: the echo time is not known; give it with --te-ms")
