@@ -23,6 +23,19 @@ def test_any_rate_is_held_by_the_series(nodes, rates):
     np.testing.assert_allclose(slope.T @ bases.directions.T, change, atol=2e-5 * np.abs(change).max())
 
 
+@pytest.mark.parametrize("delay", [None, 0.3])
+def test_beyond_the_fastest_rate_the_aif_over_the_rate_is_taken(delay):
+    aif = kinetics.parker_aif(FINE, 25.0) / 0.58
+    bases = build_bases(TIMES, aif, FINE, (1e-4, 6000.0), None if delay is None else (0.0, 1.0))
+    rates = np.array([100.0, 9000.0, 60000.0])
+    late = None if delay is None else np.full(3, delay)
+    value, slope, _ = bases.cell(0).at(np.log(rates), late)
+    truth = kinetics.convolve(TIMES, aif, rates, 0.0 if delay is None else late, FINE)
+    height = truth.max(axis=1, keepdims=True)
+    np.testing.assert_allclose(value.T @ bases.directions.T / height, truth / height, atol=2e-3)
+    np.testing.assert_allclose(slope.T[1:] @ bases.directions.T / height[1:], -truth[1:] / height[1:], atol=5e-3)
+
+
 @pytest.mark.parametrize("nodes", [TIMES, FINE])
 def test_between_delays_the_tables_are_exact(nodes):
     aif = kinetics.parker_aif(nodes, 25.0) / 0.58

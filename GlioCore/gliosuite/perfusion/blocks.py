@@ -21,7 +21,9 @@ _BLOCK = 2**16  # voxels per task: small ones wait for the interpreter, large on
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
-_FLOWS = (1.0, 0.2)  # of the highest flow: starts of the exchange models beside the best pair of exponentials
+_FLOWS = (1.0,)  # of the highest flow: starts of the exchange models beside the best pairs of exponentials
+_NEAR = 1e-2  # of the residual: two places of which the next may turn out to be the lower one
+_APART = 0.05  # of a parameter
 _MOVES = 8  # how often a voxel may go on to a neighbouring cell between delays
 
 
@@ -135,9 +137,15 @@ def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) ->
     )
     if not fit.delay:
         # What a block needs is still in the cache when it is polished.
-        work = lambda rows: _polish(state, 0, *_start(state, rows), False)
-        left = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.9), f"fitting {fit.name}")
-        _polish_all(state, np.concatenate(left), part(progress, 0.9, 1.0))
+        def work(rows: slice) -> tuple[np.ndarray, ...]:
+            index, block, y, close, second = _start(state, rows)
+            return _polish(state, 0, index, block, y, False), close, second
+
+        found = each(work, list(blocks(n, fit.block)), part(progress, 0, 0.8), f"fitting {fit.name}")
+        left, close, second = (np.concatenate(of, axis=-1) for of in zip(*found))
+        _polish_all(state, left, part(progress, 0.8, 0.9))
+        state.start[:, close] = second
+        _polish_all(state, close, part(progress, 0.9, 1.0))
         return
     found = each(lambda rows: _search(state, rows), list(blocks(n, fit.block)), part(progress, 0, 0.2), "searching")
     rows, start, cell = _choose_cells(state, found, part(progress, 0.2, 0.4))
@@ -191,36 +199,45 @@ def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
     return index, block, product(fit.directions.T, block.T)
 
 
-def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
-    """Voxels of a block that can be fitted, their curves and coordinates; their starts are found, without a delay."""
+def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any, np.ndarray, np.ndarray]:
+    """Voxels of a block that can be fitted, their curves and coordinates; their starts are found, without a delay.
+
+    Then voxels that have a second start which only the polish can tell from the first, and these starts.
+    """
     index, block, exact = _coordinates(state, rows)
-    fit, xp = state.fit, state.fit.xp
+    fit = state.fit
     y = cast(exact, single=True)
-    start = fit.starts.find(y)
-    if fit.limit is not None:
-        low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
-        # Where the best pair of exponentials is one that the bounds forbid.
-        odd = xp.where(((start < low) | (start > high)).any(0))[0]
-        if odd.shape[0]:
-            start[:, odd] = _within_bounds(fit, start[:, odd], y[:, odd], low, high)
-        start = polish(
-            fit.quick.cell(0), fit.model, y, 0.0 * y[0], xp.clip(start, low, high), low, high, False, False, SINGLE
-        )[0]
-    state.start[:, index] = back(start)
-    return index, block, exact
+    starts = fit.starts.find(y)
+    if fit.limit is None:
+        state.start[:, index] = back(starts[0])
+        return index, block, exact, index[:0], state.start[:, :0]
+    (slower,) = fit.limit.find(y)
+    starts += [with_flow(fit.xp, fit.name, slower, float(share * fit.highest[0])) for share in _FLOWS]
+    first, second, near = _two_lowest(fit, y, starts, put(fit.xp, state.energy[index], fit.device, single=True))
+    state.start[:, index] = back(first)
+    near = back(near)
+    return index, block, exact, index[near], back(second)[:, near]
 
 
-def _within_bounds(fit: _Fit, start: Any, y: Any, low: Any, high: Any) -> Any:
-    """The best of starts (p, n) cut off at the bounds and of what the model becomes at high flow."""
+def _two_lowest(fit: _Fit, y: Any, starts: list[Any], energy: Any) -> tuple[Any, Any, Any]:
+    """Where rough polishing leads to from starts (p, n): the lowest place, the next, and where (n,) that one is as good but elsewhere."""
     xp, cell = fit.xp, fit.quick.cell(0)
-    slower = fit.limit.find(y)
-    best, least = None, None
-    for p in (start, *(with_flow(xp, fit.name, slower, float(share * fit.highest[0])) for share in _FLOWS)):
-        p = xp.clip(p, low, high)
-        left = ((y - fit.model.curve(cell, p, None).value) ** 2).sum(0)
-        best = p if best is None else xp.where(left < least, p, best)
-        least = left if least is None else xp.minimum(left, least)
-    return best
+    low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
+    first = least = second = next_ = None
+    for start in starts:
+        start = xp.clip(start, low, high)
+        p, _, _, curve, _ = polish(cell, fit.model, y, 0.0 * y[0], start, low, high, False, False, SINGLE)
+        left = ((y - curve) ** 2).sum(0)
+        if first is None:
+            first, least, second, next_ = p, left, p, left + xp.inf
+            continue
+        lower, between = left < least, (left >= least) & (left < next_)
+        second = xp.where(lower, first, xp.where(between, p, second))
+        next_ = xp.where(lower, least, xp.where(between, left, next_))
+        first, least = xp.where(lower, p, first), xp.where(lower, left, least)
+    apart = (xp.abs(second - first) > _APART * (xp.abs(first) + _APART * (high - low))).any(0)
+    rest = xp.clip(energy - (y * y).sum(0), 0.0, None)
+    return first, second, apart & (next_ - least < _NEAR * (least + rest))
 
 
 def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:

@@ -38,8 +38,8 @@ class Precision(NamedTuple):
     iterations: int
 
 
-DOUBLE = Precision(3e-7, 1e-8, 1e-10, 1e-24, 1e-14, 80)
-SINGLE = Precision(1e-5, 1e-5, 1e-5, 1e-12, 1e-6, 12)  # whose result is no more than a start
+DOUBLE = Precision(3e-7, 1e-8, 1e-10, 1e-24, 1e-14, 250)
+SINGLE = Precision(1e-5, 1e-5, 1e-5, 1e-12, 1e-6, 8)  # whose result is no more than a start
 
 
 def solve(

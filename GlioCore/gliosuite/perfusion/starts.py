@@ -77,19 +77,20 @@ class Starts:
         columns = self.nodes.shape[1]
         return found, found.node // columns, found.node % columns
 
-    def find(self, y: Any) -> Any:
-        """Parameters (p, n) to start from, for curves y (r, n); without a delay."""
+    def find(self, y: Any) -> list[Any]:
+        """Parameters (p, n) to start from, best first, for curves y (r, n); without a delay."""
         if self.model != "2cxm":
             found, _, rate = self.coarse(y)
             rate = back(rate)
-            return self.parameters(*climb_anywhere(self.patches, y, 0 * rate, rate, found.kind, self.signed)[:4])
+            return [self.parameters(*climb_anywhere(self.patches, y, 0 * rate, rate, found.kind, self.signed)[:4])]
         tops = []
         for lines in self.pairs:
             pair = best_pair(lines, y)
             fast, slow = back(pair.fast), back(pair.slow)
             tops.append(climb_anywhere(self.patches, y, fast, slow, pair.found.kind, walk=_WALK))
         one, two = tops
-        return self.parameters(*self.bases.xp.where(two[4] > one[4], two, one)[:4])
+        where, lower = self.bases.xp.where, two[4] > one[4]
+        return [self.parameters(*where(lower, *pair)[:4]) for pair in ((two, one), (one, two))]
 
     def find_with_delay(self, y: Any) -> tuple[Any, Any]:
         """Parameters (p, n) of the best node itself, and its delay (n,) in s; for the 2CXM."""
