@@ -81,10 +81,11 @@ def check_frames(series: Series, what: str) -> None:
         )
 
 
-def noise_sd(curve: np.ndarray) -> float:
-    """Standard deviation of a curve's noise, from its second differences; a bolus, which is short, hardly moves it."""
-    second = np.diff(curve, 2)
-    return float(1.4826 * np.median(np.abs(second - np.median(second))) / np.sqrt(6.0))
+def noise_sd(curves: np.ndarray) -> np.ndarray:
+    """Standard deviation of the noise of curves (..., t), from their second differences; a bolus, which is short, hardly moves it."""
+    second = np.diff(curves, 2)
+    apart = np.abs(second - np.median(second, axis=-1, keepdims=True))
+    return 1.4826 * np.median(apart, axis=-1) / np.sqrt(6.0)
 
 
 def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> Bolus:

@@ -132,11 +132,11 @@ def candidates(
     window = first_pass(times_s, arrival)
     index, peak = _tallest(curves, window, arrival, _AFTER[saturates], float(np.median(np.diff(times_s))))
     some = curves[index].astype(np.float64)
-    noise = np.array([noise_sd(c[: max(arrival, 5)]) for c in some])
+    noise = noise_sd(some[:, : max(arrival, 5)])
     noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
     t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
     # Roughness is judged outside the first pass: inside it, a sharp bolus would pass for noise.
-    rough = np.array([noise_sd(c) for c in some[:, ~window]]) / np.maximum(peak, 1e-12)
+    rough = noise_sd(some[:, ~window]) / np.maximum(peak, 1e-12)
     # A first pass is more than one high frame: its second highest counts as well.
     second = np.sort(pass_, axis=1)[:, -2]
     good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)

@@ -35,7 +35,7 @@ def recovery(
         )
     if n_baseline < 3:
         # Two frames have no standard deviation worth the name, and the next ones are the bolus.
-        noise = np.array([noise_sd(c) for c in curves[:, -n_tail:]])
+        noise = noise_sd(curves[:, -n_tail:])
     else:
         noise = curves[:, :n_baseline].std(axis=1, ddof=1)
     relative = np.exp(-curves * te_ms / 1000.0)
