@@ -2,7 +2,7 @@
 
 For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
 matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
-random and nothing depends on a start value. The arithmetic is float64 throughout.
+random and nothing depends on a start value. The search without a delay is float32, the polish float64.
 """
 
 from collections.abc import Mapping
