@@ -1,7 +1,8 @@
 """Arterial input functions: every figure that they are held to, printed with machine and versions.
 
 Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries motion searches icc``, all of
-them where none is given, or ``dce``, ``dce_corrected``: those of ``arteries`` and ``motion`` that concern DCE alone. Nothing is written. All on simulated data.
+them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say of DCE alone. Nothing is written. All on
+simulated data.
 """
 
 import os
