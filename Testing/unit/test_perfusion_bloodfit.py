@@ -65,7 +65,20 @@ def test_sudden_moves_are_told_from_contrast_agent():
     mask[:, 6:34, 6:34] = True
     still = np.where(mask, 300.0, 10.0)[None] * (1 + 0.5 * (np.arange(30) > 9)[:, None, None, None])
     still = still + rng.normal(0, 5, still.shape)
-    assert sudden_moves(still, mask) == ()
+    passing = (np.arange(30) >= 9) & (np.arange(30) < 16)
+    assert sudden_moves(still, mask, passing)[0] == ()
     moving = still.copy()
     moving[20:] = np.roll(moving[20:], 1, axis=3)
-    assert sudden_moves(moving, mask) == (20,)
+    assert sudden_moves(moving, mask, passing)[0] == (20,)
+
+
+def test_a_slight_change_along_the_edge_is_only_perhaps_a_move_while_the_bolus_passes():
+    rng = np.random.default_rng(1)
+    mask = np.zeros((6, 40, 40), bool)
+    mask[:, 6:34, 6:34] = True
+    frames = np.where(mask, 300.0, 10.0)[None] + rng.normal(0, 5, (30, *mask.shape))
+    frames[12:] += rng.normal(0, 15, mask.shape)
+    passing = np.zeros(30, bool)
+    assert sudden_moves(frames, mask, passing) == ((12,), ())
+    passing[8:15] = True
+    assert sudden_moves(frames, mask, passing) == ((), (12,))

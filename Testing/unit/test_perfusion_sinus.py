@@ -67,3 +67,13 @@ def test_few_voxels_are_not_enough_and_that_is_said():
 
 def test_tail_is_the_mean_of_two_minutes():
     assert tail(TIMES, TIMES) == np.mean(TIMES[TIMES - TIMES[-1] > -120])
+
+
+def test_a_pure_vein_whose_signal_stays_high_is_taken_and_not_the_voxels_it_shares_with_tissue():
+    curves, _, sinus, core = head(np.random.default_rng(6))
+    high = np.where(TIMES < 29, 0.0, 1.0 - 0.3 * (1 - np.exp(-np.maximum(TIMES - 40, 0) / 20)))
+    passed = np.where(TIMES < 29, 0.0, 1.0 - 0.45 * (1 - np.exp(-np.maximum(TIMES - 40, 0) / 20)))
+    curves[sinus] = 0.8 * 4 * passed + np.random.default_rng(7).normal(0, 0.05, (int(sinus.sum()), 100))
+    curves[core] = 4 * high + np.random.default_rng(8).normal(0, 0.05, (int(core.sum()), 100))
+    found = find_sinus(curves.reshape(-1, 100), np.ones(SHAPE, bool), (2.0, 2.0, 3.0), TIMES, 10, BLOOD, True)
+    assert core[found.voxels].all()

@@ -85,3 +85,18 @@ def test_a_head_without_a_vein_says_so():
 def test_the_factor_of_a_tail_below_zero_is_one():
     assert venous.tail_factor(-np.ones(60), np.ones(60), TIMES) == 1.0
     assert venous.tail_factor(np.ones(60), 3 * np.ones(60), TIMES) == pytest.approx(3.0)
+
+
+def test_a_move_that_may_have_been_counts_where_it_explains_the_vessels(monkeypatch):
+    mixed, artery, sinus = head(1.0)
+    series = signals(mixed, artery, sinus)
+    series.frames[10:, artery | sinus] *= 0.8
+    notes = {}
+    for perhaps in ((30, 10), ()):
+        monkeypatch.setattr(venous, "sudden_moves", lambda *_, found=perhaps: ((), found))
+        aif = dce_aif(series, TIMES, DceSettings(**SIGNAL), GRID.image(artery), HEAD)
+        notes[perhaps] = aif.quality["fit_residual"], [n for n in aif.notes if "the head moved at once at" in n]
+    assert notes[()][0] > 1.0
+    assert notes[()][1] == []
+    assert notes[30, 10][0] < 0.7 * notes[()][0]
+    assert notes[30, 10][1] == ["the head moved at once at 50 s; the AIF's level before and after is not compared"]

@@ -76,7 +76,7 @@ def find_sinus(
     Sinus or None
         None where nothing is late and tall.
     """
-    found = candidates(curves, times_s, arrival, saturates, half=False)
+    found = candidates(curves, times_s, arrival, saturates, vein=True)
     later = found.moment - first_moment(artery, times_s, arrival)
     late = found.good & (later >= _LATER_S[0]) & (later <= _LATER_S[1])
     if late.sum() < _LEAST:

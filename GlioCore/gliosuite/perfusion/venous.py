@@ -7,14 +7,17 @@ from scipy import ndimage
 
 from ..curves import noise_sd
 from ..images import Series
+from .arteries import first_pass
 from .bloodfit import VENOUS_T1, BloodFit, fit_blood, sudden_moves
 from .dce_settings import DceSettings, concentrations
+from .drift import vessel_signal
 from .sinus import find_sinus, tail
 
 _DEEP_MM = 25.0
 _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pass
 _MOST_RESIDUAL = 2.0
 _MOST_PEAK_SD = 0.25
+_SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and how much of it must go
 _LEAST_NOISE = 0.008
 
 
@@ -69,8 +72,7 @@ def fit_to_sinus(
     is_signal = settings.input == "signal"
     before = raw[:, :n_baseline].mean(axis=1) if is_signal else None
     rise = raw if before is None else raw - before[:, None]
-    signal = series.curves(arteries)
-    signal = signal[np.isfinite(signal).all(axis=1)].mean(axis=0).astype(np.float64)
+    signal = vessel_signal(series, arteries, times_s, n_baseline)
     own = signal - signal[:n_baseline].mean() if is_signal else signal
     found = find_sinus(rise, region, series.grid.spacing, times_s, n_baseline, own, is_signal, before)
     if found is None:
@@ -82,23 +84,35 @@ def fit_to_sinus(
     frame = float(np.median(np.diff(times_s)))
     why = ""
     if is_signal and frame <= _LONGEST_FRAME_S:
-        moves = sudden_moves(series.frames, region)
-        mean = there.mean(axis=0)
+        moves, perhaps = sudden_moves(series.frames, region, first_pass(times_s, n_baseline))
+        mean = vessel_signal(series, found.voxels, times_s, n_baseline)
         noise = tuple(max(noise_sd(y) / y[:n_baseline].mean(), _LEAST_NOISE) for y in (signal, mean))
-        fit = fit_blood(
-            times_s,
-            signal,
-            mean,
-            _deep_signal(series, region, n_baseline),
-            n_baseline,
-            settings.tr_ms / 1000.0,
-            settings.flip_angle_deg,
-            settings.t10_blood_s,
-            settings.relaxivity,
-            (settings.te_ms or 0.0) / 1000.0,
-            moves,
-            noise,
-        )
+        tissue = _deep_signal(series, region, n_baseline)
+
+        def fitted(moved: tuple[int, ...]) -> BloodFit:
+            return fit_blood(
+                times_s,
+                signal,
+                mean,
+                tissue,
+                n_baseline,
+                settings.tr_ms / 1000.0,
+                settings.flip_angle_deg,
+                settings.t10_blood_s,
+                settings.relaxivity,
+                (settings.te_ms or 0.0) / 1000.0,
+                moved,
+                noise,
+            )
+
+        fit = fitted(moves)
+        if fit.residual > _SUSPECT:
+            # What a motion correction leaves of a movement is hard to see in the images, and plain in the vessels.
+            tried = {tuple(sorted((*moves, frame))) for frame in perhaps}
+            more = {moved: fitted(moved) for moved in sorted(tried)}
+            best = min(more, key=lambda moved: more[moved].residual, default=moves)
+            if best in more and more[best].residual < _EXPLAINS * fit.residual:
+                moves, fit = best, more[best]
         if fit.residual <= _MOST_RESIDUAL and fit.peak_sd <= _MOST_PEAK_SD:
             return _fitted(found.voxels, fit, numbers, settings, moves, n_baseline, times_s)
         why = (
