@@ -5,14 +5,20 @@ Med 2024;91:1803) are not among our data: its recipe is rebuilt here on our digi
 and stand beside no published entry. Two synthetic patients with the published tumour means at two visits, and eight "clinical" ones
 scanned twice with another dose, bolus, noise and motion.
 
-The rule for a tumour's value: Patlak's and the extended Tofts model are fitted, with a delay per voxel as in ``gliosuite run``; the
-tumour as a whole takes the model whose corrected Akaike criterion, summed over its voxels, is lower; its value is the mean of that
-model's unclamped ktrans (a bound at 0 would cut off half of the noise). The first rule, chosen before any result was seen, was the
-unclamped mean of the extended Tofts model alone: it gave 1.9 times the truth at a ktrans of .011 on a patient of the development seeds
-(below 100), where Patlak's was right, so one model for all tumours was given up there. It had also been run once, on seeds from 1000
-with one clinical patient, where it scored an accuracy of .692; after that run tumours below 4 cc were left out and the seeds were moved
-to 2000 on, which decided nothing. Other rules are printed for comparison and not held against the bars. The pipeline is told what a
-scan's protocol says (angles, times, relaxivity of the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
+The rule for a tumour's value: the frames from 30 s after arrival on, without the bolus' first pass, are fitted by Patlak's and by the
+extended Tofts model, voxel by voxel with the whole AIF and without a delay; the tumour as a whole takes the model whose corrected Akaike
+criterion, summed over its voxels, is lower; its value is the mean of that model's unclamped ktrans (a bound at 0 would cut off half of the
+noise). The first pass is left out because what remains of it after a fit is mostly the error of the AIF's shape (its peak is read up to
+37 % too high here). That says nothing of agent that leaks back, but extended Tofts takes it for such, and the criterion then prefers it.
+Later frames hang on the AIF's area and late level, which are within some 10 %, and agent that leaks back shows in them alone. A delay of
+some seconds, too, shows in the first pass only.
+
+The cut at 30 s was chosen on twelve development patients (those of the seeds 2-18 with a tumour of 4 cc, every published mean on each):
+accuracy .970, .969, .964, .961, .944, .934 with a cut at 20, 25, 30, 35, 40, 60 s. It was not taken at the best of these.
+Former rules took all frames, with a delay per voxel: extended Tofts alone scored an accuracy of .692 on seeds from 1000 (one clinical
+patient), the model by the criterion .777 on seeds from 2000 (two). What is scored here uses seeds from 3000 that neither saw. Other rules
+are printed for comparison and not held against the bars. The pipeline is told what a scan's protocol says (angles, times, relaxivity of
+the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
 """
 
 import dataclasses
@@ -27,6 +33,8 @@ from gliosuite.files import plain
 from gliosuite.images import Grid, Series, array
 from gliosuite.motion import correct_motion
 from gliosuite.perfusion.dce import DceMaps, DceSettings, dce_maps
+from gliosuite.perfusion.dce_settings import concentrations
+from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
 from gliosuite.perfusion.signal import spgr_signal
 from gliosuite.perfusion.t1 import T1Settings, t1_maps
@@ -36,7 +44,7 @@ from gliosuite.simulate.blood import Blood, draw_blood
 from gliosuite.simulate.scanning import motion, moved
 from scipy.ndimage import median_filter
 
-FIRST_SEED = 2000
+FIRST_SEED = 3000
 SEED_STEP = 100
 GRID_MM = 3.0
 LEAST = 150  # voxels of a tumour, 4 cc
@@ -47,7 +55,8 @@ TIMES = 4.8 * np.arange(65)
 ARRIVAL_S, HEMATOCRIT, T1_BLOOD_S, PLASMA_PEAK_MM = 34.0, 0.45, 1.48, 6.0
 FINE = 0.1 * np.arange(3200)
 SETTINGS = DceSettings(tr_ms=1000 * TR_S, flip_angle_deg=FLIP_DEG, relaxivity=RELAXIVITY, delay=True, unclamped=True)
-MODELS = {"patlak": 3, "etm": 4}  # and their free numbers, the delay among them
+MODELS = {"patlak": 2, "etm": 3}  # and their free numbers, besides the delay
+FIRST_PASS_S = 30.0  # after arrival
 
 
 def line(what: str, found: str, bar: str = "", met: bool | None = None) -> None:
@@ -135,28 +144,83 @@ def scan(patient: Object, peak_mM: float | None, snr: float, moving: bool, seed:
     return vfa, series(frame(concentration, FLIP_DEG), "dce", motion(rng, TIMES.size) if moving else None)
 
 
-def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]) -> list[DceMaps]:
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """Unclamped ktrans of a tumour's voxels (n,) by one model, their sums of squares, the frames used and the free numbers."""
+
+    ktrans: np.ndarray
+    sse: np.ndarray
+    frames: int
+    free: int
+
+    def mean(self) -> float:
+        """Over the voxels that could be fitted."""
+        return float(self.ktrans[np.isfinite(self.ktrans)].mean())
+
+    def criterion(self) -> float:
+        """Corrected Akaike criterion, the mean over the voxels."""
+        n, free = self.frames, self.free
+        known = np.isfinite(self.ktrans) & (self.sse > 0)
+        penalty = 2 * free + 2 * free * (free + 1) / (n - free - 1)
+        return float(np.mean(n * np.log(self.sse[known].astype(float)) + penalty))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What our pipeline says of a scan: maps of each model from all frames with a delay, and fits after the first pass without one."""
+
+    whole: list[DceMaps]
+    late: list[Fit]
+
+
+def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]) -> Entry:
     """Our own pipeline on the tumour, nothing but its outline given: T1 map, automatic AIF in the whole head, a fit per model."""
     region = patient.grid.image(patient.tumour)
     head = patient.grid.image(patient.tissue > 0)
     t1 = t1_maps(vfa, T1Settings(1000 * TR_S, ANGLES), mask=head).t1
     first = dce_maps(dce, TIMES, settings[0], t10=t1, mask=region)
-    return [first, *(dce_maps(dce, TIMES, s, aif=first.aif, t10=t1, mask=region) for s in settings[1:])]
+    whole = [first, *(dce_maps(dce, TIMES, s, aif=first.aif, t10=t1, mask=region) for s in settings[1:])]
+    fitted, bolus, aif = array(first.mask) > 0, first.bolus, first.aif
+    n_baseline = bolus.arrival - bolus.steady
+    signal = dce.curves(fitted)[:, bolus.steady :]
+    curves = concentrations(signal, settings[0], array(t1)[fitted], n_baseline)
+    passed = first.times_s >= first.times_s[n_baseline] + FIRST_PASS_S
+    times, curves = first.times_s[passed], curves[:, passed]
+    late = []
+    for s in settings:
+        fit = fit_curves(curves, times, aif.concentration, s.model, False, aif.times_s, s.bounds, unclamped=True)
+        rate = fit.unclamped["ps" if s.model == "patlak" else "ktrans"]
+        late.append(Fit(rate, fit.sse, times.size, MODELS[s.model]))
+    return Entry(whole, late)
 
 
-def values(fits: list[DceMaps], tumour: np.ndarray) -> dict[str, float]:
-    """A tumour's value by each rule; the first is the one that is scored."""
-    means, criteria, shown = [], [], {}
+def whole_fits(fits: list[DceMaps], tumour: np.ndarray) -> list[Fit]:
+    """The same numbers from maps of all frames."""
+    found = []
     for maps, (model, free) in zip(fits, MODELS.items()):
-        rate = "ps" if "ps" in maps.maps else "ktrans"
-        clamped, unclamped, rmse = (array(maps.maps[n])[tumour] for n in (rate, f"{rate}_unclamped", "rmse"))
-        known = np.isfinite(unclamped) & (rmse > 0)
-        means.append(float(unclamped[known].mean()))
+        ktrans, rmse = (
+            array(maps.maps[n])[tumour] for n in ("ps_unclamped" if model == "patlak" else "ktrans_unclamped", "rmse")
+        )
         n = maps.times_s.size
-        penalty = 2 * free + 2 * free * (free + 1) / (n - free - 1)
-        criteria.append(float(np.mean(2 * n * np.log(rmse[known]) + penalty)))
-        shown |= {f"{model} mean": float(np.nanmean(clamped)), f"{model} median": float(np.nanmedian(clamped))}
-    return {"model of the tumour": means[int(np.argmin(criteria))], **shown}
+        found.append(Fit(ktrans, n * rmse**2, n, free + 1))
+    return found
+
+
+def chosen(fits: list[Fit]) -> float:
+    """The tumour's mean by the model that its voxels together prefer."""
+    return min(fits, key=Fit.criterion).mean()
+
+
+def values(found: Entry, tumour: np.ndarray) -> dict[str, float]:
+    """A tumour's value by each rule; the first is the one that is scored."""
+    whole = whole_fits(found.whole, tumour)
+    shown = {
+        "after the first pass, model of the tumour": chosen(found.late),
+        "all frames, model of the tumour": chosen(whole),
+    }
+    for model, late, all_frames in zip(MODELS, found.late, whole):
+        shown |= {f"{model} after the first pass": late.mean(), f"{model}, all frames": all_frames.mean()}
+    return shown
 
 
 def cv(a: float, b: float) -> float:
@@ -191,15 +255,15 @@ def main(clinical: int = 8) -> None:
         print(f"  patient {i + 1} of {clinical} after {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     found, again = [], []
     for patient, vfa, dce, truth in scans:
-        fits = entry(patient, vfa, dce, [dataclasses.replace(SETTINGS, model=m) for m in MODELS])
-        found.append(values(fits, patient.tumour))
+        ours = entry(patient, vfa, dce, [dataclasses.replace(SETTINGS, model=m) for m in MODELS])
+        found.append(values(ours, patient.tumour))
         # A neutral evaluator has the record that was written, and nothing else.
-        records = [json.loads(json.dumps(plain(maps.settings))) for maps in fits]
+        records = [json.loads(json.dumps(plain(maps.settings))) for maps in ours.whole]
         again.append(values(entry(patient, vfa, dce, [DceSettings(**r) for r in records]), patient.tumour))
         shown = ", ".join(f"{n} {v:.5f}" for n, v in found[-1].items())
         true_mean = float(patient.maps["ktrans"][patient.tumour].mean())
         print(
-            f"  truth {true_mean:.5f}{' (published)' if np.isfinite(truth) else ''}: {shown}; {fits[0].aif.how}",
+            f"  truth {true_mean:.5f}{' (published)' if np.isfinite(truth) else ''}: {shown}; {ours.whole[0].aif.how}",
             flush=True,
         )
     for j, rule in enumerate(found[0]):
