@@ -100,3 +100,16 @@ def test_a_move_that_may_have_been_counts_where_it_explains_the_vessels(monkeypa
     assert notes[()][1] == []
     assert notes[30, 10][0] < 0.7 * notes[()][0]
     assert notes[30, 10][1] == ["the head moved at once at 50 s; the AIF's level before and after is not compared"]
+
+
+def test_the_signal_of_tissue_has_a_first_pass_that_its_voxels_have():
+    rng = np.random.default_rng(0)
+    volume = rng.choice([0.055, 0.02], SHAPE, p=[0.52, 0.48])  # grey and white matter
+    nothing = np.zeros(SHAPE, bool)
+    clean = signals(volume[None] * BLOOD[:, None, None, None], nothing, nothing).frames
+    noisy = (clean * (1 + rng.normal(0, 0.02, clean.shape))).astype(np.float32)
+    over_rest = lambda y: (y.max() / y[:6].mean() - 1) / (y[30:].mean() / y[:6].mean() - 1)
+    grey, white = (over_rest(clean[:, volume == v].mean(axis=1)) for v in (0.055, 0.02))
+    found = over_rest(venous._deep_signal(Series(noisy, GRID, "dce"), np.ones(SHAPE, bool), 6))
+    assert grey < found < white
+    assert over_rest(np.median(noisy.reshape(60, -1), axis=1)) > 1.1 * white

@@ -14,6 +14,7 @@ from .drift import vessel_signal
 from .sinus import find_sinus, tail
 
 _DEEP_MM = 25.0
+_USUAL = (0.4, 0.6)  # of the deep voxels, by their rise
 _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pass
 _MOST_RESIDUAL = 2.0
 _MOST_PEAK_SD = 0.25
@@ -165,10 +166,17 @@ def _fitted(
 
 
 def _deep_signal(series: Series, region: np.ndarray, n_baseline: int) -> np.ndarray:
-    """Signal (t,) of ordinary tissue over that before contrast: the median of voxels deep in the head, away from scalp and muscle."""
+    """Signal (t,) of ordinary tissue over that before contrast: the mean of the voxels deep in the head whose rise is the most usual.
+
+    Deep: away from scalp and muscle. Which voxels are usual is told by their mean rise, once: the median at each time would go between
+    grey and white matter as noise and bolus come and go, and have a first pass that neither has.
+    """
     sampling = series.grid.spacing[1::-1]
     deep = np.stack([ndimage.distance_transform_edt(np.pad(s, 1), sampling)[1:-1, 1:-1] for s in region])
     curves = series.curves(region & (deep >= min(_DEEP_MM, 0.5 * float(deep.max()))))
     before = curves[:, :n_baseline].mean(axis=1)
     usable = np.isfinite(curves).all(axis=1) & (before > 0.3 * np.median(before))
-    return np.median(curves[usable] / before[usable, None], axis=0).astype(np.float64)
+    relative = curves[usable] / before[usable, None]
+    rise = relative[:, n_baseline:].mean(axis=1)
+    low, high = np.quantile(rise, _USUAL)
+    return relative[(rise >= low) & (rise <= high)].mean(axis=0, dtype=np.float64)
