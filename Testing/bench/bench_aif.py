@@ -1,8 +1,8 @@
 """Arterial input functions: every figure that they are held to, printed with machine and versions.
 
 Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries motion searches icc``, all of
-them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say of DCE alone. Nothing is written. All on
-simulated data.
+them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say, of DCE alone and on patients that neither saw.
+Nothing is written. All on simulated data.
 """
 
 import os
@@ -34,6 +34,7 @@ from gliosuite.statistics import icc21
 
 PATIENTS = range(1000, 1030)
 CORRECTED_PATIENTS = range(2000, 2030)
+DCE_PATIENTS = range(2100, 2130)  # for the DCE AIF, whose code changed after the others had been seen
 ARTERY, VEIN = (CLASSES.index(name) + 1 for name in ("artery", "vein"))
 
 
@@ -166,12 +167,12 @@ def motion(patients=CORRECTED_PATIENTS):
     arteries(patients, ("dsc corrected", "dce corrected"))
 
 
-def dce(patients=PATIENTS):
+def dce(patients=DCE_PATIENTS):
     """The DCE series alone, as they come."""
     arteries(patients, ("dce",))
 
 
-def dce_corrected(patients=CORRECTED_PATIENTS):
+def dce_corrected(patients=DCE_PATIENTS):
     """The DCE series alone, after motion correction."""
     arteries(patients, ("dce corrected",))
 

@@ -16,7 +16,8 @@ some seconds, too, shows in the first pass only.
 The cut at 30 s was chosen on twelve development patients (those of the seeds 2-18 with a tumour of 4 cc, every published mean on each):
 accuracy .970, .969, .964, .961, .944, .934 with a cut at 20, 25, 30, 35, 40, 60 s. It was not taken at the best of these.
 Former rules took all frames, with a delay per voxel: extended Tofts alone scored an accuracy of .692 on seeds from 1000 (one clinical
-patient), the model by the criterion .777 on seeds from 2000 (two). What is scored here uses seeds from 3000 that neither saw. Other rules
+patient), the model by the criterion .777 on seeds from 2000 (two). The present rule scored .946 on seeds from 3000 (eight) before the AIF's
+fit took the mean of tissue in place of its median; seeds from 4000 were used after that alone. Other rules
 are printed for comparison and not held against the bars. The pipeline is told what a scan's protocol says (angles, times, relaxivity of
 the agent); it is not told hematocrit, T1 and T2* decay of blood, delay or AIF.
 """
@@ -44,7 +45,7 @@ from gliosuite.simulate.blood import Blood, draw_blood
 from gliosuite.simulate.scanning import motion, moved
 from scipy.ndimage import median_filter
 
-FIRST_SEED = 3000
+FIRST_SEED = 4000
 SEED_STEP = 100
 GRID_MM = 3.0
 LEAST = 150  # voxels of a tumour, 4 cc
