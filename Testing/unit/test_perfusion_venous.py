@@ -113,3 +113,22 @@ def test_the_signal_of_tissue_has_a_first_pass_that_its_voxels_have():
     found = over_rest(venous._deep_signal(Series(noisy, GRID, "dce"), np.ones(SHAPE, bool), 6))
     assert grey < found < white
     assert over_rest(np.median(noisy.reshape(60, -1), axis=1)) > 1.1 * white
+
+
+def test_a_poor_fit_is_used_and_said_and_a_bad_one_is_not_used():
+    mixed, artery, sinus = head(1.0)
+    wave = np.where(TIMES > 60, np.sin(TIMES / 15), 0)
+    found = {}
+    for size in (0.0, 0.1, 0.4):
+        series = signals(mixed, artery, sinus)
+        series.frames[:, artery] *= (1 + size * wave)[:, None]
+        found[size] = dce_aif(series, TIMES, DceSettings(**SIGNAL), GRID.image(artery), HEAD)
+    poor = lambda aif: [n for n in aif.notes if "described poorly by one blood" in n]
+    assert found[0.0].fitted
+    assert not poor(found[0.0])
+    assert 2.0 < found[0.1].quality["fit_residual"] < 4.0
+    assert found[0.1].fitted
+    assert len(poor(found[0.1])) == 1
+    assert found[0.1].quality["peak_relative_sd"] > 2 * found[0.0].quality["peak_relative_sd"]
+    assert not found[0.4].fitted
+    assert any("could not be fitted together" in n for n in found[0.4].notes)

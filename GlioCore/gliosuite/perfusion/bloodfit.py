@@ -236,14 +236,14 @@ def fit_blood(
     alone = (seen - x[_INFLOW] * np.exp(-r1 * np.interp(t, fine, arterial)) - (1.0 - x[_SHARE] - x[_INFLOW])) / x[
         _SHARE
     ]
-    apart = ((signals(x) - data) / sd).ravel()
+    residual = float(np.sqrt(np.mean(((signals(x) - data) / sd) ** 2)))
     return BloodFit(
         fine + times_s[0],
         arterial,
         np.interp(alone, table[: top + 1], grid[: top + 1], right=np.nan),
         *(float(v) for v in x[_FLIP : _DISPERSION + 1]),
-        float(np.sqrt(np.mean(apart**2))),
-        float(np.sqrt(slope @ covariance @ slope)),
+        residual,
+        max(residual, 1.0) * float(np.sqrt(slope @ covariance @ slope)),
     )
 
 

@@ -16,7 +16,8 @@ from .sinus import find_sinus, tail
 _DEEP_MM = 25.0
 _USUAL = (0.4, 0.6)  # of the deep voxels, by their rise
 _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pass
-_MOST_RESIDUAL = 2.0
+# What is taken in a fit's place is an AIF read near the highest signal, whose peak is far too low: a poor fit is nearer.
+_POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
 _MOST_PEAK_SD = 0.25
 _SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and how much of it must go
 _LEAST_NOISE = 0.008
@@ -146,6 +147,11 @@ def _fitted(
     if moves:
         when = ", ".join(f"{times_s[m]:.0f}" for m in moves)
         notes.append(f"the head moved at once at {when} s; the AIF's level before and after is not compared")
+    if fit.residual > _POOR_RESIDUAL:
+        notes.append(
+            f"artery and sinus are described poorly by one blood (residual {fit.residual:.1f}; about 1 is usual): the AIF may be off by "
+            "more than its standard deviation says"
+        )
     if fit.share < 0.5:
         notes.append(f"only {100 * fit.share:.0f} % of the signal of the AIF's voxels is an artery's")
     numbers = numbers | {
