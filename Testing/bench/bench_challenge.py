@@ -9,9 +9,9 @@ The rule for a tumour's value: the frames from 30 s after arrival on, without th
 extended Tofts model, voxel by voxel with the whole AIF and without a delay; the tumour as a whole takes the model whose corrected Akaike
 criterion, summed over its voxels, is lower; its value is the mean of that model's unclamped ktrans (a bound at 0 would cut off half of the
 noise). The first pass is left out because what remains of it after a fit is mostly the error of the AIF's shape (its peak was read up to
-37 % too high here when the rule was made). That says nothing of agent that leaks back, but extended Tofts takes it for such, and the criterion then prefers it.
-Later frames hang on the AIF's area and late level, which are within some 10 %, and agent that leaks back shows in them alone. A delay of
-some seconds, too, shows in the first pass only.
+37 % too high here when the rule was made). That says nothing of agent that leaks back, but extended Tofts takes it for such, and the
+criterion then prefers it. Later frames hang on the AIF's area and late level, which are within some 10 %, and agent that leaks back shows
+in them alone. A delay of some seconds, too, shows in the first pass only.
 
 The cut at 30 s was chosen on twelve development patients (those of the seeds 2-18 with a tumour of 4 cc, every published mean on each):
 accuracy .970, .969, .964, .961, .944, .934 with a cut at 20, 25, 30, 35, 40, 60 s. It was not taken at the best of these.
