@@ -223,21 +223,21 @@ def _two_lowest(fit: _Fit, y: Any, starts: list[Any], energy: Any) -> tuple[Any,
     """Where rough polishing leads to from starts (p, n): the lowest place, the next, and where (n,) that one is as good but elsewhere."""
     xp, cell = fit.xp, fit.quick.cell(0)
     low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
-    first = least = second = next_ = None
+    first = least = second = higher = None
     for start in starts:
         start = xp.clip(start, low, high)
         p, _, _, curve, _ = polish(cell, fit.model, y, 0.0 * y[0], start, low, high, False, False, SINGLE)
         left = ((y - curve) ** 2).sum(0)
         if first is None:
-            first, least, second, next_ = p, left, p, left + xp.inf
+            first, least, second, higher = p, left, p, left + xp.inf
             continue
-        lower, between = left < least, (left >= least) & (left < next_)
+        lower, between = left < least, (left >= least) & (left < higher)
         second = xp.where(lower, first, xp.where(between, p, second))
-        next_ = xp.where(lower, least, xp.where(between, left, next_))
+        higher = xp.where(lower, least, xp.where(between, left, higher))
         first, least = xp.where(lower, p, first), xp.where(lower, left, least)
     apart = (xp.abs(second - first) > _APART * (xp.abs(first) + _APART * (high - low))).any(0)
     rest = xp.clip(energy - (y * y).sum(0), 0.0, None)
-    return first, second, apart & (next_ - least < _NEAR * (least + rest))
+    return first, second, apart & (higher - least < _NEAR * (least + rest))
 
 
 def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:
