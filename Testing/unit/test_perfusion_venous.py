@@ -132,3 +132,12 @@ def test_a_poor_fit_is_used_and_said_and_a_bad_one_is_not_used():
     assert found[0.1].quality["peak_relative_sd"] > 2 * found[0.0].quality["peak_relative_sd"]
     assert not found[0.4].fitted
     assert any("could not be fitted together" in n for n in found[0.4].notes)
+
+
+def test_a_vein_far_below_the_artery_is_not_believed():
+    found = venous.Venous("scaled", (), {}, TIMES, np.ones(SHAPE, bool), curve=0.4 * VENOUS)
+    without = found.believed(BLOOD)
+    assert without.curve is None
+    assert without.voxels is None
+    assert "what was taken for a vein ends at 0.4" in without.notes[0]
+    assert found.believed(0.5 * BLOOD) is found

@@ -72,6 +72,7 @@ def choose_aif(
         )
         # Noise before arrival would be convolved with everything that follows.
         concentration[:n_baseline] = 0.0
+        fitted = None if fitted is None else fitted.believed(concentration)
         if fitted is not None and fitted.curve is not None:
             quality = quality | {"sinus_factor": fitted.factor(concentration)}
             concentration = concentration * quality["sinus_factor"]

@@ -21,6 +21,7 @@ _POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
 _MOST_PEAK_SD = 0.25
 _SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and how much of it must go
 _LEAST_NOISE = 0.008
+_LEAST_FACTOR = 0.5  # of both tails: tissue in an artery's voxels makes it larger than 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class Venous:
     def factor(self, artery: np.ndarray) -> float:
         """What an artery's curve (t,) is multiplied with so that its tail is that of the sinus."""
         return 1.0 if self.curve is None else tail_factor(artery, self.curve, self.times_s)
+
+    def believed(self, artery: np.ndarray) -> "Venous":
+        """Itself; without its curve where that is so far below an artery's that it cannot be blood."""
+        factor = self.factor(artery)
+        if factor >= _LEAST_FACTOR:
+            return self
+        why = f"what was taken for a vein ends at {factor:.2f} of the artery's level"
+        return Venous("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s)
 
 
 def tail_factor(artery: np.ndarray, sinus: np.ndarray, times_s: np.ndarray) -> float:
