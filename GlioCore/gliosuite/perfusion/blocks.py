@@ -21,7 +21,6 @@ _BLOCK = 2**16  # voxels per task: small ones wait for the interpreter, large on
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
 _BLOCK_CUDA = 2**17
-_FLOWS = (1.0,)  # of the highest flow: starts of the exchange models beside the best pairs of exponentials
 _NEAR = 1e-2  # of the residual: two places of which the next may turn out to be the lower one
 _APART = 0.05  # of a parameter
 _MOVES = 8  # how often a voxel may go on to a neighbouring cell between delays
@@ -76,9 +75,8 @@ class _Fit:
         # The way to near the optimum is gone in single precision, which takes half the time, and ended in double. Frames that come in
         # single precision stay so: their projections lose a thousandth of what noise does to them. With a delay, on the corners between
         # cells, rounding would decide which side is taken.
-        self.single = not delay
-        self.quick = bases.to(xp, device, single=True) if self.single else self.bases
-        self.short = short and self.single
+        self.quick = self.bases if delay else bases.to(xp, device, single=True)
+        self.short = short and not delay
         self.directions = (self.quick if self.short else self.bases).directions
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
@@ -212,7 +210,7 @@ def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any, np.ndarray
         state.start[:, index] = back(starts[0])
         return index, block, exact, index[:0], state.start[:, :0]
     (slower,) = fit.limit.find(y)
-    starts += [with_flow(fit.xp, fit.name, slower, float(share * fit.highest[0])) for share in _FLOWS]
+    starts.append(with_flow(fit.xp, fit.name, slower, float(fit.highest[0])))
     first, second, near = _two_lowest(fit, y, starts, put(fit.xp, state.energy[index], fit.device, single=True))
     state.start[:, index] = back(first)
     near = back(near)

@@ -91,7 +91,6 @@ def fit_to_sinus(
     if found.why_not:
         return without(found.why_not)
     numbers = {f"sinus_{k}": v for k, v in found.quality.items()}
-    there = series.curves(found.voxels).astype(np.float64)
     frame = float(np.median(np.diff(times_s)))
     why = ""
     if is_signal and frame <= _LONGEST_FRAME_S:
@@ -130,6 +129,7 @@ def fit_to_sinus(
             f"artery and sinus could not be fitted together (residual {fit.residual:.1f}, peak known to {100 * fit.peak_sd:.0f} %): "
             "only its tail is scaled"
         )
+    there = series.curves(found.voxels).astype(np.float64)
     curve = concentrations(there, settings, VENOUS_T1 * settings.t10_blood_s, n_baseline)
     curve = curve[np.isfinite(curve).all(axis=1)]
     if not len(curve):
