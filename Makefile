@@ -7,8 +7,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 STAMP := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
 FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
-FLOOR_ROOMS := structures perfusion curves rt registration freeform motion alignment passes followup anatomy brain drafts lesions dicom case images files
-FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/test_$(room)*.py)))
+FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
+FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
 .PHONY: help demo test test-floor lint format bench docs anatomy icons screenshots clean
 

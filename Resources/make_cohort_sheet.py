@@ -52,8 +52,8 @@ def _heads() -> np.ndarray:
 def _row(seed: int) -> np.ndarray:
     """One patient: the slice with most enhancing tumour at either visit."""
     from gliosuite.images import array, boolean
-    from gliosuite.pictures import display
-    from gliosuite.simulate import simulate_case
+    from gliosuite.report import display
+    from gliosuite.simulate.cohort import simulate_case
     from matplotlib import colormaps
     from PIL import ImageColor
 

@@ -20,7 +20,7 @@ DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 
 def save(png: bytes, name: str) -> None:
     """Write a picture below 300 kB: 256 colours, among them the outlines' own, and as wide as that allows."""
-    from gliosuite.pictures import display
+    from gliosuite.report import display
     from PIL import Image, ImageColor
 
     own = [look["color"] for look in display()["regions"].values()] + display()["ctvs"]
@@ -39,8 +39,9 @@ def save(png: bytes, name: str) -> None:
 def demo(folder: Path) -> None:
     """Lesions, maps and target volumes of the simulated patient."""
     from gliosuite.cli import main
-    from gliosuite.pictures import contours_figure, display, maps_figure
-    from gliosuite.results import load_results
+    from gliosuite.report import contours_figure, display
+    from gliosuite.report.pictures import maps_figure
+    from gliosuite.report.results import load_results
 
     if main(["demo", "--out", str(folder)]) != 0:
         sys.exit("the demo failed")
@@ -59,9 +60,10 @@ def demo(folder: Path) -> None:
 def tcga(folder: Path) -> None:
     """Four series with strong motion, registered, with drafts (TCGA-LGG, CC BY 3.0)."""
     from gliosuite.case import Case
-    from gliosuite.pictures import contours_figure, display
-    from gliosuite.pipeline import RunSettings, run_case
-    from gliosuite.results import load_results
+    from gliosuite.pipeline.context import RunSettings
+    from gliosuite.pipeline.run import run_case
+    from gliosuite.report import contours_figure, display
+    from gliosuite.report.results import load_results
 
     source = DATA / "glioma-tcga-fg-6692" / "native-brainmasked"
     files = {
@@ -83,9 +85,10 @@ def real_slice(folder: Path) -> None:
     import scipy.io
     from gliosuite.images import Grid, Series, array, boolean
     from gliosuite.perfusion.aif import Aif
-    from gliosuite.perfusion.dce import DceSettings, dce_maps
+    from gliosuite.perfusion.dce import dce_maps
+    from gliosuite.perfusion.dce.settings import DceSettings
     from gliosuite.perfusion.t1 import T1Settings, t1_maps
-    from gliosuite.pictures import maps_figure
+    from gliosuite.report.pictures import maps_figure
 
     m = scipy.io.loadmat(DATA / "dce-invivo-vfa" / "invivo.mat")
     grid = Grid((192, 192, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
@@ -102,11 +105,11 @@ def real_slice(folder: Path) -> None:
 def planning_mr(folder: Path) -> None:
     """CTVs round a drawn ellipsoid on a stereotactic planning MR (Vestibular-Schwannoma-SEG, CC BY 4.0)."""
     import SimpleITK as sitk
-    from gliosuite.brain import brain_mask
-    from gliosuite.dicom import read_dicom_volume
+    from gliosuite.dicom.volumes import read_dicom_volume
     from gliosuite.images import Grid, array, boolean, resample
-    from gliosuite.pictures import canonical, contours_figure, display
-    from gliosuite.rt.ctv import Structures, target_volumes
+    from gliosuite.lesions.brain import brain_mask
+    from gliosuite.report import canonical, contours_figure, display
+    from gliosuite.rt.targets import Structures, target_volumes
 
     with tarfile.open(next((DATA / "head-mr-dicom").glob("*.tar.gz"))) as archive:
         archive.extractall(folder)
@@ -139,10 +142,10 @@ def tcga_targets(_folder: Path) -> None:
     lesion, blurred.
     """
     from gliosuite.images import Grid, array, boolean, read_image, resample
-    from gliosuite.pictures import canonical, contours_figure, display
-    from gliosuite.rt.agreement import difference_map
+    from gliosuite.report import canonical, contours_figure, display
     from gliosuite.rt.barriers import find_barriers
-    from gliosuite.rt.ctv import Structures, target_volumes
+    from gliosuite.rt.compare import difference_map
+    from gliosuite.rt.targets import Structures, target_volumes
     from scipy import ndimage
 
     source = DATA / "glioma-tcga-fg-6692" / "brats-space"

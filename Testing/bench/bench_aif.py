@@ -16,21 +16,22 @@ import scipy
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "GlioCore"))
 
 from gliosuite.images import Series, array
-from gliosuite.motion import correct_motion
 from gliosuite.perfusion.aif import Aif
-from gliosuite.perfusion.dce import DceSettings, dce_aif
-from gliosuite.perfusion.dce_aif import maybe_fit
+from gliosuite.perfusion.aif.venous import tail_factor
+from gliosuite.perfusion.dce import dce_aif
+from gliosuite.perfusion.dce.aif import maybe_fit
+from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
 from gliosuite.perfusion.signal import signal_to_dr2star
-from gliosuite.perfusion.venous import tail_factor
-from gliosuite.simulate import simulate_case
+from gliosuite.registration.motion import correct_motion
 from gliosuite.simulate.acquisition import CLASSES
 from gliosuite.simulate.blood import Blood, draw_blood
+from gliosuite.simulate.cohort import simulate_case
 from gliosuite.simulate.protocols import DEFAULT
-from gliosuite.simulate.scanning import moved
-from gliosuite.statistics import icc21
+from gliosuite.simulate.scans.scanning import moved
+from gliosuite.statistics.regions import icc21
 
 PATIENTS = range(1000, 1030)
 CORRECTED_PATIENTS = range(2000, 2030)

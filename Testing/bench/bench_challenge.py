@@ -32,17 +32,18 @@ import time
 import numpy as np
 from gliosuite.files import plain
 from gliosuite.images import Grid, Series, array
-from gliosuite.motion import correct_motion
-from gliosuite.perfusion.dce import DceMaps, DceSettings, dce_maps
-from gliosuite.perfusion.dce_settings import concentrations
+from gliosuite.perfusion.dce import dce_maps
+from gliosuite.perfusion.dce.maps import DceMaps
+from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
-from gliosuite.perfusion.signal import spgr_signal
+from gliosuite.perfusion.signal import concentrations, spgr_signal
 from gliosuite.perfusion.t1 import T1Settings, t1_maps
-from gliosuite.simulate import simulate_case
+from gliosuite.registration.motion import correct_motion
 from gliosuite.simulate.acquisition import CLASSES, TISSUE, rician
 from gliosuite.simulate.blood import Blood, draw_blood
-from gliosuite.simulate.scanning import motion, moved
+from gliosuite.simulate.cohort import simulate_case
+from gliosuite.simulate.scans.scanning import motion, moved
 from scipy.ndimage import median_filter
 
 FIRST_SEED = 4000
@@ -184,7 +185,7 @@ def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]
     fitted, bolus, aif = array(first.mask) > 0, first.bolus, first.aif
     n_baseline = bolus.arrival - bolus.steady
     signal = dce.curves(fitted)[:, bolus.steady :]
-    curves = concentrations(signal, settings[0], array(t1)[fitted], n_baseline)
+    curves = concentrations(signal, settings[0].acquisition, array(t1)[fitted], n_baseline)
     passed = first.times_s >= first.times_s[n_baseline] + FIRST_PASS_S
     times, curves = first.times_s[passed], curves[:, passed]
     late = []

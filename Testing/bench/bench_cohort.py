@@ -19,13 +19,15 @@ sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
 
 import numpy as np
 import SimpleITK as sitk
+from gliosuite.atlas import LABELS
 from gliosuite.images import array, boolean
 from gliosuite.rt.compare import compare_ctv
-from gliosuite.rt.ctv import Structures, target_volumes
-from gliosuite.simulate import Effects, cohort, simulate_case
+from gliosuite.rt.targets import Structures, target_volumes
+from gliosuite.simulate import cohort
+from gliosuite.simulate.acquisition import Effects
+from gliosuite.simulate.cohort import simulate_case
 from gliosuite.simulate.course import PATTERNS_OF_S3
 from gliosuite.simulate.presets import preset
-from gliosuite.structures import LABELS
 from scipy import ndimage, stats
 
 FIRST_SEED = 1000

@@ -18,13 +18,14 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).p
 
 import scipy
 import SimpleITK as sitk
+from gliosuite.atlas import LABELS
 from gliosuite.images import Grid, array, boolean
 from gliosuite.rt.barriers import BarrierMasks, Barriers, find_barriers
 from gliosuite.rt.compare import compare_ctv, progression_coverage
-from gliosuite.rt.ctv import Structures, target_volumes
-from gliosuite.rt.margins import distance_map, expand
-from gliosuite.simulate import simulate_case
-from gliosuite.structures import LABELS
+from gliosuite.rt.margins import expand
+from gliosuite.rt.margins.expand import distance_map
+from gliosuite.rt.targets import Structures, target_volumes
+from gliosuite.simulate.cohort import simulate_case
 from probabilities import SOURCE, blurred_truth
 from scipy import ndimage
 from scipy.spatial import cKDTree

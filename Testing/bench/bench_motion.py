@@ -21,10 +21,10 @@ import scipy
 import SimpleITK as sitk
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series, boolean, resample_mask
-from gliosuite.motion import correct_motion
-from gliosuite.similarity import dice, positions
-from gliosuite.simulate import simulate_case
+from gliosuite.registration.motion import correct_motion
+from gliosuite.registration.similarity import dice, positions
 from gliosuite.simulate.acquisition import Effects, bias_field, rician
+from gliosuite.simulate.cohort import simulate_case
 from gliosuite.simulate.protocols import DEFAULT
 from scipy import ndimage
 
@@ -180,7 +180,7 @@ def speed():
 
 
 def mask():
-    from gliosuite.brain import series_brain
+    from gliosuite.lesions import series_brain
 
     for kind in ("dce", "dsc"):
         found = []

@@ -20,10 +20,10 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).parents[2] / "GlioCore")]
 
 from dicom_series import Stack, shapes, write_series
+from gliosuite.dicom.geometry import DicomSeries, read_dicom_series
 from gliosuite.images import boolean, read_image, write_image
-from gliosuite.rt.dicomseries import DicomSeries, read_dicom_series
-from gliosuite.rt.rtstruct import Roi, export_rtstruct, write_rtstruct
-from gliosuite.rt.structures import Structure, contour_volume_cc, rasterise, read_structures
+from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_structures, write_rtstruct
+from gliosuite.rt.rtstruct.reading import Structure, contour_volume_cc, rasterise
 
 STACKS = {
     "1x1x1": Stack((96, 96, 72)),

@@ -11,14 +11,14 @@ from gliosuite.images import Grid, array
 from gliosuite.perfusion.dsc import perfusion_maps
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.signal import signal_to_dr2star, spgr_to_concentration
-from gliosuite.simulate import Effects, simulate_case
-from gliosuite.simulate.acquisition import CLASSES
+from gliosuite.simulate.acquisition import CLASSES, Effects
 from gliosuite.simulate.blood import draw_blood
-from gliosuite.simulate.dynamic import scan_dce, scan_dsc
+from gliosuite.simulate.cohort import simulate_case
 from gliosuite.simulate.phantom import stream
 from gliosuite.simulate.properties import draw_physiology, textures
 from gliosuite.simulate.protocols import DEFAULT, SHIFTED
-from gliosuite.simulate.scanning import Packed
+from gliosuite.simulate.scans.dynamic import scan_dce, scan_dsc
+from gliosuite.simulate.scans.scanning import Packed
 
 SEEDS = range(1000, 1006)
 QUIET = Effects.none(texture=True)  # tissue varies, and nothing else does

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gliosuite.case import Case
-from gliosuite.dicom import read_dicom_volume
+from gliosuite.dicom.volumes import read_dicom_volume
 from gliosuite.images import read_image
 
 

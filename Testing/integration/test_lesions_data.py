@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gliosuite.anatomy import stripped
-from gliosuite.brain import brain_mask
+from gliosuite.atlas import stripped
 from gliosuite.images import Grid, boolean, read_image, volume_cc
+from gliosuite.lesions.brain import brain_mask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from gliosuite.followup import read_landmarks, register_followup
 from gliosuite.images import read_image
-from gliosuite.registration import landmark_error, register
+from gliosuite.registration import read_landmarks, register, register_followup
+from gliosuite.registration.quality import landmark_error
 
 # Angles about x, y, z (degrees) that the data's README gives for its own rigid registration of each series against the T1c. They are
 # estimates of the movement back, so ours are compared through the inverse.

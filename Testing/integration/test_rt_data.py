@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from gliosuite.dicom.geometry import read_dicom_series
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc
-from gliosuite.rt.check import check_structures
-from gliosuite.rt.ctv import Structures, target_volumes
-from gliosuite.rt.dicomseries import read_dicom_series
-from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct
-from gliosuite.rt.segobject import read_seg
-from gliosuite.rt.structures import contour_areas, contour_volume_cc, on_grid, read_structures
+from gliosuite.rt.rtstruct import (
+    Roi,
+    check_structures,
+    export_rtstruct,
+    on_grid,
+    read_rtstruct,
+    read_structures,
+    write_rtstruct,
+)
+from gliosuite.rt.rtstruct.reading import contour_areas, contour_volume_cc
+from gliosuite.rt.rtstruct.segmentation import read_seg
+from gliosuite.rt.targets import Structures, target_volumes
 from scipy import ndimage
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gliosuite.case import SERIES_ROLES
-from gliosuite.dicom import import_study
+from gliosuite.dicom.geometry import read_dicom_series
+from gliosuite.dicom.importing import import_study
 from gliosuite.dicom.privacy import LINK_NOTE
 from gliosuite.images import Grid, array
-from gliosuite.rt.dicomseries import read_dicom_series
-from gliosuite.simulate import simulate_case
+from gliosuite.simulate.cohort import simulate_case
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
 

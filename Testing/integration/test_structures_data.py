@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from gliosuite.atlas import LABELS, template_structures
 from gliosuite.images import Grid, array, read_image, resample
-from gliosuite.structures import LABELS, template_structures
 
 # Values of the Neuromorphometrics labels. Its brainstem ends in front at a coronal plane, ours holds the whole cerebral peduncles.
 ATLAS = {"brainstem": (35,), "thalami": (59, 60), "cerebellum": (38, 39, 40, 41, 71, 72, 73)}

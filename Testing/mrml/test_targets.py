@@ -95,7 +95,7 @@ def test_comparison_with_a_progression(logic, request_of):
 
 def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_path):
     from gliosuite.rt.rtstruct import read_rtstruct
-    from gliosuite.simulate import write_dicom_series
+    from gliosuite.simulate.scans.dicomseries import write_dicom_series
 
     series = tmp_path / "dicom"
     write_dicom_series(GRID.image((array(MASKS["brain"]) * 100).astype(np.float32)), series, "T1c", 5)
@@ -118,7 +118,7 @@ def test_structure_set_on_the_dicom_series_reads_back(logic, request_of, tmp_pat
 def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
     from gliosuite.mrml.segments import oriented
     from gliosuite.rt.rtstruct import read_rtstruct
-    from gliosuite.simulate import write_dicom_series
+    from gliosuite.simulate.scans.dicomseries import write_dicom_series
 
     write_dicom_series(GRID.image((array(MASKS["brain"]) * 100).astype(np.float32)), tmp_path / "dicom", "T1c", 5)
     request = request_of("brain", "cel", schemes=("estro-eano",))

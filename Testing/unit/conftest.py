@@ -17,7 +17,7 @@ class Block:
 
     def packed(self, **fields):
         from gliosuite.simulate.acquisition import CLASSES
-        from gliosuite.simulate.scanning import Packed
+        from gliosuite.simulate.scans.scanning import Packed
 
         fractions = {n: (self.label == n).astype(np.float32) for n in CLASSES}
         return Packed.of(self.grid, fractions, self.fields | fields)

@@ -10,10 +10,12 @@ import pytest
 from gliosuite.case import Case
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, read_image, write_image
-from gliosuite.pipeline import RunSettings, run_case
 from gliosuite.pipeline import run as engine
-from gliosuite.report import NOTICE, SIMULATED, write_report
-from gliosuite.simulate import simulate_case
+from gliosuite.pipeline.context import RunSettings
+from gliosuite.pipeline.run import run_case
+from gliosuite.report import write_report
+from gliosuite.report.page import NOTICE, SIMULATED
+from gliosuite.simulate.cohort import simulate_case
 
 COARSE = RunSettings(spacing_mm=3.0, motion=False)
 
@@ -250,7 +252,7 @@ def test_a_label_map_gives_the_masks_by_its_convention(copy, tmp_path):
 
 
 def test_a_report_without_matplotlib_has_text_and_says_what_is_missing(results, tmp_path, monkeypatch):
-    from gliosuite import pictures
+    from gliosuite.report import pictures
 
     out = tmp_path / "out"
     shutil.copytree(results[0], out)
@@ -275,11 +277,11 @@ def test_report_needs_a_results_folder(tmp_path, gliosuite):
 
 
 def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, monkeypatch):
-    from gliosuite import motion
     from gliosuite.images import Series
-    from gliosuite.perfusion import dce
+    from gliosuite.perfusion.dce import maps as dce
     from gliosuite.pipeline import maps
     from gliosuite.pipeline.context import Run
+    from gliosuite.registration.motion import correct as motion
 
     seen = {}
 
@@ -309,7 +311,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
 
 
 def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_meet_each_other(copy, tmp_path):
-    from gliosuite.rt.structures import read_structures
+    from gliosuite.rt.rtstruct import read_structures
 
     data = json.loads((copy / "case.json").read_text())
     data.pop("followup", None)

@@ -130,7 +130,7 @@ def _options(p: argparse.ArgumentParser) -> None:
 
 def _settings(args: argparse.Namespace) -> Any:
     from ..errors import InputError
-    from ..pipeline import RunSettings
+    from ..pipeline.context import RunSettings
 
     if args.device == "cuda":
         raise InputError("every step of a run computes on the CPU; use --device cpu or auto")
@@ -161,7 +161,7 @@ def _settings(args: argparse.Namespace) -> Any:
 
 def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..case import Case
-    from ..pipeline import run_case
+    from ..pipeline.run import run_case
 
     return run_case(Case.load(args.case), args.out, _settings(args), progress)
 
@@ -180,8 +180,8 @@ def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from pathlib import Path
 
-    from ..pipeline import run_case
-    from ..simulate import simulate_case
+    from ..pipeline.run import run_case
+    from ..simulate.cohort import simulate_case
     from ..steps import part
 
     settings = _settings(args)

@@ -11,8 +11,7 @@ from .masks import MASK, add_geometry, grid_of_masks, in_structure_set, mask_on
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from ..rt.agreement import Share
-    from ..rt.dose import Dvh
+    from ..rt.compare import Dvh, Share
 
 Progress = Callable[[float, str], None]
 _number = "{:.6g}".format
@@ -107,7 +106,7 @@ def _against(
     """Comparison with the lesion at progression: table and picture."""
     from ..files import write_csv
     from ..images import boolean
-    from ..pictures import canonical, display
+    from ..report import canonical, display
     from ..rt.compare import TITLES, comparison_table
 
     rows = comparison_table(ctvs, progression, brain, args.volume_cc)
@@ -126,8 +125,8 @@ def _among(
     """Comparison among each other: table, map with its colours, picture."""
     from ..files import write_csv, write_text
     from ..images import Grid, array, write_image
-    from ..pictures import canonical
-    from ..rt.agreement import PAIR_TITLES, agreement_table, difference_map
+    from ..report import canonical
+    from ..rt.compare import PAIR_TITLES, agreement_table, difference_map
 
     grid = Grid.of(next(iter(ctvs.values())))
     rows = agreement_table(ctvs, grid, brain)
@@ -178,8 +177,8 @@ def _doses(
     import numpy as np
 
     from ..files import write_csv
-    from ..pictures import display, dvh_figure
-    from ..rt.dose import DOSE_TITLES, dvh, read_dose
+    from ..report import display, dvh_figure
+    from ..rt.compare import DOSE_TITLES, dvh, read_dose
 
     dose = read_dose(args.dose)
     _same_place(args, [args.brain, args.reference, *named.values()], dose)
@@ -213,8 +212,8 @@ def _doses(
 
 def _same_place(args: argparse.Namespace, masks: list[str | None], dose: Any) -> None:
     """Refuse a dose of another patient or frame of reference than a structure set or series that masks come from."""
-    from ..rt.dicomseries import read_dicom_series
-    from ..rt.structures import read_structures
+    from ..dicom.geometry import read_dicom_series
+    from ..rt.rtstruct import read_structures
 
     sources = {found[0] for m in masks if m and (found := in_structure_set(m))}
     sets = [read_structures(f) for f in sorted(sources)]
@@ -250,7 +249,7 @@ def _drawn(path: Path, draw: Callable[[], bytes]) -> Path | None:
 
 def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
     from ..images import boolean
-    from ..pictures import canonical, display
+    from ..report import canonical, display
 
     colors = display()["ctvs"]
     return {n: (boolean(canonical(m)), colors[i % len(colors)]) for i, (n, m) in enumerate(ctvs.items())}
@@ -258,7 +257,7 @@ def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
 
 def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
     """A colour per label: a target volume's own where it covers alone, grey where all do, a mixture where some do."""
-    from ..pictures import display
+    from ..report import display
 
     own = dict(zip(names, display()["ctvs"] * 2))
     colors = {}
@@ -272,7 +271,7 @@ def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
 
 def _background(args: argparse.Namespace) -> "sitk.Image | None":
     """What is drawn on: the image, else the series' own pixels, where they can be read."""
-    from ..dicom import read_dicom_volume
+    from ..dicom.volumes import read_dicom_volume
     from ..images import read_image
 
     if args.image:
@@ -292,7 +291,7 @@ def _picture(
     fills: Any = None,
 ) -> bytes:
     from ..images import array, boolean, resample
-    from ..pictures import canonical, contours_figure
+    from ..report import canonical, contours_figure
 
     image = _background(args)
     title = "image" if image is not None else "brain mask" if brain is not None else ""

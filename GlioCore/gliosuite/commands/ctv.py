@@ -11,8 +11,7 @@ from .masks import MASK, add_geometry, grid_of_masks, mask_on
 if TYPE_CHECKING:
     from ..images import Grid
     from ..rt.barriers import BarrierMasks
-    from ..rt.ctv import Structures, TargetVolumes
-    from ..rt.predicted import Validated
+    from ..rt.targets import Structures, TargetVolumes, Validated
 
 Progress = Callable[[float, str], None]
 
@@ -112,9 +111,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..files import staged, write_json
     from ..images import read_image, suffix, write_image
-    from ..rt.ctv import Structures, target_volumes
-    from ..rt.predicted import told
-    from ..rt.schemes import scheme
+    from ..rt.targets import Structures, scheme, target_volumes, told
 
     scheme(args.scheme, args.schemes)
     outs = [Path(p) for p in (args.out, args.gtv_out) if p]
@@ -216,7 +213,7 @@ def _report(
 
 def _validated(args: argparse.Namespace) -> "Validated | None":
     """The threshold chosen on validation cases, where it is asked for."""
-    from ..rt.predicted import read_validation, threshold_for
+    from ..rt.targets import read_validation, threshold_for
 
     if args.sensitivity is None and args.validation is None:
         return None

@@ -32,8 +32,8 @@ def in_structure_set(text: str) -> tuple[str, str] | None:
 
 def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
     """The grid of the result: the image's, else the first mask file's, else the series'."""
+    from ..dicom.geometry import read_dicom_series
     from ..images import Grid, read_image
-    from ..rt.dicomseries import read_dicom_series
 
     if args.image:
         return Grid.of(read_image(args.image))
@@ -49,10 +49,9 @@ def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
 
 def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
     """A mask on a grid, from an image file or from a structure set."""
+    from ..dicom.geometry import read_dicom_series
     from ..images import read_mask
-    from ..rt.dicomseries import read_dicom_series
-    from ..rt.rtstruct import require_same_frame, require_same_patient
-    from ..rt.structures import on_grid, read_structures
+    from ..rt.rtstruct import on_grid, read_structures, require_same_frame, require_same_patient
 
     inside = in_structure_set(text)
     if inside is None:

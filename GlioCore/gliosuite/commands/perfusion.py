@@ -262,7 +262,7 @@ def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, word
 
 
 def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more: Any) -> Any:
-    from ..perfusion.presets import preset_settings
+    from ..perfusion.dce import preset_settings
 
     return preset_settings(
         getattr(args, "preset", None),
@@ -327,8 +327,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
-    from ..perfusion.dce import dce_maps, write
-    from ..perfusion.presets import preset
+    from ..perfusion.dce import dce_maps, preset, write
 
     series, acquisition = read(args.series)
     settings = _dce_settings(

@@ -200,8 +200,8 @@ def _motion(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..errors import InputError
     from ..files import atomic, write_csv
     from ..images import read_mask, read_series, write_series
-    from ..motion import MotionSettings, correct_motion
-    from ..quality import write_motion
+    from ..registration import write_motion
+    from ..registration.motion import MotionSettings, correct_motion
 
     out, table = _beside(args.out, ".csv")
     first = args.reference_frames
@@ -228,9 +228,15 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
     from ..case import Case
     from ..errors import InputError
     from ..files import staged, write_json
-    from ..followup import FollowupSettings, followup_of, read_landmarks
     from ..images import write_image
-    from ..registration import common_grid, write_checkerboard, write_transform
+    from ..registration import (
+        FollowupSettings,
+        common_grid,
+        followup_of,
+        read_landmarks,
+        write_checkerboard,
+        write_transform,
+    )
     from ..steps import provenance
 
     if not args.spacing_mm >= 0:

@@ -72,10 +72,9 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import contextlib
 
+    from ..dicom.geometry import read_dicom_series
     from ..files import atomic
-    from ..rt.dicomseries import read_dicom_series
-    from ..rt.rtstruct import Roi, export_rtstruct
-    from ..rt.spatial import accepted_registration, write_registration
+    from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, write_registration
 
     if args.check:
         return _check(args)
@@ -122,9 +121,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:
-    from ..rt.check import check_structures
-    from ..rt.dicomseries import read_dicom_series
-    from ..rt.structures import read_structures
+    from ..dicom.geometry import read_dicom_series
+    from ..rt.rtstruct import check_structures, read_structures
 
     if args.roi or args.out:
         raise InputError("--check reads a structure set and takes neither --roi nor --out")

@@ -124,7 +124,7 @@ def mask_of(path: str | None, series: "Series") -> "sitk.Image | None":
     from ..images import read_mask
 
     if path == "brain":
-        from ..brain import series_brain
+        from ..lesions import series_brain
 
         found = series_brain(series)
         warnings.warn(f"brain mask: {found.how}", stacklevel=1)

@@ -70,7 +70,7 @@ def register(add: Callable) -> None:
 
 
 def _simulate(args: argparse.Namespace, progress: Callable[[float, str], None]) -> dict[str, Any]:
-    from ..simulate import write_cohort
+    from ..simulate.cohort import write_cohort
 
     listed = lambda text: tuple(s.strip() for s in text.split(",") if s.strip())
     return write_cohort(

@@ -68,7 +68,7 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
     mask = mask_of(args.mask, series)
     if args.ir:
-        from ..perfusion.hifi import InversionSettings, hifi_maps
+        from ..perfusion.t1 import InversionSettings, hifi_maps
 
         if args.b1 or args.linear:
             raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")

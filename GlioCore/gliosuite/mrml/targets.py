@@ -66,7 +66,7 @@ class TargetsResult:
 
 def schemes() -> list[tuple[str, str, str, str]]:
     """The margin schemes as rows of name, GTV, margin and dose; phases of one scheme stand behind each other."""
-    from ..rt import schemes as table
+    from ..rt.targets import schemes as table
 
     rows = []
     for scheme in table.schemes().values():
@@ -94,7 +94,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
         What a scheme did without, and what was cut off.
     """
     from ..rt.compare import TITLES, comparison_table
-    from ..rt.ctv import Structures, target_volumes
+    from ..rt.targets import Structures, target_volumes
 
     if request.reference is None:
         raise InputError("no reference image is chosen; a volume on whose grid the targets are drawn is needed")

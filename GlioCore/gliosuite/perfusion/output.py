@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..compute import each
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
 from ..steps import silent
 from .aif import Aif
-from .arrays import each
 from .regions import write_regions
 
 FORMATS = ("nii.gz", "nrrd")

@@ -1,12 +1,41 @@
 """Between MR signal and concentration: spoiled gradient echo (DCE) and susceptibility contrast (DSC)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+from ..compute import blocks, each
+from ..steps import silent
 
 # ΔR2* of whole blood, 1/(mM s) and 1/(mM2 s): linear, and quadratic where there is much contrast agent (van Osch MJP et al., Magn Reson Med
 # 2003;49:1067).
 BLOOD_R2STAR = (7.6, 0.57)
+_BLOCK = 2048  # with 60 frames a block stays in a processor's cache
 _STEPS = 40  # of Newton's method where T2* counts; near the highest possible signal it converges slowly
+
+
+@dataclass(frozen=True)
+class Spgr:
+    """A spoiled gradient echo series of a gadolinium agent: all that turns its signal into concentration but the tissue's own T1.
+
+    Parameters
+    ----------
+    tr_s, flip_angle_deg
+        Repetition time in s, nominal flip angle in degrees.
+    r1
+        Longitudinal relaxivity in 1/(mM s).
+    te_s
+        Echo time in s; None where it is not known.
+    r2star
+        Effective transverse relaxivity of tissue in 1/(mM s); None leaves T2* decay out.
+    """
+
+    tr_s: float
+    flip_angle_deg: float
+    r1: float
+    te_s: float | None = None
+    r2star: float | None = None
 
 
 def spgr_signal(r1: np.ndarray, tr_s: float, flip_angle_deg: ArrayLike) -> np.ndarray:
@@ -125,3 +154,40 @@ def signal_to_dr2star(signal: ArrayLike, te_s: float, n_baseline: int) -> np.nda
     baseline = signal[..., :n_baseline].mean(axis=-1, keepdims=True)
     baseline = np.where(baseline > 0, baseline, np.nan)
     return -np.log(np.where(signal > 0, signal / baseline, 0.01 * baseline / baseline)) / te_s
+
+
+def concentrations(
+    curves: np.ndarray,
+    acquisition: Spgr | None,
+    t10_s: np.ndarray | float,
+    n_baseline: int,
+    b1: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """Concentration (n, t) float32 of signal curves, in threads; unchanged where `acquisition` is None: they are concentrations already.
+
+    `b1` is the actual over the nominal flip angle; one, or one per curve (n,).
+    """
+    if acquisition is None:
+        return curves
+    result = np.empty(curves.shape, np.float32)
+    t10, flip = (
+        np.broadcast_to(np.asarray(v, np.float64), curves.shape[:1])
+        for v in (t10_s, np.asarray(b1) * acquisition.flip_angle_deg)
+    )
+
+    def block(rows: slice) -> None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            usable = np.where(t10[rows] > 0, t10[rows], np.nan)
+        result[rows] = spgr_to_concentration(
+            curves[rows],
+            acquisition.tr_s,
+            flip[rows],
+            usable,
+            acquisition.r1,
+            n_baseline,
+            te_s=acquisition.te_s or 0.0,
+            r2star=acquisition.r2star or 0.0,
+        )
+
+    each(block, list(blocks(curves.shape[0], _BLOCK)), silent, "concentration")
+    return result

@@ -30,8 +30,8 @@ def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any,
     series = run.case.series(role)
     if not run.settings.motion:
         return series, ["Motion was not corrected."], {}
-    from ..motion import correct_motion
-    from ..quality import write_motion
+    from ..registration import write_motion
+    from ..registration.motion import correct_motion
 
     motion = correct_motion(series, progress=progress)
     write_csv(folder / "motion.csv", *motion.table())
@@ -71,8 +71,7 @@ def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.I
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:
     """DCE maps of the case, native and on the common grid."""
-    from ..perfusion.dce import dce_maps, write
-    from ..perfusion.presets import preset, preset_settings
+    from ..perfusion.dce import dce_maps, preset, preset_settings, write
 
     if "dce" not in run:
         raise SkippedStep("the case has no DCE series")

@@ -94,7 +94,7 @@ def check(case: Case, settings: RunSettings) -> None:
         raise InputError(
             f"--skip {unknown[0]}: neither a step ({', '.join(STEPS)}) nor a role of this case ({', '.join((*case.images, *case.masks))})"
         )
-    from ..rt.ctv import scheme
+    from ..rt.targets import scheme
 
     for name in (*settings.schemes, *([settings.like] if settings.like else [])):
         scheme(name)
@@ -115,7 +115,7 @@ def check(case: Case, settings: RunSettings) -> None:
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
     if PROBABILITY in case.images and PROBABILITY not in settings.skip:
-        from ..rt.predicted import check_probability
+        from ..rt.targets import check_probability
 
         check_probability(array(case.image(PROBABILITY)))
 

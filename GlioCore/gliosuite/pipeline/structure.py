@@ -133,8 +133,7 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
 
 
 def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tuple[str, ...]) -> Done:
-    from ..followup import FollowupSettings, register_followup
-    from ..registration import write_transform
+    from ..registration import FollowupSettings, register_followup, write_transform
 
     baseline = {r: read_image(p) for r in REFERENCES if (p := run.result("registered", f"{r}.nii.gz"))}
     images = {r: later.image(r) for r in REFERENCES if r in later.images}

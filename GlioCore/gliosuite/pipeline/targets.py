@@ -9,19 +9,19 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
-from ..pictures import display
+from ..report import display
 from ..steps import Progress, sha256
 from .context import PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
-    from ..rt.ctv import Structures
+    from ..rt.targets import Structures
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
     """CTVs by rule and from a recurrence probability, compared where there is a progression, and the RT structure set."""
-    from ..rt.ctv import Structures, target_volumes
+    from ..rt.targets import Structures, target_volumes
 
     masks = run.masks()
     if "brain" not in masks:
@@ -118,7 +118,7 @@ def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
 
 def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of `target_volumes` that the scheme ``model`` takes from the case, and as they are told; nothing without a probability."""
-    from ..rt.predicted import told
+    from ..rt.targets import told
 
     if PROBABILITY not in run:
         return {}, {}
@@ -151,8 +151,7 @@ def _compared(
 
     The target is that of Tran 2025: the lesion at both times.
     """
-    from ..rt.agreement import PAIR_TITLES, agreement_table
-    from ..rt.compare import TITLES, comparison_table
+    from ..rt.compare import PAIR_TITLES, TITLES, agreement_table, comparison_table
 
     later = [read_image(p) for n in PROGRESSION if (p := run.result("progression", f"{n}.nii.gz"))]
     if not later and len(ctvs) < 2:

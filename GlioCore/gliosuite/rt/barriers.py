@@ -18,10 +18,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..anatomy import register_template, similarity_to_template
+from ..atlas import LABELS, continued_compartments, register_template, similarity_to_template, template_structures
 from ..errors import InputError
 from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
-from ..structures import LABELS, continued_compartments, template_structures
 
 WALLS = ("falx", "tentorium")
 CHOICES = ("brainstem", "chiasm")  # stop a margin unless they are named as ways through

@@ -12,7 +12,7 @@ _WHERE = {
     "SimulatedCase": "patient",
     "simulate_case": "cohort",
     "write_cohort": "cohort",
-    "write_dicom_series": "dicomseries",
+    "write_dicom_series": "scans.dicomseries",
 }
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
+from ..atlas import fibre_direction
 from ..images import Grid, array
-from ..structures import fibre_direction
 from .biology import Biology
 from .phantom import Head, positions, random_field, stream
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from .. import files
 from ..case import Case
 from ..images import Grid, Series, resample_mask, write_image, write_series
-from .dicomseries import Study, write_dicom_study
+from .scans.dicomseries import Study, write_dicom_study
 
 MASK_ROLES = ("cel", "t2l", "necrosis", "cavity", "progression_cel", "progression_t2l")
 

@@ -12,7 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .. import anatomy, structures
+from ..atlas import structures
+from ..atlas import template as anatomy
 from ..images import Grid, array, boolean
 
 TISSUES = ("gm", "wm", "csf", "bone", "marrow", "fat", "muscle", "artery", "vein", "dura")

@@ -12,16 +12,16 @@ from ..images import Grid, Series
 from . import treatment
 from .acquisition import CLASSES, Effects, structural, tissue_signal
 from .blood import Blood
-from .diffusion import scan_diffusion
-from .dynamic import enhancement, scan_dce, scan_dsc
 from .growth import Region
 from .lesion import Lesion
 from .phantom import Head, stream
 from .properties import Physiology, truth_maps
 from .protocols import Protocols
-from .scanning import Packed
-from .spectroscopy import scan_mrsi
-from .vfa import scan_vfa
+from .scans.diffusion import scan_diffusion
+from .scans.dynamic import enhancement, scan_dce, scan_dsc
+from .scans.scanning import Packed
+from .scans.spectroscopy import scan_mrsi
+from .scans.vfa import scan_vfa
 
 SCANS = ("structural", "vfa", "dce", "dsc", "diffusion", "mrsi")
 STRUCTURAL = ("t1", "t1c", "t2", "flair")

@@ -1,0 +1,34 @@
+"""The only reader and writer of image files; geometry, resampling, and 4-D series as curves.
+
+At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays, curves ``(n_voxels, n_times)``. Arrays are in
+SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
+"""
+
+from .grid import Grid, Series, array, as_grid, boolean, map_image, volume_cc
+from .integrity import SUFFIXES, check_file, suffix
+from .reading import read_dicom_pixels, read_image, read_mask, read_series
+from .resampling import resample, resample_labels, resample_mask, signed_distance
+from .writing import write_image, write_series
+
+__all__ = [
+    "SUFFIXES",
+    "Grid",
+    "Series",
+    "array",
+    "as_grid",
+    "boolean",
+    "check_file",
+    "map_image",
+    "read_dicom_pixels",
+    "read_image",
+    "read_mask",
+    "read_series",
+    "resample",
+    "resample_labels",
+    "resample_mask",
+    "signed_distance",
+    "suffix",
+    "volume_cc",
+    "write_image",
+    "write_series",
+]

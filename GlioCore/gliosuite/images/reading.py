@@ -1,0 +1,173 @@
+"""The only reader of image files: NIfTI, NRRD, MHA, and the pixels of a DICOM file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from .grid import Grid, Series
+from .integrity import check_file, existing, suffix
+from .nifti import numbers, read_content
+from .resampling import resample_mask
+
+
+@dataclass(frozen=True)
+class _Voxels:
+    """What a file holds: numbers with the axes reversed (components of a voxel last), and ITK's geometry of all axes."""
+
+    values: np.ndarray
+    components: int
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: np.ndarray
+    notes: dict[str, str]
+
+    def without(self, axis: int) -> "_Voxels":
+        """The same without an axis (x, y, z, ... order) of length 1."""
+        kept = [i for i in range(len(self.spacing)) if i != axis]
+        pick = lambda numbers: tuple(numbers[i] for i in kept)
+        values = np.squeeze(self.values, len(self.spacing) - 1 - axis)
+        direction = self.direction[np.ix_(kept, kept)]
+        return _Voxels(values, self.components, pick(self.spacing), pick(self.origin), direction, self.notes)
+
+
+def _read(path: str | Path) -> _Voxels:
+    """Read a file once; NIfTI's plain numbers come from the buffer whose integrity was checked, all else from ITK."""
+    path = existing(path)
+    found = None
+    try:
+        if ".nii" in suffix(path):
+            header, content = read_content(path)
+            found = numbers(header, content)
+        else:
+            check_file(path)
+        source = sitk.ImageFileReader()
+        source.SetFileName(str(path))
+        if found is not None:
+            source.ReadImageInformation()
+            if source.GetNumberOfComponents() != 1 or found.size != np.prod(source.GetSize()):
+                found = None
+        if found is None:
+            source = sitk.ReadImage(str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
+        raise InputError(f"{path} cannot be read as an image: {reason}") from error
+    size = source.GetSize()
+    image = found is None
+    return _Voxels(
+        sitk.GetArrayFromImage(source) if image else found.reshape(size[::-1]),
+        source.GetNumberOfComponentsPerPixel() if image else 1,
+        source.GetSpacing(),
+        source.GetOrigin(),
+        np.reshape(source.GetDirection(), (len(size), len(size))),
+        {key: source.GetMetaData(key) for key in source.GetMetaDataKeys()},
+    )
+
+
+def read_image(path: str | Path) -> sitk.Image:
+    """Read a 3-D image (NIfTI, NRRD, MHA).
+
+    Returns
+    -------
+    SimpleITK.Image
+        Scalar, 3-D, in the file's pixel type.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, no image, or holds more than one volume.
+    """
+    found = _read(path)
+    while len(found.spacing) > 3 and found.values.shape[0] == 1:
+        found = found.without(len(found.spacing) - 1)
+    if len(found.spacing) > 3:
+        raise InputError(f"{path} has {found.values.shape[len(found.spacing) - 4]} volumes; one 3-D image is needed")
+    if found.components != 1:
+        raise InputError(f"{path} has {found.components} values per voxel; a scalar image is needed")
+    image = sitk.GetImageFromArray(found.values, isVector=False)
+    image.SetSpacing(found.spacing)
+    image.SetOrigin(found.origin)
+    image.SetDirection(found.direction.ravel())
+    for key, text in found.notes.items():
+        image.SetMetaData(key, text)
+    return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
+
+
+def read_series(path: str | Path) -> Series:
+    """Read a 4-D series (NIfTI, MHA, or NRRD with the frames as vector components, as Slicer writes them).
+
+    Returns
+    -------
+    Series
+        Frames (t, z, y, x) float32.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, or not 4-D.
+    """
+    found = _read(path)
+    step = 1.0
+    while len(found.spacing) == 5 and 1 in found.values.shape[:2]:  # NIfTI written as x, y, z, 1, t
+        found = found.without(3 if found.values.shape[1] == 1 else 4)
+    dimension, frames = len(found.spacing), found.values
+    if dimension == 3 and found.components > 1:
+        frames = np.moveaxis(frames, -1, 0)
+    elif dimension == 4 and found.components == 1:
+        step = found.spacing[3]
+    else:
+        count = 1 if dimension == 3 else f"{dimension}-D data with {found.components} values per voxel instead of"
+        raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
+    grid = Grid(frames.shape[:0:-1], found.spacing[:3], found.origin[:3], tuple(found.direction[:3, :3].ravel()))
+    return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name, step)
+
+
+def read_mask(
+    path: str | Path, like: sitk.Image | Grid | None = None, labels: Sequence[int] | None = None
+) -> sitk.Image:
+    """Read a mask: voxels > 0 (or, with `labels`, those values) as uint8 0/1, carried to the grid of `like` by signed distance.
+
+    Raises
+    ------
+    InputError
+        If the mask is empty, or empty on the wanted grid.
+    """
+    image = read_image(path)
+    if image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
+        values = np.nan_to_num(sitk.GetArrayFromImage(image))
+        mask = (np.isin(np.round(values), labels) if labels else values > 0.5).astype(np.uint8)
+    else:
+        values = sitk.GetArrayViewFromImage(image)
+        mask = (np.isin(values, labels) if labels else values > 0).astype(np.uint8)
+    if not mask.any():
+        sought = f"with a label of {list(labels)}" if labels else "above 0"
+        raise InputError(f"{path} is empty: no voxel {sought}; a mask with at least one is needed")
+    mask = Grid.of(image).image(mask)
+    if like is None:
+        return mask
+    carried = resample_mask(mask, like)
+    if not sitk.GetArrayViewFromImage(carried).any():
+        raise InputError(
+            f"{path} does not overlap the image that it is for: no voxel of the mask lies on its grid; "
+            "a mask of the same patient and position is needed"
+        )
+    return carried
+
+
+def read_dicom_pixels(path: str | Path) -> np.ndarray:
+    """Decode the pixels of one DICOM file with ITK's built-in GDCM (JPEG, JPEG-LS, JPEG 2000, RLE), as (frames, rows, columns).
+
+    A rescale slope and intercept in the file are applied.
+
+    Raises
+    ------
+    RuntimeError
+        If GDCM cannot decode the file.
+    """
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO"))
+    return values if values.ndim == 3 else values[np.newaxis]

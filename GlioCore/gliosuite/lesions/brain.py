@@ -1,0 +1,333 @@
+"""The brain mask: of stripped images as it is, of heads by the template and the surface nearby, or by HD-BET or SynthStrip."""
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..atlas import covered, register_template, similarity_to_template, stripped
+from ..atlas.template import template
+from ..errors import InputError
+from ..images import (
+    Grid,
+    Series,
+    array,
+    boolean,
+    read_image,
+    resample,
+    resample_mask,
+    signed_distance,
+    volume_cc,
+    write_image,
+)
+from ..steps import Progress, part, silent
+
+METHODS = ("auto", "atlas", "synthstrip", "hd-bet")
+_EXECUTABLES = {"synthstrip": "mri_synthstrip", "hd-bet": "hd-bet"}
+
+_GRID_MM = 2.0  # the surface is smooth at this scale; the mask is cut on the image's own grid
+_OFFSETS_MM = np.arange(-16.0, 11.0)  # where the brain's surface is looked for, from the template's (positive outwards)
+_SPACING_MM = 3.0  # between surface points
+# The template's mask holds the space around the brain, so the surface is rather further in than out; affine registration errs by some mm.
+_OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 2.5
+_BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
+_STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
+_VOLUME_CC = (
+    900.0,
+    2000.0,
+)  # adult brains with their sulci; the widest range reported for intracranial volume is about 1000-2000
+
+
+@dataclass(frozen=True)
+class Brain:
+    """A brain mask, where it is from, and how it was made.
+
+    Parameters
+    ----------
+    mask
+        uint8 0/1 on the image's grid.
+    source
+        ``"file"`` (the image was stripped by somebody already) or ``"draft"``.
+    how
+        One sentence.
+    covered
+        Part (0-1) of the brain in the field of view, as far as known.
+    transform
+        From points of the image to points of the template, where that was how.
+    """
+
+    mask: sitk.Image
+    source: str
+    how: str
+    covered: float = 1.0
+    transform: sitk.Transform | None = None
+
+
+def brain_mask(image: sitk.Image, method: str = "auto", progress: Progress = silent) -> Brain:
+    """Find the brain on an image of a head, stripped or not.
+
+    Parameters
+    ----------
+    image
+        3-D MR image, LPS; T1 with or without contrast is best.
+    method
+        ``"auto"``: a stripped image's foreground; else SynthStrip or HD-BET where the executable ``mri_synthstrip`` or ``hd-bet`` is on
+        PATH; else the template. ``"atlas"``, ``"synthstrip"``, ``"hd-bet"``: that one.
+
+    Raises
+    ------
+    InputError
+        If what was found is not plausible as a brain, or the executable asked for is missing or fails.
+    """
+    if method not in METHODS:
+        raise InputError(f"brain method {method!r} is not known; choose from {', '.join(METHODS)}")
+    if method == "auto":
+        foreground = stripped(image)
+        if foreground is not None:
+            return _already_stripped(foreground)
+        method = next((m for m, executable in _EXECUTABLES.items() if shutil.which(executable)), "atlas")
+    if method == "atlas":
+        return _by_template(image, progress)
+    progress(0.0, f"brain mask by {method}")
+    mask = _by_executable(image, method)
+    volume = volume_cc(mask)
+    if not 0.3 * _VOLUME_CC[0] < volume < _VOLUME_CC[1] * 1.1:
+        raise InputError(
+            f"the brain mask by {method} has {volume:.0f} cc, which is no brain; give a mask with --brain or choose method atlas"
+        )
+    return Brain(mask, "draft", f"{_EXECUTABLES[method]}, {volume:.0f} cc")
+
+
+def series_brain(series: Series, progress: Progress = silent) -> Brain:
+    """Find the brain on a 4-D series of a head: as `brain_mask` does, on the series' mean over time.
+
+    Where that is refused, as for DSC, whose fluid is as bright as the brain, on how far the signal falls below that of the first frames.
+
+    Raises
+    ------
+    InputError
+        If what was found is not plausible as a brain.
+    """
+    frames = np.nan_to_num(series.frames, posinf=0.0, neginf=0.0)
+    mean = frames.mean(axis=0)
+    if mean.min() == mean.max():
+        raise InputError(f"{series.name} has the same value everywhere; a series of a head is needed to find the brain")
+    few = max(series.n_times // 10, 1)
+    lowest = np.partition(frames, few - 1, axis=0)[:few].mean(axis=0)
+    fall = np.maximum(frames[:few].mean(axis=0) - lowest, 0)
+    try:
+        return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
+    except InputError as error:
+        try:
+            if not fall.any():
+                raise error
+            return brain_mask(series.grid.image(fall.astype(np.float32)), "atlas", progress)
+        except InputError:
+            raise InputError(f"no brain mask of {series.name}: {error}".replace("--brain", "--mask")) from error
+
+
+def _already_stripped(foreground: sitk.Image) -> Brain:
+    inside = boolean(foreground)
+    volume = volume_cc(foreground)
+    whole = not (inside[0].any() or inside[-1].any())
+    if volume < (_VOLUME_CC[0] * 0.75 if whole else 50.0):
+        raise InputError(
+            f"what is not background in the image measures {volume:.0f} cc, too little for a brain ({_VOLUME_CC[0]:.0f} cc and more); "
+            "give a brain mask with --brain"
+        )
+    return Brain(foreground, "file", f"the image was skull-stripped already: its foreground, {volume:.0f} cc")
+
+
+def _by_executable(image: sitk.Image, method: str) -> sitk.Image:
+    executable = shutil.which(_EXECUTABLES[method])
+    if executable is None:
+        raise InputError(
+            f"{_EXECUTABLES[method]} is not on PATH; install it, or choose method atlas, which needs nothing installed"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        source, result = Path(folder) / "head.nii.gz", Path(folder) / "brain.nii.gz"
+        write_image(image, source)
+        call = [executable, "-i", str(source), "-o", str(result)]
+        done = subprocess.run(call + (["-device", "cpu"] if method == "hd-bet" else []), capture_output=True, text=True)
+        if done.returncode != 0 or not result.exists():
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise InputError(
+                f"{_EXECUTABLES[method]} failed (exit code {done.returncode}: {said[-1] if said else 'no message'}); "
+                "choose method atlas or give a mask with --brain"
+            )
+        # Both give the stripped image; their flags for a mask file differ between versions.
+        inside = array(read_image(result)) != 0
+    labels, n = ndimage.label(inside)
+    if n == 0:
+        raise InputError(f"{_EXECUTABLES[method]} left nothing of the image; give a brain mask with --brain")
+    largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
+    return Grid.of(image).image(ndimage.binary_fill_holes(largest))
+
+
+# ------------------------------------------------------------------------------------------------------------ by the template
+
+
+def _by_template(image: sitk.Image, progress: Progress) -> Brain:
+    """Carry the template's brain onto the head, then move its surface to where the tissue ends."""
+    progress(0.0, "registering the template")
+    transform = register_template(image)
+    seen = covered(image, transform)
+    fit = similarity_to_template(image, transform)
+    progress(0.6, "finding the brain's surface")
+    level, edge = _surface(image, transform, part(progress, 0.6, 0.95))
+    inside = array(resample(level, image, outside=1e3)) < 0
+    radius = [max(round(2.0 / s), 1) for s in image.GetSpacing()]
+    grid = Grid.of(image)
+    opened = sitk.BinaryMorphologicalOpening(grid.image(inside), radius, sitk.sitkBall)
+    labels, n = ndimage.label(boolean(opened))
+    if n:
+        inside = ndimage.binary_fill_holes(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+    mask = grid.image(inside)
+    _check(mask, resample_mask(template().brain, image, transform), seen, fit, edge)
+    how = (
+        f"template registered (correlation ratio {fit:.2f}) and its surface moved to the edge of the tissue "
+        f"(clear over {100 * edge:.0f} % of it); {volume_cc(mask):.0f} cc"
+    )
+    if seen < 0.95:
+        how += f"; about {100 * seen:.0f} % of the brain lies in the field of view"
+    return Brain(mask, "draft", how, seen, transform)
+
+
+def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: float) -> None:
+    """Refuse what cannot be a brain."""
+    remedy = "give a brain mask with --brain, or install SynthStrip or HD-BET"
+    if seen < 0.3:
+        raise InputError(
+            f"only {100 * seen:.0f} % of a brain lies in the image's field of view; at least 30 % is needed: {remedy}"
+        )
+    if fit < 0.03 or edge < 0.5:
+        raise InputError(
+            f"no brain was recognised in the image (the template explains {100 * fit:.0f} % of its grey levels, a clear edge was found "
+            f"over {100 * edge:.0f} % of the surface; 3 % and 50 % are needed): {remedy}"
+        )
+    volume = volume_cc(mask) / seen
+    if not _VOLUME_CC[0] <= volume <= _VOLUME_CC[1]:
+        raise InputError(
+            f"the brain mask would mean a brain of {volume:.0f} cc; {_VOLUME_CC[0]:.0f}-{_VOLUME_CC[1]:.0f} cc is plausible: {remedy}"
+        )
+    a, b = boolean(mask), boolean(atlas)
+    dice = 2.0 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)
+    if dice < 0.8:
+        raise InputError(
+            f"the brain mask and the registered template overlap by a Dice of {dice:.2f}; 0.8 is needed: {remedy}"
+        )
+
+
+def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -> tuple[sitk.Image, float]:
+    """A level function of the brain on a coarse grid (below 0 inside), and the part (0-1) of its surface that has a clear edge.
+
+    Every point of the template's surface looks along its normal for the offset up to which there is tissue and from which there is none
+    (CSF, bone, fat); the offsets of neighbours hold each other, so that sulci and vessels do not draw the surface in and muscle behind
+    thin bone does not draw it out.
+    """
+    grid, fine_grid = Grid.of(image).isotropic(_GRID_MM), Grid.of(image).isotropic(1.0)
+    source = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), 0.5)
+    distance = array(signed_distance(resample_mask(template().brain, grid, transform)))
+    tissue = _tissue(array(resample(source, grid, outside=np.nan)), distance)
+    fine = array(resample(source, fine_grid, outside=np.nan))  # thin bone is seen on a finer grid only
+
+    smooth = ndimage.gaussian_filter(distance, 1.5)
+    normal = np.stack(np.gradient(smooth, _GRID_MM), -1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-6)
+    shell = np.argwhere(ndimage.binary_dilation(distance < 0) & (distance > 0))
+    cells = (shell * _GRID_MM // _SPACING_MM).astype(np.int64)
+    _, first = np.unique(cells, axis=0, return_index=True)
+    points = shell[np.sort(first)]
+    normals = normal[tuple(points.T)]
+    points = (
+        points - normals * (smooth[tuple(points.T)] / _GRID_MM)[:, None]
+    )  # from the voxel's centre to the surface itself
+
+    along = points[:, None, :] + normals[:, None, :] * (_OFFSETS_MM / _GRID_MM)[None, :, None]
+    shape = along.shape[:2]
+    at = along.reshape(-1, 3).T
+    # Both grids cover the same field of view from edge to edge, so an index goes over by the ratio of sizes.
+    scale = (np.array(fine_grid.shape) / np.array(grid.shape))[:, None]
+    found = ndimage.map_coordinates(fine, (at + 0.5) * scale - 0.5, order=1, cval=np.nan).reshape(shape)
+    local = ndimage.map_coordinates(tissue.local, at, order=1, mode="nearest").reshape(shape)
+    level = (found - tissue.dark) / local
+    gain = tissue.likeness(level)
+    seen = np.isfinite(level)
+    total = np.cumsum(gain, axis=1)
+    behind_bone = np.maximum.accumulate(np.maximum.accumulate(total, axis=1) - total > _BONE, axis=1)
+    total = np.cumsum(np.where(behind_bone & (gain > 0), 0.2 * gain, gain), axis=1)
+    off = _OFFSETS_MM - _OFFSET_MEAN_MM
+    score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
+    progress(0.4, "smoothing the surface")
+    _, near = cKDTree(points * _GRID_MM).query(points * _GRID_MM, k=9)
+    offset = _settle(score, near[:, 1:])
+
+    inner = (_OFFSETS_MM[None] < offset[:, None] - 0.5) & (_OFFSETS_MM[None] > offset[:, None] - 7)
+    outer = (_OFFSETS_MM[None] > offset[:, None] + 0.5) & (_OFFSETS_MM[None] < offset[:, None] + 6)
+    measured = (inner & seen).any(axis=1) & (outer & seen).any(axis=1)
+    with np.errstate(all="ignore"):
+        high = np.nanpercentile(np.where(inner & seen, level, np.nan)[measured], 60, axis=1)
+        low = np.nanmin(np.where(outer & seen, level, np.nan)[measured], axis=1)
+    edge = float((high - low > 0.5 * tissue.centre).mean()) if measured.any() else 0.0
+
+    progress(0.7, "cutting the mask")
+    band = np.argwhere((distance > _OFFSETS_MM[0] - 2) & (distance < _OFFSETS_MM[-1] + 2))
+    foot = band - normal[tuple(band.T)] * (smooth[tuple(band.T)] / _GRID_MM)[:, None]
+    away, nearest = cKDTree(points).query(foot, k=4)
+    weight = 1.0 / (away + 0.5)
+    result = distance.copy()
+    result[tuple(band.T)] -= (offset[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
+    return grid.image(result.astype(np.float32)), edge
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """Brain tissue's intensity: `local` (z, y, x) above `dark` (CSF); relative to it `centre` and `spread`."""
+
+    local: np.ndarray
+    dark: float
+    centre: float
+    spread: float
+
+    def likeness(self, relative: np.ndarray) -> np.ndarray:
+        """How much a relative intensity looks like brain tissue (1) rather than CSF, bone or fat (-1.5); 0 where unknown."""
+        result = np.clip((relative - 0.5 * self.centre) / (0.25 * self.centre), -1.5, 1.0)
+        # Fat, enhancing dura and sinuses are bright; that is less sure than darkness, since tumour enhances too.
+        result[relative > self.centre + max(4.0 * self.spread, 0.35 * self.centre)] = -0.6
+        return np.nan_to_num(result)
+
+
+def _tissue(values: np.ndarray, distance: np.ndarray) -> _Tissue:
+    """Learn brain tissue's intensity inside the template's brain, nearby voxel by nearby voxel (coil sensitivity)."""
+    core = np.isfinite(values) & (distance < -6.0)
+    if core.sum() * _GRID_MM**3 < 10_000:
+        raise InputError(
+            "less than 10 cc of the brain's inside lies in the image's field of view; give a brain mask with --brain"
+        )
+    dark, middle = (float(v) for v in np.percentile(values[core], [1, 60]))
+    tissue = core & (values > 0.5 * (dark + middle))
+    sigma = 10.0 / _GRID_MM
+    weight = ndimage.gaussian_filter(tissue.astype(np.float32), sigma)
+    field = ndimage.gaussian_filter(np.where(tissue, values - dark, 0.0).astype(np.float32), sigma)
+    local = np.where(weight > 1e-4, field / np.maximum(weight, 1e-4), middle - dark)
+    local = np.maximum(local, 0.1 * (middle - dark)).astype(np.float32)
+    relative = ((values - dark) / local)[tissue]
+    centre = float(np.median(relative))
+    return _Tissue(local, dark, centre, 1.4826 * float(np.median(np.abs(relative - centre))))
+
+
+def _settle(score: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """The offset (mm) of each surface point: high score, close to its neighbours'. `near` (n, k) are their rows."""
+    pooled = 0.5 * score + 0.5 * score[near].mean(axis=1)
+    offset = _OFFSETS_MM[pooled.argmax(axis=1)].astype(float)
+    for _ in range(30):
+        mean = np.median(offset[near], axis=1)
+        wanted = score - _STIFFNESS * (_OFFSETS_MM[None] - mean[:, None]) ** 2
+        offset = 0.5 * offset + 0.5 * _OFFSETS_MM[wanted.argmax(axis=1)]
+    return offset[near].mean(axis=1) * 0.5 + offset * 0.5

@@ -1,0 +1,317 @@
+"""Brain, enhancing lesion (CEL), T2 lesion (T2L), necrosis, non-enhancing lesion (NEL), cavity and ventricles of one visit.
+
+Masks come from files where there are any; what is missing is drafted (`drafts`), and a draft is called a draft wherever it is shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..atlas import register_template, template_ventricles
+from ..atlas.template import template
+from ..errors import InputError
+from ..images import Grid, boolean, resample, resample_mask, volume_cc
+from ..steps import Progress, silent
+from . import drafts
+from .brain import brain_mask
+
+MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
+
+# What the numbers of a label map mean. "core" is tumour that does not enhance: part of the T2 lesion and so of NEL.
+CONVENTIONS: dict[str, dict[int, str]] = {
+    "brats2013": {1: "necrosis", 2: "edema", 3: "core", 4: "cel"},  # also BRATS 2015
+    "brats2017": {
+        1: "necrosis",
+        2: "edema",
+        4: "cel",
+    },  # 2017-2021: label 1 is necrosis and non-enhancing core together
+    "brats2023": {1: "necrosis", 2: "edema", 3: "cel"},
+    "brats2024": {1: "necrosis", 2: "edema", 3: "cel", 4: "cavity"},  # post-treatment: NETC, SNFH, ET, RC
+    "hd-glio": {1: "edema", 2: "cel"},  # 1: non-enhancing T2/FLAIR hyperintensity
+}
+TISSUES = ("cel", "necrosis", "edema", "core", "cavity", "brain", "ventricles")
+
+
+@dataclass(frozen=True)
+class LesionSettings:
+    """Settings of `find_lesions`.
+
+    Parameters
+    ----------
+    brain_method
+        How the brain is found where no mask is given: ``auto``, ``atlas``, ``synthstrip``, ``hd-bet``.
+    post_operative
+        Look for a resection cavity: CSF-like regions in the lesion are cavity, not necrosis.
+    """
+
+    brain_method: str = "auto"
+    post_operative: bool = False
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Masks of one visit on one grid.
+
+    Parameters
+    ----------
+    masks
+        Name to uint8 0/1 image, of `MASKS`.
+    sources
+        Name to ``"file"``, ``"draft"`` or ``"derived"`` (computed from other masks; a draft where one of those is).
+    how
+        Name to one sentence.
+    notes
+        What a reader should know: nothing found, contradictions, missing images.
+    """
+
+    masks: dict[str, sitk.Image]
+    sources: dict[str, str]
+    how: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+    def volumes_cc(self) -> dict[str, float]:
+        """Volume of each mask in cubic centimetres."""
+        return {name: volume_cc(mask) for name, mask in self.masks.items()}
+
+    def table(self) -> dict[str, dict]:
+        """What ``lesions.json`` holds of each mask: volume, source, how."""
+        return {
+            name: {"volume_cc": round(volume_cc(mask), 3), "source": self.sources[name], "how": self.how[name]}
+            for name, mask in self.masks.items()
+        }
+
+
+def from_labelmap(
+    image: sitk.Image, convention: str | Mapping[int, str], name: str = "the label map"
+) -> dict[str, sitk.Image]:
+    """Masks from a label map, by a convention that the user names; numbers alone do not tell one from another.
+
+    Parameters
+    ----------
+    convention
+        A key of `CONVENTIONS`, or label numbers to names of `TISSUES`.
+    name
+        How messages call the label map.
+
+    Returns
+    -------
+    dict
+        ``cel``, ``t2l`` (the whole lesion: oedema, core, necrosis and CEL), ``nel`` and, where the convention has them and they are not
+        empty, ``necrosis``, ``cavity``, ``brain``, ``ventricles``. uint8.
+
+    Raises
+    ------
+    InputError
+        If the convention is unknown, a label is not of it, or there is none at all.
+    """
+    if isinstance(convention, str):
+        if convention not in CONVENTIONS:
+            raise InputError(f"label convention {convention!r} is not known; choose from {', '.join(CONVENTIONS)}")
+        meaning, called = CONVENTIONS[convention], convention
+    else:
+        meaning, called = {int(k): str(v) for k, v in convention.items()}, "the given mapping"
+        if unknown := sorted(set(meaning.values()) - set(TISSUES)):
+            raise InputError(f"label mapping names {', '.join(unknown)}; known are {', '.join(TISSUES)}")
+    values = sitk.GetArrayViewFromImage(image)
+    found = np.unique(values)
+    if not np.all(np.equal(found, np.round(found))):
+        raise InputError(
+            f"{name} holds numbers that are not whole (e.g. {found[found != np.round(found)][0]:g}); labels are needed"
+        )
+    labels = [int(v) for v in found if v != 0]
+    listed = ", ".join(map(str, labels)) or "none but 0"
+    if not labels:
+        raise InputError(f"{name} is empty: no label but 0 was found")
+    if extra := [v for v in labels if v not in meaning]:
+        fitting = [c for c, m in CONVENTIONS.items() if set(labels) <= set(m)]
+        hint = f"; conventions with these labels: {', '.join(fitting)}" if fitting else ""
+        raise InputError(
+            f"{name} has label {', '.join(map(str, extra))}, which {called} has not (it has {', '.join(map(str, sorted(meaning)))}); "
+            f"labels found: {listed}{hint}"
+        )
+    grid = Grid.of(image)
+    region = {t: np.isin(values, [k for k, v in meaning.items() if v == t]) for t in TISSUES}
+    lesion = set(meaning.values()) & {"cel", "necrosis", "edema", "core"}
+    result = {}
+    if "cel" in lesion:
+        result["cel"] = region["cel"]
+    if lesion & {"edema", "core"}:
+        result["t2l"] = region["cel"] | region["necrosis"] | region["edema"] | region["core"]
+        result["nel"] = region["edema"] | region["core"]
+    for tissue in ("necrosis", "cavity", "brain", "ventricles"):
+        if region[tissue].any():
+            result[tissue] = region[tissue]
+    return {role: grid.image(mask) for role, mask in result.items()}
+
+
+def find_lesions(
+    images: Mapping[str, sitk.Image],
+    given: Mapping[str, sitk.Image] | None = None,
+    settings: LesionSettings | None = None,
+    progress: Progress = silent,
+) -> Lesions:
+    """Complete the masks of one visit: given ones win, missing ones are drafted or derived.
+
+    Parameters
+    ----------
+    images
+        Any of ``t1c t1 flair t2`` on one grid (registered to each other); T1c or FLAIR is needed.
+    given
+        Masks on the same grid, by names of `MASKS`.
+
+    Raises
+    ------
+    InputError
+        If no usable image is there, grids differ, or no plausible brain is found.
+    """
+    settings, given = settings or LesionSettings(), dict(given or {})
+    if not {"t1c", "flair", "t1", "t2"} & set(images):
+        raise InputError("lesions need an image: t1c (enhancing lesion) and flair (T2 lesion) are best")
+    main = next(images[r] for r in ("t1c", "t1", "flair", "t2") if r in images)
+    grid = Grid.of(main)
+    for role, image in [*images.items(), *given.items()]:
+        if not Grid.of(image).matches(grid):
+            raise InputError(f"{role} is not on the grid of the other images; register and resample it first")
+    if unknown := sorted(set(given) - set(MASKS)):
+        raise InputError(f"mask {', '.join(unknown)} is not known; known are {', '.join(MASKS)}")
+
+    masks = {name: boolean(mask) for name, mask in given.items()}
+    sources, how = dict.fromkeys(given, "file"), dict.fromkeys(given, "given")
+    notes: list[str] = []
+
+    def put(name: str, mask: np.ndarray, source: str, sentence: str) -> None:
+        masks[name], sources[name], how[name] = mask, source, sentence
+
+    progress(0.0, "brain")
+    placed = None
+    if "brain" not in masks:
+        found = brain_mask(main, settings.brain_method, lambda f, m: progress(0.3 * f, m))
+        placed = found.transform
+        put("brain", boolean(found.mask), found.source, found.how)
+        if found.covered < 0.95:
+            notes.append(f"only about {100 * found.covered:.0f} % of the brain lies in the field of view")
+        held = [masks[n] for n in ("cel", "t2l", "necrosis", "cavity") if n in given]
+        beyond = float((np.any(held, axis=0) & ~boolean(found.mask)).sum()) * grid.voxel_cc if held else 0.0
+        if beyond > 0:
+            # A cavity at the surface is as dark as the space around the brain: what a reader drew there belongs to the brain all the same.
+            whole = sitk.BinaryMorphologicalClosing(grid.image(np.any([*held, masks["brain"]], axis=0)), [2, 2, 2])
+            put("brain", boolean(whole), found.source, f"{found.how}; extended by {beyond:.1f} cc of the given masks")
+    inside = masks["brain"]
+
+    missing = [name for name in ("cel", "t2l", "necrosis", "ventricles", "cavity") if name not in masks]
+    if missing:
+        _draft(images, masks, put, notes, settings, grid, placed, progress)
+    if "nel" not in masks and "t2l" in masks:
+        rest = masks["t2l"] & ~masks["cel"] & ~masks["necrosis"] if "cel" in masks else masks["t2l"].copy()
+        if "cavity" in masks:
+            rest &= ~masks["cavity"]
+        put("nel", rest, "derived", "T2 lesion without enhancing lesion, necrosis and cavity")
+        if "cel" not in masks:
+            how["nel"] = "the T2 lesion: no enhancing lesion is known"
+
+    for name in ("cel", "t2l"):
+        if name in masks and masks[name].any():
+            outside = float((masks[name] & ~inside).sum()) / float(masks[name].sum())
+            if outside > 0.01:
+                notes.append(
+                    f"{100 * outside:.0f} % of {name} ({sources[name]}) lies outside the brain mask ({sources['brain']})"
+                )
+    if {"cel", "t2l"} <= set(masks) and sources["cel"] == sources["t2l"] == "file" and masks["cel"].any():
+        apart = float((masks["cel"] & ~masks["t2l"]).sum()) / float(masks["cel"].sum())
+        if apart > 0.5:
+            notes.append(f"{100 * apart:.0f} % of the given cel lies outside the given t2l: is t2l the oedema alone?")
+    progress(1.0, "lesions done")
+    ordered = {name: grid.image(masks[name]) for name in MASKS if name in masks}
+    return Lesions(ordered, {n: sources[n] for n in ordered}, {n: how[n] for n in ordered}, notes)
+
+
+def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
+    """Draft what is missing in `masks`, in the order in which one needs the other."""
+    inside = masks["brain"]
+    progress(0.3, "comparing with normal brain")
+    scans = {role: drafts.relative(images[role], inside) for role in ("t1c", "t1", "flair") if role in images}
+    progress(0.5, "placing the template")
+    stage = next(images[r] for r in ("t1", "t1c", "flair", "t2") if r in images)
+    stripped = sitk.Mask(
+        sitk.Cast(stage, sitk.sitkFloat32), grid.image(inside), float(sitk.GetArrayViewFromImage(stage).min()) - 1.0
+    )
+    transform = register_template(stripped, start=placed)
+    fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
+    if "ventricles" not in masks:
+        atlas = boolean(resample_mask(template_ventricles(), grid, transform))
+        put(
+            "ventricles",
+            drafts.ventricles(fluid, atlas, inside, grid),
+            "draft",
+            "CSF-like voxels that hang together with the template's ventricles",
+        )
+    out = inside & ~masks["ventricles"]
+
+    progress(0.7, "T2 lesion")
+    flair, t1c = scans.get("flair"), scans.get("t1c")
+    candidates = drafts.t2_candidates(flair, out, grid) if flair else None
+    # Necrosis holds protein: brighter than CSF on T1c, darker than oedema, and on FLAIR anything.
+    dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
+    if "cel" not in masks and t1c:
+        z = drafts.enhancement(t1c, scans.get("t1"))
+        abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid) if flair else None
+        cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
+        text = (
+            "T1c minus matched T1"
+            if "t1" in scans
+            else "T1c alone (no T1: bright blood or fat cannot be told from enhancement)"
+        )
+        put("cel", cel, "draft", f"{text}, above normal brain's spread, without vessels and dura")
+        if not cel.any():
+            notes.append("no enhancing lesion was found by the draft")
+    elif "cel" not in masks:
+        notes.append("no T1c: no draft of the enhancing lesion")
+
+    progress(0.85, "necrosis")
+    if "cel" in masks:
+        hole = drafts.enclosed(masks["cel"], dark, grid) & out
+        if t1c:
+            hole &= t1c.level < 1.0
+        hole = drafts.opened(hole | drafts.lined(masks["cel"], dark & ~masks["cel"], inside, grid), grid, 1.0)
+        watery = hole & fluid if settings.post_operative else np.zeros_like(hole)
+        if "cavity" in masks:
+            hole &= ~masks["cavity"]
+        elif settings.post_operative:
+            watery = drafts.opened(watery, grid, 2.0)
+            put("cavity", watery, "draft", "CSF-like region that the enhancing rim encloses")
+            hole &= ~watery
+            if not watery.any():
+                notes.append("no resection cavity was found by the draft")
+        if "necrosis" not in masks:
+            put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
+    if "t2l" not in masks and candidates is not None:
+        core = masks["cel"] | masks["necrosis"] if "cel" in masks else np.zeros_like(inside)
+        lesion = drafts.t2_lesion(candidates, core, _asymmetry(flair.z, grid, transform), grid) & out
+        if "cavity" in masks:
+            lesion &= ~masks["cavity"]
+        put(
+            "t2l",
+            lesion,
+            "draft",
+            "FLAIR above normal brain's spread, at the enhancing lesion or large and one-sided; holds CEL and necrosis",
+        )
+        if not lesion.any():
+            notes.append("no T2 lesion was found by the draft")
+    elif "t2l" not in masks:
+        notes.append("no FLAIR: no draft of the T2 lesion")
+
+
+def _asymmetry(z: np.ndarray, grid: Grid, to_template: sitk.Transform) -> np.ndarray:
+    """`z` minus its value on the other side of the head, smoothed over 3 mm since no brain is its own mirror image to the millimetre."""
+    smooth = sitk.SmoothingRecursiveGaussian(grid.image(z.astype(np.float32)), 3.0)
+    flip = sitk.ScaleTransform(3, (-1.0, 1.0, 1.0))
+    flip.SetCenter(_middle())
+    mirror = sitk.CompositeTransform([to_template.GetInverse(), flip, to_template])
+    return sitk.GetArrayFromImage(smooth - resample(smooth, grid, mirror))
+
+
+def _middle() -> tuple[float, float, float]:
+    """A point of the template's plane of symmetry (x = 0 in MNI coordinates)."""
+    return (0.0, *template().grid.origin[1:])

@@ -1,0 +1,23 @@
+"""The arterial input function: where it is found, and what it is."""
+
+from .arteries import find_arteries, first_pass, is_clipped
+from .curve import POPULATIONS, Aif, fit_parametric, points_mask, population_aif, read_aif
+from .purity import pure_curve, tissue_signal
+from .sinus import find_sinus
+from .venous import fit_to_sinus
+
+__all__ = [
+    "POPULATIONS",
+    "Aif",
+    "find_arteries",
+    "find_sinus",
+    "first_pass",
+    "fit_parametric",
+    "fit_to_sinus",
+    "is_clipped",
+    "points_mask",
+    "population_aif",
+    "pure_curve",
+    "read_aif",
+    "tissue_signal",
+]

@@ -1,0 +1,369 @@
+"""The search for arterial voxels in a whole brain in 3-D: our own, and two published ones; all deterministic.
+
+All look at the same candidates: the tallest curves whose bolus passes, that stand out of their noise, and that have no plateau in place
+of a peak. What is an artery among them is then told by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...curves import noise_sd
+from ...errors import InputError
+
+SEARCHES = ("own", "mouridsen", "peruzzo")
+_FIRST_PASS_S = 35.0
+_SOME = 5  # as many curves must be early, or tall, before that counts as a mark to measure others by
+_EARLY_S = 1.5
+_CLUSTERS = 5
+_TALLEST = (300, 2000)  # of all curves 2 %, within these
+_CLOSE = 0.04  # clusters whose peaks are nearer than this are told apart by their time to peak
+_LEAST = 3  # voxels that make a cluster: fewer are outliers
+_SHORT_FRAME_S, _LASTS = 2.0, 0.5
+_ENOUGH = (4, 6)  # voxels at which the hierarchical search stops
+# What may follow the first pass, relative to it (median and highest frame), and how wide the top may be, relative to the width at half
+# height. A DCE signal saturates in blood: its bolus is flattened.
+_AFTER = {False: (0.35, 0.6), True: (0.6, 0.85)}
+# The same in a large vein's signal, which is flattened more and followed by more: 0.44 to 0.74 in pure voxels of simulated patients 0-59.
+_AFTER_VEIN = (0.8, 0.95)
+_PLATEAU = {False: 0.5, True: 0.75}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Tall curves and what they look like.
+
+    Attributes
+    ----------
+    index
+        (n,) into all curves.
+    curves
+        (n, t) float64.
+    peak, noise, rough, moment, width
+        (n,): height of the first pass and SD of the baseline in the curves' unit, SD of the noise outside the first pass over the
+        peak, first moment and width of the first pass (s).
+    good
+        Boolean (n,): not rejected.
+    rejected
+        How many were rejected, by reason.
+    """
+
+    index: np.ndarray
+    curves: np.ndarray
+    peak: np.ndarray
+    noise: np.ndarray
+    rough: np.ndarray
+    moment: np.ndarray
+    width: np.ndarray
+    good: np.ndarray
+    rejected: dict[str, int]
+
+
+def find_arteries(
+    curves: np.ndarray,
+    times_s: np.ndarray,
+    arrival: int,
+    n_voxels: int = 20,
+    before: np.ndarray | None = None,
+    search: str = "own",
+    saturates: bool = False,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Choose arterial voxels among curves that rise with contrast agent; deterministic.
+
+    Parameters
+    ----------
+    curves
+        (n, t) concentration, ΔR2*, or rise of the signal; not finite ones are left out.
+    times_s
+        (t,) s.
+    arrival
+        First frame of the bolus.
+    n_voxels
+        How many voxels the search ``"own"`` takes at most.
+    before
+        Signal (n,) before the bolus. Curves where it is below 0.7 or above 1.5 times that of the early, tall ones are left out: mostly
+        bone or air with a little of an artery, or blood that flows in fresh. None where the curves are no signal.
+    search
+        ``"own"``, ``"mouridsen"`` or ``"peruzzo"``; see `by_rules`, `by_k_means`, `by_hierarchy`.
+    saturates
+        Whether the curves are the rise of a signal that saturates (DCE) instead of concentrations.
+
+    Returns
+    -------
+    index, quality
+        Indices into `curves`, best first. Of their mean: ``peak``, ``first_moment_s``, ``width_s``; ``score``, the mean sum of their robust
+        z-scores among the candidates; ``agreement``, the lowest correlation of one of them with their mean; ``candidates``, and how many of
+        those were rejected for ``noise``, as ``low``, as ``clipped``, or for their signal ``before``.
+
+    Raises
+    ------
+    InputError
+        If no curve qualifies or the search is not known.
+    """
+    if search not in SEARCHES:
+        raise InputError(f"AIF search {search!r} is not known; choose from {', '.join(SEARCHES)}")
+    found = candidates(curves, times_s, arrival, saturates)
+    if search == "own":
+        chosen = by_rules(found, n_voxels, before, saturates)
+    elif search == "mouridsen":
+        chosen = by_k_means(found, times_s, arrival)
+    else:
+        chosen = by_hierarchy(found, times_s, arrival)
+    return found.index[chosen], _quality(found, chosen, times_s, arrival)
+
+
+def first_pass(times_s: np.ndarray, arrival: int) -> np.ndarray:
+    """Frames (t,) from the one before the arrival to 35 s after it."""
+    return (times_s >= times_s[max(arrival - 1, 0)]) & (times_s <= times_s[arrival] + _FIRST_PASS_S)
+
+
+def candidates(
+    curves: np.ndarray, times_s: np.ndarray, arrival: int, saturates: bool = False, vein: bool = False
+) -> Candidates:
+    """The tallest 2 % of the curves (300 to 2000) whose bolus passes, and what is wrong with some of them.
+
+    Rejected are peaks below five times the baseline's noise, those below half of the third highest (tissue, or a voxel shared with it), and
+    those with a plateau (clipped), unless fewer than three are left.
+
+    Raises
+    ------
+    InputError
+        If none is left.
+    """
+    window = first_pass(times_s, arrival)
+    after = _AFTER_VEIN if vein and saturates else _AFTER[saturates]
+    index, peak = _tallest(curves, window, arrival, after, float(np.median(np.diff(times_s))))
+    some = curves[index].astype(np.float64)
+    noise = noise_sd(some[:, : max(arrival, 5)])
+    noise = np.maximum(noise, np.median(noise))  # a few baseline frames can look quiet by chance
+    t, pass_ = times_s[window], np.maximum(some[:, window], 0.0)
+    # Roughness is judged outside the first pass: inside it, a sharp bolus would pass for noise.
+    rough = noise_sd(some[:, ~window]) / np.maximum(peak, 1e-12)
+    # A first pass is more than one high frame: its second highest counts as well.
+    second = np.sort(pass_, axis=1)[:, -2]
+    good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)
+    rejected = {"noise": int((~good).sum())}
+    if not vein and good.any():
+        tall = peak >= 0.5 * among_highest(peak[good], 3)
+        rejected["low"] = int((good & ~tall).sum())
+        good &= tall
+    unclipped = good & ~np.array([is_clipped(c, times_s, _PLATEAU[saturates]) for c in some])
+    rejected["clipped"] = int((good & ~unclipped).sum()) if unclipped.sum() >= 3 else 0
+    good = unclipped if unclipped.sum() >= 3 else good
+    if not good.any():
+        raise InputError(
+            "no arterial curve was found automatically: no voxel has a first pass above five times its noise; give the AIF as a "
+            "mask or a table (--aif)"
+        )
+    moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
+    first = max(arrival - 1, 0)
+    width = np.array([peak_width(c[first:], times_s[first:], 0.5) for c in some])
+    return Candidates(index, some, peak, noise, rough, moment, width, good, rejected)
+
+
+def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None, saturates: bool = False) -> np.ndarray:
+    """Our own search: rules in the order in which they separate arteries from the rest; indices into the candidates, best first.
+
+    *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may be at most 1.5 s later than that of the
+    earliest curves. The roughest quarter is dropped. *Tall* comes next, because early curves that are lower are mixed with tissue: at least
+    0.85 of the tallest early ones. The rest are scored by the sum of their robust z-scores (high, early, narrow, smooth), and of the best,
+    those that agree with the median curve are taken.
+    """
+    good, peak = found.good.copy(), found.peak
+    good &= found.moment <= -among_highest(-found.moment[good], _SOME) + _EARLY_S
+    if good.sum() > 8:
+        good &= found.rough <= np.quantile(found.rough[good], 0.75)
+    if before is not None and not saturates:
+        level = before[found.index]
+        usual = np.median(level[good & (peak >= 0.8 * among_highest(peak[good], _SOME))])
+        alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
+        found.rejected["before"] = int((good & ~alike).sum()) if alike.sum() >= 3 else 0
+        good = alike if alike.sum() >= 3 else good
+    good &= peak >= 0.85 * among_highest(peak[good], _SOME)
+    if before is not None and saturates:
+        # Fresh blood is bright before the bolus, and so is tissue that shares the voxel: both rise by a smaller factor.
+        factor = peak / np.maximum(before[found.index], 1e-12)
+        alike = good & (factor >= 0.85 * among_highest(factor[good], _SOME))
+        found.rejected["before"] = int((good & ~alike).sum())
+        good = alike
+    score = _scores(found, good)
+    order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
+    shapes = found.curves[order] / np.linalg.norm(found.curves[order], axis=1, keepdims=True)
+    middle = np.median(shapes, axis=0)
+    agreement = shapes @ (middle / max(np.linalg.norm(middle), 1e-12))
+    return order[agreement >= min(0.9, np.median(agreement))][:n_voxels]
+
+
+def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarray:
+    """The cluster analysis of Mouridsen et al. 2006 (Magn Reson Med 55:524): indices into the candidates, all of the final cluster.
+
+    A quarter of the curves, the roughest, is dropped. The rest are scaled to unit area and sorted into five clusters by k-means; the one
+    whose mean has the earliest first moment (of those of at least three voxels) is sorted into five again, and the earliest of those is
+    the final one. The published search starts from random means; here they are those of five groups of equal size by first moment, so
+    that the result is the same every time. It keeps the tenth of the curves of a slice with the largest areas; in a whole head that tenth
+    is mostly vein and scalp, and the candidates take its place.
+    """
+    from scipy.cluster.vq import kmeans2
+
+    kept = np.flatnonzero(found.good)
+    rough = (np.diff(found.curves[kept], 2, axis=1) ** 2).sum(axis=1) / found.peak[kept] ** 2
+    kept = kept[rough <= np.quantile(rough, 0.75)]
+    for _ in range(2):
+        if kept.size < 2 * _CLUSTERS:
+            break
+        area = np.trapezoid(found.curves[kept], times_s, axis=1)
+        shapes = found.curves[kept] / np.where(area > 0, area, np.inf)[:, None]
+        order = np.argsort(found.moment[kept], kind="stable")
+        means = np.array([shapes[part].mean(axis=0) for part in np.array_split(order, _CLUSTERS)])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="One of the clusters is empty")
+            _, label = kmeans2(shapes, means, iter=100, minit="matrix")
+        large = [k for k in range(_CLUSTERS) if (label == k).sum() >= _LEAST]
+        if not large:
+            break
+        moments = [first_moment(shapes[label == k].mean(axis=0), times_s, arrival) for k in large]
+        kept = kept[label == large[int(np.argmin(moments))]]
+    return _best_first(found, kept)
+
+
+def by_hierarchy(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarray:
+    """The hierarchical search of Peruzzo et al. 2011 (Comput Methods Programs Biomed 104:e148): indices into the candidates.
+
+    Curves whose area is among the lowest 40 %, whose peak is among the latest 40 %, or that are among the roughest 5 % are dropped. The
+    rest are split in two by Ward's method again and again, keeping the part with the higher peak (where both are within 4 %, the earlier
+    one), until at most six voxels are left; a part of fewer than four gives way to the other. The published search looks within an ellipse
+    in one slice, this one at the candidates of the whole head.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    kept = np.flatnonzero(found.good)
+    window = first_pass(times_s, arrival)
+    area = found.curves[kept][:, window].sum(axis=1)
+    latest = times_s[np.argmax(np.where(window, found.curves[kept], -np.inf), axis=1)]
+    usable = (
+        (area >= np.quantile(area, 0.4))
+        & (latest <= np.quantile(latest, 0.6))
+        & (found.rough[kept] <= np.quantile(found.rough[kept], 0.95))
+    )
+    kept = kept[usable] if usable.sum() >= 2 else kept
+    while kept.size > _ENOUGH[1]:
+        label = fcluster(linkage(found.curves[kept], "ward"), 2, "maxclust")
+        parts = [kept[label == k] for k in (1, 2) if (label == k).sum() >= _ENOUGH[0]]
+        if not parts or parts[0].size == kept.size:
+            break
+        means = [found.curves[p].mean(axis=0) for p in parts]
+        heights = np.array([m[window].max() for m in means])
+        if np.ptp(heights) <= _CLOSE * heights.max():
+            kept = parts[int(np.argmin([first_moment(m, times_s, arrival) for m in means]))]
+        else:
+            kept = parts[int(np.argmax(heights))]
+    return _best_first(found, kept)
+
+
+def first_moment(curve: np.ndarray, times_s: np.ndarray, arrival: int) -> float:
+    """First moment (s) of a curve's first pass."""
+    window = first_pass(times_s, arrival)
+    part = np.maximum(curve[window], 0.0)
+    return float((part * times_s[window]).sum() / max(part.sum(), 1e-12))
+
+
+def _scores(found: Candidates, among: np.ndarray) -> np.ndarray:
+    """Sum of robust z-scores: high, early, narrow, smooth."""
+    return _z(found.peak, among) - _z(found.moment, among) - _z(found.width, among) - 0.5 * _z(found.rough, among)
+
+
+def _best_first(found: Candidates, chosen: np.ndarray) -> np.ndarray:
+    return chosen[np.argsort(-_scores(found, found.good)[chosen], kind="stable")]
+
+
+def _quality(found: Candidates, chosen: np.ndarray, times_s: np.ndarray, arrival: int) -> dict[str, float]:
+    mean = found.curves[chosen].mean(axis=0)
+    first = max(arrival - 1, 0)
+    together = found.curves[chosen] @ mean / np.linalg.norm(found.curves[chosen], axis=1) / np.linalg.norm(mean)
+    return {
+        "peak": float(mean[first_pass(times_s, arrival)].max()),
+        "first_moment_s": first_moment(mean, times_s, arrival),
+        "width_s": peak_width(mean[first:], times_s[first:], 0.5),
+        "score": float(_scores(found, found.good)[chosen].mean()),
+        "agreement": float(together.min()),
+        "candidates": int(found.index.size),
+        **found.rejected,
+    }
+
+
+def _tallest(
+    curves: np.ndarray, window: np.ndarray, arrival: int, most_after: tuple[float, float], frame_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
+    finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
+    baseline = curves[finite, : max(arrival, 1)]
+    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
+    count = int(np.clip(round(0.02 * finite.size), *_TALLEST))
+    if frame_s <= _SHORT_FRAME_S:
+        # A bolus takes several such frames. What is high in one alone moved within that frame, often out of the images.
+        passing = curves[np.ix_(finite, window)]
+        pairs = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - baseline.mean(axis=1)
+        lasts = pairs >= _LASTS * peak
+        if lasts.any():
+            finite, peak, baseline = finite[lasts], peak[lasts], baseline[lasts]
+    after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
+    if after.sum() >= 5:
+        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
+        rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
+        # Far below its baseline afterwards, a voxel holds leaked agent whose T1 effect outweighs the bolus.
+        level = np.median(rest, axis=1)
+        passes = (np.abs(level) <= most_after[0] * peak) & (rest.max(axis=1) <= most_after[1] * peak)
+        if passes.any():
+            finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
+    # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
+    if baseline.shape[1] >= 4:
+        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
+        usual = float(np.median(own))
+        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
+        if clear.any():
+            finite, peak = finite[clear], peak[clear]
+    tall = np.argsort(-peak, kind="stable")[:count]
+    return finite[tall], peak[tall]
+
+
+def among_highest(values: np.ndarray, number: int) -> float:
+    """The `number`-th highest value, or the lowest where there are fewer."""
+    return float(np.sort(values)[-min(number, values.size)])
+
+
+def is_clipped(curve: np.ndarray, times_s: np.ndarray, plateau: float = 0.5) -> bool:
+    """Whether a bolus has a plateau in place of a peak (signal floor), judged by its width at 95 % against that at half height.
+
+    The ratio is 0.27 for a Gaussian and 0.62 for one clipped at 70 %; it is judged where at least four frames lie above half height.
+    """
+    peak = int(np.argmax(curve))
+    half = peak_width(curve, times_s, 0.5)
+    frame = float(np.median(np.diff(times_s)))
+    if curve[peak] <= 0 or half < 4 * frame:
+        return False
+    return peak_width(curve, times_s, 0.95) > plateau * half
+
+
+def peak_width(curve: np.ndarray, times_s: np.ndarray, level: float) -> float:
+    """Width (s) of the highest peak at a fraction of its height, by linear interpolation."""
+    peak = int(np.argmax(curve))
+    limit = level * curve[peak]
+
+    def edge(step: int) -> float:
+        i = peak
+        while 0 <= i + step < curve.size and curve[i + step] > limit:
+            i += step
+        j = i + step
+        if not 0 <= j < curve.size:
+            return times_s[i]
+        share = (curve[i] - limit) / max(curve[i] - curve[j], 1e-12)
+        return times_s[i] + share * (times_s[j] - times_s[i])
+
+    return float(edge(1) - edge(-1))
+
+
+def _z(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    middle = np.median(values[among])
+    spread = 1.4826 * np.median(np.abs(values[among] - middle))
+    return np.clip((values - middle) / max(spread, 1e-6 * max(abs(middle), 1e-6)), -4.0, 4.0)

@@ -1,0 +1,221 @@
+"""Arterial input functions: found automatically, from a mask, from a table, or from a population; and what is known of each.
+
+For DCE an AIF is a plasma concentration in mM, for DSC the ΔR2* of an artery in 1/s.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...curves import noise_sd
+from ...errors import InputError
+from ...images import Grid
+from ..kinetics import georgiou_aif, parker_aif
+
+_FINE_S = 0.5  # sampling of a fitted AIF
+
+
+@dataclass(frozen=True)
+class Aif:
+    """An arterial input function and how it came about.
+
+    Attributes
+    ----------
+    times_s, concentration
+        (m,) s; plasma mM (DCE) or ΔR2* 1/s (DSC).
+    how
+        A sentence for the report.
+    method
+        ``"auto"``, ``"mask"``, ``"csv"``, ``"parker"`` or ``"georgiou"``.
+    voxels, sinus
+        Boolean (z, y, x), the voxels it was taken from and those of the vein that scaled it, or None.
+    fitted
+        Whether the curve is a parametric fit to the measured samples.
+    measured_times_s, measured
+        The samples that were fitted, or None.
+    quality
+        Numbers that say how good it is: of the voxels (`arteries.find_arteries`), of the sinus and of what was made of it (``sinus_...``).
+    notes
+        What a reader must know of it.
+    """
+
+    times_s: np.ndarray
+    concentration: np.ndarray
+    how: str
+    method: str
+    voxels: np.ndarray | None = None
+    fitted: bool = False
+    measured_times_s: np.ndarray | None = None
+    measured: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    quality: Mapping[str, float] = field(default_factory=dict)
+    sinus: np.ndarray | None = None
+
+    def record(self) -> dict:
+        """What fit.json says of it."""
+        return {
+            "method": self.method,
+            "how": self.how,
+            "voxels": None if self.voxels is None else int(self.voxels.sum()),
+            "fitted": self.fitted,
+            "peak": float(self.concentration.max()),
+            "quality": dict(self.quality),
+            "sinus_voxels": None if self.sinus is None else int(self.sinus.sum()),
+            "measured_times_s": self.measured_times_s,
+            "measured": self.measured,
+            "notes": self.notes,
+        }
+
+
+def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
+    """Read ``time_s,concentration`` from a CSV file (plasma mM for DCE, ΔR2* for DSC).
+
+    Raises
+    ------
+    InputError
+        If a column is missing, a value is no number, times do not rise, or the curve ends before the series does.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            names = [n.strip() for n in reader.fieldnames or []]
+            rows = [{(k or "").strip(): v for k, v in row.items()} for row in reader]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} does not exist; an AIF table with the columns time_s,concentration is needed"
+        ) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table: {error}") from error
+    if not {"time_s", "concentration"} <= set(names):
+        raise InputError(f"{path} has the columns {', '.join(names) or 'none'}; time_s and concentration are needed")
+    try:
+        times, values = np.array([[float(r["time_s"]), float(r["concentration"])] for r in rows]).reshape(-1, 2).T
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} holds a value that is no number ({error}); time_s,concentration rows are needed"
+        ) from error
+    if times.size < 4 or not np.isfinite([times, values]).all():
+        raise InputError(
+            f"{path} has {times.size} rows, some of them not finite or too few; at least 4 finite ones are needed"
+        )
+    if (np.diff(times) <= 0).any():
+        i = int(np.flatnonzero(np.diff(times) <= 0)[0])
+        raise InputError(
+            f"{path}: time_s does not rise from {times[i]:g} s to {times[i + 1]:g} s; rising times are needed"
+        )
+    frame = float(np.median(np.diff(times_s)))
+    if times[-1] < times_s[-1] - 1.01 * frame or times[0] > times_s[-1]:
+        raise InputError(
+            f"{path} runs from {times[0]:g} s to {times[-1]:g} s and the series ends at {times_s[-1]:g} s; an AIF that covers "
+            "the series is needed (it is 0 before its first sample)"
+        )
+    if values.max() <= 0:
+        raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
+    return Aif(times, values, f"read from a table of {times.size} samples", "csv")
+
+
+POPULATIONS = {"parker": (parker_aif, "Parker 2006"), "georgiou": (georgiou_aif, "Georgiou 2019")}
+
+
+def points_mask(points_ras_mm: list[tuple[float, float, float]], grid: Grid, radius_mm: float = 0.0) -> sitk.Image:
+    """The voxels that points lie in, or all within a radius, as a mask.
+
+    Parameters
+    ----------
+    points_ras_mm
+        R, A, S in mm, as 3D Slicer shows them.
+    radius_mm
+        0: one voxel each.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one lies outside the grid.
+    """
+    if not points_ras_mm:
+        raise InputError("no point is given for the AIF; at least one R,A,S in mm is needed")
+    blank = grid.blank()
+    chosen = np.zeros(grid.shape, bool)
+    centres = None
+    for point in points_ras_mm:
+        lps = (-point[0], -point[1], point[2])
+        index = blank.TransformPhysicalPointToIndex(lps)
+        if any(not 0 <= i < n for i, n in zip(index, grid.size)):
+            raise InputError(
+                f"the AIF point {','.join(f'{v:g}' for v in point)} (R,A,S in mm) lies outside the series; choose one within it"
+            )
+        chosen[index[::-1]] = True
+        if radius_mm > 0:
+            if centres is None:
+                axes = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing)
+                steps = np.moveaxis(np.indices(grid.shape)[::-1], 0, -1)
+                centres = steps @ axes.T + np.array(grid.origin)
+            chosen |= ((centres - np.array(lps)) ** 2).sum(axis=-1) <= radius_mm**2
+    return grid.image(chosen)
+
+
+def population_aif(times_s: np.ndarray, arrival_s: float, hematocrit: float, population: str = "parker") -> Aif:
+    """A population's AIF (one of `POPULATIONS`) in plasma, starting at `arrival_s`, evaluated every half second."""
+    blood, who = POPULATIONS[population]
+    fine = np.arange(times_s[0], times_s[-1] + _FINE_S, _FINE_S)
+    plasma = blood(fine, arrival_s) / (1.0 - hematocrit)
+    how = f"population AIF of {who} from {arrival_s:.1f} s, blood divided by 1 - hematocrit {hematocrit:g}"
+    note = "the AIF is a population average: absolute values carry its error for this patient"
+    return Aif(fine, plasma, how, population, notes=(note,))
+
+
+def fit_parametric(aif: Aif, arrival_s: float) -> tuple[Aif, float, float]:
+    """Fit Parker's functional form (two Gaussians and a sigmoid exponential) to the samples of an AIF.
+
+    Returns
+    -------
+    fitted, residual, noise
+        The curve every half second; root mean square of the residual, and the noise of the samples, in the AIF's unit.
+
+    Notes
+    -----
+    At 5 s frames a fit on the fine grid removes most of the bias that comes from taking the AIF as straight between its samples.
+    """
+    from scipy.optimize import least_squares
+
+    scale = float(aif.concentration.max())
+    t, y = aif.times_s, aif.concentration / scale
+    # area 1, centre 1, width 1, area 2, centre 2, width 2 (s), height, decay (1/s), slope (1/s), shift (s), delay (s)
+    start = np.array([9.0, 10.2, 3.4, 3.6, 21.9, 7.9, 0.18, 0.0028, 0.63, 29.0, arrival_s])
+    low = np.array([0.0, 2.0, 1.0, 0.0, 4.0, 2.0, 0.0, 0.0, 0.1, 2.0, arrival_s - 15.0])
+    high = np.array([60.0, 30.0, 12.0, 60.0, 60.0, 30.0, 2.0, 0.05, 3.0, 60.0, arrival_s + 15.0])
+
+    def form(p: np.ndarray, times: np.ndarray) -> np.ndarray:
+        u = times - p[10]
+        after = np.maximum(u, 0.0)
+        bolus = [
+            p[i] / (p[i + 2] * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((u - p[i + 1]) / p[i + 2]) ** 2) for i in (0, 3)
+        ]
+        tail = p[6] * np.exp(-p[7] * after) / (1.0 + np.exp(-p[8] * (after - p[9])))
+        return np.where(u < 0, 0.0, bolus[0] + bolus[1] + tail)
+
+    peak_s = float(t[np.argmax(y)])
+    fits = []
+    for shift in (-3.0, 0.0, 3.0):
+        guess = start.copy()
+        guess[10] = np.clip(peak_s - start[1] + shift, low[10] + 0.1, high[10] - 0.1)
+        fits.append(least_squares(lambda p: form(p, t) - y, guess, bounds=(low, high), x_scale=np.maximum(start, 0.05)))
+    best = min(fits, key=lambda f: f.cost)
+    residual = scale * float(np.sqrt(2.0 * best.cost / max(t.size - start.size, 1)))
+    fine = np.arange(t[0], t[-1] + _FINE_S, _FINE_S)
+    curve = scale * form(best.x, fine)
+    fitted = replace(
+        aif,
+        times_s=fine,
+        concentration=curve,
+        fitted=True,
+        measured_times_s=aif.times_s,
+        measured=aif.concentration,
+        how=f"{aif.how}; replaced by Parker's form fitted to it",
+    )
+    return fitted, residual, noise_sd(aif.concentration)

@@ -1,0 +1,136 @@
+"""The AIF of a DCE series: from a mask, found, of a population, or given; sampled or of a parametric form."""
+
+from dataclasses import replace
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...curves import Bolus, enhancing_mean, mask_array
+from ...errors import InputError
+from ...images import Series
+from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
+from ..fit import fit_curves
+from ..signal import concentrations
+from .settings import DceSettings
+
+_LEAST_BASELINE = 3
+
+
+def choose_aif(
+    series: Series,
+    times_s: np.ndarray,
+    settings: DceSettings,
+    aif: str | Aif | sitk.Image,
+    mask: np.ndarray,
+    bolus: Bolus,
+) -> Aif:
+    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already.
+
+    `series` and `times_s` start in steady state.
+    """
+    n_baseline = bolus.arrival - bolus.steady
+    if isinstance(aif, Aif):
+        return aif
+    if isinstance(aif, str) and aif in POPULATIONS:
+        return _aligned_population(series, times_s, settings, mask, n_baseline, aif)
+    if isinstance(aif, str) and aif != "auto":
+        raise InputError(f"AIF {aif!r} is not known; auto, parker, georgiou, a table or a mask is needed")
+    # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
+    n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
+    raw = series.curves(mask)
+    quality: dict[str, float] = {}
+    if isinstance(aif, sitk.Image):
+        voxels = mask_array(aif, series)
+        curves = concentrations(series.curves(voxels), settings.acquisition, settings.t10_blood_s, n_baseline)
+        method, what, notes = "mask", "mean of {n} voxels of the AIF mask", ()
+    else:
+        index, quality = _search(raw, times_s, n_baseline, settings)
+        voxels = np.zeros(mask.shape, bool)
+        voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
+        curves = concentrations(raw[index], settings.acquisition, settings.t10_blood_s, n_baseline)
+        method = "auto"
+        what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
+        notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
+    fitted = (
+        fit_to_sinus(series, raw, times_s, settings.acquisition, settings.t10_blood_s, mask, voxels, n_baseline)
+        if settings.sinus
+        else None
+    )
+    if fitted is not None and fitted.blood is not None:
+        concentration, at = fitted.blood.concentration, fitted.blood.times_s
+        samples = fitted.blood.samples / (1.0 - settings.hematocrit)
+        if settings.aif_fit is False:
+            concentration, at = np.interp(times_s, at, concentration), times_s
+        count = int(voxels.sum())
+    else:
+        good = np.isfinite(curves).all(axis=1)
+        if not good.any():
+            raise InputError(
+                f"no voxel of the AIF mask has a concentration curve in {series.name}; choose other voxels"
+            )
+        concentration, at, count = (
+            np.maximum(curves[good].mean(axis=0).astype(np.float64), 0.0),
+            times_s,
+            int(good.sum()),
+        )
+        # Noise before arrival would be convolved with everything that follows.
+        concentration[:n_baseline] = 0.0
+        fitted = None if fitted is None else fitted.believed(concentration)
+        if fitted is not None and fitted.curve is not None:
+            quality = quality | {"sinus_factor": fitted.factor(concentration)}
+            concentration = concentration * quality["sinus_factor"]
+    how = f"{what.format(n=count)}; {fitted.how + '; ' if fitted else ''}divided by 1 - hematocrit {settings.hematocrit:g}"
+    made = Aif(at, concentration / (1.0 - settings.hematocrit), how, method, voxels, notes=notes, quality=quality)
+    if fitted is None:
+        return made
+    made = replace(made, notes=(*notes, *fitted.notes), quality=quality | fitted.numbers, sinus=fitted.voxels)
+    if fitted.blood is None or settings.aif_fit is False:
+        return made
+    seen = np.isfinite(samples)
+    return replace(made, fitted=True, measured_times_s=times_s[seen], measured=samples[seen])
+
+
+def _search(
+    raw: np.ndarray, times_s: np.ndarray, n_baseline: int, settings: DceSettings
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Arteries among voxels, by the rise of their signal: near its highest value, the concentration that it gives is mostly noise."""
+    if settings.input == "concentration":
+        return find_arteries(raw, times_s, n_baseline, settings.n_aif_voxels, search=settings.aif_search)
+    before = raw[:, :n_baseline].mean(axis=1)
+    rise = raw - before[:, None]
+    index, quality = find_arteries(rise, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search, True)
+    # Height and width of a signal that saturates say nothing of the blood.
+    return index, {k: v for k, v in quality.items() if k not in ("peak", "width_s")}
+
+
+def _aligned_population(
+    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int, population: str
+) -> Aif:
+    """A population's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
+    curves = concentrations(series.curves(mask), settings.acquisition, settings.t10_blood_s, n_baseline)
+    curves = curves[np.isfinite(curves).all(axis=1)]
+    start = float(times_s[n_baseline - 1])
+    if not curves.size:
+        return population_aif(times_s, start, settings.hematocrit, population)
+    first = population_aif(times_s, start, settings.hematocrit, population)
+    fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
+    late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
+    return population_aif(times_s, start + late, settings.hematocrit, population)
+
+
+def maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: int) -> tuple[Aif, list[str]]:
+    """Replace a coarsely sampled AIF by its parametric form, where asked for or where that is sure to help."""
+    if aif.fitted:
+        return aif, []
+    frame = float(np.median(np.diff(aif.times_s)))
+    # Above 6 s the samples no longer determine the first pass, and the form would invent a peak.
+    if settings.aif_fit is False or (settings.aif_fit is None and not 2.0 < frame <= 6.0):
+        return aif, []
+    fitted, residual, noise = fit_parametric(aif, float(times[n_baseline - 1]))
+    top = float(aif.concentration.max())
+    limit = max(2.0 * noise, 0.01 * top)
+    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > 1.5 * top):
+        return aif, [
+            f"the AIF is used as sampled: a parametric fit (residual {residual:.3g} mM) is not within its noise"
+        ]
+    return fitted, [f"the AIF is Parker's form fitted to its samples (residual {residual:.3g} mM)"]

@@ -1,0 +1,7 @@
+"""DSC: from a series to CBV, CBF, MTT and Tmax maps."""
+
+from .fit import perfusion_maps
+from .maps import UNITS, dsc_aif, dsc_maps, write
+from .settings import DscSettings, check_settings
+
+__all__ = ["UNITS", "DscSettings", "check_settings", "dsc_aif", "dsc_maps", "perfusion_maps", "write"]

@@ -1,0 +1,194 @@
+"""Contrast agent leakage in DSC: how much of a ΔR2* curve is vascular, and how much comes from agent outside the vessels.
+
+All three corrections write ΔR2*(t) = K1 v(t) - K2 l(t), v being a vascular curve and l what leaks out of it, and are linear but for few
+parameters, which are searched on a grid by matrix products. K2 > 0 is T1-dominant leakage (the curve is too low), K2 < 0 T2*-dominant.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...compute import Device, choose_device
+from ..kinetics import convolve
+from .vascular import KEP, Basis, Vessels, closest, gain, vessels
+
+BIDIRECTIONAL_KEP = np.linspace(0.0, KEP[-1], 25)  # 1/min
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """A leakage fit. Arrays are float64 (n,), `corrected` float32 (n, t).
+
+    Attributes
+    ----------
+    corrected
+        ΔR2* with the leakage taken out, 1/s.
+    k1, k2, k1_sd, k2_sd
+        Weight of the vascular curve (1) and of the leakage (1/s).
+    kep
+        Return rate from the tissue in 1/min; None with ``bsw``.
+    mtt_s, delay_s
+        Of the vascular residue function; None but with ``residue``.
+    sse
+        Sum of squared residuals.
+    n_parameters
+        How many were fitted to each curve.
+    node
+        With ``residue``: which node of `vascular.vessels` each voxel has.
+    """
+
+    corrected: np.ndarray
+    k1: np.ndarray
+    k2: np.ndarray
+    k1_sd: np.ndarray
+    k2_sd: np.ndarray
+    sse: np.ndarray
+    n_parameters: int
+    kep: np.ndarray | None = None
+    mtt_s: np.ndarray | None = None
+    delay_s: np.ndarray | None = None
+    node: np.ndarray | None = None
+
+
+def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> np.ndarray:
+    """Perfused voxels that do not enhance: the mean of the last frames lies within one standard deviation of the baseline.
+
+    Perfused means three neighbouring frames whose mean is above three standard deviations of the baseline. Where fewer than 20 voxels
+    qualify, the quarter of the perfused ones whose tail is nearest to the baseline, relative to its noise, is taken.
+
+    References
+    ----------
+    Boxerman JL et al., AJNR 2006;27:859.
+    """
+    finite = np.isfinite(dr2star).all(axis=1)
+    values = np.where(finite[:, None], dr2star, 0.0)
+    noise = np.maximum(values[:, :n_baseline].std(axis=1, ddof=1 if n_baseline > 1 else 0), 1e-9)
+    level = values[:, :n_baseline].mean(axis=1)
+    tail = np.abs(values[:, -n_tail:].mean(axis=1) - level) / noise
+    passing = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]).max(axis=1) / 3.0
+    perfused = finite & (passing - level > 3.0 * noise)
+    chosen = perfused & (tail <= 1.0)
+    if chosen.sum() < 20 and perfused.any():
+        chosen = perfused & (tail <= np.quantile(tail[perfused], 0.25))
+    return chosen if chosen.any() else finite
+
+
+def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu") -> Leakage:
+    """Boxerman, Schmainda and Weisskoff: v is the mean curve of the non-enhancing brain, l its running integral.
+
+    Parameters
+    ----------
+    dr2star
+        (n, t) 1/s.
+    dt_s
+        Frame interval in s.
+    reference
+        Mean curve (t,) of non-enhancing voxels, 1/s.
+    """
+    times = dt_s * np.arange(reference.size)
+    leak = 60.0 * convolve(times, reference, 0.0)
+    return _few(dr2star, reference, leak, {}, device)
+
+
+def correct_bidirectional(
+    dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu"
+) -> Leakage:
+    """As `correct_bsw`, with a way back from the tissue at kep: l is the mean curve convolved with ``exp(-kep t)``.
+
+    References
+    ----------
+    Leu K et al., AJNR 2016;37:1440.
+    """
+    times = dt_s * np.arange(reference.size)
+    leak = 60.0 * convolve(times, reference, BIDIRECTIONAL_KEP)
+    return _few(dr2star, reference, leak, {"kep": BIDIRECTIONAL_KEP}, device)
+
+
+def correct_residue(
+    dr2star: np.ndarray, dt_s: float, aif: np.ndarray, device: Device | str = "cpu", table: Vessels | None = None
+) -> Leakage:
+    """Residue function and leakage together, from the AIF: indifferent to each voxel's mean transit time and delay.
+
+    v is the AIF seen through a residue function with a mean transit time of 1.5 to 16 s and a delay of -1.5 to 5 s (`vascular`); l is v
+    convolved with ``exp(-kep t)`` (kep 0 to 1.2 /min).
+
+    References
+    ----------
+    Bjornerud A et al., J Cereb Blood Flow Metab 2011;31:2041, for the idea of a correction that does not depend on the transit time.
+    """
+    device = choose_device(device) if isinstance(device, str) else device
+    table = table or vessels(np.asarray(aif, np.float64), dt_s, True)
+    mtt, delay, kep = table.nodes()
+    node = closest(dr2star, table, device)
+    count = table.vessel.shape[-1]
+    vessel = np.broadcast_to(table.vessel, table.leak.shape).reshape(-1, count)
+    names = {"mtt_s": mtt, "delay_s": delay, "kep": kep}
+    return _solved(dr2star, vessel, table.leak.reshape(-1, count), node, names, 5, device)
+
+
+def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device | str) -> Leakage:
+    """For every voxel the node, of few, that leaves the smallest residual."""
+    device = choose_device(device) if isinstance(device, str) else device
+    xp = device.xp
+    vessel = np.repeat(np.asarray(reference, np.float64)[None], len(leak), axis=0)
+    best = np.zeros(dr2star.shape[0], np.int64)
+    if len(leak) > 1:
+        basis = Basis.of(vessel, leak)
+        first, second = (device.put(b.T, "float64") for b in (basis.first[:1], basis.second))
+        overlap = device.put(basis.overlap, "float64")
+        for i in range(0, best.size, device.block):
+            y = device.put(dr2star[i : i + device.block], "float64")
+            best[i : i + device.block] = device.get(
+                xp.argmax(gain(y @ first + 0 * (y @ second), y @ second, overlap, xp), axis=1)
+            )
+    return _solved(dr2star, vessel, leak, best, names, 2 + len(names), device)
+
+
+def _solved(
+    dr2star: np.ndarray,
+    vessel: np.ndarray,
+    leak: np.ndarray,
+    node: np.ndarray,
+    names: dict[str, np.ndarray],
+    n_parameters: int,
+    device: Device,
+) -> Leakage:
+    """Weights of the curves of each voxel's node by least squares, their SD, and the curve without the leakage."""
+    xp = device.xp
+    n, count = dr2star.shape
+    vv, ll, vl = (vessel**2).sum(axis=1), (leak**2).sum(axis=1), (vessel * leak).sum(axis=1)
+    free = max(count - n_parameters, 1)
+    determinant = vv * ll - vl**2
+    moments = device.put(np.stack([vv, ll, vl, determinant]), "float64")
+    v, lost = device.put(vessel, "float64"), device.put(leak, "float64")
+    index = device.put(node, "int64")
+    corrected = np.empty((n, count), np.float32)
+    found = np.empty((5, n))
+    for i in range(0, n, device.block):
+        rows = slice(i, i + device.block)
+        y = device.put(dr2star[rows], "float64")
+        at = index[rows]
+        vessels_here, leaks_here = v[at], lost[at]
+        vv, ll, vl, determinant = moments[:, at]
+        on_v, on_l = (y * vessels_here).sum(axis=1), (y * leaks_here).sum(axis=1)
+        k1 = (ll * on_v - vl * on_l) / determinant
+        weight = (vv * on_l - vl * on_v) / determinant
+        without = y - weight[:, None] * leaks_here
+        sse = ((without - k1[:, None] * vessels_here) ** 2).sum(axis=1)
+        spread = xp.sqrt(sse / free)
+        results = (k1, -weight, spread * xp.sqrt(ll / determinant), spread * xp.sqrt(vv / determinant), sse)
+        for row, values in zip(found, results):
+            row[rows] = device.get(values)
+        corrected[rows] = device.get(without)
+    finite = np.isfinite(found[4])
+    corrected[~finite] = np.nan
+    found[:, ~finite] = np.nan
+    more = {name: np.where(finite, values[node], np.nan) for name, values in names.items()}
+    return Leakage(corrected, *found, n_parameters, **more, node=node if "mtt_s" in names else None)
+
+
+def akaike(fit: Leakage, count: int) -> Any:
+    """Corrected Akaike criterion (n,) of curves of `count` frames; the noise is one more parameter."""
+    k = fit.n_parameters + 1
+    return count * np.log(np.maximum(fit.sse, 1e-300) / count) + 2.0 * k + 2.0 * k * (k + 1) / max(count - k - 1, 1)

@@ -1,0 +1,6 @@
+"""Kinetic models fitted to curves by variable projection: the optimum within bounds, with standard deviations."""
+
+from .curvefit import AUTO, CurveFit, fit_curves
+from .uncertainty import FALSE_ALARMS
+
+__all__ = ["AUTO", "FALSE_ALARMS", "CurveFit", "fit_curves"]

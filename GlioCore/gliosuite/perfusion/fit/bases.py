@@ -1,0 +1,280 @@
+"""The convolved AIF as tables over rate and delay, in a compressed subspace: what the kinetic fit stands on.
+
+All kinetic models are linear but for their rates and the delay. Three things make their curves cheap and exact at any rate and delay:
+
+* The convolution of the AIF with ``exp(-k t)`` is smooth over ``ln(k + 1 / T)``, T being the duration of the scan (slower rates all look
+  alike), so that a Chebyshev series of some thirty terms holds it to nine digits.
+* Between two neighbouring delays the AIF is linear, so that the convolution follows from the one at the later delay in closed form.
+* All these curves span few directions, on which curves are projected once.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...compute import product, put, subset
+from .. import kinetics
+
+_CUT = 1e-7  # singular values below this fraction of the largest are dropped; the curves are normalised first
+_SKETCH = 256
+_TERMS = 64  # of the Chebyshev series at most
+_TAIL = 1e-9  # terms below this fraction of the largest are dropped
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The tables between two neighbouring delays, or at delay 0 where none is fitted (``gap_s`` 0); or those of a cell for each voxel.
+
+    Attributes
+    ----------
+    gap_s
+        Length of the cell in s.
+    late_s
+        Its later delay in s; (n,) where voxels lie in cells of their own.
+    series
+        (2 r, c) Chebyshev coefficients of the convolution at the later delay, and of its derivative by the series' own coordinate;
+        or (n, 2 r, c).
+    plasma_late, plasma_early, integral_late
+        (r, 1) or (r, n) the AIF at both delays and its running integral at the later one.
+    """
+
+    xp: Any
+    log_rates: tuple[float, float]
+    damping: float
+    gap_s: float
+    late_s: Any
+    series: Any
+    plasma_late: Any
+    plasma_early: Any
+    integral_late: Any
+
+    def at(self, log_rate: Any, delay_s: Any | None) -> tuple[Any, Any, Any]:
+        """Convolution (r, n) with ``exp(-k t)`` and its derivatives by ln k and by the delay (s); the last None without a delay.
+
+        Beyond the fastest rate of the table the convolution is the AIF over k.
+        """
+        xp = self.xp
+        beyond = log_rate > self.log_rates[1]
+        if beyond.any():
+            share = xp.exp(xp.clip(self.log_rates[1] - log_rate, None, 0.0))
+            found = self.at(xp.clip(log_rate, *self.log_rates), delay_s)
+            return tuple(None if v is None else v * share for v in found)
+        rate = xp.exp(xp.clip(log_rate, self.log_rates[0], None))
+        shifted = rate + self.damping
+        low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
+        scale = 2.0 / (high - low)
+        x = (xp.log(shifted) - low) * scale - 1.0
+        terms = self.series.shape[-1]
+        polynomials = xp.empty((terms, x.shape[0]), dtype=x.dtype) if xp is np else x.new_empty((terms, x.shape[0]))
+        polynomials[0] = 1.0
+        polynomials[1] = x
+        twice = 2.0 * x
+        for i in range(2, terms):
+            polynomials[i] = twice * polynomials[i - 1] - polynomials[i - 2]
+        if self.series.ndim == 2:
+            both = product(self.series, polynomials)
+        else:
+            both = (self.series @ polynomials.T[:, :, None])[:, :, 0].T
+        rank = both.shape[0] // 2
+        small = 1.0 / shifted  # the series is of (k + damping) times the convolution, which varies less
+        value = both[:rank]
+        value *= small
+        slope = both[rank:]
+        slope *= scale * small
+        slope -= value
+        slope *= rate * small
+        if delay_s is None:
+            return value, slope, None
+        # From the later delay on, the convolution decays and what the AIF brings in the meantime is added.
+        step = (self.late_s - delay_s) / 60.0
+        decayed = rate * step
+        first, last, decay = segment(xp, decayed)
+        share = (self.late_s - delay_s) / self.gap_s
+        slope -= decayed * value
+        slope *= decay
+        by_first, by_last = step * (decay - 2.0 * first), step * (first - last)
+        slope += self._line(by_first + by_last, by_last * share)
+        value *= decay
+        value += self._line(step * (first + last), step * last * share)
+        by_delay = (rate / 60.0) * value
+        by_delay += self._line(-1.0 / 60.0 + 0.0 * share, share / -60.0)
+        return value, slope, by_delay
+
+    def _line(self, late: Any, further: Any) -> Any:
+        """The AIF at the later delay times one weight (n,), and what it gains towards the earlier one times another."""
+        gain = self.plasma_early - self.plasma_late
+        if self.series.ndim == 2:
+            line = self.xp.concatenate([self.plasma_late, gain], axis=1)
+            return product(line, self.xp.stack([late, further]))
+        return self.plasma_late * late + gain * further
+
+    def rows(self, keep: Any) -> "Cell":
+        """The tables of some voxels only."""
+        if self.series.ndim == 2:
+            return self
+        at = {f: getattr(self, f)[:, keep] for f in ("plasma_late", "plasma_early", "integral_late")}
+        return replace(self, late_s=self.late_s[keep], series=self.series[keep], **at)
+
+    def plasma(self, delay_s: Any | None) -> tuple[Any, Any]:
+        """The AIF (r, n or 1) at the delay, and its derivative by the delay (r, 1); the last None without a delay."""
+        if delay_s is None:
+            return self.plasma_late, None
+        slope = (self.plasma_late - self.plasma_early) / self.gap_s
+        return slope * (delay_s - self.late_s) + self.plasma_late, slope
+
+    def integral(self, delay_s: Any | None) -> tuple[Any, Any]:
+        """The AIF's running integral (r, n or 1) and its derivative by the delay; the last None without a delay."""
+        if delay_s is None:
+            return self.integral_late, None
+        plasma, _ = self.plasma(delay_s)
+        step = (self.late_s - delay_s) / 60.0
+        return self.integral_late + (0.5 * step) * (self.plasma_late + plasma), plasma / -60.0
+
+
+@dataclass(frozen=True)
+class Bases:
+    """Tables of the convolved AIF.
+
+    Attributes
+    ----------
+    log_rates
+        Lowest and highest ln of the rate in 1/min.
+    delays
+        (d,) s, evenly spaced; one 0 where no delay is fitted.
+    directions
+        (t, r) orthonormal: curves times this are their coordinates in the subspace.
+    series
+        (d, 2 r, c) see `Cell`.
+    plasma, integral
+        (d, r) the AIF itself and its running integral (rate 0).
+    """
+
+    xp: Any
+    log_rates: tuple[float, float]
+    damping: float
+    delays: np.ndarray
+    directions: Any
+    series: Any
+    plasma: Any
+    integral: Any
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells between delays; 1 where no delay is fitted."""
+        return max(self.delays.size - 1, 1)
+
+    def cell(self, index: int | np.ndarray) -> Cell:
+        """The tables between delays `index` and ``index + 1``; of a cell for each voxel where `index` is an array (n,)."""
+        late = np.minimum(np.asarray(index) + 1, self.delays.size - 1)
+        gap = float(self.delays[1] - self.delays[0]) if self.delays.size > 1 else 0.0
+        there = lambda v: subset(v, self.series)
+        one = late.ndim == 0
+        at, early = (int(late), int(index)) if one else (there(late), there(np.asarray(index)))
+        column = lambda table, i: table[i][:, None] if one else table[i].T
+        return Cell(
+            self.xp,
+            self.log_rates,
+            self.damping,
+            gap,
+            float(self.delays[at]) if one else there(self.delays[late]),
+            self.series[at],
+            column(self.plasma, at),
+            column(self.plasma, early),
+            column(self.integral, at),
+        )
+
+    def exponentials(self, log_rates: np.ndarray, delay_index: int) -> Any:
+        """Convolutions (r, k) with ``exp(-k t)`` at some rates, at one delay of the table."""
+        late = max(delay_index - 1, 0)
+        cell = replace(self.cell(late), series=self.series[delay_index])
+        return cell.at(put(self.xp, log_rates, str(getattr(self.series, "device", "cpu"))), None)[0]
+
+    def to(self, xp: Any, device: str, single: bool = False) -> "Bases":
+        """The same tables in another namespace, or in single precision."""
+        fields = ("directions", "series", "plasma", "integral")
+        return replace(self, xp=xp, **{f: put(xp, getattr(self, f), device, single) for f in fields})
+
+
+def segment(xp: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Weights of the first and last value of a line integrated over 0-1 with the weight ``exp(-x (1 - s))``, and ``exp(-x)``."""
+    # Below it the closed forms cancel; five terms of the series leave an error below 1e-12 (in single precision 1e-5).
+    small = x < (1e-2 if x.dtype == xp.float64 else 0.3)
+    safe = xp.where(small, 1.0 + 0.0 * x, x)
+    decay = xp.exp(-safe)
+    first = xp.where(
+        small, 0.5 + x * (-1 / 3 + x * (1 / 8 + x * (-1 / 30 + x / 144))), (1 - decay - safe * decay) / safe**2
+    )
+    last = xp.where(small, 0.5 + x * (-1 / 6 + x * (1 / 24 + x * (-1 / 120 + x / 720))), (safe - 1 + decay) / safe**2)
+    return first, last, xp.exp(-x)
+
+
+def build_bases(
+    times_s: np.ndarray,
+    aif: np.ndarray,
+    aif_times_s: np.ndarray,
+    rate_range: tuple[float, float],
+    delay_range_s: tuple[float, float] | None = None,
+) -> Bases:
+    """Tabulate the convolved AIF.
+
+    Parameters
+    ----------
+    times_s, aif, aif_times_s
+        Times (t,) of the curves; AIF (m,) and its times (m,).
+    rate_range
+        Lowest and highest rate in 1/min.
+    delay_range_s
+        Lowest and highest delay in s, or None for none.
+    """
+    delays = np.zeros(1) if delay_range_s is None else _delay_nodes(aif_times_s, delay_range_s)
+    low, high = np.log(rate_range)
+    angle = np.pi * (np.arange(_TERMS) + 0.5) / _TERMS
+    damping = 60.0 / max(float(times_s[-1] - times_s[0]), 1.0)
+    first, last = np.log(np.asarray(rate_range) + damping)
+    rates = np.maximum(np.exp(first + 0.5 * (last - first) * (np.cos(angle) + 1.0)) - damping, 0.0)
+    table = kinetics.convolve(times_s, aif, np.tile(rates, delays.size), np.repeat(delays, rates.size), aif_times_s)
+    table = table.reshape(delays.size, rates.size, times_s.size) * (rates + damping)[:, None]
+    plasma = kinetics.interpolate_aif(times_s[None, :] - delays[:, None], aif, aif_times_s)
+    integral = kinetics.convolve(times_s, aif, np.zeros(delays.size), delays, aif_times_s)
+    directions = _directions(np.concatenate([table[:, ::2].reshape(-1, times_s.size), plasma, integral]))
+    orders = np.arange(_TERMS)
+    transform = np.cos(np.outer(orders, angle)) * (2.0 / _TERMS)
+    transform[0] *= 0.5
+    series = np.einsum("ck,dkr->drc", transform, table @ directions, optimize=True)
+    size = np.abs(series).max(axis=(0, 1))
+    terms = max(int(np.flatnonzero(size > _TAIL * size.max())[-1]) + 1, 3)
+    series = series[:, :, :terms]
+    slopes = np.polynomial.chebyshev.chebder(series, axis=2)
+    slopes = np.concatenate([slopes, np.zeros_like(series[:, :, :1])], axis=2)
+    return Bases(
+        np,
+        (float(low), float(high)),
+        damping,
+        delays,
+        directions,
+        np.ascontiguousarray(np.concatenate([series, slopes], axis=1)),
+        plasma @ directions,
+        integral @ directions,
+    )
+
+
+def _delay_nodes(aif_times_s: np.ndarray, delay_range_s: tuple[float, float]) -> np.ndarray:
+    """Delays about 1 s apart, so that the AIF's corners fall on nodes where its frames are even."""
+    frame = float(np.median(np.diff(aif_times_s)))
+    step = frame / np.ceil(frame) if frame >= 0.5 else frame * np.ceil(0.5 / frame)
+    first, last = np.floor(delay_range_s[0] / step + 1e-9), np.ceil(delay_range_s[1] / step - 1e-9)
+    last = max(last, first + 1)
+    return step * np.arange(first, last + 1)
+
+
+def _directions(curves: np.ndarray) -> np.ndarray:
+    """Orthonormal directions (t, r) that span the curves (m, t)."""
+    norm = np.linalg.norm(curves, axis=1, keepdims=True)
+    curves = curves[norm[:, 0] > 0] / norm[norm[:, 0] > 0]
+    if min(curves.shape) > _SKETCH:
+        # A few hundred random mixtures of the curves span what they all span; the generator's seed is fixed.
+        curves = np.random.default_rng(0).standard_normal((_SKETCH, curves.shape[0])) @ curves
+    # Reduced to a triangle first: the Gram matrix would lose half of the digits.
+    _, values, rows = np.linalg.svd(np.linalg.qr(curves, mode="r"), full_matrices=False)
+    return np.ascontiguousarray(rows[values > _CUT * values[0]].T)

@@ -1,0 +1,321 @@
+"""Kinetic fit by variable projection: a global search over rates and delays, then a bounded polish to the optimum.
+
+For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
+matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
+random and nothing depends on a start value. The search without a delay is float32, the polish float64.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ...errors import InputError
+from ...steps import Progress, silent
+from .. import kinetics
+from .bases import build_bases
+from .blocks import fit_blocks
+from .models import KINETIC
+
+MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
+AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
+DEFAULT_BOUNDS = {
+    "ktrans": (0.0, 5.0),
+    "ve": (1e-4, 1.0),
+    "vp": (0.0, 1.0),
+    "kep": (1e-3, 20.0),
+    "fp": (0.0, 500.0),
+    "ps": (0.0, 5.0),
+    "delay": (-5.0, 12.0),
+}
+_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class CurveFit:
+    """What `fit_curves` found. Arrays are float32 (n,); None where the model lacks the parameter.
+
+    Attributes
+    ----------
+    model
+        The model asked for.
+    values
+        The parameters in float64, as `predict` uses them.
+    sd
+        Standard deviations by name, from the curvature at the optimum and the residual.
+    sse
+        Sum of squared residuals in mM^2.
+    misfit
+        Where the residuals show that the model does not fit (bool); see `uncertainty.misfit_limit`.
+    chosen
+        With ``model="auto"``: 1, 2, 3 for tofts, patlak, etm; None otherwise.
+    unclamped
+        ktrans (or ps) and vp (n,) where they may be below 0, for statistics; None where they were not asked for.
+    """
+
+    model: str
+    times_s: np.ndarray
+    aif_plasma: np.ndarray
+    aif_times_s: np.ndarray
+    values: dict[str, np.ndarray]
+    sd: dict[str, np.ndarray]
+    sse: np.ndarray
+    misfit: np.ndarray
+    chosen: np.ndarray | None = None
+    n_parameters: int = 0
+    unclamped: dict[str, np.ndarray] | None = None
+
+    def _get(self, name: str) -> np.ndarray | None:
+        return self.values[name].astype(np.float32) if name in self.values else None
+
+    @property
+    def ktrans(self) -> np.ndarray | None:
+        """Transfer constant, 1/min; for the exchange models fp ps / (fp + ps)."""
+        return self._get("ktrans")
+
+    @property
+    def ve(self) -> np.ndarray | None:
+        """Extravascular extracellular fraction, ktrans / kep; not clipped (see `ve_valid`)."""
+        return self._get("ve")
+
+    @property
+    def vp(self) -> np.ndarray | None:
+        """Plasma fraction."""
+        return self._get("vp")
+
+    @property
+    def kep(self) -> np.ndarray | None:
+        """Rate constant, 1/min."""
+        return self._get("kep")
+
+    @property
+    def fp(self) -> np.ndarray | None:
+        """Plasma flow, ml/100ml/min."""
+        return self._get("fp")
+
+    @property
+    def ps(self) -> np.ndarray | None:
+        """Permeability surface product, 1/min."""
+        return self._get("ps")
+
+    @property
+    def delay_s(self) -> np.ndarray | None:
+        """Arrival after the AIF, s; None where it was not fitted."""
+        return self._get("delay")
+
+    @property
+    def ve_valid(self) -> np.ndarray | None:
+        """Where ve lies in 0-1."""
+        return None if "ve" not in self.values else (self.values["ve"] >= 0) & (self.values["ve"] <= 1)
+
+    def rows(self, index: np.ndarray) -> "CurveFit":
+        """The fit of some voxels only."""
+        return replace(
+            self,
+            values={name: v[index] for name, v in self.values.items()},
+            sd={name: v[index] for name, v in self.sd.items()},
+            sse=self.sse[index],
+            misfit=self.misfit[index],
+            chosen=None if self.chosen is None else self.chosen[index],
+        )
+
+    def predict(self, times_s: ArrayLike | None = None) -> np.ndarray:
+        """The fitted curves (n, t) in mM, from the forward models themselves; float64."""
+        times = self.times_s if times_s is None else np.asarray(times_s, np.float64)
+        result = np.full((self.sse.size, times.size), np.nan)
+        known = np.isfinite(self.sse)
+        for i in range(0, self.sse.size, _BLOCK):
+            rows = np.flatnonzero(known[i : i + _BLOCK]) + i
+            if self.chosen is None:
+                result[rows] = self._forward(self.model, rows, times)
+                continue
+            for label, model in enumerate(AUTO, 1):
+                some = rows[self.chosen[rows] == label]
+                result[some] = self._forward(model, some, times)
+        return result
+
+    def _forward(self, model: str, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+        function, names = _FORWARD[model]
+        values = {n: self.values[n][rows] for n in names}
+        delay = self.values["delay"][rows] if "delay" in self.values else 0.0
+        # Without this the exact convolution would be asked for at shifted times where none are needed.
+        nodes = None if times is self.aif_times_s else self.aif_times_s
+        return function(times, self.aif_plasma, **values, delay_s=delay, aif_times_s=nodes)
+
+
+_FORWARD = {
+    "tofts": (kinetics.tofts, ("ktrans", "ve")),
+    "etm": (kinetics.extended_tofts, ("ktrans", "ve", "vp")),
+    "patlak": (kinetics.patlak, ("ps", "vp")),
+    "2cxm": (kinetics.two_cxm, ("fp", "ps", "ve", "vp")),
+    "2cum": (kinetics.two_cum, ("fp", "ps", "vp")),
+}
+
+
+def fit_curves(
+    curves_mM: ArrayLike,
+    times_s: ArrayLike,
+    aif_plasma_mM: ArrayLike,
+    model: str = "etm",
+    delay: bool = False,
+    aif_times_s: ArrayLike | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    unclamped: bool = False,
+) -> CurveFit:
+    """Fit a kinetic model to concentration curves.
+
+    Parameters
+    ----------
+    curves_mM
+        Tissue concentration (n, t) in mM; rows with a value that is not finite come back as NaN.
+    times_s
+        (t,) in s, rising.
+    aif_plasma_mM
+        Plasma concentration (m,) in mM.
+    model
+        ``"tofts"``, ``"etm"`` (extended Tofts), ``"patlak"``, ``"2cxm"``, ``"2cum"``, or ``"auto"``: tofts, patlak or etm per voxel,
+        whichever has the lowest corrected Akaike criterion.
+    delay
+        Whether to fit each voxel's arrival after the AIF.
+    aif_times_s
+        Times (m,) of the AIF; `times_s` where None.
+    bounds
+        Lowest and highest value by parameter, in place of `DEFAULT_BOUNDS` (ktrans, kep, ps 1/min; ve, vp; fp ml/100ml/min; delay s).
+    device
+        ``"auto"``, ``"cpu"``, or ``"cuda"`` (torch).
+    progress
+        Called between blocks of voxels.
+    unclamped
+        Whether to fit curves whose ktrans, ps or vp ended at 0 again without that bound, for `CurveFit.unclamped`: means over a region
+        of little enhancement are biased upwards where noise cannot make a value negative. For tofts, etm and patlak.
+
+    Returns
+    -------
+    CurveFit
+
+    Raises
+    ------
+    InputError
+        If the model is not known, or times, AIF and curves do not belong together.
+    """
+    progress = progress or silent
+    times = np.asarray(times_s, np.float64)
+    aif = np.asarray(aif_plasma_mM, np.float64)
+    nodes = times if aif_times_s is None else np.asarray(aif_times_s, np.float64)
+    curves = np.asarray(curves_mM)
+    curves = curves.reshape(-1, curves.shape[-1])
+    _check(curves, times, aif, nodes, model)
+    limits = DEFAULT_BOUNDS | {k: tuple(map(float, v)) for k, v in (bounds or {}).items()}
+    if unclamped and model not in ("tofts", "etm", "patlak"):
+        raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
+    if model == "auto":
+        return _choose(curves, times, aif, nodes, delay, limits, device, progress)
+    fit = _fit(curves, times, aif, nodes, model, delay, limits, device, progress)
+    if not unclamped:
+        return fit
+    weights = [n for n in ("ktrans", "ps", "vp") if n in KINETIC[model].names]
+    free = {n: fit.values[n].copy() for n in weights}
+    held = np.flatnonzero(np.any([fit.values[n] <= limits[n][0] for n in weights], axis=0))
+    if held.size:
+        limits |= {n: (-limits[n][1], limits[n][1]) for n in weights}
+        again = _fit(curves[held], times, aif, nodes, model, delay, limits, device, silent)
+        for n in weights:
+            free[n][held] = again.values[n]
+    return replace(fit, unclamped=free)
+
+
+def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str) -> None:
+    if model not in MODELS:
+        raise InputError(f"kinetic model {model!r} is not known; choose from {', '.join(MODELS)}")
+    if curves.shape[1] != times.size:
+        raise InputError(f"curves of {curves.shape[1]} time points and {times.size} times; as many times are needed")
+    if aif.shape != nodes.shape or not np.isfinite(aif).all():
+        raise InputError(
+            f"an AIF of {aif.size} samples ({int((~np.isfinite(aif)).sum())} not finite) at {nodes.size} times; "
+            "one finite sample per time is needed"
+        )
+    if (np.diff(times) <= 0).any() or (np.diff(nodes) <= 0).any():
+        raise InputError("times that do not rise; each must be later than the one before")
+    if not (aif > 0).any():
+        raise InputError("the AIF is nowhere above 0 mM; an arterial curve with a bolus is needed")
+    if times.size < 6:
+        raise InputError(f"curves of {times.size} time points; at least 6 are needed to fit a kinetic model")
+
+
+# -------------------------------------------------------------------------------------------------------------- the fit
+
+
+def _fit(
+    curves: np.ndarray,
+    times: np.ndarray,
+    aif: np.ndarray,
+    nodes: np.ndarray,
+    name: str,
+    delay: bool,
+    limits: Mapping[str, tuple[float, float]],
+    device: str,
+    progress: Progress,
+) -> CurveFit:
+    model = KINETIC[name]
+    bases = build_bases(times, aif, nodes, model.rates(limits), limits["delay"] if delay else None)
+    fitted = fit_blocks(curves, bases, name, delay, limits, device, progress)
+    return CurveFit(
+        name,
+        times,
+        aif,
+        nodes,
+        fitted.values,
+        fitted.sd,
+        fitted.sse.astype(np.float32),
+        fitted.misfit,
+        None,
+        len(model.names) + delay,
+    )
+
+
+def _choose(
+    curves: np.ndarray,
+    times: np.ndarray,
+    aif: np.ndarray,
+    nodes: np.ndarray,
+    delay: bool,
+    limits: Mapping[str, tuple[float, float]],
+    device: str,
+    progress: Progress,
+) -> CurveFit:
+    """Fit each model of `AUTO` and take, per voxel, the one with the lowest corrected Akaike criterion."""
+    fits = []
+    for i, name in enumerate(AUTO):
+        stretch = lambda fraction, message, i=i: progress((i + fraction) / len(AUTO), message)
+        fits.append(_fit(curves, times, aif, nodes, name, delay, limits, device, stretch))
+    count = times.size
+    criterion = []
+    for fit in fits:
+        k = fit.n_parameters + 1
+        correction = 2 * k + 2 * k * (k + 1) / max(count - k - 1, 1)
+        criterion.append(count * np.log(np.maximum(fit.sse.astype(np.float64), 1e-30) / count) + correction)
+    known = np.isfinite(fits[0].sse)
+    chosen = np.where(known, np.argmin(np.nan_to_num(criterion, nan=np.inf), axis=0), 0)
+    pick = lambda arrays: np.choose(chosen, arrays)
+    nothing = np.full(curves.shape[0], np.nan)
+    # Tofts has no plasma space (vp 0), Patlak no way back (kep 0, ve undefined); ps is Patlak's name of ktrans.
+    absent = {"vp": np.where(known, 0.0, np.nan), "kep": np.where(known, 0.0, np.nan), "ve": nothing}
+    values, sd = {}, {}
+    for name in ("ktrans", "ve", "vp", "kep", *(["delay"] if delay else [])):
+        values[name] = pick([f.values.get(name, absent.get(name, nothing)) for f in fits])
+        sd[name] = pick([f.sd.get(name, nothing) for f in fits]).astype(np.float32)
+    values["ps"] = values["ktrans"]
+    return CurveFit(
+        "auto",
+        times,
+        aif,
+        nodes,
+        values,
+        sd,
+        pick([f.sse for f in fits]),
+        pick([f.misfit for f in fits]),
+        (chosen + 1).astype(np.uint8) * known,
+    )

@@ -1,0 +1,23 @@
+"""One image onto another, two visits onto each other, and how good it is."""
+
+from .brainsfit import find_brainsfit
+from .followup import FollowupSettings, followup_of, read_landmarks, register_followup
+from .pictures import write_checkerboard, write_motion
+from .register import common_grid, register
+from .settings import RegistrationSettings
+from .transforms import check_transform_name, write_transform
+
+__all__ = [
+    "FollowupSettings",
+    "RegistrationSettings",
+    "check_transform_name",
+    "common_grid",
+    "find_brainsfit",
+    "followup_of",
+    "read_landmarks",
+    "register",
+    "register_followup",
+    "write_checkerboard",
+    "write_motion",
+    "write_transform",
+]

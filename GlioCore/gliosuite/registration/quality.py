@@ -1,0 +1,219 @@
+"""How good a registration is: the yardstick that every result is held against, whatever engine found it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..images import Grid, array, boolean, resample, resample_mask
+from .settings import RegistrationSettings
+from .similarity import clean, coarse, dice, foreground, indices, interpolate, mutual_information, positions, unit
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a registration is judged by.
+
+    Mutual information (nats) is taken over the same points before and after: the fixed foreground as far as it lies inside the moving
+    image afterwards; `before` counts a point outside the moving image as background. `displaced` is its highest value when the
+    result is moved by 10 mm along an axis: a true optimum is higher. `overlap` is the Dice coefficient of the two foregrounds
+    (or masks). Translation is that of the foreground's centre; rotation and scales are those of the best affine map through the whole.
+    """
+
+    verdict: str
+    reason: str
+    mutual_information_before: float
+    mutual_information_after: float
+    mutual_information_displaced: float
+    overlap: float
+    covered: float
+    translation_mm: float
+    rotation_deg: float
+    rotation_xyz_deg: tuple[float, float, float]
+    scales: tuple[float, float, float]
+    min_jacobian: float | None
+    points: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both images, where to look in each, and the points at which a result is judged."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    fixed_mask: sitk.Image  # uint8 on a coarse grid (or the one given)
+    moving_mask: sitk.Image
+    given: tuple[bool, bool]
+    points: np.ndarray  # (n, 3) LPS mm
+    values: np.ndarray  # (n,) fixed intensities there, 0-1
+    small: np.ndarray  # moving intensities (z, y, x), 0-1, for judging
+    small_grid: Grid
+    centre: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        fixed: sitk.Image,
+        moving: sitk.Image,
+        fixed_mask: sitk.Image | None,
+        moving_mask: sitk.Image | None,
+    ) -> "Pair":
+        """Prepare two images; the registration and its judgement look at the same foreground and points."""
+        fixed, moving = clean(fixed), clean(moving)
+        for side, image in (("fixed", fixed), ("moving", moving)):
+            values = sitk.GetArrayViewFromImage(image)
+            if values.min() == values.max():
+                raise InputError(
+                    f"the {side} image has the same value {values.flat[0]:g} everywhere; an image is needed"
+                )
+        for side, mask in (("fixed", fixed_mask), ("moving", moving_mask)):
+            if mask is not None and not boolean(mask).any():
+                raise InputError(f"the {side} mask is empty; a mask with at least one voxel is needed")
+        given = (fixed_mask is not None, moving_mask is not None)
+        fixed_mask = sitk.Cast(fixed_mask > 0, sitk.sitkUInt8) if given[0] else foreground(fixed)
+        moving_mask = sitk.Cast(moving_mask > 0, sitk.sitkUInt8) if given[1] else foreground(moving)
+        spacing = 3.0
+        f, m = coarse(fixed, spacing), coarse(moving, spacing)
+        grid = Grid.of(f)
+        inside = boolean(resample_mask(fixed_mask, grid))
+        if not inside.any():
+            raise InputError("the fixed mask does not overlap the fixed image")
+        if not boolean(resample_mask(moving_mask, Grid.of(m))).any():
+            raise InputError("the moving mask does not overlap the moving image")
+        # The head's edge tells as much as what is inside, so points just outside the head count too; a given mask is taken as given.
+        looked = inside if given[0] else boolean(sitk.BinaryDilate(grid.image(inside), [2] * 3))
+        points = positions(grid, looked)
+        # Unit intensities of both sides: the histogram's bins then span what the heads hold.
+        values = unit(array(f, np.float64), inside)[looked]
+        m_inside = boolean(resample_mask(moving_mask, Grid.of(m)))
+        small = unit(array(m, np.float64), m_inside)
+        return cls(
+            fixed,
+            moving,
+            fixed_mask,
+            moving_mask,
+            given,
+            points,
+            values,
+            small,
+            Grid.of(m),
+            positions(grid, inside).mean(axis=0).round(6),
+        )
+
+
+def moved_points(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
+    """Points (n, 3) carried by a transform; many at once where it is linear."""
+    if transform.IsLinear():
+        origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
+        matrix = np.stack([np.array(transform.TransformPoint(e)) - origin for e in np.eye(3).tolist()], axis=1)
+        return points @ matrix.T + origin
+    return np.array([transform.TransformPoint(p) for p in points.tolist()])
+
+
+def information(pair: Pair, moved: np.ndarray, chosen: np.ndarray, bins: int) -> float:
+    """Mutual information over the points `chosen`, carried to `moved`; those outside the moving image count as its background."""
+    values, _, inside = interpolate(pair.small, indices(pair.small_grid, moved))
+    return mutual_information(pair.values[chosen], np.where(inside, values, 0.0), bins)[0]
+
+
+def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings) -> Quality:
+    """Measure a result and say whether it is accepted."""
+    moved = moved_points(transform, pair.points)
+    inside = interpolate(pair.small, indices(pair.small_grid, moved))[2]
+    covered = float(inside.mean())
+    bins = settings.bins
+    after = information(pair, moved[inside], inside, bins) if covered else 0.0
+    before = information(pair, pair.points[inside], inside, bins) if covered else 0.0
+    shifts = [np.eye(3)[a] * s for a in range(3) for s in (-10.0, 10.0)]
+    displaced = max(information(pair, moved[inside] + s, inside, bins) for s in shifts) if covered else 0.0
+
+    both = Grid.of(pair.fixed_mask)
+    whole = sitk.Cast(Grid.of(pair.moving).blank() + 1, sitk.sitkFloat32)
+    seen = array(resample(whole, both, transform)) > 0.5
+    overlap = dice(boolean(pair.fixed_mask) & seen, boolean(resample_mask(pair.moving_mask, both, transform)) & seen)
+
+    design = np.c_[pair.points - pair.centre, np.ones(len(pair.points))]
+    affine = np.linalg.lstsq(design, moved - pair.centre, rcond=None)[0].T
+    u, scales, vt = np.linalg.svd(affine[:, :3])
+    rotation = u @ vt
+    mirrored = np.linalg.det(rotation) < 0
+    degrees = float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
+    jacobian = None if transform.IsLinear() else min_jacobian(transform, pair.fixed_mask)
+
+    reason = ""
+    if covered < 0.05:
+        reason = f"only {100 * covered:.0f} % of the fixed image lie inside the moving one"
+    elif after < before - settings.tolerance:
+        reason = f"mutual information fell from {before:.3f} to {after:.3f}"
+    elif after <= displaced:
+        reason = f"mutual information is {after:.3f} and no higher than {displaced:.3f} after a shift by 10 mm, so this is no match"
+    elif overlap < settings.min_overlap:
+        reason = f"the overlap of the two heads (Dice) is {overlap:.2f}; at least {settings.min_overlap:g} is needed"
+    elif mirrored or degrees > settings.max_rotation_deg:
+        reason = f"a rotation by {degrees:.0f} degrees was found; at most {settings.max_rotation_deg:g} is accepted"
+    elif scales.max() > settings.max_scale or scales.min() < 1 / settings.max_scale:
+        reason = f"a stretch by {scales.max():.2f} and {scales.min():.2f} was found; at most {settings.max_scale:g} is accepted"
+    elif jacobian is not None and jacobian <= 0:
+        reason = f"the B-spline folds (smallest Jacobian {jacobian:.2f})"
+    return Quality(
+        "refused" if reason else "accepted",
+        reason,
+        round(before, 6),
+        round(after, 6),
+        round(displaced, 6),
+        round(overlap, 4),
+        round(covered, 4),
+        round(float(np.linalg.norm(affine[:, 3])), 4),
+        round(degrees, 4),
+        tuple(round(float(v), 4) for v in _euler_deg(rotation)),
+        tuple(round(float(v), 5) for v in np.sort(scales)),
+        None if jacobian is None else round(jacobian, 4),
+        int(inside.sum()),
+    )
+
+
+def _euler_deg(rotation: np.ndarray) -> tuple[float, float, float]:
+    """Angles about x, y, z in degrees, in the order of ITK's Euler3DTransform (Z X Y)."""
+    return tuple(
+        np.degrees(
+            [
+                np.arcsin(np.clip(rotation[2, 1], -1, 1)),
+                np.arctan2(-rotation[2, 0], rotation[2, 2]),
+                np.arctan2(-rotation[0, 1], rotation[1, 1]),
+            ]
+        )
+    )
+
+
+def jacobian_image(transform: sitk.Transform, grid: Grid) -> sitk.Image:
+    """Jacobian determinant of a transform on `grid` (float32): local volume of the moving image per volume of the fixed one."""
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, [int(s) for s in grid.size], grid.origin, grid.spacing, grid.direction
+    )
+    return sitk.Cast(sitk.DisplacementFieldJacobianDeterminant(field), sitk.sitkFloat32)
+
+
+def min_jacobian(transform: sitk.Transform, mask: sitk.Image, spacing_mm: float = 2.0) -> float:
+    """The smallest Jacobian determinant inside a mask, on a grid of `spacing_mm`."""
+    grid = Grid.of(mask).isotropic(spacing_mm)
+    inside = boolean(resample_mask(mask, grid))
+    # The derivative at the grid's border is one-sided across the spline's own border.
+    for axis in range(3):
+        index = [slice(None)] * 3
+        for edge in (0, -1):
+            index[axis] = edge
+            inside[tuple(index)] = False
+    return float(array(jacobian_image(transform, grid))[inside].min())
+
+
+def landmark_error(transform: sitk.Transform | None, fixed_points: np.ndarray, moving_points: np.ndarray) -> np.ndarray:
+    """Distances (n,) in mm between `moving_points` (n, 3) and `fixed_points` (n, 3) carried by `transform`; None: as they lie."""
+    fixed_points, moving_points = np.asarray(fixed_points, float), np.asarray(moving_points, float)
+    if transform is not None:
+        fixed_points = np.array([transform.TransformPoint(p) for p in fixed_points.tolist()])
+    return np.linalg.norm(fixed_points - moving_points, axis=1)

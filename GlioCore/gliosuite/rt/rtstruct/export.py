@@ -1,0 +1,272 @@
+"""RT structure sets: masks to contours that refer to their original DICOM series, and back.
+
+A contour runs along voxel edges in the plane of its slice, so that the polygons' volume is the voxels' volume and every reader that tests
+voxel centres gets the same voxels back. What was written is read again and compared before it gets its name.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...dicom.geometry import DicomSeries, read_dicom_series
+from ...errors import InputError
+from ...files import atomic
+from ...images import Grid, boolean, resample_mask
+from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
+from .reading import contour_volume_cc, rasterise, read_structures
+from .registration import AcceptedRegistration
+from .segmentation import write_seg
+from .writing import Roi, save, structure_set
+
+__all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "roi_color", "write_rtstruct"]
+
+_COLORS = {
+    "GTV": ((255, 77, 77), (255, 158, 64), (240, 98, 146)),
+    "CTV": ((0, 230, 118), (64, 160, 255), (255, 171, 64), (224, 224, 224), (179, 136, 255), (240, 98, 146)),
+    "PTV": ((255, 213, 74), (255, 64, 255), (38, 166, 154)),
+    "ORGAN": ((124, 156, 255), (38, 166, 154), (158, 158, 158), (176, 190, 197)),
+}
+_LEAST_DICE = 0.9
+
+
+@dataclass(frozen=True)
+class WrittenRoi:
+    """What became of a structure: volumes in cc from its voxels on the series' grid and from its contours."""
+
+    name: str
+    interpreted_type: str
+    color_rgb: tuple[int, int, int]
+    volume_voxels_cc: float
+    volume_contours_cc: float
+    contours: int
+    slices: int
+
+
+@dataclass(frozen=True)
+class ExportedSet:
+    """What was written, and the pre-flight list."""
+
+    rois: tuple[WrittenRoi, ...]
+    findings: tuple[Finding, ...]
+
+
+def roi_color(interpreted_type: str, index: int) -> tuple[int, int, int]:
+    """The colour (0-255) of the `index`-th structure of a type."""
+    colors = _COLORS.get(interpreted_type, _COLORS["ORGAN"])
+    return colors[index % len(colors)]
+
+
+def write_rtstruct(
+    path: str | Path, series_dir: str | Path, rois: Sequence[Roi], label: str = "GlioSuite"
+) -> tuple[WrittenRoi, ...]:
+    """Write an RT structure set that refers to the images of a DICOM series; whole and verified, or not at all.
+
+    One closed planar contour per component and slice, along voxel edges, holes by keyholes; each refers to its own image instance. Patient
+    and study are those of the images. The file is read back and compared voxel by voxel before it gets its name.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    series_dir
+        Folder of one CT or MR series; only headers are read.
+    rois
+        At least one.
+    label
+        Structure Set Label, at most 16 characters.
+
+    Raises
+    ------
+    InputError
+        If the series is unfit (see `read_dicom_series`), derived, a structure is empty or does not overlap the series, a name or type
+        cannot be used, or the file cannot be written.
+    """
+    return export_rtstruct(path, series_dir, rois, label).rois
+
+
+def export_rtstruct(
+    path: str | Path,
+    series_dir: str | Path,
+    rois: Sequence[Roi],
+    label: str = "GlioSuite",
+    smooth: bool = False,
+    registration: AcceptedRegistration | None = None,
+    seg: str | Path | None = None,
+    planned_on: str = "",
+    allow_derived: bool = False,
+) -> ExportedSet:
+    """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
+
+    Parameters
+    ----------
+    smooth
+        Rounded outlines with the voxels' area (to 0.2 %) instead of voxel edges.
+    registration
+        Carries masks from the image that they were drawn on to the series, a planning CT.
+    seg
+        A file for the same structures as DICOM segmentation object.
+    planned_on
+        Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
+    allow_derived
+        Draw on a series whose ImageType says that it is derived, such as a distortion-corrected planning MR; the structure set says so.
+
+    Raises
+    ------
+    InputError
+        As `write_rtstruct`, with the sentences of all errors of the pre-flight list; or if a structure is too thin for smooth outlines.
+    """
+    findings = check_rois(rois, label)
+    block(findings)
+    series = read_dicom_series(series_dir)
+    findings += check_series(series, planned_on, allow_derived)
+    block(findings)
+    matrix = np.eye(4) if registration is None else registration.matrix
+    masks = [_on_series(roi, series, registration) for roi in rois]
+    beyond = [_beyond(roi, series, matrix) for roi in rois]
+    findings += check_masks(rois, masks, beyond, series)
+    block(findings)
+    for finding in findings:
+        if finding.check == "overlap" and finding.level == "warning":
+            warnings.warn(finding.sentence, stacklevel=2)
+    colors, counts = [], dict.fromkeys(TYPES, 0)
+    for roi in rois:
+        colors.append(tuple(roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])))
+        counts[roi.interpreted_type] += 1
+    carried = registration.sentence() if registration is not None else ""
+    dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
+    with contextlib.ExitStack() as stack:
+        partial = stack.enter_context(atomic(path))
+        save(dataset, partial)
+        written = _verified(partial, series, rois, masks, colors, smooth)
+        if seg is not None:
+            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label)
+    return ExportedSet(written, tuple(findings))
+
+
+def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Image]:
+    """Read a structure set as masks on the grid of its series; contours belong to slices by position, whatever they refer to.
+
+    Returns
+    -------
+    dict
+        Name to mask (uint8). ROIs without a closed contour are left out with a warning; a second ROI of one name gets its number added.
+
+    Raises
+    ------
+    InputError
+        If the file is no structure set, belongs to another frame of reference, or the series is unfit.
+    """
+    contents = read_structures(path)
+    series = read_dicom_series(series_dir, contents.series_uid)
+    require_same_frame(contents.frame_of_reference, series, path)
+    masks: dict[str, sitk.Image] = {}
+    for structure in contents.structures:
+        mask, notes = rasterise(structure, series.grid)
+        for note in (*structure.problems, *notes):
+            warnings.warn(f"{path}: ROI {structure.name}: {note}", stacklevel=2)
+        if structure.contours:
+            name = structure.name if structure.name not in masks else f"{structure.name}#{structure.number}"
+            masks[name] = mask
+    return masks
+
+
+def require_same_frame(frame_of_reference: str, series: DicomSeries, path: str | Path) -> None:
+    """Refuse a structure set that was drawn in another frame of reference than a series: its positions mean nothing there.
+
+    Raises
+    ------
+    InputError
+        If both have a FrameOfReferenceUID and these differ.
+    """
+    if frame_of_reference and series.frame_of_reference and frame_of_reference != series.frame_of_reference:
+        raise InputError(
+            f"{path} was drawn in another frame of reference ({frame_of_reference}) than {series.folder} ({series.frame_of_reference}); "
+            "the series that it was drawn on, or one registered to it by the scanner, is needed"
+        )
+
+
+def require_same_patient(patient_id: str, series: DicomSeries, path: str | Path) -> None:
+    """Refuse a structure set of another patient than a series.
+
+    Raises
+    ------
+    InputError
+        If both have a PatientID and these differ.
+    """
+    own = str(series.identity.get("PatientID", "") or "")
+    if patient_id and own and patient_id != own:
+        raise InputError(
+            f"{path} and {series.folder} are of different patients (PatientID differs); masks of the same patient are needed"
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def _on_series(roi: Roi, series: DicomSeries, registration: AcceptedRegistration | None) -> np.ndarray:
+    """A structure's voxels on the series' grid."""
+    if registration is not None:
+        return boolean(resample_mask(roi.mask, series.grid, registration.transform))
+    if Grid.of(roi.mask).matches(series.grid):
+        return boolean(roi.mask).copy()
+    return boolean(resample_mask(roi.mask, series.grid))
+
+
+def _beyond(roi: Roi, series: DicomSeries, matrix: np.ndarray) -> float:
+    """The share of a structure that lies outside the slices; `matrix` takes points of the series to points of the mask."""
+    own = Grid.of(roi.mask)
+    if own.matches(series.grid) and np.array_equal(matrix, np.eye(4)):
+        return 0.0
+    voxels = np.argwhere(boolean(roi.mask))[:, ::-1]
+    points = voxels * own.spacing @ np.reshape(own.direction, (3, 3)).T + own.origin
+    points = (points - matrix[:3, 3]) @ matrix[:3, :3]  # a rotation's inverse is its transpose
+    index = (points - series.grid.origin) @ np.reshape(series.grid.direction, (3, 3)) / series.grid.spacing
+    return float(((index < -0.5) | (index > np.asarray(series.grid.size) - 0.5)).any(axis=1).mean())
+
+
+def _verified(
+    path: Path,
+    series: DicomSeries,
+    rois: Sequence[Roi],
+    masks: Sequence[np.ndarray],
+    colors: Sequence[tuple[int, int, int]],
+    smooth: bool,
+) -> tuple[WrittenRoi, ...]:
+    """Read the file back; a structure whose voxels or contour volume are not those of its mask is a defect, and nothing is kept.
+
+    Smooth outlines cannot hold the very same voxels: they must keep the volume to 0.2 % and a Dice of 0.9, or are refused.
+    """
+    records = []
+    for roi, mask, color, structure in zip(rois, masks, colors, read_structures(path).structures, strict=True):
+        again, notes = rasterise(structure, series.grid)
+        voxels = float(mask.sum()) * series.grid.voxel_cc
+        polygons = contour_volume_cc(structure, series.grid.spacing[2])
+        if smooth:
+            found = boolean(again)
+            dice = 2 * (found & mask).sum() / (found.sum() + mask.sum())
+            if notes or dice < _LEAST_DICE or abs(polygons / voxels - 1) > 2e-3:
+                raise InputError(
+                    f"ROI {roi.name} is too thin for smooth contours (Dice {dice:.3f}, volume {100 * (polygons / voxels - 1):+.2f} %); "
+                    "leave --smooth out"
+                )
+        elif notes or not np.array_equal(boolean(again), mask) or abs(polygons / voxels - 1) > 1e-3:
+            raise RuntimeError(
+                f"ROI {roi.name} did not read back as it was written ({voxels} cc, contours {polygons} cc, {notes})"
+            )
+        records.append(
+            WrittenRoi(
+                roi.name,
+                roi.interpreted_type,
+                color,
+                voxels,
+                polygons,
+                len(structure.contours),
+                int(mask.any(axis=(1, 2)).sum()),
+            )
+        )
+    return tuple(records)

@@ -1,0 +1,250 @@
+"""The DICOM object of an RT structure set: modules, references and contours, as PS3.3 A.19 and planning systems want them."""
+
+import uuid
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...dicom.geometry import IDENTITY, DicomSeries, quiet_pydicom
+from ...errors import require
+from ...steps import version
+from .contours import outlines
+from .reading import RT_STRUCTURE_SET
+from .smooth import smooth_outlines
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired, which planning systems still expect here
+_RESEARCH = "For research use only."
+
+
+@dataclass(frozen=True)
+class Roi:
+    """One structure to be written.
+
+    Attributes
+    ----------
+    name
+        TG-263 style: at most 16 characters, no spaces (``CTV_6000``).
+    mask
+        0/1 image; on another grid than the series it is carried there by its signed distance.
+    interpreted_type
+        ``GTV``, ``CTV``, ``PTV``, ``ORGAN`` ... (`TYPES`).
+    color_rgb
+        0-255 each; None takes one by type.
+    description
+        How it came about: scheme, margin, source of the brain mask. Research use is added.
+    algorithm
+        ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+    """
+
+    name: str
+    mask: sitk.Image
+    interpreted_type: str
+    color_rgb: tuple[int, int, int] | None = None
+    description: str = ""
+    algorithm: str = "SEMIAUTOMATIC"
+
+
+def content_uid(*content: str | bytes) -> str:
+    """A UID that the content determines: the same structures on the same day get the same one."""
+    text = "\n".join(c if isinstance(c, str) else uuid.uuid5(uuid.NAMESPACE_OID, c.hex()).hex for c in content)
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
+
+
+def _frame_of_reference(series: DicomSeries) -> str:
+    if series.frame_of_reference:
+        return series.frame_of_reference
+    warnings.warn(
+        f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their "
+        "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
+        stacklevel=4,
+    )
+    return content_uid("frame of reference", series.series_uid)
+
+
+def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
+    """Copy patient and study of a series' images into an object that belongs to them."""
+    for keyword in IDENTITY:
+        if keyword in series.identity:
+            dataset.add(series.identity[keyword])
+    for keyword in (
+        "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID",
+        "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    ):  # fmt: skip
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+
+
+def structure_set(
+    series: DicomSeries,
+    rois: Sequence[Roi],
+    masks: Sequence[np.ndarray],
+    colors: Sequence[tuple[int, int, int]],
+    label: str,
+    carried: str = "",
+    smooth: bool = False,
+) -> "Dataset":
+    """The data set of a structure set whose contours outline `masks` (z, y, x) on the grid of `series`.
+
+    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines.
+    """
+    dataset_class = require("pydicom.dataset", "writing RT structure sets").Dataset
+    sequence = require("pydicom.sequence", "writing RT structure sets").Sequence
+    item = lambda **elements: _item(dataset_class, elements)
+
+    today = date.today().strftime("%Y%m%d")
+    frame = _frame_of_reference(series)
+    trace = smooth_outlines if smooth else outlines
+    content = [series.series_uid, label, today, version(), carried, str(smooth)]
+    for roi, mask in zip(rois, masks):
+        content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
+
+    dataset = dataset_class()
+    patient_and_study(dataset, series)
+    dataset.SOPClassUID = RT_STRUCTURE_SET
+    dataset.SOPInstanceUID = content_uid("instance", *content)
+    dataset.InstanceCreationDate = today
+    dataset.Modality = "RTSTRUCT"
+    dataset.SeriesInstanceUID = content_uid("series", *content)
+    dataset.SeriesNumber = 1
+    dataset.SeriesDescription = "GlioSuite structures (research)"
+    dataset.OperatorsName = ""
+    dataset.Manufacturer = "GlioSuite"
+    dataset.ManufacturerModelName = "GlioSuite"
+    dataset.SoftwareVersions = version()
+    dataset.FrameOfReferenceUID = frame
+    dataset.PositionReferenceIndicator = series.position_reference
+    dataset.StructureSetLabel = label
+    dataset.StructureSetName = label
+    drawn_on = (
+        f"Carried to the {series.modality} series referred to by {carried}."
+        if carried
+        else f"Drawn on the {series.modality} series referred to."
+    )
+    if series.image_type[:1] == ("DERIVED",):
+        drawn_on += f" That series is derived ({'/'.join(series.image_type)})."
+    outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
+    dataset.StructureSetDescription = f"{drawn_on} {outline} {_RESEARCH}"
+    dataset.StructureSetDate = today
+    dataset.StructureSetTime = ""
+    dataset.ApprovalStatus = "UNAPPROVED"
+
+    instances = dict.fromkeys(s.instance for s in series.slices)
+    images = [_reference(item, series, uid) for uid in instances]
+    referenced_series = item(SeriesInstanceUID=series.series_uid, ContourImageSequence=sequence(images))
+    study = item(
+        ReferencedSOPClassUID=_STUDY_CLASS,
+        ReferencedSOPInstanceUID=series.study_uid,
+        RTReferencedSeriesSequence=sequence([referenced_series]),
+    )
+    dataset.ReferencedFrameOfReferenceSequence = sequence(
+        [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=sequence([study]))]
+    )
+    structures, drawn, observations = [], [], []
+    for number, (roi, mask, color) in enumerate(zip(rois, masks, colors), start=1):
+        text = f"{roi.description.rstrip('.')}. {_RESEARCH}" if roi.description else _RESEARCH
+        structures.append(
+            item(
+                ROINumber=number,
+                ReferencedFrameOfReferenceUID=frame,
+                ROIName=roi.name,
+                ROIDescription=text[:1024],
+                ROIGenerationAlgorithm=roi.algorithm,
+                ROIGenerationDescription=f"GlioSuite {version()}",
+            )
+        )
+        contours = [
+            _contour(item, sequence, series, k, polygon)
+            for k in range(len(series.slices))
+            for polygon in trace(mask[k])
+        ]
+        drawn.append(item(ROIDisplayColor=list(color), ReferencedROINumber=number, ContourSequence=sequence(contours)))
+        observations.append(
+            item(
+                ObservationNumber=number,
+                ReferencedROINumber=number,
+                ROIObservationLabel=roi.name,
+                RTROIInterpretedType=roi.interpreted_type,
+                ROIInterpreter="",
+            )
+        )
+    dataset.StructureSetROISequence = sequence(structures)
+    dataset.ROIContourSequence = sequence(drawn)
+    dataset.RTROIObservationsSequence = sequence(observations)
+    return dataset
+
+
+def _item(dataset_class: type, elements: dict[str, object]) -> "Dataset":
+    result = dataset_class()
+    for keyword, value in elements.items():
+        setattr(result, keyword, value)
+    return result
+
+
+def _reference(item: Callable, series: DicomSeries, instance: str, frame: int | None = None) -> "Dataset":
+    elements = {"ReferencedSOPClassUID": series.sop_class, "ReferencedSOPInstanceUID": instance}
+    return item(**elements) if frame is None else item(**elements, ReferencedFrameNumber=frame)
+
+
+def _contour(item: Callable, sequence: type, series: DicomSeries, k: int, polygon: np.ndarray) -> "Dataset":
+    """One closed contour in the plane of slice `k`, by that slice's own position."""
+    place = series.slices[k]
+    axes = np.reshape(series.grid.direction, (3, 3))
+    points = (
+        place.position
+        + polygon[:, :1] * series.grid.spacing[0] * axes[:, 0]
+        + polygon[:, 1:] * series.grid.spacing[1] * axes[:, 1]
+    )
+    # plastimatch takes a last point for a repetition of the first if x and y agree, and drops it, though z may differ: in sagittal and
+    # coronal slices the closing edge must not run along z.
+    closing = np.abs(points - np.roll(points, -1, axis=0))[:, :2].max(axis=1)
+    points = np.roll(points, -1 - int(np.argmax(closing)), axis=0)
+    result = item(
+        ContourImageSequence=sequence([_reference(item, series, place.instance, place.frame)]),
+        ContourGeometricType="CLOSED_PLANAR",
+        NumberOfContourPoints=len(points),
+    )
+    _add_contour_data(result, points)
+    return result
+
+
+def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
+    """Contour Data with four decimals (0.1 um, at most 10 characters), as bytes: a number object for each would take minutes."""
+    raw = require("pydicom.dataelem", "writing RT structure sets").RawDataElement
+    tag = require("pydicom.tag", "writing RT structure sets").Tag(0x3006, 0x0050)
+    text = "\\".join([_decimal(v) for v in points.ravel().tolist()])
+    value = text.encode("ascii") + b" " * (len(text) % 2)
+    dataset[tag] = raw(tag, "DS", len(value), value, 0, False, True)
+    if hasattr(
+        dataset, "set_original_encoding"
+    ):  # pydicom 3 parses what it did not read itself, unless told that it is written as it was
+        dataset.set_original_encoding(False, True, "iso8859")  # its elements are plain ASCII
+
+
+def _decimal(value: float) -> str:
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def save(dataset: "Dataset", path: Path) -> None:
+    """Write an object as explicit VR little endian with file meta information, with pydicom 2 or 3."""
+    pydicom = require("pydicom", "writing RT structure sets")
+    meta = require("pydicom.dataset", "writing RT structure sets").FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    dataset.file_meta = meta
+    with quiet_pydicom():
+        if int(pydicom.__version__.split(".")[0]) < 3:
+            dataset.is_little_endian, dataset.is_implicit_VR = True, False
+            pydicom.dcmwrite(path, dataset, write_like_original=False)
+        else:
+            pydicom.dcmwrite(path, dataset, enforce_file_format=True)

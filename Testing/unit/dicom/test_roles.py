@@ -1,0 +1,194 @@
+"""Roles by attributes: names say nothing unless a test gives them one."""
+
+import dicom_study as ds
+import numpy as np
+import pytest
+from gliosuite.dicom.study import scan
+
+FRAME = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+
+
+def series(n: int) -> np.ndarray:
+    return np.stack([FRAME + t for t in range(n)])
+
+
+def judged(folder, **options) -> dict[str, tuple[str | None, str]]:
+    """Series id -> (role, why)."""
+    return {e.id: (e.role, e.why) for v in scan(folder, **options).visits for e in v.entries}
+
+
+def role_of(tmp_path, attributes, **more) -> tuple[str | None, str]:
+    ds.classic(tmp_path, FRAME, ds.Patient(), 1, attributes, **more)
+    return judged(tmp_path)["1"]
+
+
+STRUCTURAL = {
+    "t1": ds.T1,
+    "t1c": ds.T1 | ds.GADOLINIUM,
+    "t2": ds.T2,
+    "flair": ds.FLAIR,
+    "t1 spin echo": ds.T2 | {"RepetitionTime": 550, "EchoTime": 12, "FlipAngle": 90},
+    "t1 spoiled gradient echo": ds.SPGR | {"RepetitionTime": 8.2, "EchoTime": 3.2, "FlipAngle": 20},
+    "t2 with contrast agent": ds.T2 | ds.GADOLINIUM,
+    "flair with contrast agent": ds.FLAIR | ds.GADOLINIUM,
+    "adc": ds.DWI | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]},
+    "fa": ds.DWI | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "FA"]},
+    "b1": ds.SPGR | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "B1"]},
+    "cho": ds.T2 | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "METABOLITE_MAP", "CHO"]},
+    "ccri": ds.T2 | {"ImageType": ["DERIVED", "PRIMARY", "OTHER", "METABOLITE_MAP", "CCRI"]},
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURAL)
+def test_structural_series(tmp_path, name):
+    role, why = role_of(tmp_path, STRUCTURAL[name])
+    assert role == name.split()[0]
+    assert why
+
+
+NONE = {
+    "localizer": ds.T1 | {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+    "phase": ds.SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "P"]},
+    "T2*": ds.SPGR | {"RepetitionTime": 30, "EchoTime": 20},
+    "proton density": ds.T2 | {"EchoTime": 15},
+    "nulls fat": ds.T2 | {"ScanningSequence": ["SE", "IR"], "InversionTime": 150, "EchoTime": 50},
+    "an angiography": ds.SPGR | {"RepetitionTime": 22, "AngioFlag": "Y"},
+    "the one b-value": ds.DWI | {"DiffusionBValue": 1000.0},
+    "computed from other images": ds.EPI | {"ImageType": ["DERIVED", "PRIMARY", "RCBV"]},
+    "balanced steady state": ds.SPGR | {"SequenceVariant": "SS", "FlipAngle": 60},
+    "small flip angle": ds.SPGR | {"FlipAngle": 3},
+}
+
+
+@pytest.mark.parametrize("what", NONE)
+def test_what_has_no_role_says_why(tmp_path, what):
+    role, why = role_of(tmp_path, NONE[what])
+    assert role is None
+    assert what in why
+
+
+def test_contrast_agent_decides_and_a_stated_none_does_not(tmp_path):
+    assert role_of(tmp_path / "a", ds.T1 | {"ContrastBolusAgent": "NONE"})[0] == "t1"
+    role, why = role_of(tmp_path / "b", ds.T1 | {"ContrastBolusVolume": 15, "SeriesDescription": "t1 nativ"})
+    assert role == "t1c"
+    assert "ContrastBolus" in why
+
+
+def test_names_count_only_where_attributes_are_silent(tmp_path):
+    role, why = role_of(tmp_path / "a", ds.T2 | {"SeriesDescription": "T1 mprage post gad"})
+    assert role == "t2"
+    role, why = role_of(tmp_path / "b", ds.T1 | {"SeriesDescription": "t1_mpr_sag_post"})
+    assert (role, "its name says 'post'" in why) == ("t1c", True)
+    role, why = role_of(tmp_path / "c", {"ScanningSequence": "SE", "SeriesDescription": "AX_FLAIR_fs"})
+    assert (role, "its name says 'flair'" in why) == ("flair", True)
+    role, why = role_of(tmp_path / "d", ds.T2 | {"SeriesDescription": "t2_tse_tra_restore"})
+    assert role == "t2"
+
+
+def test_t1_taken_for_planning_counts_as_contrast_enhanced_but_says_so(tmp_path):
+    role, why = role_of(tmp_path, ds.T1 | {"StudyDescription": "Gamma Knife planning"})
+    assert role == "t1c"
+    assert "check this" in why
+
+
+def test_t1_after_the_perfusion_series_is_contrast_enhanced(tmp_path):
+    ds.classic(tmp_path / "a", FRAME, ds.Patient(), 1, ds.T1, start_s=35000)
+    ds.siemens_dynamic(
+        tmp_path / "b", series(12), [1.5 * t for t in range(12)], ds.Patient(), 2, ds.EPI | ds.GADOLINIUM
+    )
+    ds.classic(tmp_path / "c", FRAME, ds.Patient(), 3, ds.T1, start_s=37000)
+    found = judged(tmp_path)
+    assert found["1"][0] == "t1"
+    assert found["3"][0] == "t1c"
+    assert "after the perfusion series" in found["3"][1]
+
+
+def test_a_contrast_agent_stated_for_every_series_tells_nothing(tmp_path):
+    """Some scanners write the agent into all series once it has been entered."""
+    ds.classic(tmp_path / "a", FRAME, ds.Patient(), 1, ds.T1 | ds.GADOLINIUM, start_s=35000)
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 2, ds.T2 | ds.GADOLINIUM, start_s=35500)
+    ds.siemens_dynamic(
+        tmp_path / "c", series(12), [1.5 * t for t in range(12)], ds.Patient(), 3, ds.EPI | ds.GADOLINIUM
+    )
+    ds.classic(tmp_path / "d", FRAME, ds.Patient(), 4, ds.T1 | ds.GADOLINIUM, start_s=37000)
+    found = judged(tmp_path)
+    assert [found[i][0] for i in "1234"] == ["t1", "t2", "dsc", "t1c"]
+
+
+@pytest.mark.parametrize(
+    "attributes, n, expected, why",
+    [
+        (ds.SPGR | ds.GADOLINIUM, 12, "dce", "T1-weighted dynamic"),
+        (ds.EPI | ds.GADOLINIUM, 12, "dsc", "T2*-weighted echo-planar dynamic"),
+        (ds.SPGR | {"EchoTime": 20, "RepetitionTime": 28} | ds.GADOLINIUM, 12, "dsc", "gradient-echo"),
+        (ds.SPGR | ds.GADOLINIUM, 5, None, "5 time points"),
+        (ds.EPI, 160, None, "functional MRI"),
+        (ds.EPI | {"SeriesDescription": "pCASL"}, 12, None, "'pcasl'"),
+    ],
+)
+def test_dynamic_series(tmp_path, attributes, n, expected, why):
+    ds.siemens_dynamic(tmp_path, series(n), [2.0 * t for t in range(n)], ds.Patient(), 1, attributes)
+    role, reason = judged(tmp_path)["1"]
+    assert role == expected
+    assert why in reason
+
+
+@pytest.mark.parametrize("vendor", ["standard", "siemens", "ge", "philips"])
+def test_diffusion_by_b_values(tmp_path, vendor):
+    g = [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)]
+    ds.diffusion(tmp_path, series(4), [0, 1000, 1000, 1000], g, ds.Patient(), 1, vendor)
+    role, why = judged(tmp_path)["1"]
+    assert role == "dti"
+    assert "b = 0, 1000 s/mm2" in why
+
+
+def test_flip_angles_in_series_of_their_own_are_joined(tmp_path):
+    for i, angle in enumerate((15, 2, 5), 1):
+        ds.classic(tmp_path / str(i), FRAME, ds.Patient(), i, ds.SPGR | {"FlipAngle": angle})
+    role, why = judged(tmp_path)["2+3+1"]
+    assert role == "vfa"
+    assert "2, 5, 15 degrees" in why
+
+
+def test_frames_in_series_of_their_own_are_joined(tmp_path):
+    for t in range(12):
+        ds.classic(tmp_path / str(t), FRAME + t, ds.Patient(), t + 1, ds.SPGR | ds.GADOLINIUM, start_s=36000 + 5 * t)
+    assert {i: role for i, (role, _) in judged(tmp_path).items()} == {"1-12": "dce"}
+
+
+def test_ct_and_rt_objects(tmp_path):
+    ds.ct(tmp_path / "ct", FRAME, ds.Patient())
+    ds.rt_dose(tmp_path, FRAME / 10.0, ds.Patient())
+    for i, kind in enumerate((ds.RTSTRUCT, ds.REG, ds.SEG), 50):
+        ds.rt_object(tmp_path, kind, ds.Patient(), i)
+    found = judged(tmp_path)
+    assert {i: role for i, (role, _) in found.items()} == {
+        "30": "ct",
+        "40": "dose",
+        "RTSTRUCT50": "rtstruct",
+        "REG51": "reg",
+        "SEG52": "seg",
+    }
+
+
+def test_the_best_of_several_has_the_role(tmp_path):
+    ds.classic(tmp_path / "a", FRAME[:3], ds.Patient(), 1, ds.T1, start_s=36000)
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 2, ds.T1, start_s=36000)
+    ds.classic(tmp_path / "c", FRAME, ds.Patient(), 3, ds.T1, start_s=36500)
+    found = judged(tmp_path)
+    assert [found[i][0] for i in "123"] == ["t1_3", "t1_2", "t1"]
+    assert "series 3 has more slices (4)" in found["1"][1]
+    assert "series 3 is later" in found["2"][1]
+    chosen = judged(tmp_path, roles={"t1": "1"})
+    assert chosen["1"] == ("t1", "chosen by --role")
+
+
+def test_a_series_that_mixes_echoes_is_split(tmp_path):
+    ds.classic(tmp_path / "a", FRAME, ds.Patient(), 1, ds.T2 | {"EchoTime": 12})
+
+    def second(d, t, z):
+        d.SOPInstanceUID += ".2"
+
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 1, ds.T2, per_slice=second)
+    found = judged(tmp_path)
+    assert {i: role for i, (role, _) in found.items()} == {"1a": None, "1b": "t2"}

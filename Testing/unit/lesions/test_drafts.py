@@ -1,0 +1,99 @@
+"""The rules that drafts are made of, on shapes and intensities of known truth."""
+
+import numpy as np
+import pytest
+from gliosuite.images import Grid
+from gliosuite.lesions import drafts
+
+GRID = Grid((60, 60, 40), (1.0, 1.0, 1.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+Z, Y, X = (np.arange(n) * s for n, s in zip(GRID.shape, GRID.spacing[::-1]))
+
+
+def ball(center: tuple[float, float, float], radius: float) -> np.ndarray:
+    """A ball; center (z, y, x) and radius in mm."""
+    z, y, x = center
+    return (Z[:, None, None] - z) ** 2 + (Y[None, :, None] - y) ** 2 + (X[None, None, :] - x) ** 2 < radius**2
+
+
+def test_relative_removes_scale_offset_and_coil():
+    rng = np.random.default_rng(0)
+    brain = ball((30, 30, 30), 28)
+    fluid, lesion = ball((30, 30, 30), 6), ball((30, 30, 48), 6)
+    values = np.where(fluid, 0.0, np.where(lesion, 150.0, 100.0)) + rng.normal(0, 3, GRID.shape)
+    coil = (1 + 0.15 * np.linspace(-1, 1, 60))[None, :, None]
+    plain = drafts.relative(GRID.image((values * coil).astype(np.float32)), brain)
+    moved = drafts.relative(GRID.image((0.01 * values * coil - 3.0).astype(np.float32)), brain)
+    assert np.allclose(plain.level, moved.level, atol=1e-3)
+    tissue = brain & ~ball((30, 30, 30), 8) & ~ball((30, 30, 48), 8)
+    assert np.median(plain.level[tissue]) == pytest.approx(1.0, abs=0.05)
+    assert plain.level[ball((30, 30, 30), 4)].max() < 0.2
+    assert plain.z[ball((30, 30, 48), 4)].min() > 3
+    assert (plain.z[tissue] > 3).mean() < 0.05
+
+
+def test_relative_knows_nothing_of_what_lies_outside():
+    brain = ball((30, 30, 30), 25)
+    values = np.where(brain, 100.0, 0.0) + np.random.default_rng(1).normal(0, 3, GRID.shape)
+    level = drafts.relative(GRID.image(values.astype(np.float32)), brain).level
+    edge = brain & ~ball((30, 30, 30), 23.5)
+    assert np.median(level[edge]) == pytest.approx(np.median(level[brain]), abs=0.05)
+
+
+def test_opened_drops_sheets_and_keeps_lumps_with_their_outline():
+    lump = ball((30, 30, 20), 8)
+    sheet = np.zeros(GRID.shape, bool)
+    sheet[:, :, 45:47] = True
+    result = drafts.opened(lump | sheet, GRID, 2.0)
+    assert not result[:, :, 45:47].any()
+    assert (result & lump).sum() > 0.95 * lump.sum()
+
+
+def test_hysteresis():
+    z = np.zeros(GRID.shape, np.float32)
+    z[5, 5, 5:10] = (2.5, 2.5, 3.5, 2.5, 1.5)
+    z[20, 20, 5:10] = 2.5
+    result = drafts.hysteresis(z, np.ones(GRID.shape, bool))
+    assert result[5, 5].nonzero()[0].tolist() == [5, 6, 7, 8]
+    assert not result[20].any()
+
+
+def test_enclosed_fills_a_closed_rim_and_an_open_one_only_with_fluid():
+    hole = ball((30, 30, 30), 9)
+    rim = ball((30, 30, 30), 13) & ~hole
+    nothing = np.zeros(GRID.shape, bool)
+    assert (drafts.enclosed(rim, nothing, GRID) == hole).mean() > 0.99
+    opened = rim & ~(ball((30, 30, 43), 9))
+    assert (drafts.enclosed(opened, nothing, GRID) & hole).sum() < 0.2 * hole.sum()
+    assert (drafts.enclosed(opened, hole, GRID) & hole).sum() > 0.8 * hole.sum()
+
+
+def test_lined_tells_necrosis_from_a_sulcus():
+    brain = ball((30, 30, 30), 28)
+    necrosis, cyst = ball((30, 30, 16), 8), ball((30, 30, 44), 8)
+    rim = ball((30, 30, 16), 11) & ~necrosis
+    found = drafts.lined(rim, necrosis | cyst, brain, GRID)
+    assert (found & necrosis).sum() > 0.9 * necrosis.sum()
+    assert not (found & cyst).any()
+
+
+def test_enhancement_is_what_t1_does_not_explain():
+    rng = np.random.default_rng(2)
+    brain = ball((30, 30, 30), 28)
+    bright_on_both, enhancing = ball((30, 30, 16), 6), ball((30, 30, 44), 6)  # blood, tumour
+    fluid = ball((30, 48, 30), 6)
+    t1 = np.where(fluid, 0.0, np.where(bright_on_both, 160.0, 100.0)) + rng.normal(0, 3, GRID.shape)
+    t1c = np.where(fluid, 0.0, np.where(bright_on_both | enhancing, 160.0, 100.0)) + rng.normal(0, 3, GRID.shape)
+    a, b = (drafts.relative(GRID.image(v.astype(np.float32)), brain) for v in (t1c, t1))
+    z = drafts.enhancement(a, b)
+    inner = ball((30, 30, 44), 4)
+    assert z[inner].min() > 3
+    assert (z[ball((30, 30, 16), 4)] > 2).mean() < 0.1
+    assert drafts.enhancement(a, None)[ball((30, 30, 16), 4)].min() > 3  # T1c alone cannot tell
+
+
+def test_closed_bridges_gaps_up_to_its_size():
+    mask = np.zeros(GRID.shape, bool)
+    mask[15:25, 20:40, 10:20] = mask[15:25, 20:40, 24:34] = True
+    assert drafts.closed(mask, GRID, 3.0)[20, 30, 20:24].all()
+    assert not drafts.closed(mask, GRID, 1.0)[20, 30, 22]
+    assert not drafts.closed(np.zeros_like(mask), GRID, 3.0).any()

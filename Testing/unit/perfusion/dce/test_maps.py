@@ -1,0 +1,201 @@
+import warnings
+
+import numpy as np
+import pytest
+from gliosuite.errors import InputError
+from gliosuite.files import read_json
+from gliosuite.images import Grid, Series, array, boolean, read_image
+from gliosuite.perfusion.aif import Aif
+from gliosuite.perfusion.dce import check_t10, dce_maps, write
+from gliosuite.perfusion.dce.settings import DceSettings
+from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+from gliosuite.perfusion.signal import concentration_to_spgr
+
+GRID = Grid((16, 16, 4), (4.0, 4.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+TIMES = 2.0 * np.arange(70)
+SETTINGS = DceSettings(tr_ms=5.0, flip_angle_deg=15.0)
+AIF_TIMES = 0.1 * np.arange(1400)
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    """A head with a lesion and a block of arteries; signal, truth of ktrans, masks."""
+    rng = np.random.default_rng(0)
+    y, x = (np.broadcast_to(a, GRID.shape) for a in np.meshgrid(np.arange(16), np.arange(16), indexing="ij"))
+    head = (x - 7.5) ** 2 + (y - 7.5) ** 2 < 49
+    lesion = (x > 9) & (x < 13) & (y > 5) & (y < 9)
+    artery = (x > 3) & (x < 6) & (y > 3) & (y < 6)
+    ktrans = np.where(lesion, 0.12, 0.005)
+    blood = parker_aif(AIF_TIMES, 30.0)
+    concentration = extended_tofts(
+        TIMES, blood / 0.58, ktrans[head], 0.3, np.where(lesion, 0.05, 0.02)[head], aif_times_s=AIF_TIMES
+    )
+    t10 = np.where(artery, 1.65, 1.2)[head]
+    concentration[artery[head]] = parker_aif(TIMES, 30.0)
+    signal = concentration_to_spgr(concentration, 0.005, 15.0, t10, 4.5, 500.0)
+    frames = np.zeros((70, *GRID.shape), np.float32)
+    frames[:, head] = signal.T
+    frames = np.abs(frames + rng.normal(0, 1.0, frames.shape)).astype(np.float32)
+    return frames, ktrans, head, lesion, artery
+
+
+def series(frames):
+    return Series(frames.copy(), GRID, "dce.nii.gz")
+
+
+def test_maps_are_right_with_a_mask_of_the_artery(phantom):
+    frames, _, head, lesion, artery = phantom
+    result = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(head))
+    found = array(result.maps["ktrans"])
+    assert np.median(found[lesion]) == pytest.approx(0.12, rel=0.05)
+    assert np.median(found[head & ~lesion & ~artery]) == pytest.approx(0.005, abs=0.001)
+    assert np.median(array(result.maps["vp"])[lesion]) == pytest.approx(0.05, abs=0.005)
+    assert (found[~head] == 0).all()
+    assert result.aif.concentration.max() == pytest.approx(parker_aif(TIMES, 30.0).max() / 0.58, rel=0.1)
+    assert set(result.sd) == {"ktrans", "ve", "vp", "kep"}
+    assert any("contrast agent arrives" in n for n in result.notes)
+
+
+def test_automatic_aif_and_mask(phantom):
+    frames, _, head, lesion, artery = phantom
+    result = dce_maps(series(frames), TIMES, SETTINGS, "auto", 1.2)
+    assert artery[result.aif.voxels].mean() >= 0.9
+    assert np.median(array(result.maps["ktrans"])[lesion]) == pytest.approx(0.12, rel=0.1)
+    assert (boolean(result.mask) == head).mean() > 0.95
+    assert "divided by 1 - hematocrit" in result.aif.how
+
+
+def test_concentration_in_and_a_map_of_t1_give_the_same(phantom):
+    frames, _, head, lesion, artery = phantom
+    from gliosuite.perfusion.signal import spgr_to_concentration
+
+    curves = spgr_to_concentration(np.moveaxis(frames, 0, -1)[head], 0.005, 15.0, 1.2, 4.5, 15)
+    whole = np.zeros_like(frames)
+    whole[:, head] = curves.T
+    aif = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(head)).aif
+    t1 = GRID.image(np.full(GRID.shape, 1.2, np.float32))
+    a = dce_maps(series(frames), TIMES, SETTINGS, aif, t1, GRID.image(lesion))
+    b = dce_maps(series(whole), TIMES, DceSettings(input="concentration"), aif, 1.0, GRID.image(lesion))
+    np.testing.assert_allclose(array(a.maps["ktrans"])[lesion], array(b.maps["ktrans"])[lesion], rtol=0.05)
+
+
+def test_a_map_of_b1_corrects_the_flip_angle_of_the_tissue(phantom):
+    _, ktrans, _, lesion, _ = phantom
+    blood = parker_aif(AIF_TIMES, 30.0) / 0.58
+    concentration = extended_tofts(TIMES, blood, ktrans[lesion], 0.3, 0.05, aif_times_s=AIF_TIMES)
+    frames = np.zeros((70, *GRID.shape), np.float32)
+    frames[:, lesion] = concentration_to_spgr(concentration, 0.005, 15.0 * 0.85, 1.2, 4.5, 500.0).T
+    aif = Aif(AIF_TIMES, blood, "given", "table")
+    field = GRID.image(np.full(GRID.shape, 0.85, np.float32))
+    fit = lambda b1: array(
+        dce_maps(series(frames), TIMES, SETTINGS, aif, 1.2, GRID.image(lesion), b1=b1).maps["ktrans"]
+    )[lesion]
+    np.testing.assert_allclose(fit(field), 0.12, rtol=0.01)
+    assert abs(np.median(fit(None)) / 0.12 - 1) > 0.05
+    with pytest.raises(InputError, match="B1 map has a median of 85"):
+        fit(GRID.image(np.full(GRID.shape, 85.0, np.float32)))
+
+
+def test_invalid_voxels_come_back_as_nan_where_allowed(phantom):
+    frames, _, head, _, artery = phantom
+    broken = series(frames)
+    broken.frames[9, 2, 7, 11] = np.nan
+    aif = GRID.image(artery)
+    with pytest.raises(InputError, match=r"dce\.nii\.gz has 1 voxels with NaN or infinite values and 0 with negative"):
+        dce_maps(broken, TIMES, SETTINGS, aif, 1.2, GRID.image(head))
+    allowed = DceSettings(tr_ms=5.0, flip_angle_deg=15.0, allow_invalid_voxels=True)
+    result = dce_maps(broken, TIMES, allowed, aif, 1.2, GRID.image(head))
+    assert np.isnan(array(result.maps["ktrans"])[2, 7, 11])
+    assert not boolean(result.mask)[2, 7, 11]
+    assert any("could not be fitted and are NaN" in n for n in result.notes)
+
+
+def test_files_are_those_of_the_contract_and_the_same_twice(phantom, tmp_path):
+    frames, _, _, lesion, _ = phantom
+    settings = DceSettings(tr_ms=5.0, flip_angle_deg=15.0, delay=True)
+    for name in ("a", "b"):
+        write(dce_maps(series(frames), TIMES, settings, "auto", 1.2, GRID.image(lesion)), tmp_path / name)
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    maps = {"ktrans", "ve", "vp", "kep", "delay"}
+    expected = {f"{m}{e}.nii.gz" for m in maps for e in ("", "_sd")} | {
+        "rmse.nii.gz",
+        "mask.nii.gz",
+        "aif.csv",
+        "fit.json",
+    }
+    assert expected <= names
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+    record = read_json(tmp_path / "a" / "fit.json")
+    assert record["units"]["ktrans"] == "1/min"
+    assert record["settings"]["hematocrit"] == 0.42
+    assert read_image(tmp_path / "a" / "ktrans.nii.gz").GetMetaData("descrip") == "ktrans [1/min]"
+    assert (tmp_path / "a" / "aif.csv").read_text().startswith("time_s,concentration\n")
+
+
+def test_a_missing_matplotlib_costs_only_the_picture(phantom, tmp_path, monkeypatch):
+    frames, _, _, lesion, artery = phantom
+    import sys
+
+    result = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(lesion))
+    for name in [m for m in sys.modules if m.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.warns(UserWarning, match=r"qc\.png was not drawn: matplotlib is needed"):
+        write(result, tmp_path / "out")
+    assert (tmp_path / "out" / "ktrans.nii.gz").exists()
+    assert not (tmp_path / "out" / "qc.png").exists()
+
+
+@pytest.mark.parametrize("model", ["tofts", "patlak", "2cxm", "2cum", "auto"])
+def test_every_model_writes_its_maps(phantom, tmp_path, model):
+    frames, _, _, lesion, artery = phantom
+    settings = DceSettings(tr_ms=5.0, flip_angle_deg=15.0, model=model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = dce_maps(series(frames), TIMES, settings, GRID.image(artery), 1.2, GRID.image(lesion))
+    expected = {
+        "tofts": {"ktrans", "ve", "kep"},
+        "patlak": {"ktrans", "vp", "ps"},
+        "2cxm": {"ktrans", "ve", "vp", "kep", "fp", "ps"},
+        "2cum": {"ktrans", "vp", "fp", "ps"},
+        "auto": {"ktrans", "ve", "vp", "kep", "model"},
+    }[model]
+    assert set(result.maps) == expected | {"rmse", "misfit"}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tr_ms": None}, r"the repetition time is not known; give it with --tr-ms"),
+        ({"flip_angle_deg": None}, r"the flip angle is not known; give it with --flip-angle"),
+        ({"hematocrit": 42.0}, "hematocrit is 42; a fraction"),
+    ],
+)
+def test_unfit_settings_are_refused(phantom, change, sentence):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match=sentence):
+        dce_maps(series(phantom[0]), TIMES, replace(SETTINGS, **change), "auto", 1.2)
+
+
+def test_t1_in_milliseconds_is_refused():
+    with pytest.raises(InputError, match="t10 is 1200, which looks like milliseconds"):
+        check_t10(1200.0)
+    with pytest.raises(InputError, match=r"t1\.nii has a median of 1200, which looks like milliseconds"):
+        check_t10(GRID.image(np.full(GRID.shape, 1200.0, np.float32)), "t1.nii")
+    with pytest.raises(InputError, match="t10 is 0; a T1 above 0 s"):
+        check_t10(0.0)
+
+
+def test_maps_on_request(phantom):
+    frames, _, _, lesion, artery = phantom
+    settings = DceSettings(tr_ms=5.0, flip_angle_deg=15.0, unclamped=True, semiquantitative=True)
+    result = dce_maps(series(frames), TIMES, settings, GRID.image(artery), 1.2, GRID.image(lesion))
+    more = {"ktrans_unclamped", "vp_unclamped", "iauc60", "iauc90", "wash_in", "wash_out", "ttp", "max_enhancement"}
+    assert more <= set(result.maps)
+    assert result.units["iauc60"] == "mM s"
+    assert np.median(array(result.maps["ttp"])[lesion]) > 0
+    assert any("1 % is expected by chance" in n for n in result.notes)
+    with pytest.raises(InputError, match=r"T2\* relaxivity is given without the echo time; give both"):
+        dce_maps(series(frames), TIMES, DceSettings(tr_ms=5.0, flip_angle_deg=15.0, r2star=5.0), "auto", 1.2)
