@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def change(folder: Path, **keys) -> None:
 
 def test_every_step_is_done_and_leaves_what_the_contract_names(results):
     out, summary = results
-    assert {s["step"]: s["status"] for s in summary["steps"]} == dict.fromkeys(engine.STEPS, "done")
+    assert {s["step"]: s["status"] for s in summary["steps"]} == dict.fromkeys(engine.NAMES, "done")
     for name in (
         "registered/t1c.nii.gz", "registered/flair.tfm", "lesions/cel.nii.gz", "dce/ktrans.nii.gz", "dce/on_t1c/ktrans.nii.gz",
         "dce/aif.csv", "dce/fit.json", "dsc/cbv.nii.gz", "progression/progression_cel.nii.gz", "rt/CTV_RTOG.nii.gz", "rt/RS.dcm",
@@ -161,7 +162,8 @@ def test_a_failing_step_leaves_nothing_of_itself_and_the_rest_goes_on(results, c
         (folder / "half.nii.gz").write_bytes(b"half")
         raise InputError("no bolus")
 
-    monkeypatch.setitem(engine.FUNCTIONS, "rt", broken)
+    steps = tuple(replace(s, function=broken) if s.name == "rt" else s for s in engine.STEPS)
+    monkeypatch.setattr(engine, "STEPS", steps)
     with pytest.warns(UserWarning, match="rt was refused: no bolus"):
         summary = run_case(Case.load(case_folder), out, COARSE)
     assert summary["steps"][-1] == {"step": "rt", "status": "refused", "why": "no bolus"}
@@ -278,10 +280,11 @@ def test_report_needs_a_results_folder(tmp_path, gliosuite):
 
 def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, monkeypatch):
     from gliosuite.images import Series
-    from gliosuite.perfusion.dce import maps as dce
+    from gliosuite.perfusion import dce
     from gliosuite.pipeline import maps
     from gliosuite.pipeline.context import Run
-    from gliosuite.registration.motion import correct as motion
+    from gliosuite.registration import motion
+    from gliosuite.registration.motion.correct import Motion
 
     seen = {}
 
@@ -289,7 +292,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
         found = np.zeros((series.n_times, 3))
         none = np.zeros(series.n_times)
         still = Series(series.frames.copy(), series.grid, "corrected")
-        return motion.Motion(still, found, found, none + 0.4, none, (), none > 0, none > 0, ("a frame stands out",))
+        return Motion(still, found, found, none + 0.4, none, (), none > 0, none > 0, ("a frame stands out",))
 
     def stop(series, *rest, **more):
         seen["name"] = series.name
@@ -297,7 +300,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
 
     monkeypatch.setattr(motion, "correct_motion", corrected)
     monkeypatch.setattr(dce, "dce_maps", stop)
-    run = Run(Case.load(case_folder), tmp_path, RunSettings(), "t1c")
+    run = Run(Case.load(case_folder), tmp_path, RunSettings())
     with pytest.raises(InputError, match="far enough"):
         maps.dce(run, tmp_path, lambda fraction, message: None)
     assert seen["name"] == "corrected"

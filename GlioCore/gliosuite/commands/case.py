@@ -89,7 +89,7 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--model",
         default="etm",
-        choices=("tofts", "etm", "patlak", "2cxm", "auto"),
+        choices=("tofts", "etm", "patlak", "2cxm", "2cum", "auto"),
         help="DCE model (default etm, extended Tofts)",
     )
     p.add_argument(
@@ -119,6 +119,13 @@ def _options(p: argparse.ArgumentParser) -> None:
         default="osvd",
         choices=("osvd", "csvd", "ssvd", "tikhonov"),
         help="DSC deconvolution (default osvd)",
+    )
+    p.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share steps which do not wait for each other; results are the same for any number (default one a core, two at "
+        "most)",
     )
     p.add_argument(
         "--engine",
@@ -159,11 +166,21 @@ def _settings(args: argparse.Namespace) -> Any:
     return RunSettings(**settings | ({"schemes": tuple(args.scheme)} if args.scheme else {}))
 
 
+def _workers(args: argparse.Namespace) -> int:
+    import os
+
+    from ..errors import InputError
+
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers is {args.workers}; 1 or more is needed")
+    return args.workers or min(os.cpu_count() or 1, 2)
+
+
 def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..case import Case
     from ..pipeline.run import run_case
 
-    return run_case(Case.load(args.case), args.out, _settings(args), progress)
+    return run_case(Case.load(args.case), args.out, _settings(args), progress, _workers(args))
 
 
 def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -191,5 +208,5 @@ def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     case = patient.write(
         out / "case", out / "truth", dicom=("t1c",), masks=("cavity", "progression_cel", "progression_t2l")
     )
-    result = run_case(case, out, settings, part(progress, 0.2, 1.0))
+    result = run_case(case, out, settings, part(progress, 0.2, 1.0), _workers(args))
     return {"case": case.folder, **result}

@@ -8,11 +8,9 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..case import Case
-from ..files import read_json
 from ..images import Grid, read_image
-from ..steps import sha256
+from .seen import Files, SeenCase, SeenSettings, What, record_of, value_hash
 
-STEPS = ("registered", "lesions", "dce", "dsc", "progression", "rt")
 REFERENCES = ("t1c", "flair", "t1", "t2")
 PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
@@ -75,25 +73,37 @@ class SkippedStep(Exception):
     """A step that the case does not allow; the text says why."""
 
 
-@dataclass
 class Run:
-    """What the steps share: the case, where results lie, and what came before."""
+    """What one step of a run sees: the case, the settings and what earlier steps wrote; all that it reads is noted in `seen`.
 
-    case: Case
-    out: Path
-    settings: RunSettings
-    reference: str | None
-    hashes: dict[str, str] = field(default_factory=dict)
-    grids: dict[str, Grid] = field(default_factory=dict)
+    Parameters
+    ----------
+    case, settings
+        Of the whole run.
+    out
+        The results folder.
+    files
+        Hashes that all steps share.
+    """
+
+    def __init__(self, case: Case, out: Path, settings: RunSettings, files: Files | None = None) -> None:
+        self.out = out
+        self.seen: dict[What, str] = {}
+        self._files = files or Files()
+        self.case = SeenCase(case, self._files, self._note)
+        self.settings = SeenSettings(settings, self._files, self._note)
+        self._grids: dict[str, Grid] = {}
+
+    def _note(self, what: What, content: str) -> None:
+        self.seen[what] = content
 
     def __contains__(self, role: str) -> bool:
-        return role in self.case.images and role not in self.settings.skip
+        return role in self.case.images and not self.settings.skips(role)
 
-    def hash(self, name: str) -> str:
-        """The hash of a case file, computed once."""
-        if name not in self.hashes:
-            self.hashes[name] = sha256(self.case.files()[name])
-        return self.hashes[name]
+    @cached_property
+    def reference(self) -> str | None:
+        """The role of the image that all others are registered to."""
+        return next((r for r in REFERENCES if r in self), None)
 
     @cached_property
     def grid(self) -> Grid:
@@ -102,28 +112,37 @@ class Run:
 
     def grid_of(self, role: str) -> Grid:
         """The grid that an image of the case has, read once."""
-        if role not in self.grids:
-            self.grids[role] = Grid.of(self.case.image(role))
-        return self.grids[role]
+        if role not in self._grids:
+            self._grids[role] = Grid.of(self.case.image(role))
+        return self._grids[role]
 
     def transform(self, role: str) -> sitk.Transform | None:
         """From points of the reference to points of `role`; None where it was not registered."""
-        path = self.out / "registered" / f"{role}.tfm"
-        return sitk.ReadTransform(str(path)) if path.exists() else None
+        path = self.result("registered", f"{role}.tfm")
+        return None if path is None else sitk.ReadTransform(str(path))
 
     def result(self, *parts: str) -> Path | None:
         """A file that an earlier step wrote, or None."""
         path = self.out.joinpath(*parts)
+        self._note(("result", *parts), self._files.hash(path))
         return path if path.exists() else None
 
     def record(self, step: str) -> dict[str, Any]:
         """What an earlier step reported; empty where it did not run."""
-        path = self.result(step, "provenance.json")
-        return {} if path is None else read_json(path)["record"]
+        found = record_of(self.out, step)
+        self._note(("record", step), value_hash(found))
+        return found
 
-    def masks(self) -> dict[str, sitk.Image]:
-        """The masks of the lesions step."""
-        return {p.name[:-7]: read_image(p) for p in sorted((self.out / "lesions").glob("*.nii.gz"))}
+    @cached_property
+    def _mask_files(self) -> dict[str, Path]:
+        found = sorted((self.out / "lesions").glob("*.nii.gz"))
+        self._note(("results", "lesions", "*.nii.gz"), value_hash([p.name for p in found]))
+        return {p.name[:-7]: p for p in found}
+
+    def masks(self, *names: str) -> dict[str, sitk.Image]:
+        """Those of the masks of the lesions step that have these names, or all."""
+        wanted = [n for n in self._mask_files if not names or n in names]
+        return {n: read_image(path) for n in wanted if (path := self.result("lesions", f"{n}.nii.gz"))}
 
 
 @dataclass

@@ -22,7 +22,7 @@ def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) ->
     if transform is None:
         return {}
     back = transform.GetInverse()
-    return {name: resample_mask(mask, grid, back) for name, mask in run.masks().items() if name in names}
+    return {name: resample_mask(mask, grid, back) for name, mask in run.masks(*names).items()}
 
 
 def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:

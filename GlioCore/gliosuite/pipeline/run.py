@@ -1,10 +1,7 @@
 """A case through every step: checks first, then each step whole or not at all, kept where nothing has changed."""
 
-import hashlib
-import json
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,66 +16,24 @@ from ..perfusion.dce import UNITS as DCE_UNITS
 from ..perfusion.dsc import UNITS as DSC_UNITS
 from ..perfusion.regions import CATEGORIES
 from ..statistics import histogram_table, statistics_table
-from ..steps import Progress, part, sha256, silent, version
-from .context import PROBABILITY, REFERENCES, SERIES_NEEDS, STEPS, STRUCTURAL, Done, Run, RunSettings, SkippedStep
+from ..steps import Progress, part, silent, version
+from .context import PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc
+from .seen import Files
+from .step import Step, run_steps
 from .structure import lesions, progression, registered
 from .targets import rt
 
-FUNCTIONS: dict[str, Callable[[Run, Path, Progress], Done]] = {
-    "registered": registered,
-    "lesions": lesions,
-    "dce": dce,
-    "dsc": dsc,
-    "progression": progression,
-    "rt": rt,
-}
-# What a step's result depends on: case files by role, settings, and the steps before it.
-_INPUTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "registered": ((*STRUCTURAL, "dce", "dsc"), ("spacing_mm", "engine", "skip"), ()),
-    "lesions": (("masks",), ("skip",), ("registered",)),
-    "dce": (
-        ("dce", "vfa"),
-        ("motion", "dce_model", "dce_aif", "dce_delay", "dce_preset", "hematocrit", "relaxivity"),
-        ("lesions",),
-    ),
-    "dsc": (("dsc",), ("motion", "leakage", "deconvolution"), ("lesions",)),
-    "progression": (("followup", "masks"), (), ("lesions",)),
-    "rt": (
-        ("dicom", "masks", PROBABILITY, "barriers"),
-        ("schemes", "skip", "through", "threshold", "like", "allow_derived"),
-        ("lesions", "progression"),
-    ),
-}
-
-
-def _fingerprint(run: Run, step: str, before: dict[str, str]) -> str:
-    """A hash of all that a step's result depends on; equal means that the result can be kept."""
-    roles, settings, upstream = _INPUTS[step]
-    files = run.case.files()
-    names = [r for r in roles if r in files] + [
-        n
-        for n in files
-        if n.split(":")[0] in ({"mask"} if "masks" in roles else set()) | ({"dicom"} if "dicom" in roles else set())
-    ]
-    if "followup" in roles and run.case.followup is not None:
-        later = {n: sha256(p) for n, p in run.case.followup.files().items() if not n.startswith("dicom")}
-    else:
-        later = {}
-    content = {
-        "step": step,
-        "version": version(),
-        "files": {n: run.hash(n) for n in sorted(set(names))},
-        "followup": later,
-        "acquisition": {r: run.case.acquisition(r) for r in roles if r in run.case.images},
-        "masks": run.case.data.get("masks", {}) if "masks" in roles else None,
-        "settings": {s: getattr(run.settings, s) for s in settings},
-        "before": {u: before.get(u) for u in upstream},
-    }
-    if "barriers" in roles:
-        wanted = run.settings.barriers
-        content["barriers"] = wanted if wanted in ("none", "auto") else sha256(wanted)
-    return hashlib.sha256(json.dumps(plain(content), sort_keys=True).encode()).hexdigest()
+STEPS = (
+    Step("registered", registered),
+    Step("lesions", lesions, after=("registered",)),
+    Step("dce", dce, after=("lesions",)),
+    Step("dsc", dsc, after=("lesions",)),
+    Step("progression", progression, after=("lesions",)),
+    Step("rt", rt, after=("lesions", "progression")),
+)
+NAMES = tuple(s.name for s in STEPS)
+_STEPS_END, _REGIONS_END = 0.85, 0.93  # of a run's progress
 
 
 def check(case: Case, settings: RunSettings) -> None:
@@ -89,10 +44,10 @@ def check(case: Case, settings: RunSettings) -> None:
     InputError
         One sentence that names the file.
     """
-    unknown = [s for s in settings.skip if s not in STEPS and s not in case.images and s not in case.masks]
+    unknown = [s for s in settings.skip if s not in NAMES and s not in case.images and s not in case.masks]
     if unknown:
         raise InputError(
-            f"--skip {unknown[0]}: neither a step ({', '.join(STEPS)}) nor a role of this case ({', '.join((*case.images, *case.masks))})"
+            f"--skip {unknown[0]}: neither a step ({', '.join(NAMES)}) nor a role of this case ({', '.join((*case.images, *case.masks))})"
         )
     from ..rt.targets import scheme
 
@@ -131,7 +86,7 @@ def _check_barriers(settings: RunSettings) -> None:
 
 
 def run_case(
-    case: Case, out: str | Path, settings: RunSettings | None = None, progress: Progress = silent
+    case: Case, out: str | Path, settings: RunSettings | None = None, progress: Progress = silent, workers: int = 1
 ) -> dict[str, Any]:
     """Take a case through every step that it allows, and write the report.
 
@@ -145,6 +100,9 @@ def run_case(
         From `Case.load`.
     out
         The results folder.
+    workers
+        Processes among which steps that do not wait for each other are shared; results are the same bytes for any number. With more than
+        one, the calling script needs the ``if __name__ == "__main__"`` guard.
 
     Returns
     -------
@@ -161,70 +119,36 @@ def run_case(
     settings = settings or RunSettings()
     check(case, settings)
     out = Path(out)
-    reference = next((r for r in REFERENCES if r in case.images and r not in settings.skip), None)
-    run = Run(case, out, settings, reference)
-    prints: dict[str, str] = {}
-    records: list[dict[str, Any]] = []
-    for i, step in enumerate(STEPS):
-        stretch = part(progress, i / (len(STEPS) + 1), (i + 1) / (len(STEPS) + 1))
-        prints[step] = _fingerprint(run, step, prints)
-        records.append(_one_step(run, step, prints[step], stretch))
-        if records[-1]["status"] == "refused":
-            warnings.warn(f"{step} was refused: {records[-1]['why']}", stacklevel=2)
+    files = Files()
+    records = run_steps(STEPS, case, out, settings, files, part(progress, 0.0, _STEPS_END), workers)
+    for record in records:
+        if record["status"] == "refused":
+            warnings.warn(f"{record['step']} was refused: {record['why']}", stacklevel=2)
+    run = Run(case, out, settings, files)
     summary = {
         "id": case.id,
         "version": version(),
         "simulated": bool(case.data.get("simulated")),
         "research_use": "For research use only.",
-        "reference": reference,
+        "reference": run.reference,
         "steps": records,
         "off": switched_off(),
     }
+    fresh = any(r["status"] != "kept" for r in records) or not (out / "report.html").exists()
     with staged(out) as folder:
         write_json(folder / "run.json", summary)
-        write_json(folder / "provenance.json", _provenance(run, records))
-        for name, table in _regions(run).items():
-            write_csv(folder / name, *table)
+        write_json(folder / "provenance.json", _provenance(case, settings, out, files, records))
+        if fresh:
+            progress(_STEPS_END, "regions")
+            for name, table in _regions(run).items():
+                write_csv(folder / name, *table)
     from ..report import write_report
 
-    progress(len(STEPS) / (len(STEPS) + 1), "report")
+    progress(_REGIONS_END, "report")
     report, missing = write_report(out)
     if missing:
         warnings.warn(missing, stacklevel=2)
     return {"report": report, **summary}
-
-
-def _one_step(run: Run, step: str, fingerprint: str, progress: Progress) -> dict[str, Any]:
-    """Run, keep, skip or refuse one step; the record for ``run.json``."""
-    if step in run.settings.skip:
-        return {"step": step, "status": "skipped", "why": f"--skip {step} was given"}
-    record = run.out / step / "provenance.json"
-    if record.exists() and (old := read_json(record)).get("fingerprint") == fingerprint:
-        return old["record"] | {"status": "kept"}
-    progress(0.0, step)
-    start = time.perf_counter()
-    try:
-        # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
-        with staged(run.out / step, replace=True) as folder:
-            done = FUNCTIONS[step](run, folder, progress)
-            result = {"step": step, "status": "done", **plain(done)}
-            write_json(
-                folder / "provenance.json",
-                {
-                    "fingerprint": fingerprint,
-                    "version": version(),
-                    "settings": done.settings,
-                    "inputs": dict(run.hashes),
-                    "device": "cpu",
-                    "seconds": round(time.perf_counter() - start, 2),
-                    "record": result,
-                },
-            )
-        return result
-    except SkippedStep as reason:
-        return {"step": step, "status": "skipped", "why": str(reason)}
-    except InputError as error:
-        return {"step": step, "status": "refused", "why": str(error)}
 
 
 def _unnamed(settings: RunSettings) -> dict[str, str]:
@@ -232,14 +156,17 @@ def _unnamed(settings: RunSettings) -> dict[str, str]:
     return {} if settings.barriers in ("none", "auto") else {"barriers": "masks given"}
 
 
-def _provenance(run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
-    steps = {r["step"]: read_json(p) for r in records if (p := run.out / r["step"] / "provenance.json").exists()}
+def _provenance(
+    case: Case, settings: RunSettings, out: Path, files: Files, records: list[dict[str, Any]]
+) -> dict[str, Any]:
+    steps = {r["step"]: read_json(p) for r in records if (p := out / r["step"] / "provenance.json").exists()}
+    inputs = {n: h for s in steps.values() for n, h in s["inputs"].items()}
     return {
         "version": version(),
-        "settings": plain(run.settings) | _unnamed(run.settings),
-        "inputs": dict(sorted(run.hashes.items())),
+        "settings": plain(settings) | _unnamed(settings),
+        "inputs": dict(sorted(inputs.items())),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        "steps": {n: {k: v for k, v in s.items() if k != "record"} for n, s in steps.items()},
+        "steps": {n: {k: v for k, v in s.items() if k not in ("record", "seen")} for n, s in steps.items()},
     }
 
 

@@ -53,7 +53,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     images = {r: read_image(p) for r in STRUCTURAL if (p := run.result("registered", f"{r}.nii.gz"))}
     if not images:
         raise SkippedStep("no registered image to draw them on")
-    given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and r not in run.settings.skip}
+    given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
     found = find_lesions(images, given, settings, progress)
@@ -71,7 +71,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
 def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
     """Masks from ``masks.labelmap`` of case.json, ``{"path", "convention"}``."""
     entry = run.case.data.get("masks", {}).get("labelmap")
-    if entry is None or "labelmap" in run.settings.skip:
+    if entry is None or run.settings.skips("labelmap"):
         return {}
     if not isinstance(entry, dict) or "convention" not in entry:
         raise InputError(
@@ -118,7 +118,7 @@ def _transform_of(run: Run, grid: Grid) -> sitk.Transform | None:
 
 def progression(run: Run, folder: Path, progress: Progress) -> Done:
     """The later visit on the common grid, and what progressed."""
-    given = {r: carried_mask(run, r) for r in PROGRESSION if r in run.case.masks and r not in run.settings.skip}
+    given = {r: carried_mask(run, r) for r in PROGRESSION if r in run.case.masks and not run.settings.skips(r)}
     later = run.case.followup
     if later is None and not given:
         raise SkippedStep("the case has neither a follow-up nor a progression mask")

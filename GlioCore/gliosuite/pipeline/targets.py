@@ -10,9 +10,11 @@ from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
 from ..report import display
-from ..steps import Progress, sha256
+from ..steps import Progress
 from .context import PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
+
+BARRIER_CHOICES = ("none", "auto")
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -41,7 +43,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
-    done.notes.append(_said(barriers, run.settings.barriers == "auto"))
+    done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIER_CHOICES) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
@@ -91,11 +93,10 @@ def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
     """The barriers that are asked for, on the common grid."""
     from ..rt.barriers import find_barriers, read_barriers
 
-    wanted, through = run.settings.barriers, run.settings.through
+    wanted, through = run.settings.choice_or_folder("barriers", BARRIER_CHOICES), run.settings.through
     if wanted == "none":
         return None
     if wanted != "auto":
-        run.hashes["barriers"] = sha256(wanted)
         return read_barriers(wanted, run.grid, through)
     image = run.result("registered", f"{run.reference}.nii.gz")
     if image is None:
@@ -137,7 +138,7 @@ def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[s
 
     organs: dict[str, sitk.Image] = {}
     for role in run.case.masks:
-        known = None if role in run.settings.skip else structure_name(role)
+        known = None if run.settings.skips(role) else structure_name(role)
         if known is not None:
             (ctvs if known[1] == "CTV" else organs)[known[0]] = carried_mask(run, role)
             rules[known[0]] = "drawn, from the case"

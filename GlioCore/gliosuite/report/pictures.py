@@ -9,13 +9,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import require
+from ..resources import read_text
 
 _BACK, _INK = "#101418", "#e8eaed"
 
@@ -23,7 +23,7 @@ _BACK, _INK = "#101418", "#e8eaed"
 @cache
 def display() -> dict[str, Any]:
     """Titles, units, colour maps and ranges of maps and regions (``resources/display.json``)."""
-    return json.loads(resources.files(__package__).joinpath("resources/display.json").read_text(encoding="utf-8"))
+    return json.loads(read_text("display.json"))
 
 
 def canonical(image: sitk.Image) -> sitk.Image:

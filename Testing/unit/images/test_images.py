@@ -6,8 +6,9 @@ import os
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from gliosuite import images
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, Series, images
+from gliosuite.images import Grid, Series
 
 OBLIQUE = tuple(
     sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.5).GetMatrix()  # a rotation about three axes

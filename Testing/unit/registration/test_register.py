@@ -232,12 +232,12 @@ def test_register_command_writes_image_transform_label_and_quality(gliosuite, fi
 
 
 def test_a_picture_that_cannot_be_drawn_is_said_and_fails_nothing(gliosuite, files, monkeypatch):
-    import gliosuite.quality as quality
+    from gliosuite.registration import pictures
 
     def gone(module, purpose, install=None):
         raise InputError(f"matplotlib is needed for {purpose}")
 
-    monkeypatch.setattr(quality, "require", gone)
+    monkeypatch.setattr(pictures, "require", gone)
     code, _, err = gliosuite(
         *("register", "--fixed", files / "t1c.nii.gz", "--moving", files / "flair.nii.gz", "--quiet"),
         *("--out", files / "r.nii.gz", "--transform", files / "t.tfm", "--picture", files / "r.png"),

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.dce import UNITS
-from gliosuite.perfusion.dce.semiquantitative import semiquantitative
+from gliosuite.perfusion.dce.semiquantitative import UNITS, semiquantitative
 
 TIMES = 10.0 * np.arange(15)
 

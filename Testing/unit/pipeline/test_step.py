@@ -1,0 +1,171 @@
+"""Which steps run again: those that were seen to read what has changed, and no others. The patient is simulated."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gliosuite.case import Case
+from gliosuite.images import Grid, array, read_image, write_image
+from gliosuite.pipeline import STEPS, RunSettings, run_case
+from gliosuite.pipeline.seen import Files
+from gliosuite.pipeline.step import kept
+from gliosuite.simulate import simulate_case
+
+SETTINGS = RunSettings(spacing_mm=3.0, motion=False)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> tuple[Path, Path]:
+    """A case with T1 from flip angles and a B1 map, and the results of a run by two processes."""
+    folder = tmp_path_factory.mktemp("step")
+    patient = simulate_case(14, grid_mm=3.0, scans=("structural", "vfa", "dce", "dsc"))
+    patient.write(folder / "case", dicom=("t1c",), masks=("cel", "t2l", "cavity", "progression_cel"))
+    run_case(Case.load(folder / "case"), folder / "out", SETTINGS, workers=2)
+    return folder / "case", folder / "out"
+
+
+@pytest.fixture
+def copy(done, tmp_path) -> Path:
+    shutil.copytree(done[0], tmp_path / "case")
+    return tmp_path / "case"
+
+
+def again(case: Path, out: Path, settings: RunSettings = SETTINGS) -> set[str]:
+    """The steps whose results would not be kept, by what each was itself seen to read."""
+    loaded = Case.load(case)
+    return {s.name for s in STEPS if kept(s, loaded, out, settings, Files()) is None}
+
+
+def edit(case: Path, change) -> None:
+    data = json.loads((case / "case.json").read_text())
+    change(data)
+    (case / "case.json").write_text(json.dumps(data))
+
+
+def darker(path: Path) -> None:
+    image = read_image(path)
+    values = array(image)
+    values[values.shape[0] // 2] *= 0.9
+    write_image(Grid.of(image).image(values.astype(np.float32)), path)
+
+
+def test_nothing_changed_keeps_all(done, copy):
+    assert again(copy, done[1]) == set()
+
+
+@pytest.mark.parametrize(
+    "role, steps",
+    [
+        ("t1", {"registered"}),
+        ("flair", {"registered"}),
+        # its grid is everybody's
+        ("t1c", {"registered", "lesions", "dce", "dsc", "progression", "rt"}),
+        ("b1", {"dce"}),
+    ],
+)
+def test_a_changed_image_repeats_the_steps_that_read_it(done, copy, role, steps):
+    data = json.loads((copy / "case.json").read_text())
+    darker(copy / data["images"][role]["path"])
+    found = again(copy, done[1])
+    assert steps <= found
+    assert not found & {"dce", "dsc"} - steps
+
+
+@pytest.mark.parametrize(
+    "change, steps",
+    [
+        (lambda d: d["images"]["dce"].update(flip_angle_deg=11), {"dce"}),
+        (lambda d: d["images"]["dce"].update(hematocrit=0.5), {"dce"}),
+        (lambda d: d["images"]["vfa"].update(tr_ms=6.0), {"dce"}),
+        (lambda d: d["images"].pop("b1"), {"dce"}),
+        (lambda d: d["images"].pop("vfa"), {"dce"}),
+        (lambda d: d["images"]["dsc"].update(te_ms=31.0), {"dsc"}),
+        (lambda d: d["clinical"].update(resection="biopsy"), {"lesions"}),
+        (lambda d: d["clinical"].update(age=99), set()),
+        # which masks there are is what rt asks for organs
+        (lambda d: d["masks"].pop("progression_cel"), {"progression", "rt"}),
+        (lambda d: d["masks"].update(ctv=d["masks"]["t2l"]), {"rt"}),
+        (lambda d: d["masks"].update(brain=d["masks"]["t2l"]), {"lesions", "rt"}),
+        (lambda d: d.pop("followup"), {"progression"}),
+        (lambda d: d["dicom"].clear(), {"rt"}),
+    ],
+    ids=[
+        "flip",
+        "hematocrit",
+        "vfa-tr",
+        "no-b1",
+        "no-vfa",
+        "te",
+        "resection",
+        "age",
+        "progression",
+        "ctv",
+        "brain",
+        "no-followup",
+        "no-dicom",
+    ],
+)
+def test_a_changed_key_repeats_the_steps_that_read_it(done, copy, change, steps):
+    edit(copy, change)
+    assert again(copy, done[1]) == steps
+
+
+@pytest.mark.parametrize(
+    "change, steps",
+    [
+        ({"motion": True}, {"dce", "dsc"}),
+        ({"dce_model": "tofts"}, {"dce"}),
+        ({"leakage": "bsw"}, {"dsc"}),
+        ({"schemes": ("rtog",)}, {"rt"}),
+        ({"engine": "simpleitk"}, {"registered", "progression"}),
+        ({"skip": ("b1",)}, {"dce"}),
+        ({"skip": ("t2",)}, {"registered"}),
+        ({"barriers": "auto"}, {"rt"}),
+        ({"allow_derived": True}, {"rt"}),
+        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "progression", "rt"}),
+    ],
+    ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
+)
+def test_a_changed_setting_repeats_the_steps_that_read_it(done, change, steps):
+    assert again(*done, replace(SETTINGS, **change)) == steps
+
+
+def test_a_changed_result_repeats_the_steps_after_it(done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[1], out)
+    darker(out / "lesions" / "cel.nii.gz")
+    assert again(done[0], out) == {"dsc", "rt"}
+
+
+def test_one_process_gives_the_same_bytes_as_two(done, tmp_path):
+    case, out = done
+    run_case(Case.load(case), tmp_path / "alone", SETTINGS)
+    timed = {"provenance.json"}
+    files = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file() and p.name not in timed)
+    assert files == sorted(
+        p.relative_to(tmp_path / "alone")
+        for p in (tmp_path / "alone").rglob("*")
+        if p.is_file() and p.name not in timed
+    )
+    different = [f for f in files if (out / f).read_bytes() != (tmp_path / "alone" / f).read_bytes()]
+    assert not different
+
+
+def test_notes_hold_hashes_and_no_path_of_the_case(done):
+    case, out = done
+    for record in out.glob("*/provenance.json"):
+        seen = json.loads(record.read_text())["seen"]
+        assert str(case) not in json.dumps(seen)
+        assert all(len(content) == 64 or content in ("True", "False", "absent", "none", "auto") for _, content in seen)
+
+
+def test_progress_is_one_rising_line_that_names_the_step(done, tmp_path):
+    said: list[tuple[float, str]] = []
+    run_case(Case.load(done[0]), tmp_path / "out", SETTINGS, lambda f, m: said.append((f, m)), workers=2)
+    fractions = [f for f, _ in said]
+    assert fractions == sorted(fractions)
+    assert any(m.startswith("dsc: ") for _, m in said)
+    assert any(m.startswith("progression: ") for _, m in said)
