@@ -1,7 +1,8 @@
 """Hashes of what a version computes, to hold two versions against each other: images by voxels and geometry, tables, and fits.
 
-``python Testing/bench/hashes.py results DIR > a.json`` (a folder of results), ``... fits > a.json``, and ``... compare a.json b.json``, which
-prints what differs and ends with 1 where anything does. Fits use calls of the interface alone, so that older versions can be asked too.
+``python Testing/bench/hashes.py results DIR > a.json`` for a folder of results, ``... fits > a.json`` for a set of fits, and
+``... compare a.json b.json``, which prints what differs and ends with 1 where anything does. Fits use calls of the interface alone, so
+that older versions can be asked too.
 """
 
 import hashlib

@@ -61,7 +61,7 @@ def run_step(
     """Run, skip or refuse one step; the record for ``run.json``."""
     run = Run(case, out, settings, files)
     progress(0.0, step.name)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     try:
         # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
         with staged(out / step.name, replace=True) as folder:
@@ -76,6 +76,7 @@ def run_step(
                     "seen": sorted([list(what), content] for what, content in run.seen.items()),
                     "device": "cpu",
                     "seconds": round(time.perf_counter() - start, 2),
+                    "cpu_seconds": round(time.process_time() - cpu, 2),
                     "record": record,
                 },
             )
