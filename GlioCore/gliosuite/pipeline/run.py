@@ -20,7 +20,7 @@ from ..steps import Progress, part, silent, version
 from .context import PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc
 from .seen import Files
-from .step import Step, run_steps
+from .step import Step, kept, run_steps
 from .structure import lesions, progression, registered
 from .targets import rt
 
@@ -36,14 +36,8 @@ NAMES = tuple(s.name for s in STEPS)
 _STEPS_END, _REGIONS_END = 0.85, 0.93  # of a run's progress
 
 
-def check(case: Case, settings: RunSettings) -> None:
-    """Refuse a case that cannot go through before anything is computed: damaged files, missing acquisition values.
-
-    Raises
-    ------
-    InputError
-        One sentence that names the file.
-    """
+def check_settings(case: Case, settings: RunSettings) -> None:
+    """Refuse settings that name what there is not, or are out of range; no image is read."""
     unknown = [s for s in settings.skip if s not in NAMES and s not in case.images and s not in case.masks]
     if unknown:
         raise InputError(
@@ -55,6 +49,17 @@ def check(case: Case, settings: RunSettings) -> None:
         scheme(name)
     if not 0 < settings.threshold < 1:
         raise InputError(f"threshold {settings.threshold} is out of range; a probability between 0 and 1 is needed")
+
+
+def check(case: Case, settings: RunSettings) -> None:
+    """Refuse a case that cannot go through before anything is computed: damaged files, missing acquisition values.
+
+    Raises
+    ------
+    InputError
+        One sentence that names the file.
+    """
+    check_settings(case, settings)
     _check_barriers(settings)
     for role in case.images:
         if role in settings.skip:
@@ -117,9 +122,12 @@ def run_case(
     from ..doctor import switched_off
 
     settings = settings or RunSettings()
-    check(case, settings)
     out = Path(out)
     files = Files()
+    check_settings(case, settings)
+    # Where all that the steps were seen to read is as it was, it has been checked before.
+    if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
+        check(case, settings)
     records = run_steps(STEPS, case, out, settings, files, part(progress, 0.0, _STEPS_END), workers)
     for record in records:
         if record["status"] == "refused":
@@ -134,7 +142,7 @@ def run_case(
         "steps": records,
         "off": switched_off(),
     }
-    fresh = any(r["status"] != "kept" for r in records) or not (out / "report.html").exists()
+    fresh = not _as_before(out, summary)
     with staged(out) as folder:
         write_json(folder / "run.json", summary)
         write_json(folder / "provenance.json", _provenance(case, settings, out, files, records))
@@ -142,6 +150,8 @@ def run_case(
             progress(_STEPS_END, "regions")
             for name, table in _regions(run).items():
                 write_csv(folder / name, *table)
+    if not fresh:
+        return {"report": out / "report.html", **summary}
     from ..report import write_report
 
     progress(_REGIONS_END, "report")
@@ -149,6 +159,15 @@ def run_case(
     if missing:
         warnings.warn(missing, stacklevel=2)
     return {"report": report, **summary}
+
+
+def _as_before(out: Path, summary: dict[str, Any]) -> bool:
+    """Whether tables and report of an earlier run still say all that there is to say: every step is kept or skipped as it was."""
+    if not ((out / "run.json").exists() and (out / "report.html").exists()):
+        return False
+    unmarked = lambda run: run | {"steps": [s | {"status": s["status"].replace("kept", "done")} for s in run["steps"]]}
+    settled = all(s["status"] in ("kept", "skipped") for s in summary["steps"])
+    return settled and unmarked(read_json(out / "run.json")) == unmarked(plain(summary))
 
 
 def _unnamed(settings: RunSettings) -> dict[str, str]:

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from itertools import product
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import find_objects, uniform_filter
+
+from ..compute import each
+from ..steps import silent
 
 HOTTEST = 0.05
 HOTSPOT_CC = 0.1
@@ -97,12 +101,17 @@ def statistics_table(
     spacing_mm: Sequence[float],
 ) -> tuple[list[str], list[list[Any]]]:
     """Header and rows for a spreadsheet: one row per map and region; a number that is not defined is an empty cell."""
-    rows = []
-    for name, values in maps.items():
-        for region, mask in regions.items():
-            numbers = astuple(region_statistics(values, mask, spacing_mm))
-            cells = ["" if np.isnan(v) else v if isinstance(v, int) else f"{v:.6g}" for v in numbers]
-            rows.append([name, units.get(name, ""), region, *cells])
+    # A region's box is found once, and holds all that counts of a map.
+    boxes = {n: found[0] if (found := find_objects(m.astype(np.int8))) else (slice(0),) * 3 for n, m in regions.items()}
+
+    def row(pair: tuple[str, str]) -> list[Any]:
+        name, region = pair
+        box = boxes[region]
+        numbers = astuple(region_statistics(maps[name][box], regions[region][box], spacing_mm))
+        cells = ["" if np.isnan(v) else v if isinstance(v, int) else f"{v:.6g}" for v in numbers]
+        return [name, units.get(name, ""), region, *cells]
+
+    rows = each(row, list(product(maps, regions)), silent, "regions")
     return ["map", "unit", "region", *STATISTICS], rows
 
 

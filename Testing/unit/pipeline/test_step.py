@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gliosuite.case import Case
+from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.pipeline import STEPS, RunSettings, run_case
 from gliosuite.pipeline.seen import Files
@@ -152,6 +153,24 @@ def test_one_process_gives_the_same_bytes_as_two(done, tmp_path):
     )
     different = [f for f in files if (out / f).read_bytes() != (tmp_path / "alone" / f).read_bytes()]
     assert not different
+
+
+def test_wrong_settings_are_refused_where_all_else_is_kept(done):
+    with pytest.raises(InputError, match="--skip dcee: neither a step"):
+        run_case(Case.load(done[0]), done[1], replace(SETTINGS, skip=("dcee",)))
+    with pytest.raises(InputError, match=r"threshold 2\.0 is out of range"):
+        run_case(Case.load(done[0]), done[1], replace(SETTINGS, threshold=2.0))
+
+
+def test_a_second_run_draws_no_report_again(done):
+    case, out = done
+    before = (out / "report.html").stat().st_mtime_ns, (out / "regions.csv").stat().st_mtime_ns
+    summary = run_case(Case.load(case), out, SETTINGS, workers=2)
+    assert {s["status"] for s in summary["steps"]} == {"kept"}
+    assert before == ((out / "report.html").stat().st_mtime_ns, (out / "regions.csv").stat().st_mtime_ns)
+    (out / "report.html").unlink()
+    run_case(Case.load(case), out, SETTINGS)
+    assert (out / "report.html").exists()
 
 
 def test_notes_hold_hashes_and_no_path_of_the_case(done):
