@@ -1,11 +1,11 @@
 """One pool of threads, and one way of cutting work for it: blocks of voxels."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..steps import Progress
+from ..steps import Progress, silent
 
 
 def thread_count() -> int:
@@ -20,7 +20,11 @@ def blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def each(
-    work: Callable[[Any], Any], tasks: list[Any], progress: Progress, message: str, threads: int | None = None
+    work: Callable[[Any], Any],
+    tasks: Sequence[Any],
+    progress: Progress = silent,
+    message: str = "",
+    threads: int | None = None,
 ) -> list[Any]:
     """Do all tasks in threads and return their results in order; `progress` is called from this thread alone."""
     threads = min(threads or thread_count(), max(len(tasks), 1))

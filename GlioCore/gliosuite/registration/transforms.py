@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..files import atomic
 
 _TIMES, _PHASE = 0x20, 0x10  # bits of an object header's flags
+_LONGEST_HEADER = 1 << 16  # bytes; those of ITK's transforms have some hundred
 
 
 def blank_origin(path: str | Path) -> None:
@@ -21,22 +22,33 @@ def blank_origin(path: str | Path) -> None:
     data = bytearray(Path(path).read_bytes())
     start = data.find(b"OHDR\x02")
     while start >= 0:
-        flags = data[start + 5]
-        at = start + 6
-        if flags & _TIMES:
-            data[at : at + 16] = bytes(16)
-            at += 16
-        at += 4 if flags & _PHASE else 0
-        width = 1 << (flags & 3)
-        end = at + width + int.from_bytes(data[at : at + width], "little")
-        data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
+        end = _header_end(data, start)
+        # Numbers of a transform may look like a header; what has no valid checksum is none.
+        if end and data[end : end + 4] == struct.pack("<I", lookup3(bytes(data[start:end]))):
+            if data[start + 5] & _TIMES:
+                data[start + 6 : start + 22] = bytes(16)
+            data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
+        else:
+            end = start + 5
         start = data.find(b"OHDR\x02", end)
-    heap = data.find(b"GCOL")  # variable-length strings lie there; it has no checksum
+    heap = data.find(b"GCOL\x01\0\0\0")  # variable-length strings lie there; it has no checksum
+    size = int.from_bytes(data[heap + 8 : heap + 16], "little") if heap >= 0 else 0
     for word in (platform.release(), platform.system()):
-        at = data.find(word.encode(), heap) if heap >= 0 and word else -1
+        at = data.find(word.encode(), heap, heap + size) if size and word else -1
         if at >= 0:
             data[at : at + len(word.encode())] = b" " * len(word.encode())
     Path(path).write_bytes(bytes(data))
+
+
+def _header_end(data: bytearray, start: int) -> int:
+    """Where the checksum of an object header would stand; 0 where the file ends before it, or it is too long for a header of ITK's."""
+    if start + 6 > len(data):
+        return 0
+    flags = data[start + 5]
+    at = start + 6 + (16 if flags & _TIMES else 0) + (4 if flags & _PHASE else 0)
+    width = 1 << (flags & 3)
+    end = at + width + int.from_bytes(data[at : at + width], "little")
+    return end if end + 4 <= len(data) and end - start < _LONGEST_HEADER else 0
 
 
 def lookup3(key: bytes) -> int:

@@ -12,6 +12,19 @@ def test_the_hash_is_jenkins():
     assert lookup3(b"Four score and seven years ago") == 0x17770551  # from the author's own test
 
 
+def test_numbers_that_look_like_a_header_are_left_alone(tmp_path):
+    import struct
+
+    like_a_header = struct.unpack("<d", b"OHDR\x02\x20\x01\x40")[0]
+    affine = sitk.AffineTransform(3)
+    affine.SetParameters([1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0, like_a_header, 3.0, 4.0])
+    spline = sitk.BSplineTransformInitializer(sitk.Image([20, 20, 20], sitk.sitkFloat32), [4, 5, 6], 3)
+    spline.SetParameters([like_a_header] * len(spline.GetParameters()))
+    for transform in (affine, spline):
+        back = sitk.ReadTransform(str(write_transform(transform, tmp_path / "t.h5")))
+        assert back.GetParameters() == transform.GetParameters()
+
+
 def test_the_same_transform_gives_the_same_bytes_and_reads_back(tmp_path):
     field = sitk.Compose(*[sitk.Image([9, 9, 9], sitk.sitkFloat64) + v for v in (0.5, -0.25, 2.0)])
     spline = sitk.BSplineTransformInitializer(sitk.Image([20, 20, 20], sitk.sitkFloat32), [4, 5, 6], 3)

@@ -55,7 +55,7 @@ def find_sinus(
 
     Of the same candidates that arteries are sought among, those whose first moment is 1.5 to 20 s later than that of the arteries and that
     are at least 0.85 of the highest such are vein. The one with the tallest surroundings is the middle, and of the others within 25 mm the
-    20 with the most vein around them are taken.
+    12 with the largest area under their curve are taken; of these, those go that are unlike the rest.
 
     Parameters
     ----------

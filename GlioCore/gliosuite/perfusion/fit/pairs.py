@@ -18,10 +18,9 @@ _APART = np.log(8.0)  # ln of 1/min: rates above are those of plasma that is was
 
 @dataclass(frozen=True)
 class Line:
-    """Pairs of one faster rate `fast` with slower ones from `first` on: indices into the rates."""
+    """Pairs of one faster rate `fast` (its index) with all slower ones."""
 
     fast: int
-    first: int
     nodes: Nodes
 
 
@@ -41,7 +40,7 @@ def pair_lines(there: Bases, tables: list[np.ndarray], log_rates: np.ndarray) ->
     for fast in range(1, log_rates.size):
         columns = [t[:, :fast] for t in tables]
         nodes = build_nodes(there, columns, [t[:, fast] for t in tables], log_rates[:fast])
-        (slow if log_rates[fast] < _APART else quick).append(Line(fast, 0, nodes))
+        (slow if log_rates[fast] < _APART else quick).append(Line(fast, nodes))
     return slow, quick
 
 
@@ -51,7 +50,7 @@ def best_pair(lines: list[Line], y: Any) -> Pair:
     for line in lines:
         found = search(line.nodes, y)
         xp, width = line.nodes.xp, line.nodes.shape[1]
-        slow, late = line.first + found.node % width, found.node // width
+        slow, late = found.node % width, found.node // width
         new = (found.node, found.weight, found.other, found.gain, line.fast + 0 * slow, slow, late)
         if best is None:
             best, kind = new, found.kind

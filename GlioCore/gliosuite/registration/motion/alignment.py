@@ -4,15 +4,13 @@ Where contrast agent changes an image, any measure of likeness moves the frame a
 from contrast is what takes up none (skull, skin, fluid): `unchanging` finds it in the aligned curves, and the last fits see little else.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from ...compute import each
 from ...images import Grid
 from ..similarity import indices, positions
 
@@ -94,16 +92,6 @@ class Fit:
     left: np.ndarray
     inside: float
     likeness: float
-
-
-def each(work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
-    """Do all tasks in threads; results in order."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(given) if given.isdigit() and int(given) > 0 else os.cpu_count() or 1
-    if min(threads, len(tasks)) == 1:
-        return [work(task) for task in tasks]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, tasks))
 
 
 def weighted(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ...compute import each
 from ...curves import find_bolus
 from ...errors import InputError
 from ...images import Series, boolean, resample_mask
 from ...steps import Progress, silent
 from ..similarity import foreground, positions
-from .alignment import Fit, Level, Reference, Rigid, Seen, each, fit, unchanging, weighted
+from .alignment import Fit, Level, Reference, Rigid, Seen, fit, unchanging, weighted
 from .passes import resample_affine
 
 # Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
