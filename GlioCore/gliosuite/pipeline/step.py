@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import queue
+import signal
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -184,6 +185,8 @@ def _begin(messages: Any, threads: int) -> None:
 
     global _messages
     _messages = messages
+    # An ended worker leaves its step through the same doors as an interrupted one, so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 

@@ -188,3 +188,18 @@ def test_progress_is_one_rising_line_that_names_the_step(done, tmp_path):
     assert fractions == sorted(fractions)
     assert any(m.startswith("dsc: ") for _, m in said)
     assert any(m.startswith("progression: ") for _, m in said)
+
+
+def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(done, tmp_path):
+    out = tmp_path / "out"
+
+    def cancel(fraction: float, message: str) -> None:
+        if message.startswith("lesions: "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_case(Case.load(done[0]), out, SETTINGS, cancel, workers=2)
+    assert not list(out.rglob(".gliosuite-partial-*"))
+    assert [p.name for p in out.iterdir()] == ["registered"]
+    summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
+    assert [s["status"] for s in summary["steps"]] == ["kept", "done", "done", "done", "done", "done"]
