@@ -7,7 +7,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 from .grid import Grid, Series, array, as_grid, boolean, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
 from .reading import read_dicom_pixels, read_image, read_mask, read_series
-from .resampling import resample, resample_labels, resample_mask, signed_distance
+from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
 from .writing import write_image, write_series
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "as_grid",
     "boolean",
     "check_file",
+    "interpolation",
     "map_image",
     "read_dicom_pixels",
     "read_image",

@@ -51,6 +51,14 @@ class Grid:
         image.SetDirection(self.direction)
         return image
 
+    def box(self, voxels: tuple[slice, ...]) -> "Grid":
+        """The part of the grid with the voxels (z, y, x) of these slices, none of which is empty; a stop beyond the grid is its end."""
+        spans = [s.indices(n)[:2] for s, n in zip(voxels[::-1], self.size)]
+        matrix = np.reshape(self.direction, (3, 3)) * self.spacing
+        origin = np.asarray(self.origin) + matrix @ np.array([start for start, _ in spans], float)
+        x, y, z = (stop - start for start, stop in spans)
+        return Grid((x, y, z), self.spacing, tuple(origin.tolist()), self.direction)
+
     def corners(self) -> np.ndarray:
         """Positions (8, 3) of the corner voxels' centres in mm (LPS)."""
         index = np.stack(np.meshgrid(*[(0, s - 1) for s in self.size], indexing="ij"), -1).reshape(-1, 3)

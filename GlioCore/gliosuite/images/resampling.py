@@ -1,9 +1,17 @@
 """Images, masks and label maps from one grid to another."""
 
+import hashlib
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
 import numpy as np
 import SimpleITK as sitk
 
 from .grid import Grid, array, as_grid, boolean
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def resample(
@@ -46,6 +54,48 @@ def resample(
     )
 
 
+def interpolation(source: Grid, target: Grid, transform: sitk.Transform, where: np.ndarray) -> "csr_array":
+    """Linear interpolation as a matrix, to carry many maps of one grid by one transform in one pass.
+
+    Parameters
+    ----------
+    source, target
+        Where the maps lie, and where they go.
+    transform
+        A linear one, from points of `target` to points of `source` (LPS mm).
+    where
+        The voxels of `target` that are wanted, boolean (z, y, x).
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        float64 (voxels wanted, voxels of `source`); a row is 0 where `resample` gives its value for outside.
+    """
+    from scipy.sparse import csr_array
+
+    # From voxels of the target to voxels of the source, as one affine map.
+    ends = (
+        np.vstack([np.zeros(3), np.eye(3)]) @ (np.reshape(target.direction, (3, 3)) * target.spacing).T + target.origin
+    )
+    to = np.linalg.inv(np.reshape(source.direction, (3, 3)) * source.spacing).T
+    corner, *beside = (np.array([transform.TransformPoint(p) for p in ends.tolist()]) - source.origin) @ to
+    along_x, along_y, along_z = np.array(beside) - corner
+    z, y, x = np.nonzero(where)
+    columns, weights = np.zeros((x.size, 8), np.int32), np.ones((x.size, 8))
+    stride = 1
+    for axis, n in enumerate(source.size):
+        at = corner[axis] + x * along_x[axis] + y * along_y[axis] + z * along_z[axis]
+        low = np.floor(at).astype(np.int32)
+        share, inside = at - low, (at >= -0.5) & (at < n - 0.5)
+        for upper in (0, 1):
+            near = np.array([k for k in range(8) if k >> axis & 1 == upper])
+            columns[:, near] += (np.clip(low + upper, 0, n - 1) * stride)[:, None]
+            weights[:, near] *= (np.where(inside, share if upper else 1.0 - share, 0.0))[:, None]
+        stride *= n
+    rows = np.arange(0, 8 * x.size + 1, 8)
+    return csr_array((weights.ravel(), columns.ravel(), rows), shape=(x.size, stride))
+
+
 def signed_distance(mask: sitk.Image) -> sitk.Image:
     """Distance in mm to the mask's edge, negative inside, between voxel centres (so zero lies half-way across the edge)."""
     inside = sitk.Cast(mask > 0, sitk.sitkUInt8)
@@ -65,21 +115,75 @@ def resample_mask(mask: sitk.Image, like: sitk.Image | Grid, transform: sitk.Tra
     grid = as_grid(like)
     if transform is None and Grid.of(mask).matches(grid):
         return sitk.Cast(mask > 0, sitk.sitkUInt8)
-    if not boolean(mask).any():
-        return grid.blank()
-    carried = resample(signed_distance(mask), grid, transform, outside=1e6)
-    return sitk.Cast(carried < 0, sitk.sitkUInt8)
+    result = np.zeros(grid.shape, np.uint8)
+    if boolean(mask).any():
+        reached, distance = _carried_distance(mask, grid, transform)
+        result[reached] = distance < _TIE_MM
+    return grid.image(result)
 
 
 def resample_labels(labels: sitk.Image, like: sitk.Image | Grid, transform: sitk.Transform | None = None) -> sitk.Image:
     """Carry a label map to another grid: each voxel takes the label whose signed distance is lowest, if that is below 0; uint16."""
     grid = as_grid(like)
     values = [int(v) for v in np.unique(sitk.GetArrayViewFromImage(labels)) if v > 0]
-    best = np.zeros(grid.shape, np.float32)
+    best = np.full(grid.shape, _TIE_MM, np.float32)
     result = np.zeros(grid.shape, np.uint16)
     for value in values:
-        distance = array(resample(signed_distance(labels == value), grid, transform, outside=1e6))
-        nearer = distance < best
-        best[nearer] = distance[nearer]
-        result[nearer] = value
+        reached, distance = _carried_distance(labels == value, grid, transform)
+        nearer = distance < best[reached]
+        best[reached][nearer] = distance[nearer]
+        result[reached][nearer] = value
     return grid.image(result)
+
+
+# Half-way between a voxel inside and one outside is outside, whatever the last digit of an interpolated distance says.
+_TIE_MM = -1e-5
+_EDGE = 2  # voxels around a mask's box: its distance inside, and the sign of what is interpolated, are then those of the whole image
+_DISTANCES: OrderedDict[bytes, sitk.Image] = OrderedDict()
+_KEPT = 4  # masks whose distances are kept: those of a template or a brain are asked for several times in a row
+_LOCK = Lock()
+
+
+def _carried_distance(
+    mask: sitk.Image, grid: Grid, transform: sitk.Transform | None
+) -> tuple[tuple[slice, slice, slice], np.ndarray]:
+    """The voxels (z, y, x) of `grid` that a mask, which is not empty, can reach, and its signed distance there."""
+    distance = _near_distance(mask)
+    reached = _reached(Grid.of(distance), grid, transform)
+    if not all(r.stop > r.start for r in reached):
+        return reached, np.zeros([max(r.stop - r.start, 0) for r in reached], np.float32)
+    return reached, array(resample(distance, grid.box(reached), transform, outside=1e6))
+
+
+def _near_distance(mask: sitk.Image) -> sitk.Image:
+    """The signed distance of a mask that is not empty, in its box and `_EDGE` voxels around it."""
+    inside = boolean(mask)
+    spans = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = tuple(slice(max(int(s[0]) - _EDGE, 0), int(s[-1]) + _EDGE + 1) for s in spans)
+    part = np.ascontiguousarray(inside[box])
+    grid = Grid.of(mask).box(box)
+    key = hashlib.blake2b(repr(grid).encode() + np.packbits(part).tobytes(), digest_size=16).digest()
+    with _LOCK:
+        known = _DISTANCES.get(key)
+    if known is None:
+        known = signed_distance(grid.image(part))
+        with _LOCK:
+            _DISTANCES[key] = known
+            while len(_DISTANCES) > _KEPT:
+                _DISTANCES.popitem(last=False)
+    return known
+
+
+def _reached(source: Grid, target: Grid, transform: sitk.Transform | None) -> tuple[slice, slice, slice]:
+    """The voxels (z, y, x) of `target` that can meet `source`: the box around its corners, or all where the transform bends."""
+    if transform is not None and not transform.IsLinear():
+        return tuple(slice(0, n) for n in target.shape)
+    ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in source.size], indexing="ij"), -1).reshape(-1, 3)
+    points = ends @ (np.reshape(source.direction, (3, 3)) * source.spacing).T + source.origin
+    if transform is not None:
+        back = transform.GetInverse()
+        points = np.array([back.TransformPoint(p) for p in points.tolist()])
+    index = (points - target.origin) @ np.linalg.inv(np.reshape(target.direction, (3, 3)) * target.spacing).T
+    low = np.maximum(np.floor(index.min(axis=0) - 0.01), 0).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=0) + 0.01) + 1, target.size).astype(int)
+    return tuple(slice(int(a), max(int(a), int(b))) for a, b in zip(low[::-1], high[::-1]))

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files import plain, write_csv
-from ..images import Grid, array, boolean, resample, resample_mask, write_image
+from ..images import Grid, array, boolean, interpolation, resample, resample_mask, write_image
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
@@ -54,19 +54,19 @@ def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.I
     if transform is None:
         return
     inside = array(mask) > 0
-    fitted = array(resample(Grid.of(mask).image(inside.astype(np.float32)), run.grid, transform)) > 0.5
+    native = Grid.of(mask)
+    fitted = array(resample(native.image(inside.astype(np.float32)), run.grid, transform)) > 0.5
     write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
+    matrix = interpolation(native, run.grid, transform, fitted)
+    whole = matrix @ inside.ravel().astype(np.float64)
     for name, image in maps.items():
         values = array(image)
         defined = inside & np.isfinite(values)
-        weight = array(resample(Grid.of(image).image(defined.astype(np.float32)), run.grid, transform))
-        carried = array(
-            resample(Grid.of(image).image(np.where(defined, values, 0).astype(np.float32)), run.grid, transform)
-        )
-        result = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan).astype(np.float32)
-        write_image(
-            run.grid.image(np.where(fitted, result, 0).astype(np.float32)), folder / "on_t1c" / f"{name}.nii.gz", name
-        )
+        weight = whole if np.array_equal(defined, inside) else matrix @ defined.ravel().astype(np.float64)
+        carried = matrix @ np.where(defined, values, 0).ravel().astype(np.float64)
+        result = np.zeros(run.grid.shape, np.float32)
+        result[fitted] = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan)
+        write_image(run.grid.image(result), folder / "on_t1c" / f"{name}.nii.gz", name)
 
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:

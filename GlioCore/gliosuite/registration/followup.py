@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask, volume_cc
 from ..steps import Progress, part, silent
 from .freeform import FreeformSettings, deform
-from .quality import Pair, Quality, jacobian_image, judge, landmark_error
+from .quality import Pair, Quality, displacement_field, field_jacobian, judge, landmark_error
 from .register import compared_region, register
 from .settings import RegistrationSettings
 from .similarity import positions
@@ -133,7 +133,11 @@ def register_followup(
             raise InputError(f"the registration of the follow-up was refused: {quality.reason}")
     progress(0.9, "carrying the follow-up to the baseline grid")
     inverse = inverted(transform, Grid.of(fixed))
-    to = {r: sitk.CompositeTransform([within_later[r], transform]) for r in later}
+    # A B-spline is dear to evaluate: each voxel's way is computed once, for all images, masks and the Jacobian.
+    field = displacement_field(transform, grid)
+    jacobian = field_jacobian(field)
+    way = sitk.DisplacementFieldTransform(field)  # takes the field's voxels with it
+    to = {r: sitk.CompositeTransform([within_later[r], way]) for r in later}
     images = {r: resample(image, grid, to[r]) for r, image in later.items()}
     masks = {}
     for role, name in _CARRIED.items():
@@ -144,7 +148,6 @@ def register_followup(
             if not boolean(masks[name]).any():
                 notes.append(f"The follow-up's {role} has no voxel on the baseline grid")
 
-    jacobian = jacobian_image(transform, grid)
     inside = boolean(resample_mask(pair.fixed_mask if brain is None else brain, grid))
     determinant = array(jacobian)[inside]
     probe = positions(grid, inside)[:: max(1, int(inside.sum()) // 2000)]

@@ -190,11 +190,20 @@ def _euler_deg(rotation: np.ndarray) -> tuple[float, float, float]:
     )
 
 
-def jacobian_image(transform: sitk.Transform, grid: Grid) -> sitk.Image:
-    """Jacobian determinant of a transform on `grid` (float32): local volume of the moving image per volume of the fixed one."""
-    field = sitk.TransformToDisplacementField(
+def displacement_field(transform: sitk.Transform, grid: Grid) -> sitk.Image:
+    """Where a transform takes each voxel of `grid`, as displacements in mm (LPS, three float64 each)."""
+    return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, [int(s) for s in grid.size], grid.origin, grid.spacing, grid.direction
     )
+
+
+def jacobian_image(transform: sitk.Transform, grid: Grid) -> sitk.Image:
+    """Jacobian determinant of a transform on `grid` (float32): local volume of the moving image per volume of the fixed one."""
+    return field_jacobian(displacement_field(transform, grid))
+
+
+def field_jacobian(field: sitk.Image) -> sitk.Image:
+    """Jacobian determinant (float32) of a displacement field."""
     return sitk.Cast(sitk.DisplacementFieldJacobianDeterminant(field), sitk.sitkFloat32)
 
 
