@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 import warnings
 from typing import Any, NoReturn
 
@@ -57,28 +58,28 @@ class Reporter:
         self.step, self.quiet, self.as_json = step, quiet, as_json
         self.bar = sys.stderr.isatty() and not as_json
         self.last = ""
+        self.start = time.monotonic()
 
     def __call__(self, fraction: float, message: str) -> None:
         """Show how far the command is (0-1) and what it does."""
         if self.quiet:
             return
         fraction = min(max(float(fraction), 0.0), 1.0)
+        seconds = time.monotonic() - self.start
+        elapsed = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
         if self.as_json:
-            print(
-                json.dumps({"step": self.step, "fraction": round(fraction, 4), "message": message}),
-                file=sys.stderr,
-                flush=True,
-            )
+            said = {"step": self.step, "fraction": round(fraction, 4), "message": message, "seconds": round(seconds, 1)}
+            print(json.dumps(said), file=sys.stderr, flush=True)
         elif self.bar:
             done = int(30 * fraction)
             print(
-                f"\r[{'#' * done}{'.' * (30 - done)}] {100 * fraction:3.0f} % {message[:60]:<60}",
+                f"\r[{'#' * done}{'.' * (30 - done)}] {100 * fraction:3.0f} % {elapsed} {message[:60]:<60}",
                 end="",
                 file=sys.stderr,
                 flush=True,
             )
         elif message != self.last:
-            print(f"{100 * fraction:3.0f} % {message}", file=sys.stderr, flush=True)
+            print(f"{100 * fraction:3.0f} % {elapsed} {message}", file=sys.stderr, flush=True)
         self.last = message
 
     def end(self) -> None:
@@ -153,13 +154,11 @@ def main(argv: list[str] | None = None) -> int:
         if args.command is None:
             parser.print_help(sys.stderr)
             raise InputError("a command is needed, e.g. gliosuite demo --out demo")
+        # BLAS adds up in another order with another number of threads, and its threads wait for ours: it gets one, we share out the work.
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
         if args.threads:
-            for name in (
-                "OMP_NUM_THREADS",
-                "OPENBLAS_NUM_THREADS",
-                "MKL_NUM_THREADS",
-                "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-            ):
+            for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
                 os.environ[name] = str(args.threads)
         if hasattr(signal, "SIGTERM"):
             signal.signal(signal.SIGTERM, _terminate)
@@ -176,9 +175,9 @@ def main(argv: list[str] | None = None) -> int:
         reporter.end()
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as reason:
         reporter.end()
-        print("cancelled", file=sys.stderr)
+        print(str(reason) or "cancelled", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

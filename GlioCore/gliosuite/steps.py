@@ -19,6 +19,11 @@ def part(progress: Progress, start: float, end: float) -> Progress:
     return lambda fraction, message: progress(start + (end - start) * fraction, message)
 
 
+def named(progress: Progress, name: str) -> Progress:
+    """`progress` with a name before each message: of an image, where several are worked on in turn."""
+    return lambda fraction, message: progress(fraction, f"{name}, {message}")
+
+
 def version() -> str:
     """The library's version; ``"source"`` where it runs from the source tree without being installed."""
     try:

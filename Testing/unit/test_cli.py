@@ -86,10 +86,18 @@ def test_json_progress_is_one_object_per_line(capsys):
     report(0.25, "fitting")
     report(2.0, "done")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert all(0 <= line.pop("seconds") < 5 for line in lines)
     assert lines == [
         {"step": "dce", "fraction": 0.25, "message": "fitting"},
         {"step": "dce", "fraction": 1.0, "message": "done"},
     ]
+
+
+def test_a_line_of_progress_says_the_time_elapsed(capsys):
+    report = Reporter("run")
+    report.start -= 83
+    report(0.5, "dce: fitting")
+    assert capsys.readouterr().err == " 50 % 1:23 dce: fitting\n"
 
 
 def test_quiet_says_nothing(capsys):

@@ -301,10 +301,12 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
     monkeypatch.setattr(motion, "correct_motion", corrected)
     monkeypatch.setattr(dce, "dce_maps", stop)
     run = Run(Case.load(case_folder), tmp_path, RunSettings())
+    run.early = maps.steady_dce(run, lambda fraction, message: None)
     with pytest.raises(InputError, match="far enough"):
         maps.dce(run, tmp_path, lambda fraction, message: None)
     assert seen["name"] == "corrected"
-    series, notes, more = maps._steady(run, "dce", tmp_path, lambda fraction, message: None)
+    series = run.early.series
+    notes, more = maps._motion(run.early.motion, tmp_path)
     assert "the head moved by up to 0.40 mm" in notes[0]
     assert notes[1] == "a frame stands out"
     assert more["motion"]["max_displacement_mm"] == 0.4

@@ -2,6 +2,7 @@
 
 from .arrays import back, cast, dots, namespace, product, product_rows, put, subset
 from .batch import Device, choose_device
+from .memory import keep_memory
 from .threads import blocks, each
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "choose_device",
     "dots",
     "each",
+    "keep_memory",
     "namespace",
     "product",
     "product_rows",

@@ -208,8 +208,8 @@ def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: f
         )
     if fit < 0.03 or edge < 0.5:
         raise InputError(
-            f"no brain was recognised in the image (the template explains {100 * fit:.0f} % of its grey levels, a clear edge was found "
-            f"over {100 * edge:.0f} % of the surface; 3 % and 50 % are needed): {remedy}"
+            f"no brain was recognised in the image (the template explains {100 * fit:.1f} % of its grey levels, a clear edge was found "
+            f"over {100 * edge:.1f} % of the surface; 3 % and 50 % are needed): {remedy}"
         )
     volume = volume_cc(mask) / seen
     if not _VOLUME_CC[0] <= volume <= _VOLUME_CC[1]:
@@ -271,9 +271,8 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     inner = (_OFFSETS_MM[None] < offset[:, None] - 0.5) & (_OFFSETS_MM[None] > offset[:, None] - 7)
     outer = (_OFFSETS_MM[None] > offset[:, None] + 0.5) & (_OFFSETS_MM[None] < offset[:, None] + 6)
     measured = (inner & seen).any(axis=1) & (outer & seen).any(axis=1)
-    with np.errstate(all="ignore"):
-        high = np.nanpercentile(np.where(inner & seen, level, np.nan)[measured], 60, axis=1)
-        low = np.nanmin(np.where(outer & seen, level, np.nan)[measured], axis=1)
+    high = _row_percentile(np.where(inner & seen, level, np.nan)[measured], 60)
+    low = np.where(outer & seen, level, np.inf)[measured].min(axis=1)
     edge = float((high - low > 0.5 * tissue.centre).mean()) if measured.any() else 0.0
 
     progress(0.7, "cutting the mask")
@@ -284,6 +283,16 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     result = distance.copy()
     result[tuple(band.T)] -= (offset[nearest] * weight).sum(axis=1) / weight.sum(axis=1)
     return grid.image(result.astype(np.float32)), edge
+
+
+def _row_percentile(values: np.ndarray, percent: float) -> np.ndarray:
+    """A percentile of each row's numbers, as `numpy.nanpercentile` gives it; at least one of a row is not NaN."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    at = (np.isfinite(values).sum(axis=1) - 1) * (percent / 100.0)
+    low = np.floor(at).astype(np.int64)
+    rows = np.arange(len(values))
+    a, b, t = ordered[rows, low], ordered[rows, np.ceil(at).astype(np.int64)], at - low
+    return np.where(t < 0.5, a + (b - a) * t, b - (b - a) * (1 - t))
 
 
 @dataclass(frozen=True)

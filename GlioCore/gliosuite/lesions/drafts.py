@@ -45,9 +45,11 @@ def relative(image: sitk.Image, brain: np.ndarray) -> Relative:
     Intensities count from the darkest of the brain (CSF on T1 and FLAIR), so that normalised images with negative values work too.
     """
     grid = Grid.of(image)
-    values = array(image)
-    inside = brain & np.isfinite(values)
     sigma = [_SMOOTH_MM / s for s in grid.spacing[::-1]]
+    # Nothing is learned outside the brain: its box is enough, with what the smoothing at its edge reaches.
+    box = _around(brain, grid, 4.0 * _SMOOTH_MM + max(grid.spacing))
+    values = array(image)[box]
+    inside = brain[box] & np.isfinite(values)
     # Smoothed inside the brain alone: the background would darken what enhances along the surface.
     weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
     values = ndimage.gaussian_filter(np.where(inside, values, 0.0), sigma) / np.maximum(weight, 1e-3)
@@ -55,14 +57,13 @@ def relative(image: sitk.Image, brain: np.ndarray) -> Relative:
     values = np.where(inside, values - dark, 0.0).astype(np.float32)
     level = np.maximum(values / max(float(np.median(values[inside])), 1e-9), 0.0)
     field = np.ones_like(level)
-    step = [max(round(4.0 / s), 1) for s in grid.spacing[::-1]]
     for _ in range(3):
         inner = (level / field)[inside]
         inner = inner[inner > 0.5]  # CSF is no tissue
         centre = float(np.median(inner))
         spread = max(1.4826 * float(np.median(np.abs(inner - centre))), 0.02)
         normal = inside & (np.abs(level / field - centre) < 2.5 * spread)
-        field = _local_mean(level, normal, step, grid)
+        field = _local_mean(level, normal, box, grid)
     level = level / field
     # The peak of the histogram and the spread above it: below it lie CSF, sulci and, on T1, grey matter, which say nothing about what is
     # too bright.
@@ -70,20 +71,31 @@ def relative(image: sitk.Image, brain: np.ndarray) -> Relative:
     centre = float(edges[ndimage.gaussian_filter1d(counts.astype(float), 4.0).argmax()] + 0.0025)
     above = level[inside & (level > centre)] - centre
     spread = max(float(np.percentile(above, 68.27)), 0.02)
-    return Relative(
-        level.astype(np.float32), np.where(inside, (level - centre) / spread, 0.0).astype(np.float32), normal
-    )
+
+    def placed(part: np.ndarray) -> np.ndarray:
+        result = np.zeros(grid.shape, part.dtype)
+        result[box] = part
+        return result
+
+    z = np.where(inside, (level - centre) / spread, 0.0)
+    return Relative(placed(level.astype(np.float32)), placed(z.astype(np.float32)), placed(normal))
 
 
-def _local_mean(values: np.ndarray, where: np.ndarray, step: list[int], grid: Grid) -> np.ndarray:
-    """Mean of `values` over `where` within about 3 cm, computed on every `step`-th voxel and interpolated."""
-    coarse = tuple(slice(None, None, s) for s in step)
+def _local_mean(values: np.ndarray, where: np.ndarray, box: tuple[slice, ...], grid: Grid) -> np.ndarray:
+    """Mean of `values` over `where`, both in `box` of `grid`, within about 3 cm, computed every 4 mm and interpolated."""
+    step = [max(round(4.0 / s), 1) for s in grid.spacing[::-1]]
     sigma = [30.0 / (s * n) for s, n in zip(grid.spacing[::-1], step)]
-    weight = ndimage.gaussian_filter(where[coarse].astype(np.float32), sigma)
-    total = ndimage.gaussian_filter(np.where(where, values, 0.0)[coarse].astype(np.float32), sigma)
+    # Every `step`-th voxel of the whole image, counted from its corner; beyond the box there is nothing to be averaged.
+    first = [-(-b.start // s) for b, s in zip(box, step)]
+    near = tuple(slice(f * s - b.start, None, s) for f, b, s in zip(first, box, step))
+    there = tuple(slice(f, f + n) for f, n in zip(first, where[near].shape))
+    count = np.zeros([-(-n // s) for n, s in zip(grid.shape, step)], np.float32)
+    total = np.zeros_like(count)
+    count[there], total[there] = where[near], np.where(where[near], values[near], 0.0)
+    weight, total = ndimage.gaussian_filter(count, sigma), ndimage.gaussian_filter(total, sigma)
     mean = total / np.maximum(weight, 1e-6)
     mean = np.where(weight > 1e-3, mean, np.median(mean[weight > 1e-3]))
-    at = [np.arange(n, dtype=np.float32) / s for n, s in zip(values.shape, step)]
+    at = [np.arange(b.start, b.start + n, dtype=np.float32) / s for b, n, s in zip(box, values.shape, step)]
     rows = ndimage.map_coordinates(mean, np.meshgrid(*at, indexing="ij"), order=1, mode="nearest")
     return np.maximum(rows, 0.05)
 
@@ -109,7 +121,7 @@ def dilate(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
 
 
 def _around(mask: np.ndarray, grid: Grid, margin_mm: float) -> tuple[slice, ...]:
-    """The box of a mask and `margin_mm` around it, one voxel at least: distances are needed nowhere else."""
+    """The box of a mask, which is not empty, and `margin_mm` around it, one voxel at least: distances are needed nowhere else."""
     box = []
     for axis, spacing in enumerate(grid.spacing[::-1]):
         where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -118,14 +130,19 @@ def _around(mask: np.ndarray, grid: Grid, margin_mm: float) -> tuple[slice, ...]
     return tuple(box)
 
 
+def depth_below(mask: np.ndarray, grid: Grid) -> np.ndarray:
+    """How far inside the mask each voxel lies, in mm; 0 outside. What the image cuts off ends there."""
+    result = np.zeros(mask.shape)
+    if mask.any():
+        box = _around(mask, grid, 0.0)
+        padded = np.pad(mask[box], 1)
+        result[box] = ndimage.distance_transform_edt(padded, sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+    return result
+
+
 def opened(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
     """What of the mask is thicker than twice `radius_mm`, with its own outline given back."""
-    if not mask.any():
-        return mask.copy()
-    box = _around(mask, grid, 0.0)
-    padded = np.pad(mask[box], 1)
-    core = np.zeros_like(mask)
-    core[box] = ndimage.distance_transform_edt(padded, sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1] > radius_mm
+    core = depth_below(mask, grid) > radius_mm
     return mask & dilate(core, grid, radius_mm + 1.5 * min(grid.spacing))
 
 
@@ -166,7 +183,7 @@ def dark(t1: Relative | None, flair: Relative | None, brain: np.ndarray, below: 
 
 def ventricles(fluid: np.ndarray, atlas: np.ndarray, brain: np.ndarray, grid: Grid) -> np.ndarray:
     """CSF that hangs together with the template's ventricles and lies within 10 mm of them and 8 mm below the brain's surface."""
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+    depth = depth_below(brain, grid)
     near = fluid & dilate(atlas, grid, 10.0) & (depth > 8.0)
     labels, volume = parts(opened(near, grid, 1.0), grid)
     return (share(labels, len(volume), atlas) * volume > 0.2)[labels]
@@ -174,7 +191,7 @@ def ventricles(fluid: np.ndarray, atlas: np.ndarray, brain: np.ndarray, grid: Gr
 
 def t2_candidates(flair: Relative, brain: np.ndarray, grid: Grid) -> np.ndarray:
     """FLAIR hyperintensity thicker than the bright lining of ventricles and cortex."""
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+    depth = depth_below(brain, grid)
     bright = hysteresis(np.where(depth > 3.0, flair.z, np.minimum(flair.z, _SEED_SD)), brain)
     return opened(ndimage.binary_fill_holes(bright), grid, _THIN_MM)
 
@@ -224,7 +241,7 @@ def enhancing_lesion(
     else:
         bright = hysteresis(z, brain)
         labels, volume = parts(opened(bright, grid, 1.0), grid)
-        depth = ndimage.distance_transform_edt(np.pad(brain, 1), sampling=grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+        depth = depth_below(brain, grid)
         kept = volume > _MIN_CC
         kept &= share(labels, len(volume), opened(bright, grid, _THIN_MM)) > 0.05
         kept &= share(labels, len(volume), depth < 5.0) < 0.5

@@ -1,5 +1,6 @@
 """What the steps of a run share: settings, the case, where results lie, and how a step says what came of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,6 +90,7 @@ class Run:
     def __init__(self, case: Case, out: Path, settings: RunSettings, files: Files | None = None) -> None:
         self.out = out
         self.seen: dict[What, str] = {}
+        self.early: Any = None  # what `Step.early` came to
         self._files = files or Files()
         self.case = SeenCase(case, self._files, self._note)
         self.settings = SeenSettings(settings, self._files, self._note)
@@ -133,16 +135,16 @@ class Run:
         self._note(("record", step), value_hash(found))
         return found
 
-    @cached_property
-    def _mask_files(self) -> dict[str, Path]:
-        found = sorted((self.out / "lesions").glob("*.nii.gz"))
-        self._note(("results", "lesions", "*.nii.gz"), value_hash([p.name for p in found]))
-        return {p.name[:-7]: p for p in found}
+    def results(self, folder: str, names: Callable[[str], bool] = lambda _: True) -> dict[str, sitk.Image]:
+        """Images that an earlier step wrote, by name."""
+        found = sorted((self.out / folder).glob("*.nii.gz"))
+        self._note(("results", folder, "*.nii.gz"), value_hash([p.name for p in found]))
+        wanted = [p.name for p in found if names(p.name[:-7])]
+        return {n[:-7]: read_image(path) for n in wanted if (path := self.result(*folder.split("/"), n))}
 
     def masks(self, *names: str) -> dict[str, sitk.Image]:
         """Those of the masks of the lesions step that have these names, or all."""
-        wanted = [n for n in self._mask_files if not names or n in names]
-        return {n: read_image(path) for n in wanted if (path := self.result("lesions", f"{n}.nii.gz"))}
+        return self.results("lesions", lambda name: not names or name in names)
 
 
 @dataclass

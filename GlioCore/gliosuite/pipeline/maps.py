@@ -1,17 +1,25 @@
 """DCE and DSC of a case: fitted on their native grids, the maps carried to the common grid."""
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files import plain, write_csv
-from ..images import Grid, array, boolean, interpolation, resample, resample_mask, write_image
+from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
+from ..perfusion.dce import UNITS as DCE_UNITS
+from ..perfusion.dsc import UNITS as DSC_UNITS
+from ..perfusion.regions import CATEGORIES
+from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
+
+if TYPE_CHECKING:
+    from ..registration.motion import Motion
 
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
@@ -25,15 +33,43 @@ def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) ->
     return {name: resample_mask(mask, grid, back) for name, mask in run.masks(*names).items()}
 
 
-def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any, list[str], dict[str, Any]]:
-    """A series, corrected for motion where that is wanted; the motion table and its picture go into `folder`."""
-    series = run.case.series(role)
-    if not run.settings.motion:
-        return series, ["Motion was not corrected."], {}
-    from ..registration import write_motion
+@dataclass(frozen=True)
+class _Steady:
+    """A series as the maps are made of it, and how the head moved; None where that was not asked for."""
+
+    series: Series
+    motion: "Motion | None"
+
+
+def steady_dce(run: Run, progress: Progress) -> _Steady | None:
+    """The DCE series, corrected for motion where that is wanted; None without one."""
+    return _steady(run, "dce", progress)
+
+
+def steady_dsc(run: Run, progress: Progress) -> _Steady | None:
+    """The DSC series likewise."""
+    return _steady(run, "dsc", progress)
+
+
+def _steady(run: Run, role: str, progress: Progress) -> _Steady | None:
     from ..registration.motion import correct_motion
 
+    if role not in run:
+        return None
+    run.case.need(role, *SERIES_NEEDS[role])
+    series = run.case.series(role)
+    if not run.settings.motion:
+        return _Steady(series, None)
     motion = correct_motion(series, progress=progress)
+    return _Steady(motion.series, motion)
+
+
+def _motion(motion: "Motion | None", folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """What is said of the motion; its table and picture go into `folder`."""
+    from ..registration import write_motion
+
+    if motion is None:
+        return ["Motion was not corrected."], {}
     write_csv(folder / "motion.csv", *motion.table())
     try:
         write_motion(motion, folder / "motion.png")
@@ -45,7 +81,7 @@ def _steady(run: Run, role: str, folder: Path, progress: Progress) -> tuple[Any,
         f"{said['max_rotation_deg']:.2f} degrees against the first frames; {said['frames_corrected']} of {said['frames']} frames were "
         "moved back, before the AIF was chosen (motion.csv)."
     )
-    return motion.series, [note, *motion.notes], {"motion": plain(said)}
+    return [note, *motion.notes], {"motion": plain(said)}
 
 
 def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.Image, folder: Path) -> None:
@@ -77,7 +113,8 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("the case has no DCE series")
     tr_ms, flip, times = run.case.need("dce", *SERIES_NEEDS["dce"])
     known = run.case.acquisition("dce")
-    series, notes, more = _steady(run, "dce", folder, part(progress, 0.0, 0.5))
+    series = run.early.series
+    notes, more = _motion(run.early.motion, folder)
     masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {"model": run.settings.dce_model, "delay": run.settings.dce_delay}
@@ -100,7 +137,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         aif=named.aif if named else run.settings.dce_aif,
         t10=t10,
         mask=masks.get("brain"),
-        progress=part(progress, 0.5, 0.95),
+        progress=part(progress, 0.0, 0.9),
         b1=run.case.image("b1") if "b1" in run else None,
     )
     write(maps, folder)
@@ -134,7 +171,8 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     if "dsc" not in run:
         raise SkippedStep("the case has no DSC series")
     te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
-    series, notes, more = _steady(run, "dsc", folder, part(progress, 0.0, 0.5))
+    series = run.early.series
+    notes, more = _motion(run.early.motion, folder)
     masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
     known = run.case.acquisition("dsc")
     settings = DscSettings(
@@ -155,8 +193,37 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         nawm="auto" if "brain" in masks and lesion else None,
         brain=masks.get("brain"),
         lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
-        progress=part(progress, 0.5, 0.95),
+        progress=part(progress, 0.0, 0.9),
     )
     write(maps, folder)
     _to_reference(run, "dsc", maps.maps, maps.mask, folder)
     return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])
+
+
+def regions(run: Run, folder: Path, progress: Progress) -> Done:
+    """Statistics and histograms of every map in every region on the common grid."""
+    masks = {n: boolean(m) for n, m in run.masks().items()}
+    maps = {}
+    for kind in ("dce", "dsc"):
+        found = run.results(f"{kind}/on_t1c", lambda name: name not in CATEGORIES)
+        if (mask := found.pop("mask", None)) is None:
+            continue
+        # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
+        fitted = boolean(mask)
+        maps |= {name: np.where(fitted, array(image), np.nan) for name, image in found.items()}
+    if not masks or not maps:
+        raise SkippedStep("there are no maps, or no regions")
+    if "brain" in masks:
+        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
+        near = sitk.BinaryDilate(
+            run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
+        )
+        masks["normal"] = masks["brain"] & ~boolean(near)
+    transform = run.transform("dsc")
+    if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
+        masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
+    units = {n: (DCE_UNITS | DSC_UNITS).get(n.removesuffix("_sd"), "") for n in maps}
+    write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
+    progress(0.8, "histograms")
+    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))
+    return Done()

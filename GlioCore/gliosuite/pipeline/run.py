@@ -1,39 +1,36 @@
 """A case through every step: checks first, then each step whole or not at all, kept where nothing has changed."""
 
+import tempfile
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import SimpleITK as sitk
-
 from ..case import Case
+from ..compute import each
 from ..errors import InputError
-from ..files import plain, read_json, staged, write_csv, write_json
-from ..images import array, boolean, check_file, read_image, resample_mask
-from ..perfusion.dce import UNITS as DCE_UNITS
-from ..perfusion.dsc import UNITS as DSC_UNITS
-from ..perfusion.regions import CATEGORIES
-from ..statistics import histogram_table, statistics_table
+from ..files import plain, read_json, staged, write_json
+from ..images import array, check_file, shared_reading
 from ..steps import Progress, part, silent, version
 from .context import PROBABILITY, SERIES_NEEDS, Run, RunSettings
-from .maps import dce, dsc
+from .maps import dce, dsc, regions, steady_dce, steady_dsc
 from .seen import Files
 from .step import Step, kept, run_steps
-from .structure import lesions, progression, registered
+from .structure import lesions, progression, registered, visits
 from .targets import rt
+from .workers import Workers
 
 STEPS = (
     Step("registered", registered),
     Step("lesions", lesions, after=("registered",)),
-    Step("dce", dce, after=("lesions",)),
-    Step("dsc", dsc, after=("lesions",)),
-    Step("progression", progression, after=("lesions",)),
+    Step("dce", dce, after=("lesions",), early=steady_dce),
+    Step("dsc", dsc, after=("lesions",), early=steady_dsc),
+    Step("progression", progression, after=("lesions",), early=visits, early_after=("registered",)),
     Step("rt", rt, after=("lesions", "progression")),
 )
+TABLES = Step("regions", regions, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
-_STEPS_END, _REGIONS_END = 0.85, 0.93  # of a run's progress
+_STEPS_END = 0.93  # of a run's progress
 
 
 def check_settings(case: Case, settings: RunSettings) -> None:
@@ -61,17 +58,17 @@ def check(case: Case, settings: RunSettings) -> None:
     """
     check_settings(case, settings)
     _check_barriers(settings)
-    for role in case.images:
-        if role in settings.skip:
-            continue
+
+    def look(role: str) -> None:
         if role in SERIES_NEEDS:
             case.series(role)
             case.need(role, *SERIES_NEEDS[role])
         else:
             check_file(case.path(role))
-    for role in case.masks:
-        if role not in settings.skip:
-            case.mask(role)
+
+    # In threads, since most of it is inflating; the first fault in the case's order is the one that is told.
+    each(look, [r for r in case.images if r not in settings.skip])
+    each(case.mask, [r for r in case.masks if r not in settings.skip])
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
     if PROBABILITY in case.images and PROBABILITY not in settings.skip:
@@ -118,46 +115,65 @@ def run_case(
     ------
     InputError
         If the case is damaged or incomplete (nothing is written then), or `out` cannot be written.
+    KeyboardInterrupt
+        If the run is cancelled; its text says which steps are whole. What runs is ended, and leaves nothing half-written.
     """
-    from ..doctor import switched_off
-
     settings = settings or RunSettings()
     out = Path(out)
     files = Files()
     check_settings(case, settings)
-    # Where all that the steps were seen to read is as it was, it has been checked before.
-    if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
-        check(case, settings)
-    records = run_steps(STEPS, case, out, settings, files, part(progress, 0.0, _STEPS_END), workers)
+    steps = (*STEPS, TABLES)
+    with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as shared, shared_reading(shared):
+        # Where all that the steps were seen to read is as it was, it has been checked before.
+        if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
+            check(case, settings)
+        try:
+            with Workers(workers, shared) as side_by_side:
+                found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))
+                return _concluded(case, out, settings, files, found, side_by_side, progress)
+        except KeyboardInterrupt:
+            whole = [s.name for s in STEPS if kept(s, case, out, settings, Files())]
+            stands = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole" if whole else "no step was whole"
+            raise KeyboardInterrupt(f"cancelled: {stands} in {out}; the same command goes on from there") from None
+
+
+def _concluded(
+    case: Case,
+    out: Path,
+    settings: RunSettings,
+    files: Files,
+    found: dict[str, dict[str, Any]],
+    workers: Workers,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Write ``run.json``, ``provenance.json`` and the report of steps that have ended."""
+    from ..doctor import switched_off
+
+    records = [found[s.name] for s in STEPS]
     for record in records:
         if record["status"] == "refused":
-            warnings.warn(f"{record['step']} was refused: {record['why']}", stacklevel=2)
-    run = Run(case, out, settings, files)
+            warnings.warn(f"{record['step']} was refused: {record['why']}", stacklevel=3)
     summary = {
         "id": case.id,
         "version": version(),
         "simulated": bool(case.data.get("simulated")),
         "research_use": "For research use only.",
-        "reference": run.reference,
+        "reference": Run(case, out, settings, files).reference,
         "steps": records,
         "off": switched_off(),
     }
-    fresh = not _as_before(out, summary)
+    fresh = found[TABLES.name]["status"] == "done" or not _as_before(out, summary)
     with staged(out) as folder:
         write_json(folder / "run.json", summary)
-        write_json(folder / "provenance.json", _provenance(case, settings, out, files, records))
-        if fresh:
-            progress(_STEPS_END, "regions")
-            for name, table in _regions(run).items():
-                write_csv(folder / name, *table)
+        write_json(folder / "provenance.json", _provenance(settings, out))
     if not fresh:
         return {"report": out / "report.html", **summary}
     from ..report import write_report
 
-    progress(_REGIONS_END, "report")
-    report, missing = write_report(out)
+    progress(_STEPS_END, "report")
+    report, missing = write_report(out, map if workers.count == 1 else workers.map)
     if missing:
-        warnings.warn(missing, stacklevel=2)
+        warnings.warn(missing, stacklevel=3)
     return {"report": report, **summary}
 
 
@@ -175,10 +191,8 @@ def _unnamed(settings: RunSettings) -> dict[str, str]:
     return {} if settings.barriers in ("none", "auto") else {"barriers": "masks given"}
 
 
-def _provenance(
-    case: Case, settings: RunSettings, out: Path, files: Files, records: list[dict[str, Any]]
-) -> dict[str, Any]:
-    steps = {r["step"]: read_json(p) for r in records if (p := out / r["step"] / "provenance.json").exists()}
+def _provenance(settings: RunSettings, out: Path) -> dict[str, Any]:
+    steps = {s.name: read_json(s.note(out)) for s in (*STEPS, TABLES) if s.note(out).exists()}
     inputs = {n: h for s in steps.values() for n, h in s["inputs"].items()}
     return {
         "version": version(),
@@ -186,34 +200,4 @@ def _provenance(
         "inputs": dict(sorted(inputs.items())),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S"),
         "steps": {n: {k: v for k, v in s.items() if k not in ("record", "seen")} for n, s in steps.items()},
-    }
-
-
-def _regions(run: Run) -> dict[str, tuple[list[str], list[list[Any]]]]:
-    """Statistics and histograms of every map in every region on the common grid, by file; none where there are no maps or regions."""
-    masks = {n: boolean(m) for n, m in run.masks().items()}
-    maps = {}
-    for kind in ("dce", "dsc"):
-        folder = run.out / kind / "on_t1c"
-        if not (folder / "mask.nii.gz").exists():
-            continue
-        # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
-        fitted = boolean(read_image(folder / "mask.nii.gz"))
-        for path in sorted(p for p in folder.glob("*.nii.gz") if p.name[:-7] not in ("mask", *CATEGORIES)):
-            maps[path.name[:-7]] = np.where(fitted, array(read_image(path)), np.nan)
-    if not masks or not maps:
-        return {}
-    if "brain" in masks:
-        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
-        near = sitk.BinaryDilate(
-            run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
-        )
-        masks["normal"] = masks["brain"] & ~boolean(near)
-    transform = run.transform("dsc")
-    if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
-        masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
-    units = {n: (DCE_UNITS | DSC_UNITS).get(n.removesuffix("_sd"), "") for n in maps}
-    return {
-        "regions.csv": statistics_table(maps, units, masks, run.grid.spacing),
-        "regions_histogram.csv": histogram_table(maps, units, masks),
     }

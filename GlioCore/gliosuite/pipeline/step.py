@@ -1,13 +1,8 @@
 """What a step of a run is, and how steps are carried out: whole or not at all, kept where nothing that they read has changed."""
 
-import multiprocessing
-import os
-import queue
-import signal
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +10,12 @@ from typing import Any
 from ..case import Case
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_json
-from ..steps import Progress, version
+from ..steps import Progress, part, version
 from .context import Done, Run, RunSettings, SkippedStep
-from .seen import Files, now
+from .seen import Files, What, now
+from .workers import Workers
 
-_POLL_S = 0.1
-_messages: Any = None  # of a worker process: the queue to the process that shows progress
+_EARLY_PART = 0.4  # of a step's progress
 
 
 @dataclass(frozen=True)
@@ -36,48 +31,104 @@ class Step:
         is all that decides whether its result can be kept.
     after
         The steps whose results it may read.
+    early
+        What of its work needs less than that, and can be done while other steps run: it finds its value in `Run.early`. None for nothing.
+    early_after
+        The steps whose results `early` may read.
+    among_results
+        Whether its files lie in the results folder itself, because they draw on several steps.
     """
 
     name: str
     function: Callable[[Run, Path, Progress], Done]
     after: tuple[str, ...] = ()
+    early: Callable[[Run, Progress], Any] | None = None
+    early_after: tuple[str, ...] = ()
+    among_results: bool = False
+
+    def folder(self, out: Path) -> Path:
+        """Where its files lie."""
+        return out if self.among_results else out / self.name
+
+    def note(self, out: Path) -> Path:
+        """The file that says how its results came about and what it was seen to read."""
+        return self.folder(out) / (f"{self.name}.provenance.json" if self.among_results else "provenance.json")
+
+
+@dataclass(frozen=True)
+class _Early:
+    """What `Step.early` came to, or why there is nothing; and what it was seen to read."""
+
+    value: Any
+    refusal: InputError | SkippedStep | None
+    seen: dict[What, str]
+    seconds: float
+    cpu_seconds: float
 
 
 def kept(step: Step, case: Case, out: Path, settings: RunSettings, files: Files) -> dict[str, Any] | None:
     """The record of an earlier result that still holds: all that it read is as it was. None where there is none."""
-    path = out / step.name / "provenance.json"
+    path = step.note(out)
     if not path.exists():
         return None
     old = read_json(path)
     if old.get("version") != version() or "seen" not in old:
         return None
-    if any(now(tuple(what), case, settings, out, files) != content for what, content in old["seen"]):
+    if not as_seen(old["seen"], case, out, settings, files):
         return None
     return old["record"] | {"status": "kept"}
 
 
+def as_seen(notes: Sequence[Any], case: Case, out: Path, settings: RunSettings, files: Files) -> bool:
+    """Whether all that was noted is as it was."""
+    return all(now(tuple(what), case, settings, out, files) == content for what, content in notes)
+
+
+def _prepare(step: Step, case: Case, out: Path, settings: RunSettings, files: Files, progress: Progress) -> _Early:
+    run = Run(case, out, settings, files)
+    start, cpu = time.perf_counter(), time.process_time()
+    value, refusal = None, None
+    try:
+        value = step.early(run, progress) if step.early else None
+    except (InputError, SkippedStep) as error:
+        refusal = error
+    return _Early(value, refusal, run.seen, time.perf_counter() - start, time.process_time() - cpu)
+
+
 def run_step(
-    step: Step, case: Case, out: Path, settings: RunSettings, files: Files, progress: Progress
+    step: Step,
+    case: Case,
+    out: Path,
+    settings: RunSettings,
+    files: Files,
+    early: _Early | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Run, skip or refuse one step; the record for ``run.json``."""
     run = Run(case, out, settings, files)
     progress(0.0, step.name)
-    start, cpu = time.perf_counter(), time.process_time()
     try:
+        early = early or _prepare(step, case, out, settings, files, part(progress, 0.0, _EARLY_PART))
+        if early.refusal is not None:
+            raise early.refusal
+        run.seen.update(early.seen)
+        run.early = early.value
+        start, cpu = time.perf_counter(), time.process_time()
+        stretch = part(progress, _EARLY_PART, 1.0) if step.early else progress
         # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
-        with staged(out / step.name, replace=True) as folder:
-            done = step.function(run, folder, progress)
+        with staged(step.folder(out), replace=not step.among_results) as folder:
+            done = step.function(run, folder, stretch)
             record = {"step": step.name, "status": "done", **plain(done)}
             write_json(
-                folder / "provenance.json",
+                folder / step.note(out).name,
                 {
                     "version": version(),
                     "settings": done.settings,
                     "inputs": {":".join(w[1:]): h for w, h in sorted(run.seen.items()) if w[0] == "file"},
-                    "seen": sorted([list(what), content] for what, content in run.seen.items()),
+                    "seen": notes_of(run),
                     "device": "cpu",
-                    "seconds": round(time.perf_counter() - start, 2),
-                    "cpu_seconds": round(time.process_time() - cpu, 2),
+                    "seconds": round(early.seconds + time.perf_counter() - start, 2),
+                    "cpu_seconds": round(early.cpu_seconds + time.process_time() - cpu, 2),
                     "record": record,
                 },
             )
@@ -87,7 +138,13 @@ def run_step(
     except InputError as error:
         return {"step": step.name, "status": "refused", "why": str(error)}
     finally:
-        files.forget(out / step.name)
+        if not step.among_results:
+            files.forget(step.folder(out))
+
+
+def notes_of(run: Run) -> list[list[Any]]:
+    """What a run was seen to read, as `as_seen` takes it."""
+    return sorted([list(what), content] for what, content in run.seen.items())
 
 
 def run_steps(
@@ -96,64 +153,65 @@ def run_steps(
     out: Path,
     settings: RunSettings,
     files: Files,
+    workers: Workers,
     progress: Progress,
-    workers: int,
-) -> list[dict[str, Any]]:
-    """Carry out all steps, those that do not wait for each other side by side; their records, in the order of `steps`."""
-    shown = _Line(progress, steps)
+) -> dict[str, dict[str, Any]]:
+    """Carry out all steps, those that do not wait for each other side by side; their records by name, in the order of `steps`."""
+    line = _Line(progress, steps)
+    given = (case, out, settings)
     records: dict[str, dict[str, Any]] = {}
 
     def settled(step: Step) -> bool:
         """Whether nothing is left to do for a step: left out, or kept."""
         if step.name in settings.skip:
             records[step.name] = {"step": step.name, "status": "skipped", "why": f"--skip {step.name} was given"}
-        elif (old := kept(step, case, out, settings, files)) is not None:
+        elif (old := kept(step, *given, files)) is not None:
             records[step.name] = old
-        shown.done(step.name, step.name in records)
+        line.done(step.name, step.name in records)
         return step.name in records
 
-    if workers == 1:
+    if workers.count == 1:
         for step in steps:
             if not settled(step):
-                records[step.name] = run_step(step, case, out, settings, files, shown.of(step.name))
-                shown.done(step.name, True)
-        return [records[s.name] for s in steps]
+                records[step.name] = run_step(step, *given, files, None, line.of(step.name))
+                line.done(step.name, True)
+        return records
 
-    pool, messages = None, None
-    waiting, running = list(steps), dict[Future[Any], Step]()
-    try:
-        while waiting or running:
-            for step in [s for s in waiting if all(b in records for b in s.after)]:
+    early: dict[str, _Early | None] = {}
+    running: dict[Future[Any], tuple[Step, bool]] = {}
+    waiting = list(steps)
+    while waiting or running:
+        busy = {step.name for step, is_early in running.values() if is_early}
+        for step in [s for s in waiting if records.keys() >= set(s.after) and s.name not in busy]:
+            if len(running) < workers.count:
                 waiting.remove(step)
-                if settled(step):
-                    continue
-                if pool is None:
-                    context = multiprocessing.get_context("spawn")
-                    messages = context.Queue()
-                    pool = ProcessPoolExecutor(
-                        workers, context, _begin, (messages, max((os.cpu_count() or 1) // workers, 1))
-                    )
-                running[pool.submit(_in_worker, step, case, out, settings)] = step
-            if not running:
-                continue
-            finished, _ = wait(running, _POLL_S, FIRST_COMPLETED)
-            _show(messages, shown)
-            for future in finished:
-                step = running.pop(future)
-                records[step.name], said = future.result()
-                for text in said:
-                    warnings.warn(text, stacklevel=2)
-                files.forget(out / step.name)
-                shown.done(step.name, True)
-        return [records[s.name] for s in steps]
-    except BaseException:
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-        raise
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+                if not settled(step):
+                    work = workers.submit(step.name, _run_alone, step, *given, early.pop(step.name, None))
+                    running[work] = (step, False)
+        # What can be done early fills the processes that are left. Where a step's result looks kept now, there may be nothing to do.
+        for step in [s for s in waiting if s.early and s.name not in early and records.keys() >= set(s.early_after)]:
+            if len(running) < workers.count:
+                early[step.name] = None
+                if step.name not in settings.skip and kept(step, *given, files) is None:
+                    running[workers.submit(step.name, _prepare_alone, step, *given)] = (step, True)
+        for work in workers.finished(running, line.at) if running else []:
+            step, is_early = running.pop(work)
+            if is_early:
+                early[step.name] = work.result().value()
+            else:
+                records[step.name] = work.result().value()
+                if not step.among_results:
+                    files.forget(step.folder(out))
+                line.done(step.name, True)
+    return {s.name: records[s.name] for s in steps}
+
+
+def _run_alone(step: Step, case: Case, out: Path, settings: RunSettings, early: Any, progress: Progress) -> Any:
+    return run_step(step, case, out, settings, Files(), early, progress)
+
+
+def _prepare_alone(step: Step, case: Case, out: Path, settings: RunSettings, progress: Progress) -> _Early:
+    return _prepare(step, case, out, settings, Files(), part(progress, 0.0, _EARLY_PART))
 
 
 class _Line:
@@ -177,30 +235,3 @@ class _Line:
         """A step has ended."""
         if whole:
             self._fractions[name] = 1.0
-
-
-def _begin(messages: Any, threads: int) -> None:
-    """In a worker process: where progress goes, and how many threads it may use beside the others."""
-    import SimpleITK as sitk
-
-    global _messages
-    _messages = messages
-    # An ended worker leaves its step through the same doors as an interrupted one, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-
-
-def _in_worker(step: Step, case: Case, out: Path, settings: RunSettings) -> tuple[dict[str, Any], list[str]]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        record = run_step(step, case, out, settings, Files(), lambda f, m: _messages.put((step.name, f, m)))
-    return record, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-
-
-def _show(messages: Any, shown: _Line) -> None:
-    while True:
-        try:
-            shown.at(*messages.get_nowait())
-        except queue.Empty:
-            return

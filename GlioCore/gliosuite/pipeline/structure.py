@@ -1,6 +1,7 @@
 """Registration, lesions and follow-up of a case."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 
@@ -8,8 +9,11 @@ from ..case import Case
 from ..errors import InputError
 from ..files import plain, write_json
 from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
-from ..steps import Progress, part
+from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
+
+if TYPE_CHECKING:
+    from ..registration import Visits
 
 
 def registered(run: Run, folder: Path, progress: Progress) -> Done:
@@ -24,7 +28,7 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
     moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
     for i, role in enumerate(moving):
-        stretch = part(progress, i / len(moving), (i + 1) / len(moving))
+        stretch = part(named(progress, role), i / len(moving), (i + 1) / len(moving))
         image = _before_bolus(run, role) if role in SERIES_NEEDS else run.case.image(role)
         try:
             result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
@@ -116,6 +120,26 @@ def _transform_of(run: Run, grid: Grid) -> sitk.Transform | None:
     return None
 
 
+def visits(run: Run, progress: Progress) -> "Visits | None":
+    """The later visit brought onto this one by linear maps; None without a later visit."""
+    from ..registration import FollowupSettings, align_visits
+
+    later = run.case.followup
+    if later is None:
+        return None
+    return align_visits(
+        _baseline(run), _later(later), FollowupSettings(), engine=run.settings.engine, progress=progress
+    )
+
+
+def _baseline(run: Run) -> dict[str, sitk.Image]:
+    return {r: read_image(p) for r in REFERENCES if (p := run.result("registered", f"{r}.nii.gz"))}
+
+
+def _later(later: Case) -> dict[str, sitk.Image]:
+    return {r: later.image(r) for r in REFERENCES if r in later.images}
+
+
 def progression(run: Run, folder: Path, progress: Progress) -> Done:
     """The later visit on the common grid, and what progressed."""
     given = {r: carried_mask(run, r) for r in PROGRESSION if r in run.case.masks and not run.settings.skips(r)}
@@ -135,20 +159,19 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
 def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tuple[str, ...]) -> Done:
     from ..registration import FollowupSettings, register_followup, write_transform
 
-    baseline = {r: read_image(p) for r in REFERENCES if (p := run.result("registered", f"{r}.nii.gz"))}
-    images = {r: later.image(r) for r in REFERENCES if r in later.images}
     masks = {r: later.mask(r) for r in ("cel", "t2l") if r in later.masks and f"progression_{r}" not in skip}
     brain = run.result("lesions", "brain.nii.gz")
     settings = FollowupSettings()
     found = register_followup(
-        baseline,
-        images,
+        _baseline(run),
+        _later(later),
         masks,
         run.grid,
         read_image(brain) if brain else None,
         settings=settings,
         engine=run.settings.engine,
         progress=progress,
+        visits=run.early,
     )
     for role, image in found.images.items():
         write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} on the baseline grid")

@@ -1,7 +1,7 @@
 """One image onto another, two visits onto each other, and how good it is."""
 
 from .brainsfit import find_brainsfit
-from .followup import FollowupSettings, followup_of, read_landmarks, register_followup
+from .followup import FollowupSettings, Visits, align_visits, followup_of, read_landmarks, register_followup
 from .pictures import write_checkerboard, write_motion
 from .register import common_grid, register
 from .settings import RegistrationSettings
@@ -10,6 +10,8 @@ from .transforms import check_transform_name, write_transform
 __all__ = [
     "FollowupSettings",
     "RegistrationSettings",
+    "Visits",
+    "align_visits",
     "check_transform_name",
     "common_grid",
     "find_brainsfit",

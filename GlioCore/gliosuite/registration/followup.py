@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from ..case import SERIES_ROLES, Case
 from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask, volume_cc
-from ..steps import Progress, part, silent
+from ..steps import Progress, named, part, silent
 from .freeform import FreeformSettings, deform
 from .quality import Pair, Quality, displacement_field, field_jacobian, judge, landmark_error
 from .register import compared_region, register
@@ -67,6 +67,54 @@ class Followup:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Visits:
+    """Two visits brought together by linear maps: the later reference to the earlier one, and each visit's images to its reference.
+
+    `transform` maps baseline to follow-up points (LPS); `within_earlier` and `within_later` map the reference's points to those of each
+    role of that visit; `reference` is the role registered, `used` those that a deformable stage compares.
+    """
+
+    reference: str
+    used: tuple[str, ...]
+    transform: sitk.Transform
+    within_earlier: dict[str, sitk.Transform]
+    within_later: dict[str, sitk.Transform]
+    quality: Quality
+    engine: str
+    notes: tuple[str, ...]
+
+
+def align_visits(
+    baseline: Mapping[str, sitk.Image],
+    later: Mapping[str, sitk.Image],
+    settings: FollowupSettings | None = None,
+    engine: str = "auto",
+    brainsfit: str | Path | None = None,
+    progress: Progress = silent,
+) -> Visits:
+    """The linear part of `register_followup`, which needs no mask.
+
+    Raises
+    ------
+    InputError
+        If no role is common to both visits, or a registration is refused.
+    """
+    settings = settings or FollowupSettings()
+    common = [r for r in _CONTRASTS if r in baseline and r in later]
+    if not common:
+        raise InputError(
+            f"baseline ({', '.join(baseline) or 'no images'}) and follow-up ({', '.join(later) or 'no images'}) have no image in "
+            f"common; one of {', '.join(_CONTRASTS)} of both visits is needed"
+        )
+    reference, used = common[0], tuple(common[:2])
+    run = {"engine": engine, "brainsfit": brainsfit}
+    found = register(baseline[reference], later[reference], settings.linear, **run, progress=part(progress, 0.0, 0.5))
+    earlier = _within_visit(baseline, reference, used, engine, brainsfit, part(progress, 0.5, 0.65))
+    within = _within_visit(later, reference, tuple(later), engine, brainsfit, part(progress, 0.65, 1.0))
+    return Visits(reference, used, found.transform, earlier, within, found.quality, found.engine, found.notes)
+
+
 def register_followup(
     baseline: Mapping[str, sitk.Image],
     later: Mapping[str, sitk.Image],
@@ -78,6 +126,7 @@ def register_followup(
     engine: str = "auto",
     brainsfit: str | Path | None = None,
     progress: Progress = silent,
+    visits: Visits | None = None,
 ) -> Followup:
     """Bring a later visit onto the earlier one.
 
@@ -94,6 +143,8 @@ def register_followup(
         Mask of the baseline brain (any grid): where the deformable stage looks.
     landmarks
         Corresponding points (n, 3) in mm (LPS) of baseline and follow-up.
+    visits
+        What `align_visits` found for the same images and settings, where that has been done before.
 
     Raises
     ------
@@ -101,33 +152,23 @@ def register_followup(
         If no role is common to both visits, or a registration is refused.
     """
     settings = settings or FollowupSettings()
-    common = [r for r in _CONTRASTS if r in baseline and r in later]
-    if not common:
-        raise InputError(
-            f"baseline ({', '.join(baseline) or 'no images'}) and follow-up ({', '.join(later) or 'no images'}) have no image in "
-            f"common; one of {', '.join(_CONTRASTS)} of both visits is needed"
-        )
-    reference = common[0]
-    used = common[:2]
+    if visits is None:
+        visits = align_visits(baseline, later, settings, engine, brainsfit, part(progress, 0.0, 0.6))
+    progress(0.6, "follow-up")
+    reference, used, linear = visits.reference, visits.used, visits.transform
     fixed = baseline[reference]
     grid = grid or Grid.of(fixed)
-
-    result = register(
-        fixed, later[reference], settings.linear, engine=engine, brainsfit=brainsfit, progress=part(progress, 0.0, 0.3)
-    )
-    notes = list(result.notes)
-    within_earlier = _within_visit(baseline, reference, used, engine, brainsfit, part(progress, 0.3, 0.4))
-    within_later = _within_visit(later, reference, tuple(later), engine, brainsfit, part(progress, 0.4, 0.6))
-    transform, quality = result.transform, result.quality
+    notes = list(visits.notes)
+    transform, quality = linear, visits.quality
     pair = Pair.of(fixed, later[reference], None, None)
     if settings.deformable is not None:
-        look = compared_region(pair, result.transform) if brain is None else brain
+        look = compared_region(pair, linear) if brain is None else brain
         here = Grid.of(fixed)
-        moved = [resample(later[r], here, sitk.CompositeTransform([within_later[r], result.transform])) for r in used]
-        still = [resample(baseline[r], here, within_earlier[r]) for r in used]
+        moved = [resample(later[r], here, sitk.CompositeTransform([visits.within_later[r], linear])) for r in used]
+        still = [resample(baseline[r], here, visits.within_earlier[r]) for r in used]
         identity = sitk.Transform(3, sitk.sitkIdentity)
         spline = deform(still, moved, identity, look, settings.deformable, part(progress, 0.6, 0.9))
-        transform = sitk.CompositeTransform([result.transform, spline])
+        transform = sitk.CompositeTransform([linear, spline])
         quality = judge(pair, transform, settings.linear)
         if quality.verdict != "accepted":
             raise InputError(f"the registration of the follow-up was refused: {quality.reason}")
@@ -137,7 +178,7 @@ def register_followup(
     field = displacement_field(transform, grid)
     jacobian = field_jacobian(field)
     way = sitk.DisplacementFieldTransform(field)  # takes the field's voxels with it
-    to = {r: sitk.CompositeTransform([within_later[r], way]) for r in later}
+    to = {r: sitk.CompositeTransform([visits.within_later[r], way]) for r in later}
     images = {r: resample(image, grid, to[r]) for r, image in later.items()}
     masks = {}
     for role, name in _CARRIED.items():
@@ -167,11 +208,11 @@ def register_followup(
             raise InputError(
                 f"{len(landmarks[0])} landmarks at baseline and {len(landmarks[1])} at follow-up; as many are needed"
             )
-        for name, map_ in (("before", None), ("linear", result.transform), ("after", transform)):
+        for name, map_ in (("before", None), ("linear", linear), ("after", transform)):
             summary[f"landmark_error_{name}_mm"] = round(float(landmark_error(map_, *landmarks).mean()), 4)
     summary |= {f"{name}_cc": round(volume_cc(mask), 3) for name, mask in masks.items()}
     progress(1.0, "follow-up registered")
-    return Followup(transform, inverse, images, masks, jacobian, quality, result.engine, summary, tuple(notes))
+    return Followup(transform, inverse, images, masks, jacobian, quality, visits.engine, summary, tuple(notes))
 
 
 def followup_of(
@@ -238,7 +279,7 @@ def _within_visit(
         if Grid.of(images[role]).matches(Grid.of(images[reference])):
             to[role] = sitk.Transform(3, sitk.sitkIdentity)
         else:
-            stretch = part(progress, i / len(roles), (i + 1) / len(roles))
+            stretch = part(named(progress, role), i / len(roles), (i + 1) / len(roles))
             to[role] = register(
                 images[reference], images[role], engine=engine, brainsfit=brainsfit, progress=stretch
             ).transform

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage, optimize
 
+from ..compute import product
 from ..images import Grid, array, boolean, resample, resample_mask
 from ..steps import Progress, silent
 from .similarity import coarse, indices, interpolate, mutual_information, positions, unit
@@ -215,7 +216,8 @@ def _basis(position: np.ndarray, count: int) -> np.ndarray:
 
 def _expand(c: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
     """Lattice (k, j, i) to voxels (z, y, x)."""
-    return np.tensordot(basis[0], np.tensordot(c, basis[2], (2, 1)).swapaxes(1, 2) @ basis[1].T, (1, 0)).swapaxes(1, 2)
+    slabs = np.matmul(basis[1], (c.reshape(-1, c.shape[2]) @ basis[2].T).reshape(*c.shape[:2], -1))  # (k, y, x)
+    return product(basis[0], slabs.reshape(len(slabs), -1)).reshape(-1, *slabs.shape[1:])
 
 
 def _gather(g: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:

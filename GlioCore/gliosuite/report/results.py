@@ -1,5 +1,6 @@
 """What `gliosuite run` left in a folder, read back: images, masks and maps on the common grid."""
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,28 @@ DSC_MAPS = ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
 
 
+class Volumes(Mapping[str, np.ndarray]):
+    """Arrays by name, each read when it is first asked for."""
+
+    def __init__(self, readers: Mapping[str, Callable[[], np.ndarray]] | None = None) -> None:
+        self._readers = dict(readers or {})
+        self._read: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._read:
+            self._read[name] = self._readers[name]()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+
 @dataclass
 class Results:
-    """What a results folder holds, read once.
+    """What a results folder holds, each volume read once and when it is needed.
 
     Attributes
     ----------
@@ -27,7 +47,7 @@ class Results:
         The results folder (of ``gliosuite run``).
     run
         The content of ``run.json``.
-    masks, maps
+    masks, ctvs, barriers, maps
         Boolean and float arrays (z, y, x) on the T1c grid in LPS orientation, by name.
     images
         Registered images likewise.
@@ -37,11 +57,11 @@ class Results:
 
     folder: Path
     run: dict[str, Any]
-    images: dict[str, np.ndarray] = field(default_factory=dict)
-    masks: dict[str, np.ndarray] = field(default_factory=dict)
-    ctvs: dict[str, np.ndarray] = field(default_factory=dict)
-    barriers: dict[str, np.ndarray] = field(default_factory=dict)
-    maps: dict[str, np.ndarray] = field(default_factory=dict)
+    images: Volumes = field(default_factory=Volumes)
+    masks: Volumes = field(default_factory=Volumes)
+    ctvs: Volumes = field(default_factory=Volumes)
+    barriers: Volumes = field(default_factory=Volumes)
+    maps: Volumes = field(default_factory=Volumes)
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def step(self, name: str) -> dict[str, Any]:
@@ -50,7 +70,7 @@ class Results:
 
 
 def load_results(folder: str | Path) -> Results:
-    """Read what `gliosuite run` left in a folder.
+    """What `gliosuite run` left in a folder.
 
     Raises
     ------
@@ -66,36 +86,35 @@ def load_results(folder: str | Path) -> Results:
     reference = results.run.get("reference")
     if not reference or not (folder / "registered" / f"{reference}.nii.gz").exists():
         return results
-    like = canonical(read_image(folder / "registered" / f"{reference}.nii.gz"))
-    results.spacing = like.GetSpacing()
 
     def volume(path: Path) -> np.ndarray:
         import SimpleITK as sitk
 
         return sitk.GetArrayFromImage(canonical(read_image(path))).astype(np.float32)
 
-    for role in BACKGROUNDS:
-        if (path := folder / "registered" / f"{role}.nii.gz").exists():
-            results.images[role] = volume(path)
-    for path in sorted((folder / "lesions").glob("*.nii.gz")):
-        results.masks[path.name[:-7]] = volume(path) > 0
-    for name in ("progression_cel", "progression_t2l"):
-        if (path := folder / "progression" / f"{name}.nii.gz").exists():
-            results.masks[name] = volume(path) > 0
+    def found(paths: Iterator[Path], mask: bool) -> dict[str, Callable[[], np.ndarray]]:
+        reader = (lambda p: lambda: volume(p) > 0) if mask else (lambda p: lambda: volume(p))
+        return {p.name[:-7]: reader(p) for p in paths if p.exists()}
+
+    results.spacing = canonical(read_image(folder / "registered" / f"{reference}.nii.gz")).GetSpacing()
+    results.images = Volumes(found((folder / "registered" / f"{r}.nii.gz" for r in BACKGROUNDS), False))
+    masks = found(iter(sorted((folder / "lesions").glob("*.nii.gz"))), True)
+    later = (folder / "progression" / f"{name}.nii.gz" for name in ("progression_cel", "progression_t2l"))
+    masks |= found(later, True)
+    if "brain" not in masks:
+        first = next(iter(results.images))
+        masks["brain"] = lambda: results.images[first] > np.percentile(results.images[first], 60)
+    results.masks = Volumes(masks)
+    maps = {}
     for kind, names in (("dce", DCE_MAPS), ("dsc", DSC_MAPS)):
-        for name in names:
-            if (path := folder / kind / "on_t1c" / f"{name}.nii.gz").exists():
-                results.maps[name] = volume(path)
+        maps |= found((folder / kind / "on_t1c" / f"{name}.nii.gz" for name in names), False)
     spread = folder / "dce" / "on_t1c" / "ve_sd.nii.gz"
-    if "ve" in results.maps and spread.exists():
+    if "ve" in maps and spread.exists():
         # Where little leaks, ve cannot be told, and its map is noise: it is drawn where its own uncertainty is small.
-        sd = volume(spread)
-        results.maps["ve"] = np.where((sd > 0) & (sd < VE_SD_DRAWN), results.maps["ve"], np.nan)
-    for path in sorted((folder / "rt").glob("CTV*.nii.gz")):
-        results.ctvs[path.name[:-7]] = volume(path) > 0
-    for path in sorted((folder / "rt" / "barriers").glob("*.nii.gz")):
-        results.barriers[path.name[:-7]] = volume(path) > 0
-    if "brain" not in results.masks:
-        first = next(iter(results.images.values()))
-        results.masks["brain"] = first > np.percentile(first, 60)
+        all_of_it = maps["ve"]
+        sure = lambda sd: np.where((sd > 0) & (sd < VE_SD_DRAWN), all_of_it(), np.nan)
+        maps["ve"] = lambda: sure(volume(spread))
+    results.maps = Volumes(maps)
+    results.ctvs = Volumes(found(iter(sorted((folder / "rt").glob("CTV*.nii.gz"))), True))
+    results.barriers = Volumes(found(iter(sorted((folder / "rt" / "barriers").glob("*.nii.gz"))), True))
     return results

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects, uniform_filter
+from scipy.ndimage import find_objects
 
 from ..compute import each
 from ..steps import silent
@@ -62,16 +62,29 @@ def region_statistics(
     values: np.ndarray, region: np.ndarray, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> RegionStatistics:
     """Statistics of `values` (z, y, x) inside the boolean `region` (z, y, x); `spacing_mm` is that of the voxels (x, y, z)."""
+    return _region_statistics(values, region, spacing_mm, None)
+
+
+def _region_statistics(
+    values: np.ndarray, region: np.ndarray, spacing_mm: Sequence[float], share: np.ndarray | None
+) -> RegionStatistics:
+    """`region_statistics`; `share` says how many voxels of the region a hot spot has in each place, where the region has no other box."""
     inside = values[region]
     defined = inside[np.isfinite(inside)].astype(np.float64)
     size = float(inside.size * np.prod(spacing_mm) / 1000.0), int(defined.size), int(inside.size - defined.size)
     if defined.size == 0:
         return RegionStatistics(*size, *[float("nan")] * 13)
+    mean, sd = defined.mean(), defined.std()
+    defined.sort()
     low, *percentiles, high = np.percentile(defined, [0, 5, 10, 25, 75, 90, 95, 100])
     count = max(1, round(HOTTEST * defined.size))
-    hottest = np.partition(defined, defined.size - count)[-count:].mean()
-    numbers = (defined.mean(), defined.std(), np.median(defined), low, high, *percentiles, hottest)
-    return RegionStatistics(*size, *(float(v) for v in numbers), hotspot(values, region, spacing_mm))
+    hottest = defined[-count:].mean()
+    if share is None or size[2]:
+        spot = hotspot(values, region, spacing_mm)
+    else:
+        spot = _hottest(np.where(region, values, 0.0), share, _hotspot_box(spacing_mm))
+    numbers = (mean, sd, np.median(defined), low, high, *percentiles, hottest, spot)
+    return RegionStatistics(*size, *(float(v) for v in numbers))
 
 
 def hotspot(
@@ -81,17 +94,45 @@ def hotspot(
     found = find_objects(region.astype(np.int8))
     if not found:
         return float("nan")
-    edge = 10.0 * volume_cc ** (1 / 3)
-    box = tuple(max(1, round(edge / s)) for s in reversed(spacing_mm))
-    around = tuple((n, n) for n in box)
     part = np.where(region[found[0]], values[found[0]], np.nan)
-    defined = np.pad(np.isfinite(part), around)
-    filled = np.where(defined, np.pad(part, around), 0.0).astype(np.float64)
-    share = uniform_filter(defined.astype(np.float64), box, mode="constant")
-    enough = share >= 0.5 - 1e-9
+    defined = np.isfinite(part)
+    box = _hotspot_box(spacing_mm, volume_cc)
+    return _hottest(np.where(defined, part, 0.0), _box_sums(defined.astype(np.int32), box), box)
+
+
+def _hotspot_box(spacing_mm: Sequence[float], volume_cc: float = HOTSPOT_CC) -> tuple[int, ...]:
+    """The hot spot's box in voxels (z, y, x)."""
+    return tuple(max(1, round(10.0 * volume_cc ** (1 / 3) / s)) for s in reversed(spacing_mm))
+
+
+def _hottest(filled: np.ndarray, share: np.ndarray, box: Sequence[int]) -> float:
+    """Highest mean over the places of a box; `filled` is 0 where nothing counts, `share` says how many voxels do in each place."""
+    enough = 2 * share >= np.prod(box)
     if not enough.any():
         return float("nan")
-    return float((uniform_filter(filled, box, mode="constant")[enough] / share[enough]).max())
+    total = _box_sums(filled.astype(np.float64), box)
+    return float((total[enough] / share[enough]).max())
+
+
+def _box_sums(values: np.ndarray, box: Sequence[int]) -> np.ndarray:
+    """Sums over a box in every place where it meets the array (z, y, x)."""
+    values = np.pad(values, [(n - 1, n - 1) for n in box])
+    for axis, n in enumerate(box):
+        along = lambda a, start, stop, axis=axis: a[(slice(None),) * axis + (slice(start, stop),)]
+        # Windows of 1, 2, 4, ... voxels, each from two of the one before; those that make up n are put together.
+        window, width, total, done = values, 1, None, 0
+        while True:
+            if n & width:
+                length = values.shape[axis] - done - width + 1
+                here = along(window, done, done + length)
+                total = here if total is None else along(total, 0, length) + here
+                done += width
+            if done == n:
+                break
+            window = along(window, 0, window.shape[axis] - width) + along(window, width, None)
+            width *= 2
+        values = total
+    return values
 
 
 def statistics_table(
@@ -101,13 +142,15 @@ def statistics_table(
     spacing_mm: Sequence[float],
 ) -> tuple[list[str], list[list[Any]]]:
     """Header and rows for a spreadsheet: one row per map and region; a number that is not defined is an empty cell."""
-    # A region's box is found once, and holds all that counts of a map.
-    boxes = {n: found[0] if (found := find_objects(m.astype(np.int8))) else (slice(0),) * 3 for n, m in regions.items()}
+    # A region's box and the places of a hot spot in it are found once, for all maps that are defined everywhere in it.
+    parts = {n: (b, m[b]) for n, m in regions.items() for b in find_objects(m.astype(np.int8)) or [(slice(0),) * 3]}
+    spot = _hotspot_box(spacing_mm)
+    shares = {n: _box_sums(m.astype(np.int32), spot) for n, (_, m) in parts.items()}
 
     def row(pair: tuple[str, str]) -> list[Any]:
         name, region = pair
-        box = boxes[region]
-        numbers = astuple(region_statistics(maps[name][box], regions[region][box], spacing_mm))
+        box, inside = parts[region]
+        numbers = astuple(_region_statistics(maps[name][box], inside, spacing_mm, shares[region]))
         cells = ["" if np.isnan(v) else v if isinstance(v, int) else f"{v:.6g}" for v in numbers]
         return [name, units.get(name, ""), region, *cells]
 

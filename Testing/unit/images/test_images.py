@@ -290,3 +290,72 @@ def test_curves_are_the_frames_of_each_voxel():
         np.testing.assert_array_equal(series.curves(mask), frames[:, mask].T)
     np.testing.assert_array_equal(series.curves(), frames.reshape(3, -1).T)
     assert series.curves(some).flags.c_contiguous
+
+
+TURNED = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.2, -0.3, 0.4, (2.0, -1.0, 3.5))
+
+
+@pytest.mark.parametrize("transform", [None, TURNED], ids=["as it lies", "turned"])
+@pytest.mark.parametrize("corner", [(4, 5, 6), (0, 0, 0), (12, 14, 10)], ids=["inside", "at the corner", "far corner"])
+def test_a_mask_is_carried_as_by_the_distance_in_the_whole_image(transform, corner):
+    source = Grid((20, 22, 18), (1.5, 1.0, 2.0), (-10.0, 3.0, 5.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    target = Grid((31, 29, 27), (1.1, 1.3, 1.7), (-12.3, 1.1, 2.7), source.direction)
+    rng = np.random.default_rng(3)
+    mask = np.zeros(source.shape, bool)
+    place = tuple(slice(c, c + 8) for c in corner[::-1])
+    mask[place] = rng.random(mask[place].shape) > 0.3
+    far = images.resample(images.signed_distance(source.image(mask)), target, transform, outside=1e6)
+    carried = images.boolean(images.resample_mask(source.image(mask), target, transform))
+    assert carried.any()
+    np.testing.assert_array_equal(carried, images.array(far) < -1e-5)
+
+
+def test_half_way_between_inside_and_outside_is_outside_whatever_the_rounding():
+    grid = Grid((8, 8, 8), (0.7, 0.7, 0.7), (0.1, 0.2, 0.3), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    mask = np.zeros(grid.shape, bool)
+    mask[:, :, :4] = True
+    for shift in np.linspace(-30, 30, 41):
+        moved = Grid(grid.size, grid.spacing, (0.1 + 0.35, 0.2, 0.3 + shift * 0.7 - shift * 0.7), grid.direction)
+        carried = images.boolean(images.resample_mask(grid.image(mask), moved))
+        assert carried[:, :, :3].all()
+        assert not carried[:, :, 3:].any()
+
+
+def test_maps_carried_by_one_matrix_are_those_of_resample():
+    source = Grid((12, 9, 7), (1.5, 1.0, 2.0), (-10.0, 3.0, 5.0), (0.0, 1, 0, -1, 0, 0, 0, 0, 1))
+    target = Grid((16, 15, 14), (1.1, 1.3, 1.7), (-14.0, -14.0, 2.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
+    rng = np.random.default_rng(4)
+    where = rng.random(target.shape) > 0.4
+    matrix = images.interpolation(source, target, TURNED, where)
+    assert 0 < (matrix.sum(axis=1) > 0).sum() < where.sum()
+    for _ in range(2):
+        values = rng.normal(size=source.shape).astype(np.float32)
+        expected = images.array(images.resample(source.image(values), target, TURNED))[where]
+        np.testing.assert_allclose(matrix @ values.ravel(), expected, atol=2e-6)
+
+
+def test_what_is_read_is_shared_until_the_file_changes(tmp_path, monkeypatch):
+    from gliosuite.images import reading
+
+    path = images.write_image(GRID.image(np.ones(GRID.shape, np.float32)), tmp_path / "a.nii.gz")
+    calls = []
+    read = reading._read_file
+    monkeypatch.setattr(reading, "_read_file", lambda p: calls.append(p) or read(p))
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    with images.shared_reading(shelf):
+        first, second = images.read_image(path), images.read_image(path)
+        assert len(calls) == 1
+        assert Grid.of(second).matches(Grid.of(first))
+        np.testing.assert_array_equal(images.array(second), images.array(first))
+        assert second.GetMetaData("nifti_type") == first.GetMetaData("nifti_type")
+        images.write_image(GRID.image(np.full(GRID.shape, 2, np.float32)), path)
+        assert images.array(images.read_image(path)).min() == 2
+    images.read_image(path)
+    assert len(calls) == 3
+
+
+def test_a_full_shelf_is_no_reason_not_to_read(tmp_path):
+    path = images.write_image(GRID.image(np.ones(GRID.shape, np.float32)), tmp_path / "a.nii.gz")
+    with images.shared_reading(tmp_path / "missing"):
+        assert images.array(images.read_image(path)).min() == 1

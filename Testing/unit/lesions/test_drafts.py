@@ -97,3 +97,25 @@ def test_closed_bridges_gaps_up_to_its_size():
     assert drafts.closed(mask, GRID, 3.0)[20, 30, 20:24].all()
     assert not drafts.closed(mask, GRID, 1.0)[20, 30, 22]
     assert not drafts.closed(np.zeros_like(mask), GRID, 3.0).any()
+
+
+def test_the_brains_box_alone_gives_the_mean_of_the_whole_image():
+    rng = np.random.default_rng(1)
+    box = (slice(3, 29), slice(6, 37), slice(5, 42))
+    where = np.zeros(GRID.shape, bool)
+    where[box] = rng.random(where[box].shape) > 0.1
+    values = np.where(where, rng.normal(100, 5, GRID.shape), 0).astype(np.float32)
+    everywhere = tuple(slice(0, n) for n in GRID.shape)
+    whole = drafts._local_mean(values, where, everywhere, GRID)
+    np.testing.assert_array_equal(drafts._local_mean(values[box], where[box], box, GRID), whole[box])
+
+
+def test_depth_is_the_distance_to_what_is_outside_or_cut_off():
+    from scipy import ndimage
+
+    rng = np.random.default_rng(2)
+    mask = np.zeros(GRID.shape, bool)
+    mask[:20, 10:40, 5:] = rng.random((20, 30, 55)) > 0.01
+    whole = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=GRID.spacing[::-1])[1:-1, 1:-1, 1:-1]
+    np.testing.assert_array_equal(drafts.depth_below(mask, GRID), whole)
+    assert not drafts.depth_below(np.zeros_like(mask), GRID).any()

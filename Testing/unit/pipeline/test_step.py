@@ -144,13 +144,13 @@ def test_a_changed_result_repeats_the_steps_after_it(done, tmp_path):
 def test_one_process_gives_the_same_bytes_as_two(done, tmp_path):
     case, out = done
     run_case(Case.load(case), tmp_path / "alone", SETTINGS)
-    timed = {"provenance.json"}
-    files = sorted(p.relative_to(out) for p in out.rglob("*") if p.is_file() and p.name not in timed)
-    assert files == sorted(
-        p.relative_to(tmp_path / "alone")
-        for p in (tmp_path / "alone").rglob("*")
-        if p.is_file() and p.name not in timed
+    untimed = lambda folder: sorted(
+        p.relative_to(folder)
+        for p in folder.rglob("*")
+        if p.is_file() and not p.name.endswith("provenance.json")  # the only files that hold times
     )
+    files = untimed(out)
+    assert files == untimed(tmp_path / "alone")
     different = [f for f in files if (out / f).read_bytes() != (tmp_path / "alone" / f).read_bytes()]
     assert not different
 
@@ -197,9 +197,33 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
         if message.startswith("lesions: "):
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"cancelled: registered is whole in .*out; the same command goes on"):
         run_case(Case.load(done[0]), out, SETTINGS, cancel, workers=2)
     assert not list(out.rglob(".gliosuite-partial-*"))
     assert [p.name for p in out.iterdir()] == ["registered"]
     summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
     assert [s["status"] for s in summary["steps"]] == ["kept", "done", "done", "done", "done", "done"]
+
+
+def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
+    from gliosuite.errors import InputError as Refused
+    from gliosuite.pipeline.context import Done
+    from gliosuite.pipeline.step import Step, run_steps
+    from gliosuite.pipeline.workers import Workers
+
+    def early(run, progress):
+        if run.settings.like == "unfit":
+            raise Refused("too early")
+        return run.case.clinical.get("age")
+
+    def function(run, folder, progress):
+        return Done({"age": run.early})
+
+    case = Case.load(done[0])
+    step = Step("aged", function, early=early)
+    carry = lambda settings: run_steps([step], case, tmp_path, settings, Files(), Workers(1), lambda f, m: None)
+    assert carry(SETTINGS)["aged"]["summary"] == {"age": case.clinical["age"]}
+    assert carry(SETTINGS)["aged"]["status"] == "kept"
+    assert carry(replace(SETTINGS, like="unfit"))["aged"] == {"step": "aged", "status": "refused", "why": "too early"}
+    case.data["clinical"]["age"] = 3
+    assert carry(SETTINGS)["aged"]["summary"] == {"age": 3}

@@ -113,3 +113,22 @@ def test_icc_counts_a_rater_who_is_always_higher():
     assert icc21(np.hstack([truth, truth])) == pytest.approx(1.0)
     assert icc21(np.hstack([truth, truth + 5.0])) < 0.6
     assert np.isnan(icc21(np.ones((3, 2))))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.6, 2.4, 0.9), (0.5, 5.0, 2.0)])
+def test_a_hotspot_is_the_highest_mean_of_all_places(spacing):
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(9, 11, 8))
+    region = rng.random(values.shape) > 0.3
+    values[rng.random(values.shape) > 0.9] = np.nan
+    box = [max(1, round(10 * 0.1 ** (1 / 3) / s)) for s in reversed(spacing)]
+    defined = region & np.isfinite(values)
+    best = -np.inf
+    for corner in np.ndindex(*(n + b for n, b in zip(values.shape, box))):
+        place = tuple(slice(max(c - b, 0), c) for c, b in zip(corner, box))
+        if 2 * defined[place].sum() >= np.prod(box):
+            best = max(best, values[place][defined[place]].mean())
+    expected = best if np.isfinite(best) else np.nan
+    assert hotspot(values, region, spacing) == pytest.approx(expected, rel=1e-12, nan_ok=True)
+    table = statistics_table({"map": values}, {}, {"region": region}, spacing)[1]
+    assert table[0][-1] == ("" if np.isnan(expected) else f"{expected:.6g}")

@@ -1,0 +1,118 @@
+"""The processes of a run: what need not wait for each other is done side by side, one thing a process, and all end together."""
+
+import multiprocessing
+import os
+import queue
+import signal
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from ..compute import keep_memory
+from ..images import share_reading
+from ..steps import Progress
+
+T = TypeVar("T")
+_POLL_S = 0.1
+_messages: Any = None  # of a worker process: the queue to the process that shows progress
+
+
+class Workers:
+    """Up to `count` processes, started when the first is needed; with one, everything is done here, when it is asked for.
+
+    To be used in a ``with`` statement: where its body fails or is cancelled, the processes are ended at once.
+
+    Parameters
+    ----------
+    count
+        Processes.
+    shared
+        A folder where what one of them reads from a file is kept for the others, or None.
+    """
+
+    def __init__(self, count: int, shared: str | None = None) -> None:
+        self.count = count
+        self._shared = shared
+        self._pool: ProcessPoolExecutor | None = None
+        self._queue: Any = None
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+
+    def submit(self, name: str, work: Callable[..., T], *args: Any) -> "Future[_Outcome[T]]":
+        """Begin ``work(*args, progress)`` in a process of its own; `name` says whose its progress is."""
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._queue = context.Queue()
+            threads = max((os.cpu_count() or 1) // self.count, 1)
+            self._pool = ProcessPoolExecutor(self.count, context, _begin, (self._queue, threads, self._shared))
+        return self._pool.submit(_in_worker, name, work, args)
+
+    def finished(
+        self, running: Iterable["Future[_Outcome[Any]]"], show: Callable[[str, float, str], None]
+    ) -> list[Any]:
+        """Those of `running` that have ended, after a moment's wait; what was said meanwhile goes to `show`."""
+        done, _ = wait(list(running), _POLL_S, FIRST_COMPLETED)
+        while True:
+            try:
+                show(*self._queue.get_nowait())
+            except queue.Empty:
+                return list(done)
+
+    def map(self, work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
+        """As `map` does, side by side where there are several processes."""
+        if self.count == 1:
+            return map(work, *arguments)
+        futures = [self.submit("", _without_progress, work, *each) for each in zip(*arguments)]
+        return (f.result().value() for f in futures)
+
+
+class _Outcome(Generic[T]):
+    """What a piece of work came to, and what it warned of."""
+
+    def __init__(self, result: T, warned: list[str]) -> None:
+        self._result, self._warned = result, warned
+
+    def value(self) -> T:
+        """The result; warnings are repeated here, where they are heard."""
+        for text in self._warned:
+            warnings.warn(text, stacklevel=3)
+        return self._result
+
+
+def _begin(messages: Any, threads: int, shared: str | None) -> None:
+    """In a worker process: where progress goes, how many threads it may use beside the others, where it finds what others have read."""
+    import SimpleITK as sitk
+
+    global _messages
+    _messages = messages
+    # An ended worker leaves its step through the same doors as an interrupted one, so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    share_reading(shared)
+    keep_memory()
+
+
+def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Outcome[T]:
+    progress: Progress = lambda fraction, message: _messages.put((name, fraction, message))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = work(*args, progress)
+    return _Outcome(result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)])
+
+
+def _without_progress(work: Callable[..., T], *args: Any) -> T:
+    return work(*args[:-1])
