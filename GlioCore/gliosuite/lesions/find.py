@@ -256,7 +256,9 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
     if "cel" not in masks and t1c:
         z = drafts.enhancement(t1c, scans.get("t1"))
-        abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid) if flair else None
+        abnormal = None
+        if flair is not None and candidates is not None:
+            abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid)
         cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
         text = (
             "T1c minus matched T1"
@@ -286,7 +288,7 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
                 notes.append("no resection cavity was found by the draft")
         if "necrosis" not in masks:
             put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
-    if "t2l" not in masks and candidates is not None:
+    if "t2l" not in masks and flair is not None and candidates is not None:
         core = masks["cel"] | masks["necrosis"] if "cel" in masks else np.zeros_like(inside)
         lesion = drafts.t2_lesion(candidates, core, _asymmetry(flair.z, grid, transform), grid) & out
         if "cavity" in masks:

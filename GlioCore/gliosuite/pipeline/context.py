@@ -12,6 +12,7 @@ from ..case import Case
 from ..images import Grid, read_image
 from .seen import Files, SeenCase, SeenSettings, What, record_of, value_hash
 
+# What all else is registered to, in the order of choice: T1c shows the lesion and has the finest voxels.
 REFERENCES = ("t1c", "flair", "t1", "t2")
 PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")

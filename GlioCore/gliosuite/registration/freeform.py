@@ -84,7 +84,7 @@ def deform(
     """
     settings = settings or FreeformSettings()
     whole = Grid.of(fixed[0])
-    spline: sitk.BSplineTransform | None = None
+    spline = None
     for i, (spacing, width) in enumerate(zip(settings.levels_mm, settings.cells)):
         progress(i / len(settings.levels_mm), f"B-spline at {spacing:g} mm")
         level = whole.isotropic(spacing)
@@ -104,6 +104,8 @@ def deform(
             options={"maxiter": settings.iterations, "maxcor": 8},
         )
         spline = problem.transform(found.x)
+    if spline is None:
+        raise ValueError("FreeformSettings.levels_mm is empty; one level at least is needed")
     return spline
 
 
@@ -204,8 +206,8 @@ class _Level:
         bend, bend_gradient = bending_energy(c, self.pitch)
         shaped = gradient.reshape(3, *self.shape)
         back = np.stack([_gather(g, self.basis) for g in shaped])
-        weight = self.settings.bending_weight
-        return total + weight * bend, (back + weight * bend_gradient).ravel()
+        stiffness = self.settings.bending_weight
+        return total + stiffness * bend, (back + stiffness * bend_gradient).ravel()
 
 
 def _basis(position: np.ndarray, count: int) -> np.ndarray:

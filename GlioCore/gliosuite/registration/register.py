@@ -141,9 +141,9 @@ def _by_brainsfit(pair: Pair, settings: RegistrationSettings, executable: Path, 
     if initial == "search":
         progress(0.0, "looking for a starting position")
         initial = as_versor(search(pair, settings)[0], pair.centre)
-    masks = (pair.fixed_mask, pair.moving_mask) if any(pair.given) else (None, None)
+    looked, sought = (pair.fixed_mask, pair.moving_mask) if any(pair.given) else (None, None)
     found = run_brainsfit(
-        executable, pair.fixed, pair.moving, flags, "bspline" in settings.stages, *masks, initial, progress
+        executable, pair.fixed, pair.moving, flags, "bspline" in settings.stages, looked, sought, initial, progress
     )
     return _simplified(found, settings, pair.centre)
 
