@@ -1,10 +1,11 @@
 """Where arrays live (numpy or torch) and how work is shared among threads."""
 
-from .arrays import back, cast, dots, namespace, product, product_rows, put, subset
-from .batch import Device, choose_device
+from .arrays import CPU, DEVICES, Device, back, cast, choose_device, dots, product, product_rows, subset
 from .threads import blocks, each
 
 __all__ = [
+    "CPU",
+    "DEVICES",
     "Device",
     "back",
     "blocks",
@@ -12,9 +13,7 @@ __all__ = [
     "choose_device",
     "dots",
     "each",
-    "namespace",
     "product",
     "product_rows",
-    "put",
     "subset",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import interpolate, special
 
-from ...compute import Device
+from ...compute import Device, back
 
 SHAPE = 1.5
 MTT_S = np.geomspace(1.5, 16.0, 33)
@@ -128,11 +128,11 @@ def closest(curves: Any, table: Vessels, device: Device) -> np.ndarray:
     pair = [basis.first] if basis.second is None else [basis.first, basis.second]
     size, directions = np.linalg.eigh(sum(p.T @ p for p in pair))
     directions = directions[:, size > 1e-9 * size[-1]]
-    onto = device.put(directions, "float64")
+    onto = device.put(directions)
     parts = [(p @ directions).T for p in pair]
     projected = []
     for i in range(0, curves.shape[0], device.block):
-        z = device.put(curves[i : i + device.block], "float64") @ onto
+        z = device.put(curves[i : i + device.block]) @ onto
         projected.append(xp.where(xp.isfinite(z), z, xp.zeros_like(z)))
     if not projected:
         return np.empty(0, np.int64)
@@ -140,11 +140,12 @@ def closest(curves: Any, table: Vessels, device: Device) -> np.ndarray:
     result = _search(projected, parts, None, keps, device)
     overlap = np.zeros(len(vessel)) if basis.overlap is None else basis.overlap
     weight = np.empty(result.size)
+    sides, over = [device.put(p.T) for p in parts], device.put(overlap)
     for i in range(0, result.size, device.block):
         rows = slice(i, i + device.block)
         z, at = projected[rows], device.put(result[rows], "int64")
-        a, *b = ((z * device.put(p.T, "float64")[at]).sum(axis=1) for p in parts)
-        weight[rows] = device.get(a - device.put(overlap, "float64")[at] * b[0] if b else a)
+        a, *b = ((z * side[at]).sum(axis=1) for side in sides)
+        weight[rows] = back(a - over[at] * b[0] if b else a)
     odd = np.flatnonzero(weight <= 0)
     if odd.size:
         result[odd] = _search(projected[device.put(odd, "int64")], parts, overlap, keps, device)
@@ -162,7 +163,7 @@ def _search(
     best = []
     for i in range(0, projected.shape[0], device.block):
         z = device.put(projected[i : i + device.block], "float32")
-        best.append(np.stack([device.get(xp.argmax(compare(z), axis=1)) for compare in first]))
+        best.append(np.stack([back(xp.argmax(compare(z), axis=1)) for compare in first]))
     best = np.concatenate(best, axis=1)
     result, most = np.zeros(best.shape[1], np.int64), np.full(best.shape[1], -np.inf)
     for kep in range(keps):
@@ -177,9 +178,9 @@ def _search(
                 rows = order[i : min(i + device.block, end)]
                 explained = compare(projected[device.put(rows, "int64")])
                 top = xp.argmax(explained, axis=1)
-                height = device.get(explained[device.put(np.arange(rows.size), "int64"), top])
+                height = back(explained[device.put(np.arange(rows.size), "int64"), top])
                 better = height > most[rows]
-                result[rows] = np.where(better, near[device.get(top)], result[rows])
+                result[rows] = np.where(better, near[back(top)], result[rows])
                 most[rows] = np.where(better, height, most[rows])
     return result
 

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...compute import back, blocks, cast, dots, each, namespace, put
+from ...compute import Device, back, blocks, cast, choose_device, dots, each
 from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...files import staged, write_json
@@ -69,7 +69,7 @@ def fit_vfa(
         )
     if signals.shape[-1] != angles.size:
         raise InputError(f"{signals.shape[-1]} signals and {angles.size} flip angles; as many flip angles are needed")
-    xp = namespace(device)
+    where = choose_device(device)
     n = signals.shape[0]
     b1 = np.asarray(b1, np.float64)
     t1, m0 = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
@@ -77,22 +77,20 @@ def fit_vfa(
     def block(rows: slice) -> None:
         # One row per angle, so that every operation walks through memory in order.
         values = np.ascontiguousarray(signals[rows].T)
-        scale = put(xp, b1[rows], device) if b1.ndim else float(b1)
-        t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear, device))
+        scale = where.put(b1[rows]) if b1.ndim else float(b1)
+        t1[rows], m0[rows] = (back(v) for v in _fit(where, values, np.deg2rad(angles), scale, tr_s, linear))
 
-    each(block, list(blocks(n, _BLOCK if xp is np else 2 * _BLOCK)), silent, "fitting T1")
+    each(block, list(blocks(n, 2 * _BLOCK if where.place else _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 
-def _fit(
-    xp: Any, values: np.ndarray, angles: np.ndarray, b1: Any, tr_s: float, linear: bool, device: str
-) -> tuple[Any, Any]:
+def _fit(device: Device, values: np.ndarray, angles: np.ndarray, b1: Any, tr_s: float, linear: bool) -> tuple[Any, Any]:
     """T1 and M0 (n,) from signals (angles, n).
 
     With q = 1 - exp(-TR / T1) the signal is M0 q / (a + b q), a = tan(angle / 2), b = 1 / tan(angle): one factor that is linear, and one
     number to search for.
     """
-    signals = put(xp, values, device)
+    xp, signals = device.xp, device.put(values)
     top = xp.amax(signals, axis=0) if xp is np else signals.amax(dim=0)
     one = xp.ones_like(top)
     valid = xp.isfinite(signals.sum(axis=0)) & (top > 0)
