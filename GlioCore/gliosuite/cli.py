@@ -14,6 +14,7 @@ import warnings
 from typing import Any, NoReturn
 
 from .errors import InputError
+from .settings import DEVICES
 
 # Each module of `commands` adds its own subcommands with `register(add)`; none imports numpy at the top, so --help is instant and
 # --threads can still be set before the numeric libraries start.
@@ -93,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = common.add_argument_group("common options")
     group.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
         default="auto",
         help="where to compute: auto takes a CUDA device where torch sees one and the step can use it (default auto)",
     )

@@ -34,9 +34,10 @@ from gliosuite.files import plain
 from gliosuite.images import Grid, Series, array
 from gliosuite.perfusion.dce import dce_maps
 from gliosuite.perfusion.dce.maps import DceMaps
-from gliosuite.perfusion.dce.settings import DceSettings
+from gliosuite.perfusion.dce.settings import acquisition
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentrations, spgr_signal
 from gliosuite.perfusion.t1 import T1Settings, t1_maps
 from gliosuite.registration.motion import correct_motion
@@ -185,7 +186,7 @@ def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]
     fitted, bolus, aif = array(first.mask) > 0, first.bolus, first.aif
     n_baseline = bolus.arrival - bolus.steady
     signal = dce.curves(fitted)[:, bolus.steady :]
-    curves = concentrations(signal, settings[0].acquisition, array(t1)[fitted], n_baseline)
+    curves = concentrations(signal, acquisition(settings[0]), array(t1)[fitted], n_baseline)
     passed = first.times_s >= first.times_s[n_baseline] + FIRST_PASS_S
     times, curves = first.times_s[passed], curves[:, passed]
     late = []

@@ -1,11 +1,10 @@
 """Where arrays live (numpy or torch) and how work is shared among threads."""
 
-from .arrays import CPU, DEVICES, Device, back, cast, choose_device, dots, product, product_rows, subset
+from .arrays import CPU, Device, back, cast, choose_device, dots, product, product_rows, subset
 from .threads import blocks, each
 
 __all__ = [
     "CPU",
-    "DEVICES",
     "Device",
     "back",
     "blocks",

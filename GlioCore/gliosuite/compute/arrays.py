@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, require
-
-DEVICES = ("auto", "cpu", "cuda")
+from ..settings import DEVICES
 
 # OpenBLAS starts threads of its own above this many multiplications. Next to ours they wait for each other, and a product then takes
 # up to 60 times as long; below it a product stays in the thread that asked for it.

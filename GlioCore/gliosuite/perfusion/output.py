@@ -15,8 +15,8 @@ from ..images import Grid, array, boolean, write_image
 from ..steps import silent
 from .aif import Aif
 from .regions import write_regions
+from .settings import FORMATS
 
-FORMATS = ("nii.gz", "nrrd")
 SIGNED = ("k2",)  # maps whose sign says something
 _MASK_COLOURS = {"leakage_reference": "#35b779", "nawm": "#3b9bff", "AIF": "#ff3b3b"}
 

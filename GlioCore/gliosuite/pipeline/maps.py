@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import Grid, array, boolean, resample, resample_mask, write_image
+from ..perfusion.settings import T10_TISSUE_S
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
@@ -122,8 +123,8 @@ def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Imag
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
     return (
-        1.0,
-        "T1 before contrast: 1 s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
+        T10_TISSUE_S,
+        f"T1 before contrast: {T10_TISSUE_S:g} s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
     )
 
 

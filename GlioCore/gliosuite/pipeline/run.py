@@ -17,7 +17,7 @@ from ..perfusion.dsc import UNITS as DSC_UNITS
 from ..perfusion.regions import CATEGORIES
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part, silent, version
-from .context import PROBABILITY, SERIES_NEEDS, Run, RunSettings
+from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc
 from .seen import Files
 from .step import Step, kept, run_steps
@@ -85,7 +85,7 @@ def _check_barriers(settings: RunSettings) -> None:
 
     if settings.barriers == "none" and settings.through:
         raise InputError("--through names ways through barriers, and there are none; --barriers DIR or auto is needed")
-    if settings.barriers not in ("none", "auto"):
+    if settings.barriers not in BARRIERS:
         for path in barrier_files(settings.barriers, settings.through).values():
             check_file(path)
 
@@ -172,7 +172,7 @@ def _as_before(out: Path, summary: dict[str, Any]) -> bool:
 
 def _unnamed(settings: RunSettings) -> dict[str, str]:
     """The folder of barriers is known by its hash: a path can hold a patient's name."""
-    return {} if settings.barriers in ("none", "auto") else {"barriers": "masks given"}
+    return {} if settings.barriers in BARRIERS else {"barriers": "masks given"}
 
 
 def _provenance(

@@ -11,10 +11,8 @@ from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
 from ..report import display
 from ..steps import Progress
-from .context import PROBABILITY, PROGRESSION, Done, Run, SkippedStep
+from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
-
-BARRIER_CHOICES = ("none", "auto")
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -43,7 +41,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
-    done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIER_CHOICES) == "auto"))
+    done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
@@ -93,7 +91,7 @@ def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
     """The barriers that are asked for, on the common grid."""
     from ..rt.barriers import find_barriers, read_barriers
 
-    wanted, through = run.settings.choice_or_folder("barriers", BARRIER_CHOICES), run.settings.through
+    wanted, through = run.settings.choice_or_folder("barriers", BARRIERS), run.settings.through
     if wanted == "none":
         return None
     if wanted != "auto":

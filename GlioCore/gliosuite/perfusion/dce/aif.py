@@ -10,8 +10,9 @@ from ...errors import InputError
 from ...images import Series
 from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
 from ..fit import fit_curves
+from ..settings import DceSettings
 from ..signal import concentrations
-from .settings import DceSettings
+from .settings import acquisition
 
 _LEAST_BASELINE = 3
 
@@ -34,25 +35,25 @@ def choose_aif(
     if isinstance(aif, str) and aif in POPULATIONS:
         return _aligned_population(series, times_s, settings, mask, n_baseline, aif)
     if isinstance(aif, str) and aif != "auto":
-        raise InputError(f"AIF {aif!r} is not known; auto, parker, georgiou, a table or a mask is needed")
+        raise InputError(f"AIF {aif!r} is not known; auto, {', '.join(POPULATIONS)}, a table or a mask is needed")
     # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
     n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
     raw = series.curves(mask)
     quality: dict[str, float] = {}
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
-        curves = concentrations(series.curves(voxels), settings.acquisition, settings.t10_blood_s, n_baseline)
+        curves = concentrations(series.curves(voxels), acquisition(settings), settings.t10_blood_s, n_baseline)
         method, what, notes = "mask", "mean of {n} voxels of the AIF mask", ()
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
         voxels = np.zeros(mask.shape, bool)
         voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
-        curves = concentrations(raw[index], settings.acquisition, settings.t10_blood_s, n_baseline)
+        curves = concentrations(raw[index], acquisition(settings), settings.t10_blood_s, n_baseline)
         method = "auto"
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
-        fit_to_sinus(series, raw, times_s, settings.acquisition, settings.t10_blood_s, mask, voxels, n_baseline)
+        fit_to_sinus(series, raw, times_s, acquisition(settings), settings.t10_blood_s, mask, voxels, n_baseline)
         if settings.sinus
         else None
     )
@@ -107,7 +108,7 @@ def _aligned_population(
     series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int, population: str
 ) -> Aif:
     """A population's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
-    curves = concentrations(series.curves(mask), settings.acquisition, settings.t10_blood_s, n_baseline)
+    curves = concentrations(series.curves(mask), acquisition(settings), settings.t10_blood_s, n_baseline)
     curves = curves[np.isfinite(curves).all(axis=1)]
     start = float(times_s[n_baseline - 1])
     if not curves.size:

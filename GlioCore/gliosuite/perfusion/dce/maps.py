@@ -12,13 +12,14 @@ from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
 from ..fit import AUTO, FALSE_ALARMS, CurveFit, fit_curves
+from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
 from ..t1 import b1_values
 from .aif import choose_aif, maybe_fit
 from .presets import preset_record
 from .semiquantitative import UNITS as SEMIQUANTITATIVE
 from .semiquantitative import semiquantitative
-from .settings import DceSettings, check_settings, check_t10
+from .settings import acquisition, check_settings, check_t10
 
 UNITS = {
     "ktrans": "1/min",
@@ -109,7 +110,7 @@ def dce_maps(
     times_s: np.ndarray,
     settings: DceSettings,
     aif: str | Aif | sitk.Image = "auto",
-    t10: float | sitk.Image = 1.0,
+    t10: float | sitk.Image = T10_TISSUE_S,
     mask: sitk.Image | None = None,
     progress: Progress = silent,
     b1: sitk.Image | None = None,
@@ -164,7 +165,7 @@ def dce_maps(
     progress(0.2, "concentration")
     values = t10_values[fitted] if isinstance(t10_values, np.ndarray) else t10_values
     curves = concentrations(
-        series.curves(fitted), settings.acquisition, values, n_baseline, 1.0 if scale is None else scale[fitted]
+        series.curves(fitted), acquisition(settings), values, n_baseline, 1.0 if scale is None else scale[fitted]
     )
     fit = fit_curves(
         curves,

@@ -1,7 +1,6 @@
 """The AIF of a DSC series: from a mask, found, or given; scaled to a venous output function where asked for."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,13 +9,11 @@ from ...curves import mask_array
 from ...errors import InputError
 from ...images import Series
 from ..aif import Aif, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
+from ..settings import DscSettings
 from ..signal import signal_to_dr2star
 
-if TYPE_CHECKING:
-    from .settings import DscSettings
 
-
-def dr2star(curves: np.ndarray, settings: "DscSettings", n_baseline: int) -> np.ndarray:
+def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
     """ΔR2* (n, t) float32 of signal curves; unchanged where the input is ΔR2* already."""
     if settings.input == "dr2star":
         return curves
@@ -28,7 +25,7 @@ def choose_aif(
     times_s: np.ndarray,
     n_baseline: int,
     region: np.ndarray,
-    settings: "DscSettings",
+    settings: DscSettings,
     aif: str | Aif | sitk.Image,
 ) -> Aif:
     """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already.
@@ -81,7 +78,7 @@ def choose_aif(
 
 
 def _to_vof(
-    aif: Aif, series: Series, times_s: np.ndarray, n_baseline: int, region: np.ndarray, settings: "DscSettings"
+    aif: Aif, series: Series, times_s: np.ndarray, n_baseline: int, region: np.ndarray, settings: DscSettings
 ) -> Aif:
     """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue."""
     curves = dr2star(series.curves(region), settings, n_baseline)

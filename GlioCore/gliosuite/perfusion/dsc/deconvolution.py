@@ -16,7 +16,6 @@ import numpy as np
 
 from ...compute import CPU, Device, back
 
-METHODS = ("osvd", "csvd", "ssvd", "tikhonov")
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
 OSCILLATION = 0.065  # oscillation index that oSVD allows
 THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}  # fraction of the largest singular value below which is cut

@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike
 from ...compute import Device, choose_device
 from ...curves import find_bolus
 from ...errors import InputError
+from ...settings import settings_of
 from ...steps import Progress, silent
-from .deconvolution import METHODS, deconvolve
+from ..settings import DscSettings
+from .deconvolution import deconvolve
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
 from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
-CORRECTIONS = ("bsw", "bidirectional", "residue")
-LEAKAGE = ("none", *CORRECTIONS, "auto")
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
 
 
@@ -113,10 +113,9 @@ def perfusion_maps(
     curves = np.asarray(dr2star)
     curves = curves.reshape(-1, curves.shape[-1])
     aif = np.array(aif_dr2star, np.float64)
-    if leakage not in LEAKAGE:
-        raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
-    if deconvolution not in METHODS:
-        raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
+    known = settings_of(DscSettings)
+    known["leakage"].check(leakage)
+    known["deconvolution"].check(deconvolution)
     if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
         raise InputError(
             f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "

@@ -21,15 +21,14 @@ from ...errors import InputError
 from ...images import Series
 from ...steps import Progress, part, silent
 from ..aif import Aif
+from ..settings import CORRECTIONS, DscSettings
 from .aif import choose_aif, dr2star
-from .fit import CORRECTIONS, DscFit, perfusion_maps
+from .fit import DscFit, perfusion_maps
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
-from .settings import DscSettings, check_settings
-
-__all__ = ["DscFit", "DscMaps", "DscSettings", "check_settings", "dsc_aif", "dsc_maps", "perfusion_maps", "write"]
+from .settings import check_settings, excitation
 
 UNITS = {
     "cbv": "ml/100ml",
@@ -214,7 +213,7 @@ def dsc_maps(
         reference,
         device,
         part(progress, 0.2, 0.9),
-        settings.excitation(),
+        excitation(settings),
     )
     progress(0.9, "maps")
     values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}

@@ -9,7 +9,7 @@ Boxerman JL et al., Neuro Oncol 2020;22:1262 (flip angle, preload, echo time). W
 
 import numpy as np
 
-from .settings import DscSettings
+from ..settings import DscSettings
 
 ECHO_MS = (20.0, 50.0)  # 20-35 at 3 T, 40-50 at 1.5 T
 LOW_FLIP_DEG = 35.0  # up to here no preload is asked for (30 degrees)

@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...files import staged, write_json
 from ...images import Grid, Series, array, boolean, resample, write_image
 from ...steps import Progress, silent
+from ..settings import T1Settings
 
 _RANGE_S = (0.02, 20.0)
 _STARTS = 12
@@ -209,17 +210,6 @@ def _step(
     step = xp.clip(-level * away / (bend - 1.0 * (bend >= 0)), -0.7, 0.7)
     after = (sf + step * (sd + 0.5 * step * se)) / (ff + step * (2.0 * fd + step * (dd + fe)))
     return xp.clip(v + step, *limits), concave & (xp.abs(step) < 1e-4), after, sf * level
-
-
-@dataclass(frozen=True)
-class T1Settings:
-    """How a VFA series was taken: repetition time in ms and flip angles in degrees; whether invalid voxels are left out; how to fit."""
-
-    tr_ms: float
-    flip_angles_deg: tuple[float, ...]
-    allow_invalid_voxels: bool = False
-    linear: bool = False
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
