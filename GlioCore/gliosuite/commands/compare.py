@@ -106,7 +106,8 @@ def _against(
     """Comparison with the lesion at progression: table and picture."""
     from ..files import write_csv
     from ..images import boolean
-    from ..report import canonical, display
+    from ..report import canonical
+    from ..resources import display
     from ..rt.compare import TITLES, comparison_table
 
     rows = comparison_table(ctvs, progression, brain, args.volume_cc)
@@ -177,7 +178,8 @@ def _doses(
     import numpy as np
 
     from ..files import write_csv
-    from ..report import display, dvh_figure
+    from ..report import dvh_figure
+    from ..resources import display
     from ..rt.compare import DOSE_TITLES, dvh, read_dose
 
     dose = read_dose(args.dose)
@@ -249,7 +251,8 @@ def _drawn(path: Path, draw: Callable[[], bytes]) -> Path | None:
 
 def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
     from ..images import boolean
-    from ..report import canonical, display
+    from ..report import canonical
+    from ..resources import display
 
     colors = display()["ctvs"]
     return {n: (boolean(canonical(m)), colors[i % len(colors)]) for i, (n, m) in enumerate(ctvs.items())}
@@ -257,7 +260,7 @@ def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
 
 def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
     """A colour per label: a target volume's own where it covers alone, grey where all do, a mixture where some do."""
-    from ..report import display
+    from ..resources import display
 
     own = dict(zip(names, display()["ctvs"] * 2))
     colors = {}

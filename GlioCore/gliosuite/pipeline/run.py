@@ -12,9 +12,8 @@ from ..case import Case
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_csv, write_json
 from ..images import array, boolean, check_file, read_image, resample_mask
-from ..perfusion.dce import UNITS as DCE_UNITS
-from ..perfusion.dsc import UNITS as DSC_UNITS
 from ..perfusion.regions import CATEGORIES
+from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part, silent, version
 from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
@@ -212,7 +211,7 @@ def _regions(run: Run) -> dict[str, tuple[list[str], list[list[Any]]]]:
     transform = run.transform("dsc")
     if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
         masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
-    units = {n: (DCE_UNITS | DSC_UNITS).get(n.removesuffix("_sd"), "") for n in maps}
+    units = {n: look(n).unit for n in maps}
     return {
         "regions.csv": statistics_table(maps, units, masks, run.grid.spacing),
         "regions_histogram.csv": histogram_table(maps, units, masks),

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
-from ..report import display
+from ..resources import display
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask

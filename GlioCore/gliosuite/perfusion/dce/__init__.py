@@ -1,12 +1,12 @@
 """DCE: from a series to ktrans, ve and vp maps."""
 
+from ..output import write
 from ..settings import DceSettings
-from .maps import UNITS, dce_aif, dce_maps, write
+from .maps import dce_aif, dce_maps
 from .presets import preset, preset_settings
 from .settings import check_settings, check_t10
 
 __all__ = [
-    "UNITS",
     "DceSettings",
     "check_settings",
     "check_t10",

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import SimpleITK as sitk
 
-from ...curves import Bolus, enhancing_mean, mask_array
+from ...curves import enhancing_mean, mask_array
 from ...errors import InputError
-from ...images import Series
 from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
 from ..fit import fit_curves
+from ..prepared import Prepared
 from ..settings import DceSettings
 from ..signal import concentrations
 from .settings import acquisition
@@ -17,28 +17,17 @@ from .settings import acquisition
 _LEAST_BASELINE = 3
 
 
-def choose_aif(
-    series: Series,
-    times_s: np.ndarray,
-    settings: DceSettings,
-    aif: str | Aif | sitk.Image,
-    mask: np.ndarray,
-    bolus: Bolus,
-) -> Aif:
-    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already.
-
-    `series` and `times_s` start in steady state.
-    """
-    n_baseline = bolus.arrival - bolus.steady
+def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) -> Aif:
+    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already."""
+    series, times_s, n_baseline, raw = p.series, p.times_s, p.n_baseline, p.raw
     if isinstance(aif, Aif):
         return aif
     if isinstance(aif, str) and aif in POPULATIONS:
-        return _aligned_population(series, times_s, settings, mask, n_baseline, aif)
+        return _aligned_population(p, settings, aif)
     if isinstance(aif, str) and aif != "auto":
         raise InputError(f"AIF {aif!r} is not known; auto, {', '.join(POPULATIONS)}, a table or a mask is needed")
     # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
     n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
-    raw = series.curves(mask)
     quality: dict[str, float] = {}
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
@@ -46,14 +35,13 @@ def choose_aif(
         method, what, notes = "mask", "mean of {n} voxels of the AIF mask", ()
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
-        voxels = np.zeros(mask.shape, bool)
-        voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
+        voxels = p.in_region(index)
         curves = concentrations(raw[index], acquisition(settings), settings.t10_blood_s, n_baseline)
         method = "auto"
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
-        fit_to_sinus(series, raw, times_s, acquisition(settings), settings.t10_blood_s, mask, voxels, n_baseline)
+        fit_to_sinus(series, raw, times_s, acquisition(settings), settings.t10_blood_s, p.region, voxels, n_baseline)
         if settings.sinus
         else None
     )
@@ -104,11 +92,10 @@ def _search(
     return index, {k: v for k, v in quality.items() if k not in ("peak", "width_s")}
 
 
-def _aligned_population(
-    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int, population: str
-) -> Aif:
+def _aligned_population(p: Prepared, settings: DceSettings, population: str) -> Aif:
     """A population's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
-    curves = concentrations(series.curves(mask), acquisition(settings), settings.t10_blood_s, n_baseline)
+    times_s, n_baseline = p.times_s, p.n_baseline
+    curves = concentrations(p.raw, acquisition(settings), settings.t10_blood_s, n_baseline)
     curves = curves[np.isfinite(curves).all(axis=1)]
     start = float(times_s[n_baseline - 1])
     if not curves.size:

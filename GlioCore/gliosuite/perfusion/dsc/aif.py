@@ -7,8 +7,8 @@ import SimpleITK as sitk
 
 from ...curves import mask_array
 from ...errors import InputError
-from ...images import Series
 from ..aif import Aif, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
+from ..prepared import Prepared
 from ..settings import DscSettings
 from ..signal import signal_to_dr2star
 
@@ -20,18 +20,9 @@ def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.nd
     return signal_to_dr2star(curves, settings.te_ms / 1000.0, n_baseline).astype(np.float32)
 
 
-def choose_aif(
-    series: Series,
-    times_s: np.ndarray,
-    n_baseline: int,
-    region: np.ndarray,
-    settings: DscSettings,
-    aif: str | Aif | sitk.Image,
-) -> Aif:
-    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already.
-
-    `series` and `times_s` start in steady state, at even times; `region` (z, y, x) is where arteries are sought.
-    """
+def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
+    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already; `p` has even times."""
+    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
     if isinstance(aif, Aif):
         even = np.interp(times_s, aif.times_s, aif.concentration, left=0.0)
         return Aif(times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, times_s)))
@@ -49,12 +40,11 @@ def choose_aif(
             [],
         )
     elif aif == "auto":
-        signal = series.curves(region)
+        signal = p.raw
         before = signal[:, :n_baseline].mean(axis=1) if settings.input == "signal" else None
         curves = dr2star(signal, settings, n_baseline)
         index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search)
-        voxels = np.zeros(region.shape, bool)
-        voxels[tuple(axis[index] for axis in np.nonzero(region))] = True
+        voxels = p.in_region(index)
         curve, method, made = curves[index].mean(axis=0), "auto", "mean"
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
             window = first_pass(times_s, n_baseline)
@@ -74,15 +64,14 @@ def choose_aif(
     curve = curve.astype(np.float64)
     notes = (*notes, *_clipping(curve, times_s))
     chosen = Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality)
-    return _to_vof(chosen, series, times_s, n_baseline, region, settings) if settings.vof else chosen
+    return _to_vof(chosen, p, settings) if settings.vof else chosen
 
 
-def _to_vof(
-    aif: Aif, series: Series, times_s: np.ndarray, n_baseline: int, region: np.ndarray, settings: DscSettings
-) -> Aif:
+def _to_vof(aif: Aif, p: Prepared, settings: DscSettings) -> Aif:
     """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue."""
-    curves = dr2star(series.curves(region), settings, n_baseline)
-    found = find_sinus(curves, region, series.grid.spacing, times_s, n_baseline, aif.concentration)
+    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
+    curves = dr2star(p.raw, settings, n_baseline)
+    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, aif.concentration)
     if found is None or found.why_not:
         why = found.why_not if found else "no large vein was found"
         return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))

@@ -14,6 +14,7 @@ from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...files import staged, write_json
 from ...images import Grid, Series, array, boolean, resample, write_image
+from ...resources import look
 from ...steps import Progress, silent
 from ..settings import T1Settings
 
@@ -304,19 +305,18 @@ def collect(
 
 def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     """Write t1, m0, mask, fit.json and b1 where it was estimated, all or nothing; returns what fit.json holds."""
+    images = {"t1": maps.t1, "m0": maps.m0} | ({} if maps.b1 is None else {"b1": maps.b1})
     record = {
         "step": "t1",
         "settings": maps.settings,
-        "units": {"t1": "s", "m0": "input units", **({} if maps.b1 is None else {"b1": "fraction"})},
+        "units": {name: look(name).unit for name in images},
         "medians": {"t1": maps.median_t1_s},
         "fitted_voxels": int(boolean(maps.mask).sum()),
         "notes": maps.notes,
     }
     with staged(out_dir) as folder:
-        write_image(maps.t1, folder / f"t1.{format}", "t1 [s]")
-        write_image(maps.m0, folder / f"m0.{format}", "m0 [input units]")
-        if maps.b1 is not None:
-            write_image(maps.b1, folder / f"b1.{format}", "b1 [fraction]")
+        for name, image in images.items():
+            write_image(image, folder / f"{name}.{format}", f"{name} [{look(name).unit}]")
         write_image(maps.mask, folder / f"mask.{format}", "mask [0 or 1]")
         write_json(folder / "fit.json", record)
     return record
