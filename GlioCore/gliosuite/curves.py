@@ -3,11 +3,11 @@
 The bolus is found from the data, never from fixed windows, so that it is also found when it comes within the first fifth of the series.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from .errors import InputError
 from .images import Series, array, boolean, resample_mask
@@ -38,7 +38,7 @@ class Bolus:
     change: float
 
 
-def check_times(times_s: Sequence[float], n_times: int, name: str, where: str = "--times") -> np.ndarray:
+def check_times(times_s: ArrayLike, n_times: int, name: str, where: str = "--times") -> np.ndarray:
     """Frame times (t,) in s, checked.
 
     Raises
@@ -111,7 +111,7 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     """
     raw = np.asarray(curve, np.float64)
     y = raw if rising else -raw
-    noise = noise_sd(y)
+    noise = float(noise_sd(y))
     steady = _settled(raw, noise)
     arrival, peak = _arrival(y, steady, noise)
     while steady < min(_MOST_UNSTEADY, arrival - 3):

@@ -73,7 +73,7 @@ def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     progress(0.3, "comparing")
     result: dict[str, Any] = {}
     with staged(args.out) as folder:
-        if progression is not None:
+        if progression is not None and brain is not None:
             result |= _against(folder, args, ctvs, progression, brain)
         elif len(ctvs) > 1:
             result |= _among(folder, args, ctvs, brain)
@@ -217,12 +217,12 @@ def _same_place(args: argparse.Namespace, masks: list[str | None], dose: Any) ->
     from ..dicom.geometry import read_dicom_series
     from ..rt.rtstruct import read_structures
 
-    sources = {found[0] for m in masks if m and (found := in_structure_set(m))}
+    sources = {inside[0] for m in masks if m and (inside := in_structure_set(m))}
     sets = [read_structures(f) for f in sorted(sources)]
     found = [(c.path, c.patient_id, c.frame_of_reference) for c in sets]
     if args.series:
         series = read_dicom_series(args.series, sets[0].series_uid if sets else None)
-        found.append((str(args.series), str(series.identity.get("PatientID", "")), series.frame_of_reference))
+        found.append((Path(args.series), str(series.identity.get("PatientID", "")), series.frame_of_reference))
     for source, patient, frame in found:
         if patient and dose.patient_id and patient != dose.patient_id:
             raise InputError(

@@ -35,14 +35,14 @@ def _bounds(text: str) -> tuple[str, tuple[float, float]]:
 
 def _points(text: str) -> list[tuple[float, float, float]]:
     try:
-        points = [tuple(float(v) for v in point.split(",")) for point in text.split(";") if point.strip()]
+        points = [[float(v) for v in point.split(",")] for point in text.split(";") if point.strip()]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of points such as '12,30,-5;40,28,-4'") from error
     if not points or any(len(point) != 3 for point in points):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of points of three numbers such as '12,30,-5;40,28,-4'"
         )
-    return points
+    return [(right, anterior, superior) for right, anterior, superior in points]
 
 
 def _aif_options(p: argparse.ArgumentParser) -> None:
@@ -219,6 +219,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
         raise InputError(
             "--method manual and --roi MASK (or --aif-points) belong together; give both or neither, and one of the two"
         )
+    source: str | sitk.Image
     if args.aif_points:
         source = points_mask(args.aif_points, series.grid, args.aif_radius)
     else:

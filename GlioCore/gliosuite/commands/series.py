@@ -3,7 +3,7 @@
 import argparse
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import InputError
 from ..perfusion.settings import FORMATS, DceSettings
@@ -124,6 +124,10 @@ def _read_times(path: str) -> list[float]:
         ) from error
 
 
+@overload
+def mask_of(path: str, series: "Series") -> "sitk.Image": ...
+@overload
+def mask_of(path: None, series: "Series") -> None: ...
 def mask_of(path: str | None, series: "Series") -> "sitk.Image | None":
     """A mask file on the series' grid, the brain of the series itself for ``brain``, or None."""
     from ..images import read_mask

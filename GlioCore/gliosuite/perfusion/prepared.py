@@ -1,10 +1,11 @@
 """What DCE and DSC begin with: a series from steady state on, its bolus found, and its curves cut out once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from ..curves import Bolus, check_times, mask_array, resample_time, search_mask, usable_voxels
 from ..images import Series
@@ -87,7 +88,7 @@ class Prepared:
 
 def prepare(
     series: Series,
-    times_s: Sequence[float] | np.ndarray,
+    times_s: ArrayLike,
     settings: DceSettings | DscSettings,
     mask: sitk.Image | None,
     find: Callable[[np.ndarray, str], Bolus],

@@ -29,10 +29,11 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
     n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
     quality: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
         curves = concentrations(series.curves(voxels), acquisition(settings), settings.t10_blood_s, n_baseline)
-        method, what, notes = "mask", "mean of {n} voxels of the AIF mask", ()
+        method, what = "mask", "mean of {n} voxels of the AIF mask"
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
         voxels = p.in_region(index)
@@ -102,7 +103,7 @@ def _aligned_population(p: Prepared, settings: DceSettings, population: str) -> 
         return population_aif(times_s, start, settings.hematocrit, population)
     first = population_aif(times_s, start, settings.hematocrit, population)
     fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
-    late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
+    late = float(np.float32(fit.values["delay"][0])) if np.isfinite(fit.sse[0]) else 0.0
     return population_aif(times_s, start + late, settings.hematocrit, population)
 
 

@@ -1,9 +1,8 @@
 """DCE from a series to maps: bolus, concentration, AIF, kinetic fit; one function for the command line, the pipeline and Slicer."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from ...curves import Bolus, enhancing_mean, find_bolus
 from ...images import Series, array, map_image, resample
@@ -39,7 +38,7 @@ def _find_bolus(curves: np.ndarray, name: str) -> Bolus:
 
 def dce_aif(
     series: Series,
-    times_s: Sequence[float] | np.ndarray,
+    times_s: ArrayLike,
     settings: DceSettings,
     aif: str | sitk.Image = "auto",
     mask: sitk.Image | None = None,
@@ -51,7 +50,7 @@ def dce_aif(
 
 def dce_maps(
     series: Series,
-    times_s: Sequence[float] | np.ndarray,
+    times_s: ArrayLike,
     settings: DceSettings,
     aif: str | Aif | sitk.Image = "auto",
     t10: float | sitk.Image = T10_TISSUE_S,

@@ -41,7 +41,7 @@ def semiquantitative(curves_mM: np.ndarray, times_s: np.ndarray, arrival: int) -
     for i in range(0, curves_mM.shape[0], _BLOCK):
         rows = slice(i, i + _BLOCK)
         curves = np.asarray(curves_mM[rows, first:], np.float64)
-        known = np.isfinite(curves).all(axis=1)
+        known = np.asarray(np.isfinite(curves).all(axis=1))
         curves = np.where(known[:, None], curves, 0.0)
         peak = 1 + np.argmax(curves[:, 1:], axis=1)
         index = np.arange(peak.size)

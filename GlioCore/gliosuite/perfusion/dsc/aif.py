@@ -17,7 +17,20 @@ def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.nd
     """ΔR2* (n, t) float32 of signal curves; unchanged where the input is ΔR2* already."""
     if settings.input == "dr2star":
         return curves
-    return signal_to_dr2star(curves, settings.te_ms / 1000.0, n_baseline).astype(np.float32)
+    return signal_to_dr2star(curves, echo_s(settings), n_baseline).astype(np.float32)
+
+
+def echo_s(settings: DscSettings) -> float:
+    """The echo time in s.
+
+    Raises
+    ------
+    InputError
+        If it is not known.
+    """
+    if settings.te_ms is None:
+        raise InputError("the echo time is not known; give it with --te-ms")
+    return settings.te_ms / 1000.0
 
 
 def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
@@ -27,18 +40,14 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         even = np.interp(times_s, aif.times_s, aif.concentration, left=0.0)
         return Aif(times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, times_s)))
     quality: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
         curves = dr2star(series.curves(voxels), settings, n_baseline)
         good = np.isfinite(curves).all(axis=1)
         if not good.any():
             raise InputError(f"no voxel of the AIF mask has a ΔR2* curve in {series.name}; choose other voxels")
-        curve, method, what, notes = (
-            curves[good].mean(axis=0),
-            "mask",
-            f"mean of {good.sum()} voxels of the AIF mask",
-            [],
-        )
+        curve, method, what = curves[good].mean(axis=0), "mask", f"mean of {good.sum()} voxels of the AIF mask"
     elif aif == "auto":
         signal = p.raw
         before = signal[:, :n_baseline].mean(axis=1) if settings.input == "signal" else None
@@ -49,7 +58,7 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
             window = first_pass(times_s, n_baseline)
             tissue = tissue_signal(signal, n_baseline)
-            pure = pure_curve(signal[index], tissue, settings.te_ms / 1000.0, n_baseline, window)
+            pure = pure_curve(signal[index], tissue, echo_s(settings), n_baseline, window)
             if pure is not None:
                 curve, made = pure.dr2star, "the blood's share"
                 quality["lowest_share"] = float(pure.shares.min())
@@ -58,7 +67,7 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
             f"found automatically ({settings.aif_search} search): {made} of {index.size} voxels, peak {quality['peak']:.3g}, width "
             f"{quality['width_s']:.1f} s"
         )
-        notes = ["the AIF was found automatically: look at its curve and voxels before using absolute values"]
+        notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     else:
         raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
     curve = curve.astype(np.float64)

@@ -144,8 +144,9 @@ def perfusion_maps(
     cbf = 6000.0 * residue.height
     with np.errstate(divide="ignore", invalid="ignore"):
         mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
-    single = lambda a: None if a is None else np.asarray(a, np.float32)
-    more = {k: single(_chosen(fits, k, model)) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
+    found = {k: _chosen(fits, k, model) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
+    single = lambda a: np.asarray(a, np.float32)
+    more = {k: single(v) for k, v in found.items() if v is not None}
     progress(1.0, "deconvolution")
     return DscFit(
         single(cbv),
@@ -188,12 +189,14 @@ def _fits(
     scan: Excitation | None,
 ) -> tuple[list[Leakage], np.ndarray | None]:
     """The fits that are wanted, and where the last of them went through the signal equation."""
-    mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
-    fits, shine = [], None
-    if leakage in ("bsw", "auto"):
-        fits.append(correct_bsw(curves, dt_s, mean, device))
-    if leakage in ("bidirectional", "auto"):
-        fits.append(correct_bidirectional(curves, dt_s, mean, device))
+    fits, shine, mean_area = [], None, 0.0
+    if chosen is not None:
+        mean = curves[chosen].mean(axis=0, dtype=np.float64)
+        mean_area = mean.sum()
+        if leakage in ("bsw", "auto"):
+            fits.append(correct_bsw(curves, dt_s, mean, device))
+        if leakage in ("bidirectional", "auto"):
+            fits.append(correct_bidirectional(curves, dt_s, mean, device))
     if leakage in ("residue", "auto"):
         table = vessels(aif, dt_s, True)
         fits.append(correct_residue(curves, dt_s, aif, device, table))
@@ -201,7 +204,7 @@ def _fits(
             fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
-        unit = float(aif.sum() / mean.sum())
+        unit = float(aif.sum() / mean_area)
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
     return fits, shine
 

@@ -116,6 +116,7 @@ def correct_residue(
     Bjornerud A et al., J Cereb Blood Flow Metab 2011;31:2041, for the idea of a correction that does not depend on the transit time.
     """
     table = table or vessels(np.asarray(aif, np.float64), dt_s, True)
+    assert table.leak is not None  # tables of a correction have it
     mtt, delay, kep = table.nodes()
     node = closest(dr2star, table, device)
     count = table.vessel.shape[-1]
@@ -131,8 +132,8 @@ def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: di
     best = np.zeros(dr2star.shape[0], np.int64)
     if len(leak) > 1:
         basis = Basis.of(vessel, leak)
-        first, second = (device.put(b.T) for b in (basis.first[:1], basis.second))
-        overlap = device.put(basis.overlap)
+        assert basis.second is not None  # with a leak there is one
+        first, second, overlap = device.put(basis.first[:1].T), device.put(basis.second.T), device.put(basis.overlap)
         for i in range(0, best.size, device.block):
             y = device.put(dr2star[i : i + device.block])
             best[i : i + device.block] = back(
@@ -181,7 +182,20 @@ def _solved(
     corrected[~finite] = np.nan
     found[:, ~finite] = np.nan
     more = {name: np.where(finite, values[node], np.nan) for name, values in names.items()}
-    return Leakage(corrected, *found, n_parameters, **more, node=node if "mtt_s" in names else None)
+    k1, k2, k1_sd, k2_sd, sse = found
+    return Leakage(
+        corrected,
+        k1,
+        k2,
+        k1_sd,
+        k2_sd,
+        sse,
+        n_parameters,
+        kep=more.get("kep"),
+        mtt_s=more.get("mtt_s"),
+        delay_s=more.get("delay_s"),
+        node=node if "mtt_s" in names else None,
+    )
 
 
 def akaike(fit: Leakage, count: int) -> Any:

@@ -1,10 +1,11 @@
 """DSC from a series to maps: ΔR2*, AIF, leakage correction, blood volume, flow, timing, normalisation."""
 
-from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from ...curves import Bolus, enhancing_mean, find_bolus, mask_array
 from ...errors import InputError
@@ -26,9 +27,7 @@ N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail o
 _FEW = 5  # frames: the noise of a shorter baseline is seen in every ΔR2*
 
 
-def _prepare(
-    series: Series, times_s: Sequence[float] | np.ndarray, settings: DscSettings, mask: sitk.Image | None
-) -> Prepared:
+def _prepare(series: Series, times_s: ArrayLike, settings: DscSettings, mask: sitk.Image | None) -> Prepared:
     """A series from steady state on, at even times."""
     check_settings(settings, series)
     find = partial(_find_passing_bolus, rising=settings.input != "signal")
@@ -58,7 +57,7 @@ def _find_passing_bolus(curves: np.ndarray, name: str, rising: bool) -> Bolus:
 
 def dsc_aif(
     series: Series,
-    times_s: Sequence[float] | np.ndarray,
+    times_s: ArrayLike,
     settings: DscSettings,
     aif: str | sitk.Image = "auto",
     mask: sitk.Image | None = None,
@@ -69,7 +68,7 @@ def dsc_aif(
 
 def dsc_maps(
     series: Series,
-    times_s: Sequence[float] | np.ndarray,
+    times_s: ArrayLike,
     settings: DscSettings,
     aif: str | Aif | sitk.Image = "auto",
     mask: sitk.Image | None = None,
@@ -225,20 +224,20 @@ def _mean(p: Prepared, fit: DscFit, curves: np.ndarray, known: np.ndarray, in_le
 
 def _trust(
     p: Prepared, settings: DscSettings, fit: DscFit, curves: np.ndarray, in_lesion: np.ndarray | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Windows, and how strong T1 effects are, for fit.json; what a reader must know of them goes into the notes."""
     times, known = p.times_s.astype(float).tolist(), np.isfinite(fit.cbv)
     windows = {"baseline": [times[0], times[p.n_baseline - 1]], "recovery": [times[-_n_tail(p)], times[-1]]}
-    record: dict[str, object] = {"windows_s": windows}
+    record: dict[str, Any] = {"windows_s": windows}
     inside, where = (known, "") if in_lesion is None else (known & in_lesion, "of the lesion ")
     found = t1_effect(curves, fit.corrected, p.n_baseline, _n_tail(p), settings.te_ms, inside)
-    through = fit.shine_through is not None
+    shine = fit.shine_through
     record["t1_effect"] = {**found, "voxels": int(inside.sum())}
-    if through:
-        record["t1_effect"]["through_signal_equation"] = int(fit.shine_through.sum())
+    if shine is not None:
+        record["t1_effect"]["through_signal_equation"] = int(shine.sum())
         p.notes.append(
             f"leakage that acts on T1 went through the signal equation (flip angle {settings.flip_angle_deg:g} degrees, TR "
-            f"{settings.tr_ms:g} ms, T1 {settings.t10_s:g} s before the bolus) in {int(fit.shine_through.sum())} voxels"
+            f"{settings.tr_ms:g} ms, T1 {settings.t10_s:g} s before the bolus) in {int(shine.sum())} voxels"
         )
-    p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, through))
+    p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, shine is not None))
     return record

@@ -126,6 +126,7 @@ class _Search:
         self.scan, self.unit, self.device = scan, unit, device
         self.block = device.block // 8  # several curves per voxel are held at once
         self.vessel = device.put(table.vessel[:, :, 0])
+        assert table.leak is not None  # tables of a correction have it
         self.leak = device.put(table.leak / unit)
         ends = [0.0, MTT_S.size - 1.0], [0.0, DELAY_S.size - 1.0], [0.0, KEP.size - 1.0], np.log(_AMOUNT[[0, -1]])
         self.low, self.high = (device.put(np.array(e)) for e in zip(*ends))

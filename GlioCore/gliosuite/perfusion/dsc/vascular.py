@@ -160,11 +160,11 @@ def _search(
     steps = (np.arange(0, n, s) for n, s in zip(grid, _COARSE))
     coarse = np.ravel_multi_index(np.meshgrid(*steps, indexing="ij"), grid).ravel()
     first = [_compared(parts, overlap, keps * coarse + k, device, "float32") for k in range(keps)]
-    best = []
+    found = []
     for i in range(0, projected.shape[0], device.block):
         z = device.put(projected[i : i + device.block], "float32")
-        best.append(np.stack([back(xp.argmax(compare(z), axis=1)) for compare in first]))
-    best = np.concatenate(best, axis=1)
+        found.append(np.stack([back(xp.argmax(compare(z), axis=1)) for compare in first]))
+    best = np.concatenate(found, axis=1)
     result, most = np.zeros(best.shape[1], np.int64), np.full(best.shape[1], -np.inf)
     for kep in range(keps):
         order = np.argsort(best[kep], kind="stable")
@@ -195,6 +195,6 @@ def _compared(
 
 
 def _around(node: int, grid: tuple[int, int]) -> np.ndarray:
-    where = np.unravel_index(node, grid)
+    where = (int(c) for c in np.unravel_index(node, grid))
     ranges = [np.arange(max(c - w, 0), min(c + w + 1, n)) for c, w, n in zip(where, _NEAR, grid)]
     return np.ravel_multi_index(np.meshgrid(*ranges, indexing="ij"), grid).ravel()
