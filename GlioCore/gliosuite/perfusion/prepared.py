@@ -11,7 +11,7 @@ from ..curves import Bolus, check_times, mask_array, resample_time, search_mask,
 from ..images import Series
 from .settings import DceSettings, DscSettings
 
-_UNEVEN = 0.02  # of the frame interval: more is not rounding of the times
+_UNEVEN = 0.02  # of the frame interval; chosen: more is not rounding of the times
 
 
 @dataclass(frozen=True)

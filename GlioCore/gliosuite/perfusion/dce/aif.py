@@ -14,7 +14,12 @@ from ..settings import DceSettings
 from ..signal import concentrations
 from .settings import acquisition
 
-_LEAST_BASELINE = 3
+_LEAST_BASELINE = 3  # frames; chosen: fewer are not shortened, since their mean would be one frame's noise
+# s between frames: below, the samples show the first pass themselves; above, they no longer determine it, and the form would invent a peak.
+_FORM_HELPS_S = (2.0, 6.0)
+# Chosen: a form is taken whose residual is noise (in units of its SD) or below a hundredth of the peak, and whose own peak, between the
+# samples, is not far above them.
+_RESIDUAL_NOISE, _RESIDUAL_TOP, _HIGHEST = 2.0, 0.01, 1.5
 
 
 def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) -> Aif:
@@ -112,13 +117,12 @@ def maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: in
     if aif.fitted:
         return aif, []
     frame = float(np.median(np.diff(aif.times_s)))
-    # Above 6 s the samples no longer determine the first pass, and the form would invent a peak.
-    if settings.aif_fit is False or (settings.aif_fit is None and not 2.0 < frame <= 6.0):
+    if settings.aif_fit is False or (settings.aif_fit is None and not _FORM_HELPS_S[0] < frame <= _FORM_HELPS_S[1]):
         return aif, []
     fitted, residual, noise = fit_parametric(aif, float(times[n_baseline - 1]))
     top = float(aif.concentration.max())
-    limit = max(2.0 * noise, 0.01 * top)
-    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > 1.5 * top):
+    limit = max(_RESIDUAL_NOISE * noise, _RESIDUAL_TOP * top)
+    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > _HIGHEST * top):
         return aif, [
             f"the AIF is used as sampled: a parametric fit (residual {residual:.3g} mM) is not within its noise"
         ]

@@ -28,7 +28,7 @@ _MAPS = {
     "2cum": ("ktrans", "vp", "fp", "ps"),
     "auto": ("ktrans", "ve", "vp", "kep"),
 }
-_FEW = 3  # frames: the mean of a shorter baseline is hardly better than one frame
+_FEW = 3  # frames; chosen: the mean of a shorter baseline is hardly better than one frame
 
 
 def _find_bolus(curves: np.ndarray, name: str) -> Bolus:

@@ -3,7 +3,7 @@
 import numpy as np
 
 NAMES = ("iauc60", "iauc90", "wash_in", "wash_out", "ttp", "max_enhancement")
-_BLOCK = 32768
+_BLOCK = 32768  # curves at a time, which bounds the memory
 
 
 def semiquantitative(curves_mM: np.ndarray, times_s: np.ndarray, arrival: int) -> dict[str, np.ndarray]:

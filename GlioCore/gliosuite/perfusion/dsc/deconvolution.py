@@ -17,8 +17,9 @@ import numpy as np
 from ...compute import CPU, Device, back
 
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
-OSCILLATION = 0.065  # oscillation index that oSVD allows
-THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}  # fraction of the largest singular value below which is cut
+OSCILLATION = 0.065  # oscillation index that oSVD allows (Wu O et al., Magn Reson Med 2003;50:164)
+# Fraction of the largest singular value below which is cut: Wu 2003 for cSVD; the same is chosen for sSVD.
+THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}
 # A frequency in which the AIF has less than this share of its strength is noise in any measured AIF. Without noise, oSVD would keep it, and
 # the flow would change by a quarter with delays of parts of a frame.
 _LEAST = 0.02

@@ -16,7 +16,7 @@ from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correc
 from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
-_EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
+_EARLY_S = 5.0  # by how much tissue may be earlier than the AIF; chosen: beyond any delay between arteries of a head
 
 
 @dataclass(frozen=True)

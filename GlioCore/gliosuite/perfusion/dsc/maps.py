@@ -23,8 +23,8 @@ from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
 from .settings import check_settings, excitation
 
-N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen: 15 s of usual frames
-_FEW = 5  # frames: the noise of a shorter baseline is seen in every ΔR2*
+N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen, 15 s
+_FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*
 
 
 def _prepare(series: Series, times_s: ArrayLike, settings: DscSettings, mask: sitk.Image | None) -> Prepared:
