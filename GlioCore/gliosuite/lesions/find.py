@@ -13,9 +13,10 @@ from ..atlas import register_template, template_ventricles
 from ..atlas.template import template
 from ..errors import InputError
 from ..images import Grid, boolean, resample, resample_mask, volume_cc
+from ..settings import setting
 from ..steps import Progress, silent
 from . import drafts
-from .brain import brain_mask
+from .brain import METHODS, brain_mask
 
 MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
 
@@ -46,8 +47,8 @@ class LesionSettings:
         Look for a resection cavity: CSF-like regions in the lesion are cavity, not necrosis.
     """
 
-    brain_method: str = "auto"
-    post_operative: bool = False
+    brain_method: str = setting("auto", "how to find the brain", title="brain method", choices=METHODS)
+    post_operative: bool = setting(False, "look for a resection cavity (default not)")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import write_text
+from ..resources import display
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results, load_results
 
 Spread = Callable[..., Iterable[str]]  # `map`, or what does the same side by side
@@ -92,8 +93,6 @@ def _settings(content: Mapping[str, Any]) -> str:
 
 
 def _outlines(results: Results, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
-    from .pictures import display
-
     looks = display()["regions"]
     return {
         looks[n]["title"]: (results.masks[n], looks[n]["color"])
@@ -111,7 +110,7 @@ def _focus(results: Results) -> np.ndarray:
 
 
 def _lesions_section(results: Results, draw: bool) -> str:
-    from .pictures import contours_figure, display
+    from .pictures import contours_figure
 
     step = results.step("lesions")
     looks = display()["regions"]
@@ -192,7 +191,6 @@ def _maps_section(results: Results, kind: str, names: Sequence[str], draw: bool)
 
 
 def _regions_section(results: Results) -> str:
-    from .pictures import display
 
     path = results.folder / "regions.csv"
     if not path.exists():
@@ -223,7 +221,7 @@ def _regions_section(results: Results) -> str:
 
 
 def _rt_section(results: Results, draw: bool) -> str:
-    from .pictures import contours_figure, display
+    from .pictures import contours_figure
 
     summary = results.step("rt").get("summary", {})
     rois = summary.get("rois", [])

@@ -10,6 +10,7 @@ from ...compute import each
 from ...curves import find_bolus
 from ...errors import InputError
 from ...images import Series, boolean, resample_mask
+from ...settings import setting
 from ...steps import Progress, silent
 from ..similarity import foreground, positions
 from .alignment import Fit, Level, Reference, Rigid, Seen, fit, unchanging, weighted
@@ -39,7 +40,9 @@ class MotionSettings:
         A frame whose head moves by less than this (mm, root mean square) is left as it is: interpolation would blur more than it mends.
     """
 
-    reference_frames: int | None = None
+    reference_frames: int | None = setting(
+        None, "the mean position in the first frames is the reference", metavar="N", low=1
+    )
     ignore_mm: float = 0.2
 
 
