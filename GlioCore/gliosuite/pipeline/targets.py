@@ -26,11 +26,12 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     masks = run.masks()
     if "brain" not in masks:
         raise SkippedStep("there is no brain mask")
-    lesion = {n: m for n, m in masks.items() if n in ("cel", "t2l", "cavity", "necrosis") and boolean(m).any()}
+    parts: tuple[str, ...] = ("cel", "t2l", "cavity", "necrosis")
+    lesion = {n: masks[n] for n in parts if n in masks and boolean(masks[n]).any()}
     if not {"cel", "t2l", "cavity"} & set(lesion):
         raise SkippedStep("there is no lesion: CEL, T2L and cavity are all absent or empty")
-    parts = (lesion.get(n) for n in ("cel", "t2l", "cavity", "necrosis"))
-    structures = Structures(masks["brain"], *parts)
+    cel, t2l, cavity, necrosis = (lesion.get(n) for n in parts)
+    structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
     sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
     progress(0.02, "barriers")
     barriers = _barriers(run, structures)
