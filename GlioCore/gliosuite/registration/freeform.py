@@ -227,6 +227,24 @@ def _gather(g: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
     return _expand(g, [b.T for b in basis])
 
 
+def spline_displacement(spline: sitk.BSplineTransform, grid: Grid) -> np.ndarray | None:
+    """Displacements (z, y, x, 3) in mm (LPS) of a cubic B-spline on the voxels of a grid that lies along its axes, axis by axis.
+
+    None where the grid is turned against the spline or leaves its domain: ITK goes there voxel by voxel.
+    """
+    coefficients = spline.GetCoefficientImages()
+    lattice = Grid.of(coefficients[0])
+    if spline.GetOrder() != 3 or not np.allclose(lattice.direction, grid.direction, rtol=0, atol=1e-12):
+        return None
+    first = indices(lattice, np.asarray(grid.origin)[None])[:, 0]
+    step = np.asarray(grid.spacing[::-1]) / lattice.spacing[::-1]
+    places = [f + np.arange(n) * s for f, n, s in zip(first, grid.shape, step)]
+    if any(p[0] < 1 or p[-1] >= n - 2 for p, n in zip(places, lattice.shape)):
+        return None
+    basis = [_basis(p, n) for p, n in zip(places, lattice.shape)]
+    return np.stack([_expand(array(c, np.float64), basis) for c in coefficients], axis=-1)
+
+
 def bending_energy(c: np.ndarray, pitch: np.ndarray) -> tuple[float, np.ndarray]:
     """Mean squared second difference of the lattice (3, z, y, x) and its gradient; `pitch` (3,) is the lattice step in mm."""
     total, gradient = 0.0, np.zeros_like(c)

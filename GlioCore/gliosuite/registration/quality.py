@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask
+from .freeform import spline_displacement
 from .settings import RegistrationSettings
 from .similarity import clean, coarse, dice, foreground, indices, interpolate, mutual_information, positions, unit
 
@@ -188,6 +189,26 @@ def _euler_deg(rotation: np.ndarray) -> tuple[float, float, float]:
 
 def displacement_field(transform: sitk.Transform, grid: Grid) -> sitk.Image:
     """Where a transform takes each voxel of `grid`, as displacements in mm (LPS, three float64 each)."""
+    composite = sitk.CompositeTransform(transform)
+    parts = [composite.GetNthTransform(i) for i in range(composite.GetNumberOfTransforms())]
+    if len(parts) == 2 and parts[0].IsLinear() and parts[1].GetName() == "BSplineTransform":
+        bent = spline_displacement(sitk.BSplineTransform(parts[1]), grid)
+        if bent is not None:
+            origin = moved_points(parts[0], np.zeros((1, 3)))[0]
+            matrix = moved_points(parts[0], np.eye(3)).T - origin[:, None]
+            # Each voxel's place is a sum over its indices, and so is what the linear part moves it by.
+            index = [np.arange(n, dtype=np.float64) for n in grid.shape]
+            along = (np.reshape(grid.direction, (3, 3)) * grid.spacing).T @ (matrix - np.eye(3)).T
+            start = (matrix - np.eye(3)) @ grid.origin + origin
+            field = bent @ matrix.T
+            field += index[2][:, None] * along[0] + start
+            field += (index[1][:, None] * along[1])[:, None]
+            field += (index[0][:, None] * along[2])[:, None, None]
+            image = sitk.GetImageFromArray(field, isVector=True)
+            image.SetOrigin(grid.origin)
+            image.SetSpacing(grid.spacing)
+            image.SetDirection(grid.direction)
+            return image
     return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, [int(s) for s in grid.size], grid.origin, grid.spacing, grid.direction
     )
