@@ -1,7 +1,8 @@
 """Hashes of what a version computes, to hold two versions against each other: images by voxels and geometry, tables, and fits.
 
 ``python Testing/bench/hashes.py results DIR > a.json`` for a folder of results, ``... fits > a.json`` for a set of fits, and
-``... compare a.json b.json``, which prints what differs and ends with 1 where anything does. Fits use calls of the interface alone, so
+``... compare a.json b.json``, which prints what differs and ends with 1 where anything does; ``... differences BEFORE AFTER`` prints by
+how much two folders of results differ. Fits use calls of the interface alone, so
 that older versions can be asked too.
 """
 
@@ -93,7 +94,64 @@ def compare(before: dict[str, str], after: dict[str, str]) -> int:
     return int(before != after)
 
 
+def _image_difference(a: Path, b: Path) -> str:
+    """How far two images lie apart."""
+    first, second = sitk.ReadImage(str(a)), sitk.ReadImage(str(b))
+    x, y = (sitk.GetArrayFromImage(i) for i in (first, second))
+    geometry = lambda i: [*i.GetSize(), *i.GetSpacing(), *i.GetOrigin(), *i.GetDirection()]
+    if geometry(first) != geometry(second):
+        return "another grid"
+    if x.dtype.kind in "iu":
+        return f"{int((x != y).sum())} of {int((x > 0).sum())} voxels"
+    known = np.isfinite(x) & np.isfinite(y)
+    apart = int((np.isfinite(x) != np.isfinite(y)).sum())
+    largest = float(np.abs(x[known].astype(np.float64) - y[known]).max())
+    relative = largest / max(float(np.abs(x[known]).max()), 1e-30)
+    return f"at most {relative:.1e} of the largest value" + (f", {apart} voxels defined in one alone" if apart else "")
+
+
+def _table_difference(a: Path, b: Path) -> str:
+    """How far the numbers of two tables lie apart."""
+    cells = [[c for line in p.read_text().splitlines() for c in line.split(",")] for p in (a, b)]
+    if len(cells[0]) != len(cells[1]):
+        return "another number of cells"
+    worst, text = 0.0, 0
+    for x, y in zip(*cells, strict=True):
+        if x != y:
+            try:
+                worst = max(worst, abs(float(x) - float(y)) / max(abs(float(x)), 1e-30))
+            except ValueError:
+                text += 1
+    return f"at most {worst:.1e} of a number" + (f", {text} cells of text" if text else "")
+
+
+def differences(before: Path, after: Path) -> None:
+    """Print a table of what is not equal in two folders of results, and by how much."""
+    old, new = results(before), results(after)
+    print("| file | difference |\n|---|---|")
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) == new.get(name):
+            continue
+        a, b = before / name, after / name
+        if name not in old or name not in new:
+            said = "new" if name in new else "gone"
+        elif name.endswith(".nii.gz"):
+            said = _image_difference(a, b)
+        elif name.endswith((".csv", ".txt")):
+            said = _table_difference(a, b)
+        elif name.endswith(".png"):
+            x, y = (sitk.GetArrayFromImage(sitk.ReadImage(str(p))).astype(float) for p in (a, b))
+            said = f"at most {np.abs(x - y).max():.0f} of 255" if x.shape == y.shape else "another size"
+        else:
+            said = "not the same bytes"
+        print(f"| {name} | {said} |")
+    print(f"\n{sum(new.get(n) == h for n, h in old.items())} of {len(old)} files are equal.")
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["compare"]:
         sys.exit(compare(*(json.loads(Path(p).read_text()) for p in sys.argv[2:4])))
+    if sys.argv[1:2] == ["differences"]:
+        differences(Path(sys.argv[2]), Path(sys.argv[3]))
+        sys.exit()
     print(json.dumps(results(Path(sys.argv[2])) if sys.argv[1:2] == ["results"] else fits(), indent=1))
