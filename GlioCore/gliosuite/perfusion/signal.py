@@ -38,10 +38,10 @@ class Spgr:
     r2star: float | None = None
 
 
-def spgr_signal(r1: np.ndarray, tr_s: float, flip_angle_deg: ArrayLike) -> np.ndarray:
+def spgr_signal(r1: ArrayLike, tr_s: float, flip_angle_deg: ArrayLike) -> np.ndarray:
     """Steady-state signal of a spoiled gradient echo per unit of equilibrium magnetisation; `r1` in 1/s, no T2* decay."""
     angle = np.deg2rad(np.asarray(flip_angle_deg, np.float64))
-    e1 = np.exp(-tr_s * r1)
+    e1 = np.exp(-tr_s * np.asarray(r1))
     return np.sin(angle) * (1.0 - e1) / (1.0 - np.cos(angle) * e1)
 
 

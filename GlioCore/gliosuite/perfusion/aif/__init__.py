@@ -4,11 +4,12 @@ from .arteries import find_arteries, first_pass, is_clipped
 from .curve import POPULATIONS, Aif, fit_parametric, points_mask, population_aif, read_aif
 from .purity import pure_curve, tissue_signal
 from .sinus import find_sinus
-from .venous import fit_to_sinus
+from .venous import ArterialData, fit_to_sinus
 
 __all__ = [
     "POPULATIONS",
     "Aif",
+    "ArterialData",
     "find_arteries",
     "find_sinus",
     "first_pass",

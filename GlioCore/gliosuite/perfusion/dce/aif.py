@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from ...curves import Bolus, enhancing_mean, mask_array
 from ...errors import InputError
 from ...images import Series
-from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
+from ..aif import POPULATIONS, Aif, ArterialData, find_arteries, fit_parametric, fit_to_sinus, population_aif
 from ..fit import fit_curves
 from ..signal import concentrations
 from .settings import DceSettings
@@ -52,7 +52,9 @@ def choose_aif(
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
-        fit_to_sinus(series, raw, times_s, settings.acquisition, settings.t10_blood_s, mask, voxels, n_baseline)
+        fit_to_sinus(
+            ArterialData(series, raw, times_s, mask, voxels, n_baseline), settings.acquisition, settings.t10_blood_s
+        )
         if settings.sinus
         else None
     )

@@ -90,7 +90,7 @@ class DelayCell:
         # From the later delay on, the convolution decays and what the AIF brings in the meantime is added.
         step = (self.late_s - delay_s) / 60.0
         decayed = rate * step
-        first, last, decay = segment(xp, decayed)
+        first, last, decay = kinetics.segment_weights(decayed, xp)
         share = (self.late_s - delay_s) / self.gap_s
         slope -= decayed * value
         slope *= decay
@@ -199,19 +199,6 @@ class Bases:
         """The same tables in another namespace, or in single precision."""
         fields = ("directions", "series", "plasma", "integral")
         return replace(self, xp=xp, **{f: put(xp, getattr(self, f), device, single) for f in fields})
-
-
-def segment(xp: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Weights of the first and last value of a line integrated over 0-1 with the weight ``exp(-x (1 - s))``, and ``exp(-x)``."""
-    # Below it the closed forms cancel; five terms of the series leave an error below 1e-12 (in single precision 1e-5).
-    small = x < (1e-2 if x.dtype == xp.float64 else 0.3)
-    safe = xp.where(small, 1.0 + 0.0 * x, x)
-    decay = xp.exp(-safe)
-    first = xp.where(
-        small, 0.5 + x * (-1 / 3 + x * (1 / 8 + x * (-1 / 30 + x / 144))), (1 - decay - safe * decay) / safe**2
-    )
-    last = xp.where(small, 0.5 + x * (-1 / 6 + x * (1 / 24 + x * (-1 / 120 + x / 720))), (safe - 1 + decay) / safe**2)
-    return first, last, xp.exp(-x)
 
 
 def build_bases(

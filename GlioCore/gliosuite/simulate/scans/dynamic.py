@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy import special
 
 from ...images import Grid
-from ...perfusion.kinetics import convolve
+from ...perfusion.kinetics import convolve, convolve_sampled
 from ...perfusion.signal import spgr_signal
 from ..acquisition import CLASSES, TISSUE, Effects, scan_grid
 from ..blood import R1_PER_MM, STEP_S, Blood
@@ -53,11 +53,8 @@ class Responses:
         if shape == 1:
             return cls.of(times_s, curve, *_TRANSIT)
         rates = np.geomspace(*_TRANSIT, n)
-        length = 2 * len(times_s)
         remaining = special.gammaincc(shape, shape * rates[:, None] / 60 * times_s)
-        remaining[:, 0] = 0.5  # trapezoids: the first sample counts half
-        spectrum = np.fft.rfft(remaining, length, axis=1) * np.fft.rfft(curve, length)
-        table = np.fft.irfft(spectrum, length, axis=1)[:, : len(times_s)] * (STEP_S / 60)
+        table = convolve_sampled(curve, remaining, STEP_S / 60)
         return cls(rates, table.astype(np.float32), curve.astype(np.float32), times_s)
 
     def at(self, times_s: np.ndarray, rate: np.ndarray, delay_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,20 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.aif.bloodfit import TISSUE_T1_S, VENOUS_T1, fit_blood, relative_signal, sudden_moves
+from gliosuite.perfusion.aif.bloodfit import (
+    TISSUE_T1_S,
+    VENOUS_T1,
+    BloodSignals,
+    fit_blood,
+    relative_signal,
+    sudden_moves,
+)
 from gliosuite.perfusion.kinetics import convolve, parker_aif
+from gliosuite.perfusion.signal import Spgr
 
 TIMES = 5.0 * np.arange(60)
 FINE = 0.1 * np.arange(3000)
-TR, FLIP, T10, R1, TE = 0.0035, 10.0, 1.65, 4.5, 0.0015
+T10, TE = 1.65, 0.0015
+SPGR = Spgr(tr_s=0.0035, flip_angle_deg=10.0, r1=4.5, te_s=TE)
 
 
 def signals(flip_artery=1.08, flip_sinus=0.93, share=0.8, seed=0, noise=0.015):
@@ -17,15 +26,15 @@ def signals(flip_artery=1.08, flip_sinus=0.93, share=0.8, seed=0, noise=0.015):
         return np.interp(TIMES - delay_s, FINE, convolve(FINE, blood, 60.0 / tau_s)[0] * 60.0 / tau_s, left=0.0)
 
     here = np.interp(TIMES, FINE, blood)
-    artery = 1 + share * (relative_signal(here, TR, FLIP * flip_artery, T10, R1, TE) - 1)
-    sinus = relative_signal(dispersed(4.5, 2.0), TR, FLIP * flip_sinus, VENOUS_T1 * T10, R1, TE)
-    tissue = relative_signal(0.03 * dispersed(1.5, 0.7), TR, FLIP * flip_artery, TISSUE_T1_S, R1, 0.0)
+    artery = 1 + share * (relative_signal(here, SPGR, flip_artery, T10, TE) - 1)
+    sinus = relative_signal(dispersed(4.5, 2.0), SPGR, flip_sinus, VENOUS_T1 * T10, TE)
+    tissue = relative_signal(0.03 * dispersed(1.5, 0.7), SPGR, flip_artery, TISSUE_T1_S, 0.0)
     data = [y + rng.normal(0, s, 60) for y, s in ((artery, noise), (sinus, noise), (tissue, 0.001))]
     return *(300.0 * y for y in data), here
 
 
 def fitted(artery, sinus, tissue, **more):
-    return fit_blood(TIMES, artery, sinus, tissue, 6, TR, FLIP, T10, R1, TE, noise=(0.015, 0.015), **more)
+    return fit_blood(BloodSignals(TIMES, artery, sinus, tissue, 6, noise=(0.015, 0.015), **more), SPGR, T10)
 
 
 @pytest.mark.parametrize(("flip_artery", "flip_sinus", "share"), [(1.08, 0.93, 0.8), (0.95, 1.05, 0.6)])
