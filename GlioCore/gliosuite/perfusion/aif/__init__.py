@@ -1,4 +1,4 @@
-"""The arterial input function: where it is found, and what it is."""
+"""The arterial input function of DCE (plasma, mM) and DSC (ΔR2*, 1/s): where it is found, and what it is."""
 
 from .arteries import find_arteries, first_pass, is_clipped
 from .curve import POPULATIONS, Aif, fit_parametric, points_mask, population_aif, read_aif

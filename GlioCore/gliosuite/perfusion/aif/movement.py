@@ -1,4 +1,4 @@
-"""What a vessel's voxels lose when a head moves, told from the voxels around them.
+"""What a vessel's voxels lose when the head moves (DCE), estimated from the voxels around them.
 
 The purest voxels of a vessel can only lose by a movement, and by the interpolation that takes it back: half a millimetre takes 5 to 20 % of
 an artery out of them. Near the highest signal that there is, one percent of it is ten percent of the concentration. But what leaves those
@@ -11,8 +11,8 @@ from scipy import ndimage
 from ...images import Series
 from .arteries import first_pass
 
-_FRAMES = 5  # of the running median: a step stays a step
-_RISEN = 0.3  # of the highest rise of the neighbourhood: below it there is too little signal to compare
+_FRAMES = 5  # of the running median: chosen, a step stays a step and single frames go
+_RISEN = 0.3  # of the highest rise of the neighbourhood: chosen, below it there is too little signal to compare
 
 
 def vessel_signal(series: Series, voxels: np.ndarray, times_s: np.ndarray, n_baseline: int) -> np.ndarray:
