@@ -242,6 +242,8 @@ def tofts(
 ) -> np.ndarray:
     """Tofts model: leakage into the extravascular extracellular space, no plasma term.
 
+    ``C(t) = ktrans int_0^t Cp(u) exp(-kep (t - u)) du`` with ``kep = ktrans / ve``.
+
     Parameters
     ----------
     times_s
@@ -263,6 +265,15 @@ def tofts(
     References
     ----------
     Tofts PS et al., J Magn Reson Imaging 1999;10:223.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> curves = tofts(times_s, aif_plasma_mM, ktrans=[0.1, 0.2], ve=0.3)
+    >>> curves.shape, curves[0, [8, 59]].round(3).tolist()
+    ((2, 60), [0.13, 0.296])
     """
     ktrans, ve, delay = _columns(ktrans, ve, delay_s)
     kep = ktrans / np.maximum(ve, 1e-12)
@@ -278,7 +289,22 @@ def extended_tofts(
     delay_s: ArrayLike = 0.0,
     aif_times_s: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Extended Tofts model: as `tofts`, and a plasma space of fraction `vp` that follows the AIF."""
+    """Extended Tofts model: as `tofts`, and a plasma space of fraction `vp` that follows the AIF.
+
+    ``C(t) = vp Cp(t) + ktrans int_0^t Cp(u) exp(-kep (t - u)) du``; parameters and result as in `tofts`, vp a fraction.
+
+    References
+    ----------
+    Tofts PS, J Magn Reson Imaging 1997;7:91.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> extended_tofts(times_s, aif_plasma_mM, ktrans=0.1, ve=0.3, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.371, 0.339]
+    """
     ktrans, ve, vp, delay = _columns(ktrans, ve, vp, delay_s)
     plasma = vp[:, None] * _delayed(times_s, aif_plasma_mM, delay, aif_times_s)
     return plasma + tofts(times_s, aif_plasma_mM, ktrans, ve, delay, aif_times_s)
@@ -294,9 +320,19 @@ def patlak(
 ) -> np.ndarray:
     """Patlak model: plasma space and one-way leakage at `ps` (1/min).
 
+    ``C(t) = vp Cp(t) + ps int_0^t Cp(u) du``; parameters and result as in `tofts`.
+
     References
     ----------
     Patlak CS et al., J Cereb Blood Flow Metab 1983;3:1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> patlak(times_s, aif_plasma_mM, ps=0.02, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.268, 0.179]
     """
     ps, vp, delay = _columns(ps, vp, delay_s)
     plasma = vp[:, None] * _delayed(times_s, aif_plasma_mM, delay, aif_times_s)
@@ -315,9 +351,25 @@ def two_cxm(
 ) -> np.ndarray:
     """Two-compartment exchange model: plasma flow `fp` (ml/100ml/min), exchange at `ps` (1/min) between `vp` and `ve`.
 
+    With concentrations cp and ce in plasma and interstitium, and the flow F = fp / 100 in 1/min::
+
+        vp dcp/dt = F (Cp - cp) - ps (cp - ce)
+        ve dce/dt = ps (cp - ce)
+        C = vp cp + ve ce
+
+    whose solution is the AIF convolved with two exponentials (`two_cxm_exponentials`). Other parameters and result as in `tofts`.
+
     References
     ----------
     Sourbron SP, Buckley DL, Magn Reson Med 2011;66:735.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> two_cxm(times_s, aif_plasma_mM, fp=40.0, ps=0.1, ve=0.3, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.302, 0.319]
     """
     fp, ps, ve, vp, delay = _columns(fp, ps, ve, vp, delay_s)
     first, second, fast, slow = two_cxm_exponentials(fp, ps, ve, vp)
@@ -351,9 +403,19 @@ def two_cum(
 ) -> np.ndarray:
     """Two-compartment uptake model: as `two_cxm`, with no way back from the tissue.
 
+    With F = fp / 100 and the extraction E = ps / (F + ps), ``C(t) = F int_0^t Cp(u) ((1 - E) exp(-(F + ps) / vp (t - u)) + E) du``.
+
     References
     ----------
     Sourbron SP, Buckley DL, Phys Med Biol 2012;57:R1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> two_cum(times_s, aif_plasma_mM, fp=40.0, ps=0.02, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.284, 0.169]
     """
     fp, ps, vp, delay = _columns(fp, ps, vp, delay_s)
     flow = fp / 100.0

@@ -91,6 +91,14 @@ def simulate_case(
     ------
     InputError
         If the preset or a scan is not known, `grid_mm` is not in 0.5-5, or the seed is below 0.
+
+    Examples
+    --------
+    >>> patient = simulate_case(seed=3, grid_mm=5.0, scans=("structural",))
+    >>> sorted(patient.case.images), "cel" in patient.case.masks
+    (['flair', 't1', 't1c', 't2'], True)
+    >>> patient.truth.maps["ktrans"].GetSpacing()
+    (5.0, 5.0, 5.0)
     """
     chosen = find_preset(preset)
     _check(seed, grid_mm, scans)
