@@ -124,7 +124,8 @@ def _fit(
     # Python's floats leave the precision of what they meet as it is.
     tangent = xp.tan if mapped else math.tan
     angle = [float(v) * b1 for v in angles]
-    a, b = [tangent(0.5 * v) for v in angle], [1.0 / tangent(v) for v in angle]
+    a: list[Any] = [tangent(0.5 * v) for v in angle]
+    b: list[Any] = [1.0 / tangent(v) for v in angle]
     low, high = (float(np.log(-np.expm1(-tr_s / t))) for t in reversed(_RANGE_S))
     limits = (float(np.exp(low)), float(np.exp(high)))
     if linear:

@@ -102,14 +102,15 @@ def enhancement(
         if inside is None:
             added[name] = float(value[0])
         else:
-            added[name] = np.zeros(inside.shape, np.float32)
-            added[name][inside] = value
+            whole = np.zeros(inside.shape, np.float32)
+            whole[inside] = value
+            added[name] = whole
     return added
 
 
 def flip_angle(
     nominal_deg: float, fields: Mapping[str, np.ndarray], inside: np.ndarray, effects: Effects
-) -> np.ndarray:
+) -> np.ndarray | np.float32:
     """Actual flip angles in degrees, (n, 1) or a number."""
     if not effects.b1 or "b1" not in fields:
         return np.float32(nominal_deg)
@@ -117,7 +118,7 @@ def flip_angle(
 
 
 def fresh_blood(
-    signal: np.ndarray, rate: np.ndarray, tr_s: float, flip_deg: np.ndarray, height_mm: np.ndarray
+    signal: np.ndarray, rate: np.ndarray, tr_s: float, flip_deg: np.ndarray | np.float32, height_mm: np.ndarray
 ) -> np.ndarray:
     """Signal of arterial blood that has not reached the steady state: it enters the slab from below with full magnetisation.
 
@@ -180,8 +181,8 @@ def scan_dce(
     maps = scan_truth("dce", grid, fractions, fields, physiology, effects, ("ktrans", "ve", "vp", "delay", "t1"))
     series, path = finish(frames, grid, float(white), protocol.snr, effects, rng)
     acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": R1_PER_MM}
-    curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
-    return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, curve], axis=1)}, path)
+    plasma = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
+    return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, plasma], axis=1)}, path)
 
 
 def blood_decay(concentration_mM: np.ndarray, protocol: Dsc) -> np.ndarray:

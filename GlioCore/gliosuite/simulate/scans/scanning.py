@@ -73,7 +73,7 @@ class Scanned:
         (frames, 6): shift in mm and rotation in degrees about x, y, z of each frame; None where no series was taken.
     """
 
-    images: dict[str, sitk.Image | Series]
+    images: Mapping[str, sitk.Image | Series]
     acquisition: dict[str, dict[str, Any]]
     maps: dict[str, sitk.Image] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
