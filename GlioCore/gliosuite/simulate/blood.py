@@ -6,9 +6,9 @@ import numpy as np
 
 from ..perfusion.kinetics import PARKER, convolve, parker_form
 
-STEP_S = 0.1
-R1_PER_MM = 4.5  # 1/(mM s), gadobutrol at 3 T
-HEMATOCRIT = 0.42  # of the population curve
+STEP_S = 0.1  # of the grid that curves are convolved on; chosen, a thirtieth of a first pass's width
+R1_PER_MM = 4.5  # 1/(mM s), about gadobutrol's at 3 T; chosen
+HEMATOCRIT = 0.42  # that the population curve is taken to have; chosen, the usual value of adults
 
 
 @dataclass(frozen=True)

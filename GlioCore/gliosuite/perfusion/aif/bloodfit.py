@@ -16,17 +16,16 @@ from ..kinetics import ParkerForm, parker_form
 from ..signal import BLOOD_R2STAR, Spgr, spgr_signal
 
 FINE_S = 0.5  # chosen: a tenth of the width of a first pass, and of a usual frame
-VENOUS_T1 = (
-    1584.0 / 1664.0
-)  # venous over arterial T1 at 3 T and a hematocrit of 0.42 (Lu H et al., Magn Reson Med 2004;52:679)
+# Venous over arterial T1 at 3 T and a hematocrit of 0.42 (Lu H et al., Magn Reson Med 2004;52:679).
+VENOUS_T1 = 1584.0 / 1664.0
 TISSUE_T1_S = 1.2  # chosen, between grey and white matter at 3 T
 _LEAST_BASELINE = 3  # frames; chosen, with fewer their level is not known
 # What is not noise, as fractions: of an artery's and a sinus' signal what no such model describes, the noise of tissue's mean signal, and
 # of its rise what is not described. Chosen: with them the residual of simulated patients is about 1.
 _MODEL_ERROR, _TISSUE_NOISE, _TISSUE_ERROR = 0.01, 0.003, 0.02
 _STARTS_S = (-3.0, 0.0, 3.0)  # shifts of the start; chosen: half the width of a first pass to either side
-_BOLUS_S = 40.0  # after the baseline: where the artery's peak is sought
-_MOST_EVALUATIONS = 300
+_BOLUS_S = 40.0  # after the baseline: where the artery's peak is sought; chosen, before the recirculation is over
+_MOST_EVALUATIONS = 300  # of each start; chosen as a bound on the work
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ _SIGNAL = {
     "sinus_share": Parameter(0.97, 0.7, 1.0, 0.03, step=0.05),
 }
 _EARLIEST_S = 15.0  # of the start, before and after the last frame of the baseline; chosen
-_LEAST_STEP = 0.05
+_LEAST_STEP = 0.05  # of parameters that start near 0; chosen
 
 
 class _Parameters(NamedTuple):

@@ -22,9 +22,8 @@ _POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
 _MOST_PEAK_SD = 0.25  # chosen: beyond, the tail's factor is nearer
 _SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and what may be left of it then; chosen
 _LEAST_NOISE = 0.008  # of the signal; chosen, because the mean of a dozen voxels still pulsates
-_LEAST_FACTOR = (
-    0.5  # of both tails: tissue in an artery's voxels makes it larger than 1, and a vein holds the same blood
-)
+# Of both tails; chosen: tissue in an artery's voxels makes the factor larger than 1, and a vein holds the same blood.
+_LEAST_FACTOR = 0.5
 _LEAST_SHARE = 0.5  # of an artery in its voxels, below which a note says so; chosen
 
 

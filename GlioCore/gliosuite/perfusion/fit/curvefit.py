@@ -20,6 +20,7 @@ from .models import KINETIC
 
 MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
+# Chosen: beyond what tissue and vessels have (kep up to what a first pass allows; delays from a little before the AIF's artery).
 DEFAULT_BOUNDS = {
     "ktrans": (0.0, 5.0),
     "ve": (1e-4, 1.0),

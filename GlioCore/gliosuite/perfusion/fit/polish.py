@@ -9,7 +9,9 @@ from .models import Curve, Model
 
 _LEFT_TO_OTHERS = 0.1  # of a block: chosen, so few voxels are better polished together with those of other blocks
 _STILL_ACTIVE = 0.8  # of a block: chosen, only where fewer are still active is it worth copying them
-_LONG_STEP, _LEAST_RECIPROCAL = 0.05, 0.05  # of the flow, and of its reciprocal what is left; chosen
+# Steps of the flow beyond this fraction go along its reciprocal, of which at least that fraction is left. Chosen: shorter ones are the same
+# either way, and the reciprocal must stay above 0.
+_LONG_STEP, _LEAST_RECIPROCAL = 0.05, 0.05
 _SHORT_STEP = 0.01  # of a parameter: chosen, such a step is taken without looking where it gains nothing
 _SHORT_DELAY_STEP_S = 0.05  # the same of the delay
 _GIVEN_UP = 1e12  # damping beyond which no step changes a parameter in double precision

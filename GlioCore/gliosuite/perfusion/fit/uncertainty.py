@@ -8,8 +8,8 @@ from ...compute import back, cast, product_rows, subset
 from .search import SearchGrid
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
-# SD of ln kep above which its profile likelihood is computed; chosen, because below it the profile agrees with the parabola to within the
-# coverage that test_uncertainty asks for.
+# SD of ln kep above which its profile likelihood is computed; chosen, since a parabola over ln kep is a good one over kep where the SD is
+# small, and the profile takes time.
 _WIDE = 0.25
 _CHI2_95 = 3.84  # 95 % quantile of chi-squared with one degree of freedom
 _NORMAL_975 = 1.96  # standard deviations on either side that hold 95 % of a normal variable

@@ -17,15 +17,12 @@ from ...images import Grid, Series, array, boolean, resample, write_image
 from ...steps import Progress, silent
 
 _RANGE_S = (0.02, 20.0)  # of T1; chosen, fat has 0.3 s and fluid 4 s
-_STARTS = (
-    12  # nodes of the coarse grid of ln q; chosen, Newton's method leads from one of them to the optimum (test_vfa)
-)
+# Nodes of the coarse grid of ln q; chosen, Newton's method leads from the best of them to the optimum (test_vfa).
+_STARTS = 12
 _BLOCK = 2**17  # voxels; chosen, smaller blocks wait for the interpreter
 _USUAL_S = 1.2  # chosen, between white and grey matter: where the line is weighted best
-_ROUGH_STEPS, _MORE_STEPS = (
-    2,
-    12,
-)  # of Newton's method in single precision, and from the coarse grid; chosen, each doubles the digits
+# Of Newton's method in single precision, and from the coarse grid; chosen, each doubles the digits.
+_ROUGH_STEPS, _MORE_STEPS = 2, 12
 _NOISY = 0.98  # of the sum of squares: chosen, what explains less is noise, in which the line can lead astray
 
 

@@ -18,12 +18,11 @@ from ..acquisition import CLASSES, TISSUE, Effects, scan_grid
 from ..blood import R1_PER_MM, STEP_S, Blood
 from ..properties import BLOOD, BRAIN, LEAKY, TYPICAL, Physiology
 from ..protocols import Dce, Dsc
-from .scanning import Packed, Scanned, finish, scan_truth
+from .scanning import LEAST_FRACTION, Packed, Scanned, finish, scan_truth
 
-POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c
-T10_ASSUMED_S = 1.5  # what a user without a T1 map would take
-_LEAST = 0.004  # volume fraction below which a tissue does not count
-_KEP = (2e-4, 30.0)  # 1/min, tabulated
+POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c; chosen, half a minute after a DCE series of 5 min
+T10_ASSUMED_S = 1.5  # what a user without a T1 map would take; chosen
+_KEP = (2e-4, 30.0)  # 1/min, tabulated; up to ktrans / ve at the ends of `properties.LIMITS`
 _TRANSIT = (2.4, 60.0)  # 1/min: mean transit times of 1-25 s
 # Height that fresh blood gains per second. Chosen: carotid blood is ten times faster, but bends, and a slab is excited well beyond its
 # lowest slice, so that what is left of the effect is in the lowest slices (it falls to a third over 6 mm at TR 3.5 ms, 10 degrees).
@@ -155,7 +154,7 @@ def scan_dce(
     responses = Responses.of(fine, plasma, *_KEP)
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if not inside.any():
             continue
         here = {k: v[inside] for k, v in fields.items()}
@@ -220,7 +219,7 @@ def scan_dsc(
     white *= float(spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg))
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if not inside.any():
             continue
         here = {k: v[inside] for k, v in fields.items()}

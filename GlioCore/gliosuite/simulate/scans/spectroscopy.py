@@ -13,8 +13,8 @@ from ..properties import METABOLITES, TYPICAL, Physiology
 from ..protocols import Mrsi
 from .scanning import Packed, Scanned
 
-_FINE_MM = 2.5
-_INSIDE = 0.9  # share of the box that is to lie in the brain
+_FINE_MM = 2.5  # spacing of the points averaged in a voxel; chosen, a quarter of it
+_INSIDE = 0.9  # share of the box that is to lie in the brain; chosen, as operators keep off the skull
 _LESION = ("cel", "necrosis", "oedema", "cavity")
 _BRAIN = ("gm", "wm", "csf", "artery", *_LESION)
 
