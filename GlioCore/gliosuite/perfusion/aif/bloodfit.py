@@ -379,36 +379,3 @@ def _samples(model: _Model, p: _Parameters) -> np.ndarray:
     fresh = p.inflow * np.exp(-model.acquisition.r1 * np.interp(model.times_s, model.fine_s, arterial))
     rise = (seen - fresh - (1.0 - p.share - p.inflow)) / p.share
     return np.interp(rise, table[: highest + 1], grid[: highest + 1], right=np.nan)
-
-
-# -------------------------------------------------------------------------------------------------------- sudden moves
-
-# Spread of the differences along the head's edge over its usual one: what is a move, outside the bolus and in it, and what may be one. As
-# the bolus passes, some vessels fill while others empty, and that is up to 2.9 in simulated patients 0-59 (3.5 in one); else it is 1.4. A
-# move of a millimetre is 4 to 10, and 1.4 to 2.3 once it was corrected and is only blur.
-_MOVED, _MOVED_IN_BOLUS, _PERHAPS = 1.6, 3.7, 1.3
-_MOST_PERHAPS = 4  # each costs a fit
-_LEAST_EDGE = 50  # voxels; chosen, fewer give no percentiles
-
-
-def sudden_moves(frames: np.ndarray, mask: np.ndarray, passing: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Frames (of t, z, y, x) before which the head moved at once, and those before which it may have, likeliest first.
-
-    Along the edge of `mask` a move makes some voxels brighter and others darker, contrast agent only the one or the other. So the
-    smaller of the two spreads (of the differences between neighbouring frames, 5th and 95th percentile about the median) is compared with
-    its usual size; in the first pass, in the frames `passing` (t,), when that happens to vessels as well, it must be larger.
-    """
-    from scipy import ndimage
-
-    square = np.ones((1, 3, 3))
-    edge = ndimage.binary_dilation(mask, square) & ~ndimage.binary_erosion(mask, square)
-    if edge.sum() < _LEAST_EDGE:
-        return (), ()
-    difference = np.diff(frames[:, edge], axis=0)
-    low, middle, high = np.percentile(difference, [5, 50, 95], axis=1)
-    spread = np.minimum(middle - low, high - middle)
-    limit = np.where(passing[1:], _MOVED_IN_BOLUS, _MOVED)
-    ratio = spread / np.median(spread)
-    perhaps = np.flatnonzero((ratio > _PERHAPS) & (ratio <= limit))
-    likeliest = perhaps[np.argsort(-ratio[perhaps], kind="stable")][:_MOST_PERHAPS]
-    return tuple(int(i) + 1 for i in np.flatnonzero(ratio > limit)), tuple(int(i) + 1 for i in likeliest)

@@ -9,8 +9,8 @@ from ...curves import noise_sd
 from ...images import Series
 from ..signal import Spgr, concentrations
 from .arteries import first_pass
-from .bloodfit import VENOUS_T1, BloodFit, BloodSignals, fit_blood, sudden_moves
-from .movement import vessel_signal
+from .bloodfit import VENOUS_T1, BloodFit, BloodSignals, fit_blood
+from .movement import sudden_moves, vessel_signal
 from .sinus import Sinus, find_sinus, tail
 
 _DEEP_MM = 25.0  # from the edge of the head; chosen, scalp and muscle lie nearer
@@ -28,7 +28,7 @@ _LEAST_SHARE = 0.5  # of an artery in its voxels, below which a note says so; ch
 
 
 @dataclass(frozen=True)
-class Venous:
+class SinusScaling:
     """What a sinus says of an AIF; `blood` where both signals were fitted, else `curve` (whole blood, mM) whose tail counts, else neither.
 
     `numbers` goes into the record.
@@ -46,13 +46,15 @@ class Venous:
         """What an artery's curve (t,) is multiplied with so that its tail is that of the sinus."""
         return 1.0 if self.curve is None else tail_factor(artery, self.curve, self.times_s)
 
-    def believed(self, artery: np.ndarray) -> "Venous":
+    def believed(self, artery: np.ndarray) -> "SinusScaling":
         """Itself; without its curve where that is so far below an artery's that it cannot be blood."""
         factor = self.factor(artery)
         if factor >= _LEAST_FACTOR:
             return self
         why = f"what was taken for a vein ends at {factor:.2f} of the artery's level"
-        return Venous("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s)
+        return SinusScaling(
+            "not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s
+        )
 
 
 def tail_factor(artery: np.ndarray, sinus: np.ndarray, times_s: np.ndarray) -> float:
@@ -85,7 +87,7 @@ class ArterialData:
     n_baseline: int
 
 
-def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: float) -> Venous:
+def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: float) -> SinusScaling:
     """Find a sinus and what it says of the concentration in the arteries.
 
     Parameters
@@ -122,11 +124,11 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
         return _without("the signal of the vein is above the highest possible (flip angle, T1 of blood)", data.times_s)
     curve = curves.mean(axis=0).astype(np.float64)
     how = f"scaled to the tail of a venous sinus ({int(sinus.voxels.sum())} voxels, last two minutes)"
-    return Venous(how, notes, _numbers(sinus), data.times_s, sinus.voxels, curve=curve)
+    return SinusScaling(how, notes, _numbers(sinus), data.times_s, sinus.voxels, curve=curve)
 
 
-def _without(why: str, times_s: np.ndarray) -> Venous:
-    return Venous("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, times_s)
+def _without(why: str, times_s: np.ndarray) -> SinusScaling:
+    return SinusScaling("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, times_s)
 
 
 def _numbers(sinus: Sinus) -> dict[str, float]:
@@ -154,7 +156,9 @@ def _fit_with_moves(
     return fit, moves
 
 
-def _fitted(sinus: Sinus, fit: BloodFit, acquisition: Spgr, moves_s: tuple[float, ...], times_s: np.ndarray) -> Venous:
+def _fitted(
+    sinus: Sinus, fit: BloodFit, acquisition: Spgr, moves_s: tuple[float, ...], times_s: np.ndarray
+) -> SinusScaling:
     notes = []
     if acquisition.te_s is None:
         notes.append(
@@ -184,7 +188,7 @@ def _fitted(sinus: Sinus, fit: BloodFit, acquisition: Spgr, moves_s: tuple[float
         f"fitted together with a venous sinus ({int(sinus.voxels.sum())} voxels): flip angle {fit.flip_artery:.2f} and "
         f"{fit.flip_sinus:.2f} of nominal, artery {100 * fit.share:.0f} % of its voxels, peak known to {100 * fit.peak_sd:.0f} %"
     )
-    return Venous(how, tuple(notes), numbers, times_s, sinus.voxels, fit)
+    return SinusScaling(how, tuple(notes), numbers, times_s, sinus.voxels, fit)
 
 
 def _deep_signal(series: Series, region: np.ndarray, n_baseline: int) -> np.ndarray:

@@ -4,7 +4,7 @@ The forward physics is that of `gliosuite.perfusion`: concentrations are convolv
 and each voxel takes its own from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -189,6 +189,26 @@ def blood_decay(concentration_mM: np.ndarray, protocol: Dsc) -> np.ndarray:
     return protocol.blood_r2star * concentration_mM + protocol.blood_r2star_square * concentration_mM**2
 
 
+class _Transit:
+    """What blood that passes through tissue adds to R2*: unit responses by the shape of the transit times, tabulated when needed."""
+
+    def __init__(self, times_s: np.ndarray, feeding: np.ndarray) -> None:
+        self.times_s, self.feeding = times_s, feeding
+        self._responses: dict[float, Responses] = {}
+
+    def change(self, p: Mapping[str, np.ndarray], times_s: np.ndarray, r2star: float) -> np.ndarray:
+        """Change of R2* (n, t) in 1/s of voxels with the properties `p` (n,) at some times."""
+        change = np.empty((len(p["residue"]), len(times_s)), np.float32)
+        for shape in np.unique(p["residue"]):
+            if shape not in self._responses:
+                self._responses[shape] = Responses.transit(self.times_s, self.feeding, shape)
+            rows = p["residue"] == shape
+            convolved, _ = self._responses[shape].at(times_s, 60 / p["mtt"][rows], p["delay"][rows])
+            flow = p["cbv"][rows] / 100 / (p["mtt"][rows] / 60)  # ml blood per ml tissue and minute
+            change[rows] = np.float32(r2star) * flow[:, None] * convolved
+        return change
+
+
 def scan_dsc(
     packed: Packed,
     head_grid: Grid,
@@ -207,13 +227,13 @@ def scan_dsc(
     wait = protocol.preload_wait_s if protocol.preload else 0.0
     fine = np.arange(0.0, wait + times[-1] + 2 * STEP_S, STEP_S)
 
-    def both(curve) -> np.ndarray:
+    def both(curve: Callable[[np.ndarray, float], np.ndarray]) -> np.ndarray:
         first = curve(fine, protocol.arrival_s) if protocol.preload else 0.0
         return first + curve(fine, wait + protocol.arrival_s)
 
     feeding = both(lambda t, arrival: blood.feeding(t, arrival, effects.dispersion))
     outside = Responses.of(fine, feeding / (1 - blood.hematocrit), *_KEP) if effects.leakage else None
-    transit: dict[float, Responses] = {}
+    transit = _Transit(fine, feeding)
     now = wait + times
     white = TISSUE["wm"].pd * np.exp(-protocol.te_s / TISSUE["wm"].t2star)
     white *= float(spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg))
@@ -235,14 +255,7 @@ def scan_dsc(
                 blood_decay(concentration, protocol) if effects.saturation else protocol.blood_r2star * concentration
             )
         elif p["cbv"].any():
-            change = np.empty((inside.sum(), len(times)), np.float32)
-            for shape in np.unique(p["residue"]):
-                if shape not in transit:
-                    transit[shape] = Responses.transit(fine, feeding, shape)
-                rows = p["residue"] == shape
-                convolved, _ = transit[shape].at(now, 60 / p["mtt"][rows], p["delay"][rows])
-                flow = p["cbv"][rows] / 100 / (p["mtt"][rows] / 60)  # ml blood per ml tissue and minute
-                change[rows] = np.float32(protocol.tissue_r2star) * flow[:, None] * convolved
+            change = transit.change(p, now, protocol.tissue_r2star)
         else:
             change = np.zeros((1, 1), np.float32)
         if outside is not None and name in LEAKY:

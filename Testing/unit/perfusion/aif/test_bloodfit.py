@@ -6,7 +6,6 @@ from gliosuite.perfusion.aif.bloodfit import (
     BloodSignals,
     fit_blood,
     relative_signal,
-    sudden_moves,
 )
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import Spgr
@@ -66,28 +65,3 @@ def test_a_head_that_moves_at_once_spoils_nothing():
     found = np.interp(TIMES, fit.times_s, fit.concentration)
     assert abs(found.max() / blood.max() - 1) < 0.1
     assert abs(found[-24:].mean() / blood[-24:].mean() - 1) < 0.1
-
-
-def test_sudden_moves_are_told_from_contrast_agent():
-    rng = np.random.default_rng(0)
-    mask = np.zeros((6, 40, 40), bool)
-    mask[:, 6:34, 6:34] = True
-    still = np.where(mask, 300.0, 10.0)[None] * (1 + 0.5 * (np.arange(30) > 9)[:, None, None, None])
-    still = still + rng.normal(0, 5, still.shape)
-    passing = (np.arange(30) >= 9) & (np.arange(30) < 16)
-    assert sudden_moves(still, mask, passing)[0] == ()
-    moving = still.copy()
-    moving[20:] = np.roll(moving[20:], 1, axis=3)
-    assert sudden_moves(moving, mask, passing)[0] == (20,)
-
-
-def test_a_slight_change_along_the_edge_is_only_perhaps_a_move_while_the_bolus_passes():
-    rng = np.random.default_rng(1)
-    mask = np.zeros((6, 40, 40), bool)
-    mask[:, 6:34, 6:34] = True
-    frames = np.where(mask, 300.0, 10.0)[None] + rng.normal(0, 5, (30, *mask.shape))
-    frames[12:] += rng.normal(0, 15, mask.shape)
-    passing = np.zeros(30, bool)
-    assert sudden_moves(frames, mask, passing) == ((12,), ())
-    passing[8:15] = True
-    assert sudden_moves(frames, mask, passing) == ((), (12,))
