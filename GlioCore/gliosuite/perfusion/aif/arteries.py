@@ -1,7 +1,7 @@
 """The search for arterial voxels (DCE and DSC) in a whole brain in 3-D: our own, and two published ones; all deterministic.
 
 All look at the same candidates: the tallest curves whose bolus passes, that stand out of their noise, and that have no plateau in place
-of a peak. What is an artery among them is then told by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
+of a peak. What is an artery among them is then decided by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
 """
 
 import warnings
@@ -37,7 +37,7 @@ _SMOOTHEST = 0.75  # of the curves: also Mouridsen's
 _LEAST_AGREEMENT = 0.9  # correlation with the median curve
 # Mouridsen's search: number of clusters (his), and voxels that make one (chosen, fewer are outliers).
 _CLUSTERS, _LEAST_CLUSTER = 5, 3
-# Peruzzo's search (his): peaks that differ less than this are told apart by their time, and the numbers of voxels at which it stops.
+# Peruzzo's search (his): peaks that differ less than this are distinguished by their time, and the numbers of voxels at which it stops.
 _SAME_PEAK, _CLUSTER_SIZE = 0.04, (4, 6)
 # What may follow the first pass, relative to it (median and highest frame), by whether the curves
 # saturate. A DCE signal saturates in blood: its bolus is flattened. Chosen.

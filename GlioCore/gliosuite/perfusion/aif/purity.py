@@ -47,7 +47,7 @@ def pure_curve(
     tissue
         (t,) signal of what else they hold, over that before the bolus.
     first_pass
-        Boolean (t,): frames that the shares are told from.
+        Boolean (t,): frames that the shares are estimated from.
 
     Returns
     -------

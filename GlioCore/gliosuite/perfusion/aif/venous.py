@@ -194,7 +194,7 @@ def _fitted(
 def _deep_signal(series: Series, region: np.ndarray, n_baseline: int) -> np.ndarray:
     """Signal (t,) of ordinary tissue over that before contrast: the mean of the voxels deep in the head whose rise is the most usual.
 
-    Deep: away from scalp and muscle. Which voxels are usual is told by their mean rise, once: the median at each time would go between
+    Deep: away from scalp and muscle. Which voxels are usual is decided by their mean rise, once: the median at each time would go between
     grey and white matter as noise and bolus come and go, and have a first pass that neither has.
     """
     sampling = series.grid.spacing[1::-1]

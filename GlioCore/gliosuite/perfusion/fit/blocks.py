@@ -193,7 +193,7 @@ def _coordinates(slab: _Slab, rows: slice) -> _Block:
 def _start(slab: _Slab, rows: slice) -> tuple[_Block, np.ndarray, np.ndarray]:
     """A block of voxels whose starts are found, without a delay.
 
-    Then voxels that have a second start which only the polish can tell from the first, and these starts.
+    Then voxels that have a second start which only the polish can distinguish from the first, and these starts.
     """
     block, fit = _coordinates(slab, rows), slab.fit
     index = block.rows

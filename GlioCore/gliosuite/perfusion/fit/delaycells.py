@@ -60,7 +60,7 @@ def join(parts: list[StartNodes]) -> StartNodes:
 def starting_cells(
     starts: Starts, y: Any, energy: np.ndarray, best: StartNodes, others: StartNodes, block: int, progress: Progress
 ) -> tuple[Maxima, np.ndarray, Maxima]:
-    """The best start of each of the voxels of `best`; and, of some of them, another that only the polish can tell from it.
+    """The best start of each of the voxels of `best`; and, of some of them, another that only the polish can distinguish from it.
 
     Parameters
     ----------
@@ -175,5 +175,5 @@ class _Refinement:
         # On a corner both sides are equal but for rounding, which must not decide.
         later = (sides.explained[after] > sides.explained[before]) & inner[after]
         higher, lower = np.where(later, after, before), np.where(later, before, after)
-        # Where a side is highest at the node itself, it tells nothing new.
+        # Where a side is highest at the node itself, it is nothing new.
         return higher, lower, np.where(inner, sides.explained, -np.inf)[lower]
