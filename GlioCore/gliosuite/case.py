@@ -62,6 +62,16 @@ class Case:
         The content of ``case.json``; unknown keys are kept.
     source
         How to name the file in messages.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     case = Case(Path(folder), {"id": "patient-1", "images": {}, "clinical": {"age": 61}})
+    ...     _ = case.save(folder)
+    ...     again = Case.load(folder)
+    >>> again.id, again.clinical["age"]
+    ('patient-1', 61)
     """
 
     folder: Path

@@ -5,15 +5,14 @@ function (AIF) is taken as piecewise linear between its samples, 0 before the fi
 convolved *exactly* with the exponentials of the models: a sum over 5 s frames costs a factor of five in the accuracy of vp.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-# Parker et al., Magn Reson Med 2006;56:993, Table 1 (times in min, areas in mM min).
-_PARKER_AREAS = (0.809, 0.330)
-_PARKER_CENTRES = (0.17046, 0.365)
-_PARKER_WIDTHS = (0.0563, 0.132)
-_PARKER_ALPHA, _PARKER_BETA, _PARKER_SLOPE, _PARKER_TAU = 1.050, 0.1685, 38.078, 0.483
+_ROUNDING = 1e-11  # of times after a difference: what counts as before the start
 
 # Georgiou et al., Magn Reson Med 2019;81:1955, Table 3 (mM, 1/min, min).
 _GEORGIOU_HEIGHTS = (0.37, 0.33, 10.06)
@@ -21,49 +20,96 @@ _GEORGIOU_RATES = (0.11, 1.17, 16.02)
 _GEORGIOU_ALPHA, _GEORGIOU_BETA, _GEORGIOU_TAU = 5.26, 0.032, 0.129
 
 
+@dataclass(frozen=True)
+class ParkerForm:
+    """The parameters of Parker's equation; see `parker_form`. Times in one unit, areas in mM times that unit.
+
+    Attributes
+    ----------
+    areas, centres, widths
+        Of the Gaussians of first pass and recirculation.
+    tail, decay
+        Height (mM) and rate of the exponential that follows.
+    slope, shift
+        Of the sigmoid that lets it begin.
+    """
+
+    areas: tuple[float, float]
+    centres: tuple[float, float]
+    widths: tuple[float, float]
+    tail: float
+    decay: float
+    slope: float
+    shift: float
+
+
+# The population's; min, mM min. Parker GJM et al., Magn Reson Med 2006;56:993, Table 1.
+PARKER = ParkerForm((0.809, 0.330), (0.17046, 0.365), (0.0563, 0.132), 1.050, 0.1685, 38.078, 0.483)
+
+
+def parker_form(times: ArrayLike, form: ParkerForm = PARKER) -> np.ndarray:
+    """Parker's equation: two Gaussians and an exponential modulated by a sigmoid.
+
+    ``C(t) = sum_n A_n / (s_n sqrt(2 pi)) exp(-(t - T_n)^2 / (2 s_n^2)) + a exp(-b t) / (1 + exp(-s (t - tau)))`` for t >= 0, else 0.
+
+    Parameters
+    ----------
+    times
+        After the curve's start, (t,), in the unit of `form`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (t,) mM.
+
+    References
+    ----------
+    Parker GJM et al., Magn Reson Med 2006;56:993, equation 1.
+    """
+    first, recirculation, tail = parker_terms(times, form)
+    return tail + first + recirculation
+
+
+def parker_terms(times: ArrayLike, form: ParkerForm = PARKER) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The terms of `parker_form`, each (t,): first pass, recirculation, and what follows."""
+    t = np.asarray(times, np.float64)
+    after = np.maximum(t, 0.0)
+    begun = t >= -_ROUNDING
+    tail = form.tail * np.exp(-form.decay * after) / (1.0 + np.exp(-form.slope * (after - form.shift)))
+    first, recirculation = (
+        np.where(begun, area / (width * np.sqrt(2.0 * np.pi)) * np.exp(-0.5 * ((t - centre) / width) ** 2), 0.0)
+        for area, centre, width in zip(form.areas, form.centres, form.widths)
+    )
+    return first, recirculation, np.where(begun, tail, 0.0)
+
+
 def parker_aif(times_s: ArrayLike, delay_s: float = 0.0) -> np.ndarray:
     """Population AIF of Parker et al. 2006, concentration in whole blood.
+
+    The equation of `parker_form` with the population's parameters, evaluated at ``times_s - delay_s`` (never resampled); 0 before that.
 
     Parameters
     ----------
     times_s
         Times (t,) in s.
     delay_s
-        When the curve starts. The formula is evaluated at ``times_s - delay_s`` (never resampled), and is 0 before that.
+        When the curve starts, s.
 
     Returns
     -------
     numpy.ndarray
         Blood concentration (t,) in mM; divide by ``1 - hematocrit`` for plasma.
-    """
-    return parker_form(times_s, delay_s)
 
-
-def parker_form(
-    times_s: ArrayLike,
-    delay_s: float = 0.0,
-    areas: tuple[float, float] = _PARKER_AREAS,
-    centres_min: tuple[float, float] = _PARKER_CENTRES,
-    widths_min: tuple[float, float] = _PARKER_WIDTHS,
-    tail: float = _PARKER_ALPHA,
-    tail_rate: float = _PARKER_BETA,
-) -> np.ndarray:
-    """The form of Parker's AIF with a patient's own numbers: two Gaussians and a decaying sigmoid; defaults are the population's.
-
-    Parameters
+    References
     ----------
-    areas, centres_min, widths_min
-        Of the first pass and the recirculation, mM min and minutes.
-    tail, tail_rate
-        Height in mM and decay in 1/min of what follows.
+    Parker GJM et al., Magn Reson Med 2006;56:993.
+
+    Examples
+    --------
+    >>> parker_aif([0.0, 25.0, 35.0, 90.0], delay_s=25.0).round(2).tolist()
+    [0.0, 0.08, 6.04, 0.87]
     """
-    seconds = np.asarray(times_s, np.float64) - delay_s
-    t = seconds / 60.0
-    after = np.maximum(t, 0.0)
-    curve = tail * np.exp(-tail_rate * after) / (1.0 + np.exp(-_PARKER_SLOPE * (after - _PARKER_TAU)))
-    for area, centre, width in zip(areas, centres_min, widths_min):
-        curve = curve + area / (width * np.sqrt(2.0 * np.pi)) * np.exp(-0.5 * ((t - centre) / width) ** 2)
-    return np.where(seconds < -1e-9, 0.0, curve)
+    return parker_form((np.asarray(times_s, np.float64) - delay_s) / 60.0)
 
 
 def georgiou_aif(times_s: ArrayLike, delay_s: float = 0.0) -> np.ndarray:
@@ -99,7 +145,8 @@ def georgiou_aif(times_s: ArrayLike, delay_s: float = 0.0) -> np.ndarray:
 
 def interpolate_aif(times_s: ArrayLike, aif: ArrayLike, aif_times_s: ArrayLike) -> np.ndarray:
     """The AIF at any times: linear between its samples, 0 before the first, constant after the last."""
-    return np.interp(times_s, aif_times_s, aif, left=0.0)
+    times, nodes, values = (np.asarray(v, np.float64) for v in (times_s, aif_times_s, aif))
+    return np.interp(times, nodes, values, left=0.0)
 
 
 def convolve(
@@ -141,9 +188,9 @@ def convolve(
     rates, which = np.unique(rate, return_inverse=True)
     at_nodes = np.zeros((nodes.size, rates.size))
     steps = np.round(np.diff(nodes), 9)
-    weights = {step: (np.exp(-rates * step), *_segment_weights(rates * step)) for step in np.unique(steps)}
+    weights = {step: segment_weights(rates * step) for step in np.unique(steps)}
     for j, step in enumerate(steps, 1):
-        decay, early, late = weights[step]
+        early, late, decay = weights[step]
         at_nodes[j] = decay * at_nodes[j - 1] + step * (early * aif[j - 1] + late * aif[j])
     if aif_times_s is None and not delay.any():
         return at_nodes.T[which] / 60.0
@@ -152,22 +199,37 @@ def convolve(
     gap = np.maximum(late - nodes[before], 0.0)
     here = np.interp(late, nodes, aif, left=0.0)
     x = rate[:, None] * gap
-    early, last = _segment_weights(x)
-    result = np.exp(-x) * at_nodes[before, which[:, None]] + gap * (early * aif[before] + last * here)
+    early, last, decay = segment_weights(x)
+    result = decay * at_nodes[before, which[:, None]] + gap * (early * aif[before] + last * here)
     return np.where(late < nodes[0], 0.0, result) / 60.0
 
 
-def _segment_weights(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the first and last value of a line when it is integrated over 0-1 with the weight ``exp(-x (1 - s))``."""
-    small = x < 1e-2
-    safe = np.where(small, 1.0, x)
-    decay = np.exp(-safe)
-    # Below 1e-2 the closed forms cancel; five terms of the series leave an error below 1e-12.
-    first = np.where(
+def segment_weights(x: Any, xp: Any = np) -> tuple[Any, Any, Any]:
+    """Weights of the first and last value of a line integrated over 0-1 with the weight ``exp(-x (1 - s))``, and ``exp(-x)``.
+
+    In numpy or torch (`xp`). The convolution of a line between two samples with an exponential, exactly.
+    """
+    # Below the limit the closed forms cancel; five terms of the series leave an error below 1e-12 (in single precision 1e-5).
+    small = x < (1e-2 if x.dtype == xp.float64 else 0.3)
+    safe = xp.where(small, 1.0 + 0.0 * x, x)
+    decay = xp.exp(-safe)
+    first = xp.where(
         small, 0.5 + x * (-1 / 3 + x * (1 / 8 + x * (-1 / 30 + x / 144))), (1 - decay - safe * decay) / safe**2
     )
-    last = np.where(small, 0.5 + x * (-1 / 6 + x * (1 / 24 + x * (-1 / 120 + x / 720))), (safe - 1 + decay) / safe**2)
-    return first, last
+    last = xp.where(small, 0.5 + x * (-1 / 6 + x * (1 / 24 + x * (-1 / 120 + x / 720))), (safe - 1 + decay) / safe**2)
+    return first, last, xp.exp(-x)
+
+
+def convolve_sampled(curve: np.ndarray, kernel: np.ndarray, step: float) -> np.ndarray:
+    """Convolve an evenly sampled curve (..., t) with a kernel (..., t) of any form, by the trapezoidal rule (FFT); in the unit of `step`.
+
+    For exponentials `convolve` is exact, and needs no even samples.
+    """
+    length = 2 * curve.shape[-1]
+    weighted = kernel.copy()
+    weighted[..., 0] *= 0.5
+    product = np.fft.rfft(curve, length) * np.fft.rfft(weighted, length)
+    return np.fft.irfft(product, length)[..., : curve.shape[-1]] * step
 
 
 def tofts(
@@ -179,6 +241,8 @@ def tofts(
     aif_times_s: ArrayLike | None = None,
 ) -> np.ndarray:
     """Tofts model: leakage into the extravascular extracellular space, no plasma term.
+
+    ``C(t) = ktrans int_0^t Cp(u) exp(-kep (t - u)) du`` with ``kep = ktrans / ve``.
 
     Parameters
     ----------
@@ -201,6 +265,15 @@ def tofts(
     References
     ----------
     Tofts PS et al., J Magn Reson Imaging 1999;10:223.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> curves = tofts(times_s, aif_plasma_mM, ktrans=[0.1, 0.2], ve=0.3)
+    >>> curves.shape, curves[0, [8, 59]].round(3).tolist()
+    ((2, 60), [0.13, 0.296])
     """
     ktrans, ve, delay = _columns(ktrans, ve, delay_s)
     kep = ktrans / np.maximum(ve, 1e-12)
@@ -216,7 +289,22 @@ def extended_tofts(
     delay_s: ArrayLike = 0.0,
     aif_times_s: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Extended Tofts model: as `tofts`, and a plasma space of fraction `vp` that follows the AIF."""
+    """Extended Tofts model: as `tofts`, and a plasma space of fraction `vp` that follows the AIF.
+
+    ``C(t) = vp Cp(t) + ktrans int_0^t Cp(u) exp(-kep (t - u)) du``; parameters and result as in `tofts`, vp a fraction.
+
+    References
+    ----------
+    Tofts PS, J Magn Reson Imaging 1997;7:91.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> extended_tofts(times_s, aif_plasma_mM, ktrans=0.1, ve=0.3, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.371, 0.339]
+    """
     ktrans, ve, vp, delay = _columns(ktrans, ve, vp, delay_s)
     plasma = vp[:, None] * _delayed(times_s, aif_plasma_mM, delay, aif_times_s)
     return plasma + tofts(times_s, aif_plasma_mM, ktrans, ve, delay, aif_times_s)
@@ -232,9 +320,19 @@ def patlak(
 ) -> np.ndarray:
     """Patlak model: plasma space and one-way leakage at `ps` (1/min).
 
+    ``C(t) = vp Cp(t) + ps int_0^t Cp(u) du``; parameters and result as in `tofts`.
+
     References
     ----------
     Patlak CS et al., J Cereb Blood Flow Metab 1983;3:1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> patlak(times_s, aif_plasma_mM, ps=0.02, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.268, 0.179]
     """
     ps, vp, delay = _columns(ps, vp, delay_s)
     plasma = vp[:, None] * _delayed(times_s, aif_plasma_mM, delay, aif_times_s)
@@ -253,9 +351,25 @@ def two_cxm(
 ) -> np.ndarray:
     """Two-compartment exchange model: plasma flow `fp` (ml/100ml/min), exchange at `ps` (1/min) between `vp` and `ve`.
 
+    With concentrations cp and ce in plasma and interstitium, and the flow F = fp / 100 in 1/min::
+
+        vp dcp/dt = F (Cp - cp) - ps (cp - ce)
+        ve dce/dt = ps (cp - ce)
+        C = vp cp + ve ce
+
+    whose solution is the AIF convolved with two exponentials (`two_cxm_exponentials`). Other parameters and result as in `tofts`.
+
     References
     ----------
     Sourbron SP, Buckley DL, Magn Reson Med 2011;66:735.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> two_cxm(times_s, aif_plasma_mM, fp=40.0, ps=0.1, ve=0.3, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.302, 0.319]
     """
     fp, ps, ve, vp, delay = _columns(fp, ps, ve, vp, delay_s)
     first, second, fast, slow = two_cxm_exponentials(fp, ps, ve, vp)
@@ -289,9 +403,19 @@ def two_cum(
 ) -> np.ndarray:
     """Two-compartment uptake model: as `two_cxm`, with no way back from the tissue.
 
+    With F = fp / 100 and the extraction E = ps / (F + ps), ``C(t) = F int_0^t Cp(u) ((1 - E) exp(-(F + ps) / vp (t - u)) + E) du``.
+
     References
     ----------
     Sourbron SP, Buckley DL, Phys Med Biol 2012;57:R1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> two_cum(times_s, aif_plasma_mM, fp=40.0, ps=0.02, vp=0.05)[0, [8, 59]].round(3).tolist()
+    [0.284, 0.169]
     """
     fp, ps, vp, delay = _columns(fp, ps, vp, delay_s)
     flow = fp / 100.0

@@ -200,14 +200,15 @@ def tissue_signal(
     total = np.zeros(fractions["gm"].shape, np.float32)
     for name, amount in fractions.items():
         tissue = TISSUE[name]
-        if name in contrast_r1 and isinstance(contrast_r1[name], np.ndarray):
+        contrast = contrast_r1.get(name, 0.0)
+        if isinstance(contrast, np.ndarray):
             inside = amount > 0
-            value = protocol.signal(1 / (1 / tissue.t1 + contrast_r1[name][inside]), tissue)
+            value = protocol.signal(1 / (1 / tissue.t1 + contrast[inside]), tissue)
             if density is not None and name in _INFILTRATED:
                 value = value * (1 + _INFILTRATED[name][protocol.kind != "mprage"] * density[inside])
             total[inside] += amount[inside] * np.asarray(value, np.float32)
             continue
-        value = protocol.signal(1 / (1 / tissue.t1 + contrast_r1.get(name, 0.0)), tissue)
+        value = protocol.signal(1 / (1 / tissue.t1 + contrast), tissue)
         if protocol.kind != "mprage":
             value *= _FLOW_VOID.get(name, 1.0)
         added = amount * np.float32(value)
@@ -221,14 +222,14 @@ def tissue_signal(
 
 def scan_grid(grid: Grid, spacing_mm: tuple[float, float, float], z_mm: tuple[float, float] | None = None) -> Grid:
     """Axial voxels of `spacing_mm`, no finer than the head's, over its box or over the slab `z_mm` (from, to)."""
-    spacing = tuple(max(s, g) for s, g in zip(spacing_mm, grid.spacing))
+    dx, dy, dz = (max(s, g) for s, g in zip(spacing_mm, grid.spacing))
     low = [o - g / 2 for o, g in zip(grid.origin, grid.spacing)]
     high = [a + n * g for a, n, g in zip(low, grid.size, grid.spacing)]
     if z_mm is not None:
         low[2], high[2] = max(low[2], z_mm[0]), min(high[2], z_mm[1])
-    size = tuple(int((b - a) / s + 1e-6) for a, b, s in zip(low, high, spacing))
-    origin = tuple(a + ((b - a) - n * s) / 2 + s / 2 for a, b, n, s in zip(low, high, size, spacing))
-    return Grid(size, spacing, origin, grid.direction)
+    nx, ny, nz = (int((b - a) / s + 1e-6) for a, b, s in zip(low, high, (dx, dy, dz)))
+    x, y, z = (a + ((b - a) - n * s) / 2 + s / 2 for a, b, n, s in zip(low, high, (nx, ny, nz), (dx, dy, dz)))
+    return Grid((nx, ny, nz), (dx, dy, dz), (x, y, z), grid.direction)
 
 
 def sample(image: sitk.Image, like: Grid, to_head: sitk.Transform | None, finest_mm: float) -> np.ndarray:
@@ -249,9 +250,10 @@ def sample(image: sitk.Image, like: Grid, to_head: sitk.Transform | None, finest
     parts = [
         max(round(s / (1.6 * finest_mm)) if i < 2 else round(s / finest_mm), 1) for i, s in enumerate(like.spacing)
     ]
-    spacing = tuple(s / n for s, n in zip(like.spacing, parts))
-    origin = tuple(o - s / 2 + f / 2 for o, s, f in zip(like.origin, like.spacing, spacing))
-    fine = Grid(tuple(s * n for s, n in zip(like.size, parts)), spacing, origin, like.direction)
+    dx, dy, dz = (s / n for s, n in zip(like.spacing, parts))
+    x, y, z = (o - s / 2 + f / 2 for o, s, f in zip(like.origin, like.spacing, (dx, dy, dz)))
+    fine_nx, fine_ny, fine_nz = (s * n for s, n in zip(like.size, parts))
+    fine = Grid((fine_nx, fine_ny, fine_nz), (dx, dy, dz), (x, y, z), like.direction)
     drawn = sitk.Resample(image, fine.blank(), to_head or sitk.Transform(), sitk.sitkLinear, 0.0)
     result = sitk.GetArrayViewFromImage(drawn)  # a view lives as long as its image: `drawn` must have a name
     nz, ny, nx = like.shape

@@ -1,13 +1,13 @@
 """A patient's blood: what contrast agent does in arteries, in the tissue that they feed, and in the sagittal sinus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..perfusion.kinetics import convolve, parker_form
+from ..perfusion.kinetics import PARKER, convolve, parker_form
 from ..perfusion.signal import HEMATOCRIT
 
-STEP_S = 0.1
+STEP_S = 0.1  # of the grid that curves are convolved on; chosen, a thirtieth of a first pass's width
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,18 @@ class Blood:
         """Concentration in arterial blood, mM: Parker's form, dispersed."""
         grid = np.arange(0.0, float(np.max(times_s)) + STEP_S, STEP_S)
         scale = self.dose * (1 - self.hematocrit) / (1 - HEMATOCRIT)
+        first, recirculation = PARKER.areas
         curve = parker_form(
-            grid,
-            arrival_s + self.late_s,
-            areas=(0.809, 0.330 * self.recirculation),
-            # A wide bolus peaks later: its front stays where it was.
-            centres_min=(0.17046 * self.width, 0.365 * self.width),
-            widths_min=(0.0563 * self.width, 0.132 * self.width),
-            tail=1.050 * self.tail,
-            tail_rate=0.1685 * self.tail_rate,
+            (grid - (arrival_s + self.late_s)) / 60.0,
+            replace(
+                PARKER,
+                areas=(first, recirculation * self.recirculation),
+                # A wide bolus peaks later: its front stays where it was.
+                centres=(self.width * PARKER.centres[0], self.width * PARKER.centres[1]),
+                widths=(self.width * PARKER.widths[0], self.width * PARKER.widths[1]),
+                tail=PARKER.tail * self.tail,
+                decay=PARKER.decay * self.tail_rate,
+            ),
         )
         return np.interp(times_s, grid, disperse(grid, scale * curve, self.dispersion_s))
 

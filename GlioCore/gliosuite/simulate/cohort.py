@@ -1,7 +1,7 @@
 """From a seed to a simulated patient, and cohorts of them."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +24,7 @@ from .presets import Preset, card
 from .presets import preset as find_preset
 from .properties import draw_physiology, textures
 from .protocols import DEFAULT, SHIFTED, Protocols, changed
-from .visit import SCANS, STRUCTURAL, Patient, landmarks, scan_visit, tabulated, whole
+from .visit import SCANS, STRUCTURAL, Patient, Visit, landmarks, scan_visit, tabulated, whole
 
 USUAL_SCANS = ("structural", "dce", "dsc")
 _LATER_ROLES = ("t1", "t1c", "flair")
@@ -91,6 +91,14 @@ def simulate_case(
     ------
     InputError
         If the preset or a scan is not known, `grid_mm` is not in 0.5-5, or the seed is below 0.
+
+    Examples
+    --------
+    >>> patient = simulate_case(seed=3, grid_mm=5.0, scans=("structural",))
+    >>> sorted(patient.case.images), "cel" in patient.case.masks
+    (['flair', 't1', 't1c', 't2'], True)
+    >>> patient.truth.maps["ktrans"].GetSpacing()
+    (5.0, 5.0, 5.0)
     """
     chosen = find_preset(preset)
     _check(seed, grid_mm, scans)
@@ -102,30 +110,14 @@ def simulate_case(
     progress(0.2, "tumour and its course")
     part = growth.region(head)
     course = follow(head, part, biology, chosen, seed)
-    planted = {name: whole(head, part, values.astype(np.float32)) for name, values in course.planted.fields.items()}
-    patient = Patient(
-        seed,
-        head,
-        part,
-        draw_physiology(stream(seed, "physiology"), course.planted.scale),
-        textures(head.grid, stream(seed, "texture")) | {"b1": b1_field(head.grid, stream(seed, "b1"))} | planted,
-        protocols or scanner(chosen),
-        effects,
-    )
+    patient = _patient(seed, head, part, course, protocols or scanner(chosen), effects)
     blood = draw_blood(stream(seed, "blood"))
     progress(0.4, "scans")
     now = scan_visit(patient, "baseline", course.baseline, blood, scans, truth=True)
     masks = _masks(head, part, course)
     maps = {k: head.grid.image(whole(head, part, np.asarray(v, _stored(v)))) for k, v in course.planted.maps.items()}
-    data: dict[str, Any] = {
-        "id": case_id or f"sim-{seed}",
-        "simulated": True,
-        "images": {role: {"path": f"{role}.nii.gz", **keys} for role, keys in now.entries.items()},
-        "masks": {role: f"{role}.nii.gz" for role in MASK_ROLES if role in masks},
-        "clinical": course.clinical,
-        "dicom": {},
-    }
-    case = SimulatedVisit(data, now.images, {r: masks[r] for r in data["masks"]})
+    data = _case_data(case_id or f"sim-{seed}", now, masks, course)
+    case = SimulatedVisit(data, now.images, {role: masks[role] for role in data["masks"]})
     shift = _later_position(head, part, course, chosen, seed)
     to_baseline = shift.transform
     transforms = {"followup_to_baseline": to_baseline, **now.transforms}
@@ -151,6 +143,28 @@ def simulate_case(
     points = landmarks(seed, head, to_baseline)
     truth = Truth(now.maps | masks | maps, now.curves, transforms, points, facts, now.motion)
     return SimulatedCase(case, truth, seed)
+
+
+def _patient(
+    seed: int, head: Head, part: growth.Region, course: Course, protocols: Protocols, effects: Effects
+) -> Patient:
+    """What stays the same from visit to visit."""
+    planted = {name: whole(head, part, values.astype(np.float32)) for name, values in course.planted.fields.items()}
+    fields = textures(head.grid, stream(seed, "texture")) | {"b1": b1_field(head.grid, stream(seed, "b1"))} | planted
+    physiology = draw_physiology(stream(seed, "physiology"), course.planted.scale)
+    return Patient(seed, head, part, physiology, fields, protocols, effects)
+
+
+def _case_data(case_id: str, now: Visit, masks: Mapping[str, sitk.Image], course: Course) -> dict[str, Any]:
+    """What ``case.json`` says of the baseline."""
+    return {
+        "id": case_id,
+        "simulated": True,
+        "images": {role: {"path": f"{role}.nii.gz", **keys} for role, keys in now.entries.items()},
+        "masks": {role: f"{role}.nii.gz" for role in MASK_ROLES if role in masks},
+        "clinical": course.clinical,
+        "dicom": {},
+    }
 
 
 def scanner(chosen: Preset) -> Protocols:
@@ -299,28 +313,10 @@ def write_cohort(
         )
     progress(0.0, f"{n} cases, up to {_gib(needed)} of {_gib(free)} free")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n)]
-    names = [f"sim-{seed}-{i + 1:03d}" for i in range(n)]
+    cases = {f"sim-{seed}-{i + 1:03d}": own for i, own in enumerate(seeds)}
     options = (preset, grid_mm, tuple(scans), effects, protocols)
-    rows: dict[str, list[Any]] = {}
-    if workers == 1 or n == 1:
-        for i, (name, own) in enumerate(zip(names, seeds)):
-            progress(i / n, name)
-            rows[name] = _write_one(out, name, own, options, dicom)
-    else:
-        threads = max(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() // workers, 1)
-        with ProcessPoolExecutor(
-            min(workers, n), get_context("spawn"), initializer=_few_threads, initargs=(threads,)
-        ) as pool:
-            waiting = [pool.submit(_write_one, out, name, own, options, dicom) for name, own in zip(names, seeds)]
-            try:
-                for done in as_completed(waiting):
-                    row = done.result()
-                    rows[row[0]] = row
-                    progress(len(rows) / n, row[0])
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-    files.write_csv(out / "outcomes.csv", ["id", *OUTCOMES], [rows[name] for name in names])
+    rows = _write_cases(out, cases, options, dicom, progress, workers)
+    files.write_csv(out / "outcomes.csv", ["id", *OUTCOMES], [rows[name] for name in cases])
     about = {
         "preset": preset,
         "seed": seed,
@@ -331,11 +327,38 @@ def write_cohort(
         "version": steps.version(),
         "simulated": True,
         "card": card(preset),
-        "cases": [{"id": name, "seed": own} for name, own in zip(names, seeds)],
+        "cases": [{"id": name, "seed": own} for name, own in cases.items()],
     }
     files.write_json(out / "cohort.json", about)
     progress(1.0, "cohort written")
-    return {"cohort": out, "n": n, "preset": preset, "seed": seed, "space_needed_bytes": needed, "cases": names}
+    return {"cohort": out, "n": n, "preset": preset, "seed": seed, "space_needed_bytes": needed, "cases": list(cases)}
+
+
+def _write_cases(
+    out: Path, cases: Mapping[str, int], options: tuple, dicom: bool, progress: steps.Progress, workers: int
+) -> dict[str, list[Any]]:
+    """Write patients by name and seed, in processes where there is more than one worker; their rows of ``outcomes.csv`` by name."""
+    n = len(cases)
+    rows: dict[str, list[Any]] = {}
+    if workers == 1 or n == 1:
+        for i, (name, own) in enumerate(cases.items()):
+            progress(i / n, name)
+            rows[name] = _write_one(out, name, own, options, dicom)
+        return rows
+    threads = max(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() // workers, 1)
+    with ProcessPoolExecutor(
+        min(workers, n), get_context("spawn"), initializer=_few_threads, initargs=(threads,)
+    ) as pool:
+        waiting = [pool.submit(_write_one, out, name, own, options, dicom) for name, own in cases.items()]
+        try:
+            for done in as_completed(waiting):
+                row = done.result()
+                rows[row[0]] = row
+                progress(len(rows) / n, row[0])
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return rows
 
 
 def _existing(folder: Path) -> Path:

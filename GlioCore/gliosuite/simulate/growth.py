@@ -100,18 +100,21 @@ def region(head: Head, half_mm: float = REGION_MM) -> Region:
     half = int(half_mm / (h * step)) * step
     low = np.maximum(centre - half, 0)
     size = (np.minimum(centre + half, head.grid.size) - low) // step * step
-    box = tuple(slice(int(a), int(a + n)) for a, n in zip(low[::-1], size[::-1]))
+    across, along, up = (slice(int(a), int(a + n)) for a, n in zip(low, size))
+    box = (up, along, across)
     direction = head.grid.direction
-    origin = np.asarray(head.grid.origin) + low * h
-    fine = Grid(tuple(int(n) for n in size), (h,) * 3, tuple(origin), direction)
-    coarse = Grid(tuple(int(n) for n in size // step), (h * step,) * 3, tuple(origin + h * (step - 1) / 2), direction)
+    x, y, z = origin = np.asarray(head.grid.origin) + low * h
+    nx, ny, nz = (int(n) for n in size)
+    fine = Grid((nx, ny, nz), (h,) * 3, (x, y, z), direction)
+    x, y, z = origin + h * (step - 1) / 2
+    coarse = Grid((nx // step, ny // step, nz // step), (h * step,) * 3, (x, y, z), direction)
 
     def shrink(values: np.ndarray) -> np.ndarray:
         nz, ny, nx = coarse.shape
         return values[box].reshape(nz, step, ny, step, nx, step).mean(axis=(1, 3, 5), dtype=np.float32)
 
     # What is no tissue that cells could enter.
-    fluid = sum(head.tissues[name] for name in ("csf", "dura", "vein", "artery"))
+    fluid = head.tissues["csf"] + head.tissues["dura"] + head.tissues["vein"] + head.tissues["artery"]
     fine_brain, fine_ventricles = head.brain[box], head.ventricles[box]
     brain = shrink(head.brain.astype(np.float32)) > 0.5
     return Region(
@@ -226,12 +229,14 @@ def grow(
 
 def _around(u: np.ndarray, margin: int) -> tuple[slice, slice, slice]:
     """The box of voxels that hold cells (a millionth counts as none), and `margin` more: beyond it nothing can change."""
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero((u > 1e-6).any(axis=tuple(a for a in range(3) if a != axis)))
+    cells = u > 1e-6
+
+    def along(axis: int) -> slice:
+        hit = np.flatnonzero(cells.any(axis=tuple(a for a in range(3) if a != axis)))
         low, high = (hit[0], hit[-1] + 1) if len(hit) else (0, 1)
-        box.append(slice(max(int(low) - margin, 0), min(int(high) + margin, u.shape[axis])))
-    return tuple(box)
+        return slice(max(int(low) - margin, 0), min(int(high) + margin, u.shape[axis]))
+
+    return along(0), along(1), along(2)
 
 
 def _advance(u: np.ndarray, faces: list[np.ndarray], births: np.ndarray, box: tuple[slice, ...], steps: int) -> None:

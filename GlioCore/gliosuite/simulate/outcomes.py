@@ -82,7 +82,7 @@ def draw_person(seed: int, people: People, biology: Biology, tumours: Tumours) -
     while not 18 <= age <= 90:
         age = people.age[0] + people.age[1] * rng.normal()
     methylated = bool(rng.random() < people.methylated)
-    clinical = {
+    clinical: dict[str, Any] = {
         "age": int(age),
         "sex": "M" if rng.random() < people.male else "F",
         "kps": int(people.kps.draw(rng)),
@@ -98,7 +98,7 @@ def draw_person(seed: int, people: People, biology: Biology, tumours: Tumours) -
     partly = 1 - weights.get("GTR", 0.0) / sum(weights.values())
     middle = tumours.front_mm_day.mean_log - tumours.width_mm.mean_log - np.log(2)
     covariates = {
-        "age": (clinical["age"] - 58) / 10,
+        "age": (int(age) - 58) / 10,
         "unmethylated": float(not methylated) - (1 - people.methylated),
         "residual": float(biology.extent != "GTR") - partly,
         "proliferation": float((np.log(biology.rate) - middle) / 0.45),

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from .. import files
 from ..case import Case
+from ..errors import InputError
 from ..images import Grid, Series, resample_mask, write_image, write_series
 from .scans.dicomseries import Study, write_dicom_study
 
@@ -31,15 +32,18 @@ class SimulatedVisit(Case):
         self.images_held, self.masks_held = dict(images), dict(masks)
         self.later: SimulatedVisit | None = None
 
-    def image(self, role: str) -> sitk.Image:
-        """The 3-D image of a role."""
+    def image(self, role: str) -> sitk.Image | Series:  # type: ignore[override]  # nothing in memory is read as 3-D
+        """The image of a role; of a series, the series."""
         self._entry("images", role)
         return self.images_held[role]
 
     def series(self, role: str) -> Series:
         """The 4-D series of a role."""
         self._entry("images", role)
-        return self.images_held[role]
+        series = self.images_held[role]
+        if not isinstance(series, Series):
+            raise InputError(f"{self.source}: {role} is a 3-D image; image({role!r}) gives it")
+        return series
 
     def mask(self, role: str, like: sitk.Image | Grid | None = None) -> sitk.Image:
         """The mask of a role as uint8 0/1, on the grid of `like` where given."""
@@ -58,7 +62,8 @@ class SimulatedVisit(Case):
     def save(self, folder: str | Path) -> Path:
         """Write images, masks and ``case.json`` into `folder`."""
         folder = Path(folder)
-        for visit in [self] + [self.later] * (self.later is not None):
+        visits = [self] if self.later is None else [self, self.later]
+        for visit in visits:
             for role, image in visit.images_held.items():
                 entry = visit.data["images"][role]
                 text = f"simulated {role}"
@@ -117,14 +122,14 @@ class Truth:
             rows = ((f"{t:.1f}", f"{c:.6g}") for t, c in curve)
             files.write_csv(folder / f"{name}.csv", ("time_s", "concentration"), rows)
         for name, path in self.motion.items():
-            rows = ([i, *(f"{v:.4f}" for v in step)] for i, step in enumerate(path))
+            steps = ([i, *(f"{v:.4f}" for v in step)] for i, step in enumerate(path))
             header = ("frame", "x_mm", "y_mm", "z_mm", "x_degrees", "y_degrees", "z_degrees")
-            files.write_csv(folder / f"motion_{name}.csv", header, rows)
+            files.write_csv(folder / f"motion_{name}.csv", header, steps)
         for name, transform in self.transforms.items():
             with files.atomic(folder / f"{name}.tfm") as partial:
                 sitk.WriteTransform(transform, str(partial))
-        header = [f"{visit}_{axis}_mm" for visit in ("baseline", "followup") for axis in "xyz"]
-        files.write_csv(folder / "landmarks.csv", header, ([f"{v:.3f}" for v in row] for row in self.landmarks))
+        columns = [f"{visit}_{axis}_mm" for visit in ("baseline", "followup") for axis in "xyz"]
+        files.write_csv(folder / "landmarks.csv", columns, ([f"{v:.3f}" for v in row] for row in self.landmarks))
         files.write_json(folder / "facts.json", self.facts)
 
 

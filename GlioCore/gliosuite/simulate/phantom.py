@@ -28,7 +28,8 @@ _T1_CSF, _T1_GM, _T1_WM = (85.0, 148.0), (170.0,), (217.0,)
 
 # Centre lines in MNI (RAS) mm and radii in mm. Positions are those of an atlas of normal anatomy, drawn by hand; radii are at the upper
 # end of normal so that a voxel of DCE or DSC fits inside the carotid, as it does in patients.
-_PAIRED_ARTERIES = (
+_Tubes = tuple[tuple[float, tuple[tuple[float, ...], ...]], ...]  # radius and points, mm
+_PAIRED_ARTERIES: _Tubes = (
     (2.9, ((25, -20, -78), (24, -17, -60), (20, -9, -50), (14, 1, -42), (12, 6, -34), (13, 5, -25), (15, 3, -18))),
     (1.9, ((15, 3, -18), (24, 4, -19), (34, 2, -18), (40, -1, -14))),
     (1.4, ((40, -1, -14), (42, 4, -2), (40, 8, 10), (46, 4, 18), (54, 0, 24))),
@@ -38,14 +39,14 @@ _PAIRED_ARTERIES = (
     (1.3, ((0, -11, -18), (9, -10, -17), (17, -20, -14), (18, -29, -10), (15, -38, -5), (16, -60, 2))),
     (1.7, ((20, -38, -76), (14, -33, -68), (8, -28, -62), (0, -21, -55))),
 )
-_MIDLINE_ARTERIES = ((2.0, ((0, -21, -55), (0, -14, -46), (0, -10, -32), (0, -11, -18))),)
+_MIDLINE_ARTERIES: _Tubes = ((2.0, ((0, -21, -55), (0, -14, -46), (0, -10, -32), (0, -11, -18))),)
 # Internal cerebral and basal veins, great vein and straight sinus; sigmoid sinuses to the jugular foramen. The other sinuses follow the
 # edges of falx and tentorium.
-_PAIRED_VEINS = (
+_PAIRED_VEINS: _Tubes = (
     (1.1, ((2, -5, 7), (2, -16, 14), (2, -28, 11), (0, -38, 4))),
     (3.2, ((57, -46, -26), (56, -42, -38), (44, -37, -47), (33, -34, -54), (31, -30, -62))),
 )
-_MIDLINE_VEINS = ((1.8, ((0, -38, 4), (0, -44, 8), *((0, *p) for p in structures.STRAIGHT_SINUS_MM))),)
+_MIDLINE_VEINS: _Tubes = ((1.8, ((0, -38, 4), (0, -44, 8), *((0, *p) for p in structures.STRAIGHT_SINUS_MM))),)
 _DURA_MM = 1.0  # thickness of falx and tentorium on the template; chosen, as they look on T1c
 
 
@@ -56,9 +57,9 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 def head_grid(grid_mm: float) -> Grid:
     """The axial grid (LPS, identity direction) that a head is built on."""
-    size = [round((high - low) / grid_mm) for low, high in _HEAD_BOX_MM]
-    origin = [low + grid_mm / 2 for low, _ in _HEAD_BOX_MM]
-    return Grid(tuple(size), (float(grid_mm),) * 3, tuple(origin), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    nx, ny, nz = (round((high - low) / grid_mm) for low, high in _HEAD_BOX_MM)
+    x, y, z = (low + grid_mm / 2 for low, _ in _HEAD_BOX_MM)
+    return Grid((nx, ny, nz), (float(grid_mm),) * 3, (x, y, z), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 
 
 def positions(grid: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,7 +82,10 @@ def _interpolate(values: np.ndarray, axis: int, points: np.ndarray, low: float, 
     shape = [1] * values.ndim
     shape[axis] = -1
     terms = (np.take(values, first + k, axis) * w.reshape(shape).astype(np.float32) for k, w in enumerate(weights))
-    return sum(terms, np.float32(0))
+    total = next(terms)
+    for term in terms:
+        total = total + term
+    return total
 
 
 def random_field(grid: Grid, rng: np.random.Generator, scale_mm: float) -> np.ndarray:
@@ -140,14 +144,12 @@ def _template_head() -> dict[str, sitk.Image]:
     wm = np.where(inside, np.minimum(wm, 1 - csf), 0)
 
     artery, vein = (np.zeros(grid.shape, np.float32) for _ in range(2))
-    for volume, paired, midline in (
-        (artery, _PAIRED_ARTERIES, _MIDLINE_ARTERIES),
-        (vein, _PAIRED_VEINS, _MIDLINE_VEINS),
-    ):
-        for radius, line in paired:
+    for volume, tubes in ((artery, _PAIRED_ARTERIES), (vein, _PAIRED_VEINS)):
+        for radius, line in tubes:
             for side in (-1, 1):
                 _tube(volume, grid, np.asarray(line, float) * (side, -1, 1), radius)
-        for radius, line in midline:
+    for volume, tubes in ((artery, _MIDLINE_ARTERIES), (vein, _MIDLINE_VEINS)):
+        for radius, line in tubes:
             _tube(volume, grid, np.asarray(line, float) * (-1, -1, 1), radius)
 
     # The hull is found at 2 mm: it is smooth, and a closing of 16 mm is slow at 1 mm.
@@ -322,7 +324,8 @@ def build_head(seed: int, grid_mm: float, mass_radius_mm: float, skull: bool = T
 def _nearest(grid: Grid, point: np.ndarray) -> tuple[int, int, int]:
     """Index (z, y, x) of the voxel nearest to a point."""
     index = np.round((point - np.asarray(grid.origin)) / grid.spacing).astype(int)
-    return tuple(int(i) for i in np.clip(index, 0, np.asarray(grid.size) - 1)[::-1])
+    x, y, z = (int(i) for i in np.clip(index, 0, np.asarray(grid.size) - 1))
+    return z, y, x
 
 
 def _bare(part: dict[str, np.ndarray], brain: np.ndarray) -> dict[str, np.ndarray]:

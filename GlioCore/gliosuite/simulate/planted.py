@@ -100,7 +100,7 @@ def plant_grade(seed: int, strength: Mapping[str, float]) -> Planted:
         "idh": "mutant" if mutant else "wildtype",
         "codeletion_1p19q": "codeleted" if pathology == "oligodendroglioma" else "intact",
     }
-    return Planted(clinical, {"age": (clinical["age"] - 58) / 10}, scale={"cel": lower})
+    return Planted(clinical, {"age": (int(age) - 58) / 10}, scale={"cel": lower})
 
 
 def plant_ve_foci(part: Region, lesion: Lesion, seed: int, strength: Mapping[str, float]) -> Planted:

@@ -159,7 +159,7 @@ class Physiology:
         varied = np.float32(width * effects.texture)
         result = {}
         for key in names:
-            exponent = np.float32(0)
+            exponent: np.float32 | np.ndarray = np.float32(0)
             spread, weights = WITHIN.get(key, (0.0, ()))
             if varied:
                 for weight, field in zip(weights, ("vascular", "leaky", "cellular")):

@@ -200,9 +200,9 @@ def later_anatomy(grid: Grid, part: Region, followup: Lesion, seed: int) -> Shif
 
 def _lattice(grid: Grid, step_mm: float = 12.0) -> Grid:
     """The control points of a B-spline over a grid's box, with the rim that cubic splines need."""
-    size = [int(np.ceil(n * s / step_mm)) + 4 for n, s in zip(grid.size, grid.spacing)]
-    origin = [o - 1.5 * step_mm for o in grid.origin]
-    return Grid(tuple(size), (step_mm,) * 3, tuple(origin), grid.direction)
+    nx, ny, nz = (int(np.ceil(n * s / step_mm)) + 4 for n, s in zip(grid.size, grid.spacing))
+    x, y, z = (o - 1.5 * step_mm for o in grid.origin)
+    return Grid((nx, ny, nz), (step_mm,) * 3, (x, y, z), grid.direction)
 
 
 def rigid(rng: np.random.Generator, degrees: float, mm: float) -> sitk.Euler3DTransform:

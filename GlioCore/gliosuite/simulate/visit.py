@@ -1,6 +1,6 @@
 """One visit of a patient to the scanner: tissues with the lesion put in, every scan asked for, and the truth of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,14 +19,20 @@ from .properties import Physiology, truth_maps
 from .protocols import Protocols
 from .scans.diffusion import scan_diffusion
 from .scans.dynamic import enhancement, scan_dce, scan_dsc
-from .scans.scanning import Packed
+from .scans.scanning import Packed, Scanned
 from .scans.spectroscopy import scan_mrsi
 from .scans.vfa import scan_vfa
 
 SCANS = ("structural", "vfa", "dce", "dsc", "diffusion", "mrsi")
 STRUCTURAL = ("t1", "t1c", "t2", "flair")
 _OF_BRAIN = ("gm", "wm", "csf", "artery", "vein", "dura")
-_SCANNERS = {"vfa": scan_vfa, "dce": scan_dce, "dsc": scan_dsc, "diffusion": scan_diffusion, "mrsi": scan_mrsi}
+_SCANNERS: dict[str, Callable[..., Scanned]] = {
+    "vfa": scan_vfa,
+    "dce": scan_dce,
+    "dsc": scan_dsc,
+    "diffusion": scan_diffusion,
+    "mrsi": scan_mrsi,
+}
 
 
 @dataclass(frozen=True)

@@ -107,3 +107,20 @@ def test_georgiou_peaks_once_and_ends_in_its_slow_exponential():
     # The passes come at the rate of one per mean interval, so late the curve is their constant times the slow exponential.
     assert blood[-1] == pytest.approx(0.37 * np.exp(-0.11 * times[-1] / 60) / (0.032 * 6.26 + 0.129), rel=2e-3)
     assert kinetics.georgiou_aif([-1.0, 0.0]).tolist() == [0.0, 0.0]
+
+
+def test_a_sampled_kernel_gives_what_the_exact_convolution_gives():
+    times = 0.1 * np.arange(3000)
+    curve = kinetics.parker_aif(times, 25.0)
+    sampled = kinetics.convolve_sampled(curve, np.exp(-0.5 / 60 * times), 0.1 / 60)
+    np.testing.assert_allclose(sampled, kinetics.convolve(times, curve, 0.5)[0], atol=1e-3 * sampled.max())
+
+
+def test_parkers_terms_are_first_pass_recirculation_and_what_follows():
+    minutes = np.linspace(-0.5, 5.0, 1101)
+    first, recirculation, tail = kinetics.parker_terms(minutes)
+    np.testing.assert_allclose(tail + first + recirculation, kinetics.parker_aif(60.0 * minutes), rtol=1e-12)
+    assert minutes[np.argmax(first)] == pytest.approx(0.17046, abs=0.005)
+    assert minutes[np.argmax(recirculation)] == pytest.approx(0.365, abs=0.005)
+    assert np.trapezoid(first, minutes) == pytest.approx(0.809, rel=0.01)
+    assert (first[minutes < -1e-9] == 0).all()

@@ -1,14 +1,15 @@
-"""The arterial input function: where it is found, and what it is."""
+"""The arterial input function of DCE (plasma, mM) and DSC (ΔR2*, 1/s): where it is found, and what it is."""
 
 from .arteries import find_arteries, first_pass, is_clipped
 from .curve import POPULATIONS, Aif, fit_parametric, points_mask, population_aif, read_aif
 from .purity import pure_curve, tissue_signal
 from .sinus import find_sinus
-from .venous import fit_to_sinus
+from .venous import ArterialData, fit_to_sinus
 
 __all__ = [
     "POPULATIONS",
     "Aif",
+    "ArterialData",
     "find_arteries",
     "find_sinus",
     "first_pass",

@@ -1,7 +1,7 @@
-"""The search for arterial voxels in a whole brain in 3-D: our own, and two published ones; all deterministic.
+"""The search for arterial voxels (DCE and DSC) in a whole brain in 3-D: our own, and two published ones; all deterministic.
 
 All look at the same candidates: the tallest curves whose bolus passes, that stand out of their noise, and that have no plateau in place
-of a peak. What is an artery among them is then told by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
+of a peak. What is an artery among them is then decided by rules (``own``), or by clusters of curves (``mouridsen``, ``peruzzo``).
 """
 
 import warnings
@@ -13,20 +13,38 @@ from ...curves import noise_sd
 from ...errors import InputError
 from ..settings import AIF_SEARCHES
 
-_FIRST_PASS_S = 35.0
-_SOME = 5  # as many curves must be early, or tall, before that counts as a mark to measure others by
-_EARLY_S = 1.5
-_CLUSTERS = 5
-_TALLEST = (300, 2000)  # of all curves 2 %, within these
-_CLOSE = 0.04  # clusters whose peaks are nearer than this are told apart by their time to peak
-_LEAST = 3  # voxels that make a cluster: fewer are outliers
-_SHORT_FRAME_S, _LASTS = 2.0, 0.5
-_ENOUGH = (4, 6)  # voxels at which the hierarchical search stops
-# What may follow the first pass, relative to it (median and highest frame), and how wide the top may be, relative to the width at half
-# height. A DCE signal saturates in blood: its bolus is flattened.
+_FIRST_PASS_S = 35.0  # from the arrival; chosen, the recirculation included
+_TALLEST_FRACTION, _TALLEST = (
+    0.02,
+    (300, 2000),
+)  # of all curves, within these numbers; chosen, the arteries of a head are among them
+_PEAK_OVER_NOISE, _SECOND_OVER_NOISE = (
+    5.0,
+    4.0,
+)  # of the highest frame and the one after it; chosen, chance gives none such
+_TISSUE = 0.5  # of the third highest peak: chosen, what is lower is tissue, or a voxel shared with it
+_SHORT_FRAME_S, _LASTS = (
+    2.0,
+    0.5,
+)  # a bolus lasts several frames so short: a neighbour of the peak has at least half of it
+# Our own search; chosen, as `by_rules` says what they are for.
+_REFERENCE = 5  # early, or tall, is measured from the fifth such curve: a few may be outliers
+_EARLY_S = 1.5  # after the earliest: veins are some 3 s later and more
+_TALL = 0.85  # of the tallest early ones; also of the factor by which the signal rises
+_TALL_ENOUGH = 0.8  # whose signal before the bolus is the usual one
+_SIGNAL_BEFORE = (0.7, 1.5)  # of the usual one
+_SMOOTHEST = 0.75  # of the curves: also Mouridsen's
+_LEAST_AGREEMENT = 0.9  # correlation with the median curve
+# Mouridsen's search: number of clusters (his), and voxels that make one (chosen, fewer are outliers).
+_CLUSTERS, _LEAST_CLUSTER = 5, 3
+# Peruzzo's search (his): peaks that differ less than this are distinguished by their time, and the numbers of voxels at which it stops.
+_SAME_PEAK, _CLUSTER_SIZE = 0.04, (4, 6)
+# What may follow the first pass, relative to it (median and highest frame), by whether the curves
+# saturate. A DCE signal saturates in blood: its bolus is flattened. Chosen.
 _AFTER = {False: (0.35, 0.6), True: (0.6, 0.85)}
 # The same in a large vein's signal, which is flattened more and followed by more: 0.44 to 0.74 in pure voxels of simulated patients 0-59.
 _AFTER_VEIN = (0.8, 0.95)
+# Width at 95 % of the height over that at half height above which a peak is a plateau (see `is_clipped`).
 _PLATEAU = {False: 0.5, True: 0.75}
 
 
@@ -104,13 +122,15 @@ def find_arteries(
     if search not in AIF_SEARCHES:
         raise InputError(f"AIF search {search!r} is not known; choose from {', '.join(AIF_SEARCHES)}")
     found = candidates(curves, times_s, arrival, saturates)
+    rejected = found.rejected
     if search == "own":
-        chosen = by_rules(found, n_voxels, before, saturates)
+        chosen, by_signal = by_rules(found, n_voxels, before, saturates)
+        rejected = rejected | by_signal
     elif search == "mouridsen":
         chosen = by_k_means(found, times_s, arrival)
     else:
         chosen = by_hierarchy(found, times_s, arrival)
-    return found.index[chosen], _quality(found, chosen, times_s, arrival)
+    return found.index[chosen], _quality(found, chosen, times_s, arrival) | rejected
 
 
 def first_pass(times_s: np.ndarray, arrival: int) -> np.ndarray:
@@ -142,10 +162,10 @@ def candidates(
     rough = noise_sd(some[:, ~window]) / np.maximum(peak, 1e-12)
     # A first pass is more than one high frame: its second highest counts as well.
     second = np.sort(pass_, axis=1)[:, -2]
-    good = (peak > 5.0 * noise) & (second > 4.0 * noise) & (peak > 0)
+    good = (peak > _PEAK_OVER_NOISE * noise) & (second > _SECOND_OVER_NOISE * noise) & (peak > 0)
     rejected = {"noise": int((~good).sum())}
     if not vein and good.any():
-        tall = peak >= 0.5 * among_highest(peak[good], 3)
+        tall = peak >= _TISSUE * among_highest(peak[good], 3)
         rejected["low"] = int((good & ~tall).sum())
         good &= tall
     unclipped = good & ~np.array([is_clipped(c, times_s, _PLATEAU[saturates]) for c in some])
@@ -162,8 +182,12 @@ def candidates(
     return Candidates(index, some, peak, noise, rough, moment, width, good, rejected)
 
 
-def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None, saturates: bool = False) -> np.ndarray:
+def by_rules(
+    found: Candidates, n_voxels: int, before: np.ndarray | None = None, saturates: bool = False
+) -> tuple[np.ndarray, dict[str, int]]:
     """Our own search: rules in the order in which they separate arteries from the rest; indices into the candidates, best first.
+
+    Then how many were rejected for their signal before the bolus (``before``), where that was looked at.
 
     *Early* comes first, because veins are as tall and wider vessels: the bolus' first moment may be at most 1.5 s later than that of the
     earliest curves. The roughest quarter is dropped. *Tall* comes next, because early curves that are lower are mixed with tissue: at least
@@ -171,28 +195,29 @@ def by_rules(found: Candidates, n_voxels: int, before: np.ndarray | None = None,
     those that agree with the median curve are taken.
     """
     good, peak = found.good.copy(), found.peak
-    good &= found.moment <= -among_highest(-found.moment[good], _SOME) + _EARLY_S
+    rejected: dict[str, int] = {}
+    good &= found.moment <= -among_highest(-found.moment[good], _REFERENCE) + _EARLY_S
     if good.sum() > 8:
-        good &= found.rough <= np.quantile(found.rough[good], 0.75)
+        good &= found.rough <= np.quantile(found.rough[good], _SMOOTHEST)
     if before is not None and not saturates:
         level = before[found.index]
-        usual = np.median(level[good & (peak >= 0.8 * among_highest(peak[good], _SOME))])
-        alike = good & (level >= 0.7 * usual) & (level <= 1.5 * usual)
-        found.rejected["before"] = int((good & ~alike).sum()) if alike.sum() >= 3 else 0
+        usual = np.median(level[good & (peak >= _TALL_ENOUGH * among_highest(peak[good], _REFERENCE))])
+        alike = good & (level >= _SIGNAL_BEFORE[0] * usual) & (level <= _SIGNAL_BEFORE[1] * usual)
+        rejected["before"] = int((good & ~alike).sum()) if alike.sum() >= 3 else 0
         good = alike if alike.sum() >= 3 else good
-    good &= peak >= 0.85 * among_highest(peak[good], _SOME)
+    good &= peak >= _TALL * among_highest(peak[good], _REFERENCE)
     if before is not None and saturates:
         # Fresh blood is bright before the bolus, and so is tissue that shares the voxel: both rise by a smaller factor.
         factor = peak / np.maximum(before[found.index], 1e-12)
-        alike = good & (factor >= 0.85 * among_highest(factor[good], _SOME))
-        found.rejected["before"] = int((good & ~alike).sum())
+        alike = good & (factor >= _TALL * among_highest(factor[good], _REFERENCE))
+        rejected["before"] = int((good & ~alike).sum())
         good = alike
     score = _scores(found, good)
     order = np.flatnonzero(good)[np.argsort(-score[good], kind="stable")][: 2 * n_voxels]
     shapes = found.curves[order] / np.linalg.norm(found.curves[order], axis=1, keepdims=True)
     middle = np.median(shapes, axis=0)
     agreement = shapes @ (middle / max(np.linalg.norm(middle), 1e-12))
-    return order[agreement >= min(0.9, np.median(agreement))][:n_voxels]
+    return order[agreement >= min(_LEAST_AGREEMENT, np.median(agreement))][:n_voxels], rejected
 
 
 def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarray:
@@ -208,7 +233,7 @@ def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarr
 
     kept = np.flatnonzero(found.good)
     rough = (np.diff(found.curves[kept], 2, axis=1) ** 2).sum(axis=1) / found.peak[kept] ** 2
-    kept = kept[rough <= np.quantile(rough, 0.75)]
+    kept = kept[rough <= np.quantile(rough, _SMOOTHEST)]
     for _ in range(2):
         if kept.size < 2 * _CLUSTERS:
             break
@@ -219,7 +244,7 @@ def by_k_means(found: Candidates, times_s: np.ndarray, arrival: int) -> np.ndarr
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="One of the clusters is empty")
             _, label = kmeans2(shapes, means, iter=100, minit="matrix")
-        large = [k for k in range(_CLUSTERS) if (label == k).sum() >= _LEAST]
+        large = [k for k in range(_CLUSTERS) if (label == k).sum() >= _LEAST_CLUSTER]
         if not large:
             break
         moments = [first_moment(shapes[label == k].mean(axis=0), times_s, arrival) for k in large]
@@ -247,14 +272,14 @@ def by_hierarchy(found: Candidates, times_s: np.ndarray, arrival: int) -> np.nda
         & (found.rough[kept] <= np.quantile(found.rough[kept], 0.95))
     )
     kept = kept[usable] if usable.sum() >= 2 else kept
-    while kept.size > _ENOUGH[1]:
+    while kept.size > _CLUSTER_SIZE[1]:
         label = fcluster(linkage(found.curves[kept], "ward"), 2, "maxclust")
-        parts = [kept[label == k] for k in (1, 2) if (label == k).sum() >= _ENOUGH[0]]
+        parts = [kept[label == k] for k in (1, 2) if (label == k).sum() >= _CLUSTER_SIZE[0]]
         if not parts or parts[0].size == kept.size:
             break
         means = [found.curves[p].mean(axis=0) for p in parts]
         heights = np.array([m[window].max() for m in means])
-        if np.ptp(heights) <= _CLOSE * heights.max():
+        if np.ptp(heights) <= _SAME_PEAK * heights.max():
             kept = parts[int(np.argmin([first_moment(m, times_s, arrival) for m in means]))]
         else:
             kept = parts[int(np.argmax(heights))]
@@ -288,7 +313,6 @@ def _quality(found: Candidates, chosen: np.ndarray, times_s: np.ndarray, arrival
         "score": float(_scores(found, found.good)[chosen].mean()),
         "agreement": float(together.min()),
         "candidates": int(found.index.size),
-        **found.rejected,
     }
 
 
@@ -299,12 +323,12 @@ def _tallest(
     finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
     baseline = curves[finite, : max(arrival, 1)]
     peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
-    count = int(np.clip(round(0.02 * finite.size), *_TALLEST))
+    count = int(np.clip(round(_TALLEST_FRACTION * finite.size), *_TALLEST))
     if frame_s <= _SHORT_FRAME_S:
         # A bolus takes several such frames. What is high in one alone moved within that frame, often out of the images.
         passing = curves[np.ix_(finite, window)]
-        pairs = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - baseline.mean(axis=1)
-        lasts = pairs >= _LASTS * peak
+        two_frames = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - baseline.mean(axis=1)
+        lasts = two_frames >= _LASTS * peak
         if lasts.any():
             finite, peak, baseline = finite[lasts], peak[lasts], baseline[lasts]
     after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]

@@ -14,9 +14,27 @@ import SimpleITK as sitk
 from ...curves import noise_sd
 from ...errors import InputError
 from ...images import Grid
-from ..kinetics import georgiou_aif, parker_aif
+from ..kinetics import ParkerForm, georgiou_aif, parker_aif, parker_terms
 
-_FINE_S = 0.5  # sampling of a fitted AIF
+_FINE_S = 0.5  # sampling of a fitted AIF; chosen, a tenth of the width of a first pass
+# Parker's form fitted to samples over their peak: lowest, first and highest value of area (s), centre and width (s) of the first pass and
+# of the recirculation; tail, decay (1/s), slope (1/s), shift (s); start after the arrival (s). First values are the population's (Parker
+# 2006) in seconds; the ranges were chosen, wide enough for any injection.
+_FORM_RANGE = np.array(
+    [
+        [0.0, 9.0, 60.0],
+        [2.0, 10.2, 30.0],
+        [1.0, 3.4, 12.0],
+        [0.0, 3.6, 60.0],
+        [4.0, 21.9, 60.0],
+        [2.0, 7.9, 30.0],
+        [0.0, 0.18, 2.0],
+        [0.0, 0.0028, 0.05],
+        [0.1, 0.63, 3.0],
+        [2.0, 29.0, 60.0],
+        [-15.0, 0.0, 15.0],
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -185,19 +203,14 @@ def fit_parametric(aif: Aif, arrival_s: float) -> tuple[Aif, float, float]:
 
     scale = float(aif.concentration.max())
     t, y = aif.times_s, aif.concentration / scale
-    # area 1, centre 1, width 1, area 2, centre 2, width 2 (s), height, decay (1/s), slope (1/s), shift (s), delay (s)
-    start = np.array([9.0, 10.2, 3.4, 3.6, 21.9, 7.9, 0.18, 0.0028, 0.63, 29.0, arrival_s])
-    low = np.array([0.0, 2.0, 1.0, 0.0, 4.0, 2.0, 0.0, 0.0, 0.1, 2.0, arrival_s - 15.0])
-    high = np.array([60.0, 30.0, 12.0, 60.0, 60.0, 30.0, 2.0, 0.05, 3.0, 60.0, arrival_s + 15.0])
+    low, start, high = _FORM_RANGE.T.copy()
+    low[-1] += arrival_s
+    start[-1] += arrival_s
+    high[-1] += arrival_s
 
     def form(p: np.ndarray, times: np.ndarray) -> np.ndarray:
-        u = times - p[10]
-        after = np.maximum(u, 0.0)
-        bolus = [
-            p[i] / (p[i + 2] * np.sqrt(2 * np.pi)) * np.exp(-0.5 * ((u - p[i + 1]) / p[i + 2]) ** 2) for i in (0, 3)
-        ]
-        tail = p[6] * np.exp(-p[7] * after) / (1.0 + np.exp(-p[8] * (after - p[9])))
-        return np.where(u < 0, 0.0, bolus[0] + bolus[1] + tail)
+        terms = parker_terms(times - p[10], ParkerForm((p[0], p[3]), (p[1], p[4]), (p[2], p[5]), *p[6:10]))
+        return terms[0] + terms[1] + terms[2]
 
     peak_s = float(t[np.argmax(y)])
     fits = []
@@ -218,4 +231,4 @@ def fit_parametric(aif: Aif, arrival_s: float) -> tuple[Aif, float, float]:
         measured=aif.concentration,
         how=f"{aif.how}; replaced by Parker's form fitted to it",
     )
-    return fitted, residual, noise_sd(aif.concentration)
+    return fitted, residual, float(noise_sd(aif.concentration))

@@ -1,4 +1,4 @@
-"""Blood's own ΔR2* from voxels that hold an artery and something else.
+"""Partial volume of arterial voxels (DSC): blood's own ΔR2* from voxels that hold an artery and something else.
 
 Signals add up in a voxel, ΔR2* does not: where the blood's signal falls to a tenth, one twentieth of tissue in the voxel takes a fifth off
 the peak. The mean of the voxels' ΔR2* is therefore too low, by more the higher the bolus is. What each voxel's signal lost over the first
@@ -13,10 +13,10 @@ import numpy as np
 # Which of the shares, from the lowest (0) to the highest (1), is taken for pure blood. Chosen on simulated patients 0-59, among which 0.65
 # to 0.75 do about equally well: higher ones follow voxels whose level a movement has changed.
 _PURE = 0.7
-_UNLIKE = 2.5  # times the usual misfit: the voxel held something else that changed
-_SLIGHT = 0.01  # of the signal: a misfit that does not matter
-_LEAST = 3  # voxels below which their mean is as good
-_BRIGHT = 0.3  # of the median before the bolus: darker voxels are bone or air
+_UNLIKE = 2.5  # times the usual misfit: chosen, the voxel held something else that changed
+_SLIGHT = 0.01  # of the signal: chosen, a misfit that does not matter
+_LEAST = 3  # voxels: chosen, of fewer the mean is as good
+_BRIGHT = 0.3  # of the median before the bolus: chosen, darker voxels are bone or air
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def pure_curve(
     tissue
         (t,) signal of what else they hold, over that before the bolus.
     first_pass
-        Boolean (t,): frames that the shares are told from.
+        Boolean (t,): frames that the shares are estimated from.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The large vein whose curve scales an AIF: sagittal, straight or transverse sinus, found automatically.
+"""The venous sinus whose curve scales an AIF (of DCE, and of DSC as venous output function): sagittal, straight or transverse; automatic.
 
 A sinus is much wider than an artery of the brain, so that its voxels hold little else, and its blood entered the slab long ago. After the
 first passes it carries what the arteries carry.
@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .arteries import among_highest, candidates, first_moment
+from .arteries import Candidates, among_highest, candidates, first_moment
 
+# Chosen, as `find_sinus` says what they are for.
 _LATER_S = (1.5, 20.0)  # than the arteries
-_TALL = 0.85
-_NEAR_MM = 25.0
-_MOST = 12
-_LEAST = 5
-_LEAST_AGREEMENT = 0.97
-TAIL_S = 120.0
+_TALL, _TALL_ENOUGH = 0.85, 0.6  # of the highest such; and for the usual signal before the bolus
+_SIGNAL_BEFORE = (0.7, 1.5)  # of the usual one, as in `arteries`
+_NEAR_MM = 25.0  # a stretch of one sinus
+_MOST, _LEAST = 12, 5  # voxels
+_LEAST_AGREEMENT = 0.97  # correlation with the median curve
+TAIL_S = 120.0  # in which the curves of vessels are nearly the same and smooth
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,9 @@ def find_sinus(
     """
     found = candidates(curves, times_s, arrival, saturates, vein=True)
     later = found.moment - first_moment(artery, times_s, arrival)
-    late = found.good & (later >= _LATER_S[0]) & (later <= _LATER_S[1])
-    if late.sum() < _LEAST:
+    rows = _vein_rows(found, later, before)
+    if not rows.size:
         return None
-    if before is not None:
-        usual = np.median(before[found.index][late & (found.peak >= 0.6 * among_highest(found.peak[late], _LEAST))])
-        alike = late & (before[found.index] >= 0.7 * usual) & (before[found.index] <= 1.5 * usual)
-        late = alike if alike.sum() >= _LEAST else late
-    late &= found.peak >= _TALL * among_highest(found.peak[late], _LEAST)
-    rows = np.flatnonzero(late)
     where = np.argwhere(region)[found.index[rows]]
     height = np.zeros(region.shape)
     height[tuple(where.T)] = found.peak[rows]
@@ -102,7 +97,6 @@ def find_sinus(
     together = _correlation(found.curves[rows[chosen]], np.median(found.curves[rows[chosen]], axis=0))
     chosen = chosen[together >= min(_LEAST_AGREEMENT, np.median(together))]
     mean = found.curves[rows[chosen]].mean(axis=0)
-    agreement = float(_correlation(found.curves[rows[chosen]], mean).min())
     voxels = np.zeros(region.shape, bool)
     voxels[tuple(where[chosen].T)] = True
     quality = {
@@ -110,17 +104,31 @@ def find_sinus(
         "peak": float(mean.max()),
         "tail": tail(mean, times_s),
         "later_s": float(np.median(later[rows[chosen]])),
-        "agreement": agreement,
+        "agreement": float(_correlation(found.curves[rows[chosen]], mean).min()),
         "neighbours": float((27.0 * share[chosen].mean() - 1.0) / 26.0),
     }
-    why_not = ""
-    if chosen.size < _LEAST:
-        why_not = f"only {chosen.size} voxels were found, and at least {_LEAST} are needed"
-    elif agreement < _LEAST_AGREEMENT:
-        why_not = (
-            f"its voxels do not agree (correlation down to {agreement:.2f}, at least {_LEAST_AGREEMENT} is needed)"
-        )
-    return Sinus(voxels, quality, why_not)
+    return Sinus(voxels, quality, _why_not(chosen.size, quality["agreement"]))
+
+
+def _vein_rows(found: Candidates, later_s: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    """Candidates that are late and tall, and whose signal before the bolus is the usual one; none where there are fewer than five."""
+    late = found.good & (later_s >= _LATER_S[0]) & (later_s <= _LATER_S[1])
+    if late.sum() < _LEAST:
+        return np.empty(0, np.int64)
+    if before is not None:
+        level = before[found.index]
+        usual = np.median(level[late & (found.peak >= _TALL_ENOUGH * among_highest(found.peak[late], _LEAST))])
+        alike = late & (level >= _SIGNAL_BEFORE[0] * usual) & (level <= _SIGNAL_BEFORE[1] * usual)
+        late = alike if alike.sum() >= _LEAST else late
+    return np.flatnonzero(late & (found.peak >= _TALL * among_highest(found.peak[late], _LEAST)))
+
+
+def _why_not(size: int, agreement: float) -> str:
+    if size < _LEAST:
+        return f"only {size} voxels were found, and at least {_LEAST} are needed"
+    if agreement < _LEAST_AGREEMENT:
+        return f"its voxels do not agree (correlation down to {agreement:.2f}, at least {_LEAST_AGREEMENT} is needed)"
+    return ""
 
 
 def _correlation(curves: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Bringing the AIF of a DCE series to the level of a sinus: by one fit of both signals, or by the ratio of their tails."""
+"""The AIF of a DCE series brought to the level of a venous sinus: by one fit of both signals, or by the ratio of their tails."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -9,23 +9,26 @@ from ...curves import noise_sd
 from ...images import Series
 from ..signal import Spgr, concentrations
 from .arteries import first_pass
-from .bloodfit import VENOUS_T1, BloodFit, fit_blood, sudden_moves
-from .movement import vessel_signal
-from .sinus import find_sinus, tail
+from .bloodfit import VENOUS_T1, BloodFit, BloodSignals, fit_blood
+from .movement import sudden_moves, vessel_signal
+from .sinus import Sinus, find_sinus, tail
 
-_DEEP_MM = 25.0
-_USUAL = (0.4, 0.6)  # of the deep voxels, by their rise
+_DEEP_MM = 25.0  # from the edge of the head; chosen, scalp and muscle lie nearer
+_USUAL = (0.4, 0.6)  # quantiles of the deep voxels' rise: chosen, the middle fifth is ordinary tissue
 _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pass
-# What is taken in a fit's place is an AIF read near the highest signal, whose peak is far too low: a poor fit is nearer.
+# What is taken in a fit's place is an AIF read near the highest signal, whose peak is far too low: a poor fit is nearer. Chosen: where the
+# model describes the signals the residual is about 1.
 _POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
-_MOST_PEAK_SD = 0.25
-_SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and how much of it must go
-_LEAST_NOISE = 0.008
-_LEAST_FACTOR = 0.5  # of both tails: tissue in an artery's voxels makes it larger than 1
+_MOST_PEAK_SD = 0.25  # chosen: beyond, the tail's factor is nearer
+_SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and what may be left of it then; chosen
+_LEAST_NOISE = 0.008  # of the signal; chosen, because the mean of a dozen voxels still pulsates
+# Of both tails; chosen: tissue in an artery's voxels makes the factor larger than 1, and a vein holds the same blood.
+_LEAST_FACTOR = 0.5
+_LEAST_SHARE = 0.5  # of an artery in its voxels, below which a note says so; chosen
 
 
 @dataclass(frozen=True)
-class Venous:
+class SinusScaling:
     """What a sinus says of an AIF; `blood` where both signals were fitted, else `curve` (whole blood, mM) whose tail counts, else neither.
 
     `numbers` goes into the record.
@@ -43,13 +46,15 @@ class Venous:
         """What an artery's curve (t,) is multiplied with so that its tail is that of the sinus."""
         return 1.0 if self.curve is None else tail_factor(artery, self.curve, self.times_s)
 
-    def believed(self, artery: np.ndarray) -> "Venous":
+    def believed(self, artery: np.ndarray) -> "SinusScaling":
         """Itself; without its curve where that is so far below an artery's that it cannot be blood."""
         factor = self.factor(artery)
         if factor >= _LEAST_FACTOR:
             return self
         why = f"what was taken for a vein ends at {factor:.2f} of the artery's level"
-        return Venous("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s)
+        return SinusScaling(
+            "not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s
+        )
 
 
 def tail_factor(artery: np.ndarray, sinus: np.ndarray, times_s: np.ndarray) -> float:
@@ -58,117 +63,118 @@ def tail_factor(artery: np.ndarray, sinus: np.ndarray, times_s: np.ndarray) -> f
     return tail(sinus, times_s) / level if level > 0 and tail(sinus, times_s) > 0 else 1.0
 
 
-def fit_to_sinus(
-    series: Series,
-    raw: np.ndarray,
-    times_s: np.ndarray,
-    acquisition: Spgr | None,
-    t10_blood_s: float,
-    region: np.ndarray,
-    arteries: np.ndarray,
-    n_baseline: int,
-) -> Venous:
+@dataclass(frozen=True)
+class ArterialData:
+    """What is known where a sinus is sought.
+
+    Attributes
+    ----------
+    series, curves
+        In steady state; `curves` are its curves (n, t) within `region`.
+    times_s
+        (t,) s.
+    region, arteries
+        Boolean (z, y, x): where vessels are sought, and where the artery was found.
+    n_baseline
+        Frames before the bolus.
+    """
+
+    series: Series
+    curves: np.ndarray
+    times_s: np.ndarray
+    region: np.ndarray
+    arteries: np.ndarray
+    n_baseline: int
+
+
+def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: float) -> SinusScaling:
     """Find a sinus and what it says of the concentration in the arteries.
 
     Parameters
     ----------
-    series, raw
-        In steady state; `raw` are its curves (n, t) within `region` (z, y, x).
     acquisition
         How the signal follows from concentration; None where the series holds concentrations.
     t10_blood_s
         T1 of blood before contrast, s.
-    arteries
-        Boolean (z, y, x).
     """
-
-    def without(why: str) -> Venous:
-        return Venous("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, times_s)
-
     is_signal = acquisition is not None
-    before = raw[:, :n_baseline].mean(axis=1) if is_signal else None
-    rise = raw if before is None else raw - before[:, None]
-    signal = vessel_signal(series, arteries, times_s, n_baseline)
-    own = signal - signal[:n_baseline].mean() if is_signal else signal
-    found = find_sinus(rise, region, series.grid.spacing, times_s, n_baseline, own, is_signal, before)
-    if found is None:
-        return without("no large vein was found")
-    if found.why_not:
-        return without(found.why_not)
-    numbers = {f"sinus_{k}": v for k, v in found.quality.items()}
-    frame = float(np.median(np.diff(times_s)))
-    why = ""
-    if is_signal and frame <= _LONGEST_FRAME_S:
-        moves, perhaps = sudden_moves(series.frames, region, first_pass(times_s, n_baseline))
-        mean = vessel_signal(series, found.voxels, times_s, n_baseline)
-        noise = tuple(max(noise_sd(y) / y[:n_baseline].mean(), _LEAST_NOISE) for y in (signal, mean))
-        tissue = _deep_signal(series, region, n_baseline)
-
-        def fitted(moved: tuple[int, ...]) -> BloodFit:
-            return fit_blood(
-                times_s,
-                signal,
-                mean,
-                tissue,
-                n_baseline,
-                acquisition.tr_s,
-                acquisition.flip_angle_deg,
-                t10_blood_s,
-                acquisition.r1,
-                acquisition.te_s or 0.0,
-                moved,
-                noise,
-            )
-
-        fit = fitted(moves)
-        if fit.residual > _SUSPECT:
-            # What a motion correction leaves of a movement is hard to see in the images, and plain in the vessels.
-            tried = {tuple(sorted((*moves, frame))) for frame in perhaps}
-            more = {moved: fitted(moved) for moved in sorted(tried)}
-            best = min(more, key=lambda moved: more[moved].residual, default=moves)
-            if best in more and more[best].residual < _EXPLAINS * fit.residual:
-                moves, fit = best, more[best]
+    before = data.curves[:, : data.n_baseline].mean(axis=1) if is_signal else None
+    rise = data.curves if before is None else data.curves - before[:, None]
+    artery = vessel_signal(data.series, data.arteries, data.times_s, data.n_baseline)
+    artery_rise = artery - artery[: data.n_baseline].mean() if is_signal else artery
+    spacing = data.series.grid.spacing
+    sinus = find_sinus(rise, data.region, spacing, data.times_s, data.n_baseline, artery_rise, is_signal, before)
+    if sinus is None:
+        return _without("no large vein was found", data.times_s)
+    if sinus.why_not:
+        return _without(sinus.why_not, data.times_s)
+    notes: tuple[str, ...] = ()
+    if acquisition is not None and float(np.median(np.diff(data.times_s))) <= _LONGEST_FRAME_S:
+        fit, moves = _fit_with_moves(data, artery, sinus, acquisition, t10_blood_s)
         if fit.residual <= _MOST_RESIDUAL and fit.peak_sd <= _MOST_PEAK_SD:
-            return _fitted(found.voxels, fit, numbers, acquisition, moves, n_baseline, times_s)
-        why = (
+            return _fitted(sinus, fit, acquisition, tuple(float(data.times_s[m]) for m in moves), data.times_s)
+        notes = (
             f"artery and sinus could not be fitted together (residual {fit.residual:.1f}, peak known to {100 * fit.peak_sd:.0f} %): "
-            "only its tail is scaled"
+            "only its tail is scaled",
         )
-    there = series.curves(found.voxels).astype(np.float64)
-    curve = concentrations(there, acquisition, VENOUS_T1 * t10_blood_s, n_baseline)
-    curve = curve[np.isfinite(curve).all(axis=1)]
-    if not len(curve):
-        return without("the signal of the vein is above the highest possible (flip angle, T1 of blood)")
-    curve = curve.mean(axis=0).astype(np.float64)
-    how = f"scaled to the tail of a venous sinus ({int(found.voxels.sum())} voxels, last two minutes)"
-    return Venous(how, (why,) if why else (), numbers, times_s, found.voxels, curve=curve)
+    curves = data.series.curves(sinus.voxels).astype(np.float64)
+    curves = concentrations(curves, acquisition, VENOUS_T1 * t10_blood_s, data.n_baseline)
+    curves = curves[np.isfinite(curves).all(axis=1)]
+    if not len(curves):
+        return _without("the signal of the vein is above the highest possible (flip angle, T1 of blood)", data.times_s)
+    curve = curves.mean(axis=0).astype(np.float64)
+    how = f"scaled to the tail of a venous sinus ({int(sinus.voxels.sum())} voxels, last two minutes)"
+    return SinusScaling(how, notes, _numbers(sinus), data.times_s, sinus.voxels, curve=curve)
+
+
+def _without(why: str, times_s: np.ndarray) -> SinusScaling:
+    return SinusScaling("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, times_s)
+
+
+def _numbers(sinus: Sinus) -> dict[str, float]:
+    return {f"sinus_{k}": v for k, v in sinus.quality.items()}
+
+
+def _fit_with_moves(
+    data: ArterialData, artery: np.ndarray, sinus: Sinus, acquisition: Spgr, t10_blood_s: float
+) -> tuple[BloodFit, tuple[int, ...]]:
+    """The fit of both signals, and the first frames after the sudden moves that it takes into account."""
+    times_s, n_baseline = data.times_s, data.n_baseline
+    moves, perhaps = sudden_moves(data.series.frames, data.region, first_pass(times_s, n_baseline))
+    vein = vessel_signal(data.series, sinus.voxels, times_s, n_baseline)
+    noise = [max(float(noise_sd(y) / y[:n_baseline].mean()), _LEAST_NOISE) for y in (artery, vein)]
+    tissue = _deep_signal(data.series, data.region, n_baseline)
+    signals = BloodSignals(times_s, artery, vein, tissue, n_baseline, moves, (noise[0], noise[1]))
+    fit = fit_blood(signals, acquisition, t10_blood_s)
+    if fit.residual > _SUSPECT:
+        # What a motion correction leaves of a movement is hard to see in the images, and plain in the vessels.
+        tried = sorted({tuple(sorted((*moves, frame))) for frame in perhaps})
+        more = {moved: fit_blood(replace(signals, moves=moved), acquisition, t10_blood_s) for moved in tried}
+        best = min(more, key=lambda moved: more[moved].residual, default=moves)
+        if best in more and more[best].residual < _EXPLAINS * fit.residual:
+            return more[best], best
+    return fit, moves
 
 
 def _fitted(
-    voxels: np.ndarray,
-    fit: BloodFit,
-    numbers: dict[str, float],
-    acquisition: Spgr,
-    moves: tuple[int, ...],
-    n_baseline: int,
-    times_s: np.ndarray,
-) -> Venous:
+    sinus: Sinus, fit: BloodFit, acquisition: Spgr, moves_s: tuple[float, ...], times_s: np.ndarray
+) -> SinusScaling:
     notes = []
     if acquisition.te_s is None:
         notes.append(
             "the echo time is not known, so T2* decay in blood is left out: the peak of the AIF is somewhat low (--te-ms)"
         )
-    if moves:
-        when = ", ".join(f"{times_s[m]:.0f}" for m in moves)
+    if moves_s:
+        when = ", ".join(f"{t:.0f}" for t in moves_s)
         notes.append(f"the head moved at once at {when} s; the AIF's level before and after is not compared")
     if fit.residual > _POOR_RESIDUAL:
         notes.append(
             f"artery and sinus are described poorly by one blood (residual {fit.residual:.1f}; about 1 is usual): the AIF may be off by "
             "more than its standard deviation says"
         )
-    if fit.share < 0.5:
+    if fit.share < _LEAST_SHARE:
         notes.append(f"only {100 * fit.share:.0f} % of the signal of the AIF's voxels is an artery's")
-    numbers = numbers | {
+    numbers = _numbers(sinus) | {
         "sinus_flip_factor": fit.flip_sinus,
         "flip_factor": fit.flip_artery,
         "artery_share": fit.share,
@@ -179,16 +185,16 @@ def _fitted(
         "peak_relative_sd": fit.peak_sd,
     }
     how = (
-        f"fitted together with a venous sinus ({int(voxels.sum())} voxels): flip angle {fit.flip_artery:.2f} and {fit.flip_sinus:.2f} of "
-        f"nominal, artery {100 * fit.share:.0f} % of its voxels, peak known to {100 * fit.peak_sd:.0f} %"
+        f"fitted together with a venous sinus ({int(sinus.voxels.sum())} voxels): flip angle {fit.flip_artery:.2f} and "
+        f"{fit.flip_sinus:.2f} of nominal, artery {100 * fit.share:.0f} % of its voxels, peak known to {100 * fit.peak_sd:.0f} %"
     )
-    return Venous(how, tuple(notes), numbers, times_s, voxels, fit)
+    return SinusScaling(how, tuple(notes), numbers, times_s, sinus.voxels, fit)
 
 
 def _deep_signal(series: Series, region: np.ndarray, n_baseline: int) -> np.ndarray:
     """Signal (t,) of ordinary tissue over that before contrast: the mean of the voxels deep in the head whose rise is the most usual.
 
-    Deep: away from scalp and muscle. Which voxels are usual is told by their mean rise, once: the median at each time would go between
+    Deep: away from scalp and muscle. Which voxels are usual is decided by their mean rise, once: the median at each time would go between
     grey and white matter as noise and bolus come and go, and have a first pass that neither has.
     """
     sampling = series.grid.spacing[1::-1]

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from ...curves import enhancing_mean, mask_array
 from ...errors import InputError
-from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
+from ..aif import POPULATIONS, Aif, ArterialData, find_arteries, fit_parametric, fit_to_sinus, population_aif
 from ..fit import fit_curves
 from ..prepared import Prepared
 from ..settings import DceSettings
@@ -47,7 +47,11 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
-        fit_to_sinus(series, raw, times_s, acquisition(settings), settings.t10_blood_s, p.region, voxels, n_baseline)
+        fit_to_sinus(
+            ArterialData(series, raw, times_s, p.region, voxels, n_baseline),
+            acquisition(settings),
+            settings.t10_blood_s,
+        )
         if settings.sinus
         else None
     )

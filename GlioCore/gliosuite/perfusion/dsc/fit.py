@@ -77,6 +77,10 @@ def perfusion_maps(
 ) -> DscFit:
     """Blood volume, flow and timing from ΔR2* curves.
 
+    The tissue's curve is the flow times the AIF convolved with the residue function R, ``C(t) = CBF int_0^t Ca(u) R(t - u) du``, R(0) = 1;
+    CBF is the highest value of ``CBF R``, Tmax its time, ``CBV = int C / int Ca`` (ml/100ml, without hematocrit and density factors), and
+    ``MTT = CBV / CBF``.
+
     The AIF counts as 0 before its arrival: noise there would pass for agent. Blood volume is the area of the corrected curve over that of
     the AIF as it passes through vessels with the voxel's transit time and delay (`vascular`): agent that recirculates is still on its way
     through the tissue when the series ends, so the plain ratio of areas is too low by up to several percent, and more so where the
@@ -109,6 +113,22 @@ def perfusion_maps(
     ------
     InputError
         If a method is not known, curves and AIF do not belong together, or there is no such device.
+
+    References
+    ----------
+    Østergaard L et al., Magn Reson Med 1996;36:715. Wu O et al., Magn Reson Med 2003;50:164 (``osvd``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gliosuite.perfusion.kinetics import convolve_sampled
+    >>> times_s = 1.5 * np.arange(60)
+    >>> aif = np.clip(times_s - 20, 0, None) ** 3 * np.exp(-(times_s - 20) / 1.6)
+    >>> mtt_s = np.array([[4.0], [8.0]])
+    >>> tissue = convolve_sampled(aif, 0.04 / mtt_s * np.exp(-times_s / mtt_s), step=1.5)  # 4 ml/100ml
+    >>> maps = perfusion_maps(tissue, 1.5, aif, leakage="none")
+    >>> maps.cbv.round(1), maps.mtt_s.round(1)  # MTT is too long by what regularisation takes from the flow
+    (array([4., 4.], dtype=float32), array([5.3, 8.8], dtype=float32))
     """
     curves = np.asarray(dr2star)
     curves = curves.reshape(-1, curves.shape[-1])

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import interpolate, special
 
 from ...compute import Device, back
+from ..kinetics import convolve_sampled
 
 SHAPE = 1.5  # see above
 # Chosen: from capillaries of well-perfused tissue to where a longer transit outlasts the series; steps that noise does not tell apart.
@@ -54,22 +55,14 @@ def vessels(aif: np.ndarray, dt_s: float, leak: bool) -> Vessels:
     frames = dt_s * np.arange(aif.size)
     fine = step * np.arange((aif.size - 1) * parts + 1)
     share = special.gammaincc(SHAPE, SHAPE * fine / MTT_S[:, None])
-    share[:, 0] /= 2.0  # trapezoids: the first sample counts half
     share *= 1.0 / MTT_S[:, None]
-    through = _convolved(interpolate.CubicSpline(frames, aif)(fine), share, step)
+    through = convolve_sampled(interpolate.CubicSpline(frames, aif)(fine), share, step)
     vessel = _sampled(through, frames, step)[:, :, None]
     if not leak:
         return Vessels(vessel, None)
     back = np.exp(-KEP[:, None] / 60.0 * fine)
-    back[:, 0] /= 2.0
-    out = _convolved(through[:, None], back, step)
+    out = convolve_sampled(through[:, None], back, step)
     return Vessels(vessel, np.moveaxis(_sampled(out, frames, step), 2, 1))
-
-
-def _convolved(curve: np.ndarray, kernel: np.ndarray, step: float) -> np.ndarray:
-    length = 2 * curve.shape[-1]
-    product = np.fft.rfft(curve, length) * np.fft.rfft(kernel, length)
-    return np.fft.irfft(product, length)[..., : curve.shape[-1]] * step
 
 
 def _sampled(curves: np.ndarray, frames: np.ndarray, step: float) -> np.ndarray:

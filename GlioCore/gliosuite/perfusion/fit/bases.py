@@ -1,4 +1,4 @@
-"""The convolved AIF as tables over rate and delay, in a compressed subspace: what the kinetic fit stands on.
+"""Basis functions of the kinetic fit (DCE): the convolved AIF tabulated over rate and delay, in a compressed subspace.
 
 All kinetic models are linear but for their rates and the delay. Three things make their curves cheap and exact at any rate and delay:
 
@@ -17,14 +17,15 @@ import numpy as np
 from ...compute import CPU, Device, product, subset
 from .. import kinetics
 
-_CUT = 1e-7  # singular values below this fraction of the largest are dropped; the curves are normalised first
-_SKETCH = 256
-_TERMS = 64  # of the Chebyshev series at most
-_TAIL = 1e-9  # terms below this fraction of the largest are dropped
+# Chosen: what the subspace and the series leave out is then no more than the rounding of float32 frames (test_bases asks for 1e-6).
+_SMALLEST_SINGULAR_VALUE = 1e-7  # of the largest; the curves are normalised first
+_SKETCH_ROWS = 256  # of the randomised range finder (Halko N et al., SIAM Rev 2011;53:217): many times the dimensions that are kept
+_MOST_TERMS = 64  # of the Chebyshev series; some thirty hold it to nine digits
+_SMALLEST_TERM = 1e-9  # of the largest coefficient
 
 
 @dataclass(frozen=True)
-class Cell:
+class DelayCell:
     """The tables between two neighbouring delays, or at delay 0 where none is fitted (``gap_s`` 0); or those of a cell for each voxel.
 
     Attributes
@@ -59,8 +60,8 @@ class Cell:
         beyond = log_rate > self.log_rates[1]
         if beyond.any():
             share = xp.exp(xp.clip(self.log_rates[1] - log_rate, None, 0.0))
-            found = self.at(xp.clip(log_rate, *self.log_rates), delay_s)
-            return tuple(None if v is None else v * share for v in found)
+            value, slope, by_delay = self.at(xp.clip(log_rate, *self.log_rates), delay_s)
+            return value * share, slope * share, None if by_delay is None else by_delay * share
         rate = xp.exp(xp.clip(log_rate, self.log_rates[0], None))
         shifted = rate + self.damping
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
@@ -90,7 +91,7 @@ class Cell:
         # From the later delay on, the convolution decays and what the AIF brings in the meantime is added.
         step = (self.late_s - delay_s) / 60.0
         decayed = rate * step
-        first, last, decay = segment(xp, decayed)
+        first, last, decay = kinetics.segment_weights(decayed, xp)
         share = (self.late_s - delay_s) / self.gap_s
         slope -= decayed * value
         slope *= decay
@@ -110,7 +111,7 @@ class Cell:
             return product(line, self.xp.stack([late, further]))
         return self.plasma_late * late + gain * further
 
-    def rows(self, keep: Any) -> "Cell":
+    def rows(self, keep: Any) -> "DelayCell":
         """The tables of some voxels only."""
         if self.series.ndim == 2:
             return self
@@ -146,7 +147,7 @@ class Bases:
     directions
         (t, r) orthonormal: curves times this are their coordinates in the subspace.
     series
-        (d, 2 r, c) see `Cell`.
+        (d, 2 r, c) see `DelayCell`.
     plasma, integral
         (d, r) the AIF itself and its running integral (rate 0).
     """
@@ -167,23 +168,27 @@ class Bases:
         return self.device.xp
 
     @property
+    def cell_s(self) -> float:
+        """Length of a cell in s; 0 where no delay is fitted."""
+        return float(self.delays[1] - self.delays[0]) if self.delays.size > 1 else 0.0
+
+    @property
     def n_cells(self) -> int:
         """Number of cells between delays; 1 where no delay is fitted."""
         return max(self.delays.size - 1, 1)
 
-    def cell(self, index: int | np.ndarray) -> Cell:
+    def cell(self, index: int | np.ndarray) -> DelayCell:
         """The tables between delays `index` and ``index + 1``; of a cell for each voxel where `index` is an array (n,)."""
         late = np.minimum(np.asarray(index) + 1, self.delays.size - 1)
-        gap = float(self.delays[1] - self.delays[0]) if self.delays.size > 1 else 0.0
         there = lambda v: subset(v, self.series)
         one = late.ndim == 0
         at, early = (int(late), int(index)) if one else (there(late), there(np.asarray(index)))
         column = lambda table, i: table[i][:, None] if one else table[i].T
-        return Cell(
+        return DelayCell(
             self.xp,
             self.log_rates,
             self.damping,
-            gap,
+            self.cell_s,
             float(self.delays[at]) if one else there(self.delays[late]),
             self.series[at],
             column(self.plasma, at),
@@ -201,19 +206,6 @@ class Bases:
         """The same tables on a device, in a precision."""
         fields = ("directions", "series", "plasma", "integral")
         return replace(self, device=device, dtype=dtype, **{f: device.put(getattr(self, f), dtype) for f in fields})
-
-
-def segment(xp: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Weights of the first and last value of a line integrated over 0-1 with the weight ``exp(-x (1 - s))``, and ``exp(-x)``."""
-    # Below it the closed forms cancel; five terms of the series leave an error below 1e-12 (in single precision 1e-5).
-    small = x < (1e-2 if x.dtype == xp.float64 else 0.3)
-    safe = xp.where(small, 1.0 + 0.0 * x, x)
-    decay = xp.exp(-safe)
-    first = xp.where(
-        small, 0.5 + x * (-1 / 3 + x * (1 / 8 + x * (-1 / 30 + x / 144))), (1 - decay - safe * decay) / safe**2
-    )
-    last = xp.where(small, 0.5 + x * (-1 / 6 + x * (1 / 24 + x * (-1 / 120 + x / 720))), (safe - 1 + decay) / safe**2)
-    return first, last, xp.exp(-x)
 
 
 def build_bases(
@@ -236,7 +228,7 @@ def build_bases(
     """
     delays = np.zeros(1) if delay_range_s is None else _delay_nodes(aif_times_s, delay_range_s)
     low, high = np.log(rate_range)
-    angle = np.pi * (np.arange(_TERMS) + 0.5) / _TERMS
+    angle = np.pi * (np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS
     damping = 60.0 / max(float(times_s[-1] - times_s[0]), 1.0)
     first, last = np.log(np.asarray(rate_range) + damping)
     rates = np.maximum(np.exp(first + 0.5 * (last - first) * (np.cos(angle) + 1.0)) - damping, 0.0)
@@ -245,12 +237,12 @@ def build_bases(
     plasma = kinetics.interpolate_aif(times_s[None, :] - delays[:, None], aif, aif_times_s)
     integral = kinetics.convolve(times_s, aif, np.zeros(delays.size), delays, aif_times_s)
     directions = _directions(np.concatenate([table[:, ::2].reshape(-1, times_s.size), plasma, integral]))
-    orders = np.arange(_TERMS)
-    transform = np.cos(np.outer(orders, angle)) * (2.0 / _TERMS)
+    orders = np.arange(_MOST_TERMS)
+    transform = np.cos(np.outer(orders, angle)) * (2.0 / _MOST_TERMS)
     transform[0] *= 0.5
     series = np.einsum("ck,dkr->drc", transform, table @ directions, optimize=True)
     size = np.abs(series).max(axis=(0, 1))
-    terms = max(int(np.flatnonzero(size > _TAIL * size.max())[-1]) + 1, 3)
+    terms = max(int(np.flatnonzero(size > _SMALLEST_TERM * size.max())[-1]) + 1, 3)
     series = series[:, :, :terms]
     slopes = np.polynomial.chebyshev.chebder(series, axis=2)
     slopes = np.concatenate([slopes, np.zeros_like(series[:, :, :1])], axis=2)
@@ -267,7 +259,7 @@ def build_bases(
 
 
 def _delay_nodes(aif_times_s: np.ndarray, delay_range_s: tuple[float, float]) -> np.ndarray:
-    """Delays about 1 s apart, so that the AIF's corners fall on nodes where its frames are even."""
+    """Delays at which the AIF's corners lie where its frames are even: between two of them curves are smooth; 0.5 to 1 s apart (chosen)."""
     frame = float(np.median(np.diff(aif_times_s)))
     step = frame / np.ceil(frame) if frame >= 0.5 else frame * np.ceil(0.5 / frame)
     first, last = np.floor(delay_range_s[0] / step + 1e-9), np.ceil(delay_range_s[1] / step - 1e-9)
@@ -279,9 +271,9 @@ def _directions(curves: np.ndarray) -> np.ndarray:
     """Orthonormal directions (t, r) that span the curves (m, t)."""
     norm = np.linalg.norm(curves, axis=1, keepdims=True)
     curves = curves[norm[:, 0] > 0] / norm[norm[:, 0] > 0]
-    if min(curves.shape) > _SKETCH:
-        # A few hundred random mixtures of the curves span what they all span; the generator's seed is fixed.
-        curves = np.random.default_rng(0).standard_normal((_SKETCH, curves.shape[0])) @ curves
+    if min(curves.shape) > _SKETCH_ROWS:
+        # Random mixtures of the curves span what they all span; the generator's seed is fixed.
+        curves = np.random.default_rng(0).standard_normal((_SKETCH_ROWS, curves.shape[0])) @ curves
     # Reduced to a triangle first: the Gram matrix would lose half of the digits.
     _, values, rows = np.linalg.svd(np.linalg.qr(curves, mode="r"), full_matrices=False)
-    return np.ascontiguousarray(rows[values > _CUT * values[0]].T)
+    return np.ascontiguousarray(rows[values > _SMALLEST_SINGULAR_VALUE * values[0]].T)

@@ -1,25 +1,26 @@
-"""Kinetic fit by variable projection: a global search over rates and delays, then a bounded polish to the optimum.
+"""Kinetic fit (DCE) by variable projection: a global search over rates and delays, then a bounded polish to the optimum.
 
 For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
 matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
 random and nothing depends on a start value. The search without a delay is float32, the polish float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import InputError
-from ...steps import Progress, silent
+from ...steps import Progress, part, silent
 from .. import kinetics
 from ..settings import MODELS
 from .bases import build_bases
-from .blocks import fit_blocks
+from .blocks import Bounds, FitSettings, fit_blocks
 from .models import KINETIC
 
 AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
+# Chosen: beyond what tissue and vessels have (kep up to what a first pass allows; delays from a little before the AIF's artery).
 DEFAULT_BOUNDS = {
     "ktrans": (0.0, 5.0),
     "ve": (1e-4, 1.0),
@@ -29,7 +30,7 @@ DEFAULT_BOUNDS = {
     "ps": (0.0, 5.0),
     "delay": (-5.0, 12.0),
 }
-_BLOCK = 8192
+_BLOCK = 8192  # voxels predicted at a time: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class CurveFit:
         return function(times, self.aif_plasma, **values, delay_s=delay, aif_times_s=nodes)
 
 
-_FORWARD = {
+_FORWARD: dict[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = {
     "tofts": (kinetics.tofts, ("ktrans", "ve")),
     "etm": (kinetics.extended_tofts, ("ktrans", "ve", "vp")),
     "patlak": (kinetics.patlak, ("ps", "vp")),
@@ -160,12 +161,16 @@ def fit_curves(
     model: str = "etm",
     delay: bool = False,
     aif_times_s: ArrayLike | None = None,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
+    bounds: Bounds | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     unclamped: bool = False,
 ) -> CurveFit:
-    """Fit a kinetic model to concentration curves.
+    """Fit a kinetic model to concentration curves by nonlinear least squares (variable projection).
+
+    The sum of squares ``sum_t (C(t) - model(t))^2`` is lowest within the bounds; the models and their equations are those of `kinetics`
+    (``tofts``, ``extended_tofts``, ``patlak``, ``two_cxm``, ``two_cum``). Standard deviations are those of Gauss and Newton,
+    ``sqrt(diag((J^T J)^-1) sse / (t - p))``, widened by the profile likelihood where kep is not determined.
 
     Parameters
     ----------
@@ -200,6 +205,21 @@ def fit_curves(
     ------
     InputError
         If the model is not known, or times, AIF and curves do not belong together.
+
+    References
+    ----------
+    Golub GH, Pereyra V, SIAM J Numer Anal 1973;10:413 (variable projection).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+    >>> times_s = np.arange(0.0, 300.0, 5.0)
+    >>> aif_plasma_mM = parker_aif(times_s, delay_s=25.0) / (1 - 0.42)
+    >>> curves_mM = extended_tofts(times_s, aif_plasma_mM, ktrans=[0.1, 0.2], ve=0.3, vp=0.05)
+    >>> fit = fit_curves(curves_mM, times_s, aif_plasma_mM, model="etm")
+    >>> fit.ktrans.round(3), fit.vp.round(3)
+    (array([0.1, 0.2], dtype=float32), array([0.05, 0.05], dtype=float32))
     """
     progress = progress or silent
     times = np.asarray(times_s, np.float64)
@@ -208,23 +228,15 @@ def fit_curves(
     curves = np.asarray(curves_mM)
     curves = curves.reshape(-1, curves.shape[-1])
     _check(curves, times, aif, nodes, model)
-    limits = DEFAULT_BOUNDS | {k: tuple(map(float, v)) for k, v in (bounds or {}).items()}
     if unclamped and model not in ("tofts", "etm", "patlak"):
         raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
+    limits: dict[str, tuple[float, float]] = {**DEFAULT_BOUNDS}
+    limits |= {name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()}
+    data, settings = _Input(curves, times, aif, nodes), FitSettings(model, delay, limits, device)
     if model == "auto":
-        return _choose(curves, times, aif, nodes, delay, limits, device, progress)
-    fit = _fit(curves, times, aif, nodes, model, delay, limits, device, progress)
-    if not unclamped:
-        return fit
-    weights = [n for n in ("ktrans", "ps", "vp") if n in KINETIC[model].names]
-    free = {n: fit.values[n].copy() for n in weights}
-    held = np.flatnonzero(np.any([fit.values[n] <= limits[n][0] for n in weights], axis=0))
-    if held.size:
-        limits |= {n: (-limits[n][1], limits[n][1]) for n in weights}
-        again = _fit(curves[held], times, aif, nodes, model, delay, limits, device, silent)
-        for n in weights:
-            free[n][held] = again.values[n]
-    return replace(fit, unclamped=free)
+        return _choose(data, settings, progress)
+    fit = _fit(data, settings, progress)
+    return replace(fit, unclamped=_unclamped(data, settings, fit)) if unclamped else fit
 
 
 def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str) -> None:
@@ -248,50 +260,61 @@ def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.nda
 # -------------------------------------------------------------------------------------------------------------- the fit
 
 
-def _fit(
-    curves: np.ndarray,
-    times: np.ndarray,
-    aif: np.ndarray,
-    nodes: np.ndarray,
-    name: str,
-    delay: bool,
-    limits: Mapping[str, tuple[float, float]],
-    device: str,
-    progress: Progress,
-) -> CurveFit:
-    model = KINETIC[name]
-    bases = build_bases(times, aif, nodes, model.rates(limits), limits["delay"] if delay else None)
-    fitted = fit_blocks(curves, bases, name, delay, limits, device, progress)
+@dataclass(frozen=True)
+class _Input:
+    """Curves (n, t), their times (t,), and the AIF with its times (m,)."""
+
+    curves: np.ndarray
+    times_s: np.ndarray
+    aif: np.ndarray
+    aif_times_s: np.ndarray
+
+
+def _fit(data: _Input, settings: FitSettings, progress: Progress) -> CurveFit:
+    model = KINETIC[settings.model]
+    bounds = settings.bounds
+    delays = bounds["delay"] if settings.delay else None
+    bases = build_bases(data.times_s, data.aif, data.aif_times_s, model.rates(bounds), delays)
+    fitted = fit_blocks(data.curves, bases, settings, progress)
     return CurveFit(
-        name,
-        times,
-        aif,
-        nodes,
+        settings.model,
+        data.times_s,
+        data.aif,
+        data.aif_times_s,
         fitted.values,
         fitted.sd,
         fitted.sse.astype(np.float32),
         fitted.misfit,
         None,
-        len(model.names) + delay,
+        len(model.names) + settings.delay,
     )
 
 
-def _choose(
-    curves: np.ndarray,
-    times: np.ndarray,
-    aif: np.ndarray,
-    nodes: np.ndarray,
-    delay: bool,
-    limits: Mapping[str, tuple[float, float]],
-    device: str,
-    progress: Progress,
-) -> CurveFit:
-    """Fit each model of `AUTO` and take, per voxel, the one with the lowest corrected Akaike criterion."""
+def _unclamped(data: _Input, settings: FitSettings, fit: CurveFit) -> dict[str, np.ndarray]:
+    """The weights of a fit (ktrans, ps, vp); of curves where one ended at its lower bound, from a fit without that bound."""
+    weights: list[str] = [n for n in ("ktrans", "ps", "vp") if n in KINETIC[settings.model].names]
+    bounds = settings.bounds
+    free = {n: fit.values[n].copy() for n in weights}
+    held = np.flatnonzero(np.any([fit.values[n] <= bounds[n][0] for n in weights], axis=0))
+    if held.size:
+        signed = {**bounds, **{n: (-bounds[n][1], bounds[n][1]) for n in weights}}
+        again = _fit(replace(data, curves=data.curves[held]), replace(settings, bounds=signed), silent)
+        for n in weights:
+            free[n][held] = again.values[n]
+    return free
+
+
+def _choose(data: _Input, settings: FitSettings, progress: Progress) -> CurveFit:
+    """Fit each model of `AUTO` and take, per voxel, the one with the lowest corrected Akaike criterion.
+
+    References
+    ----------
+    Hurvich CM, Tsai CL, Biometrika 1989;76:297.
+    """
     fits = []
     for i, name in enumerate(AUTO):
-        stretch = lambda fraction, message, i=i: progress((i + fraction) / len(AUTO), message)
-        fits.append(_fit(curves, times, aif, nodes, name, delay, limits, device, stretch))
-    count = times.size
+        fits.append(_fit(data, replace(settings, model=name), part(progress, i / len(AUTO), (i + 1) / len(AUTO))))
+    count = data.times_s.size
     criterion = []
     for fit in fits:
         k = fit.n_parameters + 1
@@ -300,19 +323,19 @@ def _choose(
     known = np.isfinite(fits[0].sse)
     chosen = np.where(known, np.argmin(np.nan_to_num(criterion, nan=np.inf), axis=0), 0)
     pick = lambda arrays: np.choose(chosen, arrays)
-    nothing = np.full(curves.shape[0], np.nan)
+    nothing = np.full(data.curves.shape[0], np.nan)
     # Tofts has no plasma space (vp 0), Patlak no way back (kep 0, ve undefined); ps is Patlak's name of ktrans.
     absent = {"vp": np.where(known, 0.0, np.nan), "kep": np.where(known, 0.0, np.nan), "ve": nothing}
     values, sd = {}, {}
-    for name in ("ktrans", "ve", "vp", "kep", *(["delay"] if delay else [])):
+    for name in ("ktrans", "ve", "vp", "kep", *(["delay"] if settings.delay else [])):
         values[name] = pick([f.values.get(name, absent.get(name, nothing)) for f in fits])
         sd[name] = pick([f.sd.get(name, nothing) for f in fits]).astype(np.float32)
     values["ps"] = values["ktrans"]
     return CurveFit(
         "auto",
-        times,
-        aif,
-        nodes,
+        data.times_s,
+        data.aif,
+        data.aif_times_s,
         values,
         sd,
         pick([f.sse for f in fits]),

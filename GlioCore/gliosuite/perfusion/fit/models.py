@@ -1,4 +1,4 @@
-"""The kinetic models as the fit sees them: curves with their derivatives in the subspace, from parameters (p, n) to columns (r, n).
+"""The kinetic models as the fit (DCE) needs them: curves and their derivatives in the subspace, (r, n), from parameters (p, n).
 
 Every model gives its curve, the list of its derivatives by its parameters, and the derivative by the delay (None without a delay). A
 column that is the same for all voxels has the shape (r, 1). Where the derivatives are mixtures of a few columns, the columns and the
@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .bases import Cell
+from .bases import DelayCell
 
-FLOW_RATES = (1e-4, 6000.0)  # 1/min: rates of the exchange models, whose bounds lie on fp, ps, ve and vp
+# 1/min: rates of the exchange models, whose bounds lie on fp, ps, ve and vp. Chosen: from none over a scan to 100 per second, beyond that
+# a convolution is the AIF over the rate.
+FLOW_RATES = (1e-4, 6000.0)
 
 
 class Curve(NamedTuple):
@@ -28,22 +30,34 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as the fit sees it: named parameters, curves with derivatives, the range of its rates, and whether it tells flow from PS."""
+    """A model as the fit needs it.
+
+    Attributes
+    ----------
+    names
+        Of the parameters, in the order of p; the rate of Tofts models is fitted as its logarithm.
+    curve
+        From a delay cell, parameters (p, n) and delay (n,) or None to a `Curve`.
+    rates
+        Lowest and highest rate in 1/min, from the bounds.
+    exchange
+        Whether the model has flow and permeability of its own.
+    """
 
     names: tuple[str, ...]
-    curve: Callable[[Cell, Any, Any], Curve]
+    curve: Callable[[DelayCell, Any, Any], Curve]
     rates: Callable[[Mapping[str, tuple[float, float]]], tuple[float, float]]
     exchange: bool = False
 
 
-def _tofts(cell: Cell, p: Any, delay: Any) -> Curve:
+def _tofts(cell: DelayCell, p: Any, delay: Any) -> Curve:
     ktrans = p[0]
     basis, by_rate, by_delay = cell.at(p[1], delay)
     by_rate *= ktrans
     return Curve(ktrans * basis, [basis, by_rate], None if delay is None else ktrans * by_delay)
 
 
-def _extended_tofts(cell: Cell, p: Any, delay: Any) -> Curve:
+def _extended_tofts(cell: DelayCell, p: Any, delay: Any) -> Curve:
     ktrans, vp = p[0], p[2]
     basis, by_rate, by_delay = cell.at(p[1], delay)
     plasma, plasma_slope = cell.plasma(delay)
@@ -53,7 +67,7 @@ def _extended_tofts(cell: Cell, p: Any, delay: Any) -> Curve:
     return Curve(curve, [basis, by_rate, plasma], None if delay is None else ktrans * by_delay + vp * plasma_slope)
 
 
-def _patlak(cell: Cell, p: Any, delay: Any) -> Curve:
+def _patlak(cell: DelayCell, p: Any, delay: Any) -> Curve:
     ps, vp = p[0], p[1]
     integral, integral_slope = cell.integral(delay)
     plasma, plasma_slope = cell.plasma(delay)
@@ -61,7 +75,7 @@ def _patlak(cell: Cell, p: Any, delay: Any) -> Curve:
     return Curve(curve, [integral, plasma], None if delay is None else ps * integral_slope + vp * plasma_slope)
 
 
-def _two_cum(cell: Cell, p: Any, delay: Any) -> Curve:
+def _two_cum(cell: DelayCell, p: Any, delay: Any) -> Curve:
     xp = cell.xp
     flow, ps, vp = p[0] / 100.0, p[1], xp.clip(p[2], 1e-9, None)
     out = xp.clip(flow + ps, 1e-12, None)
@@ -80,7 +94,7 @@ def _two_cum(cell: Cell, p: Any, delay: Any) -> Curve:
     return Curve(weight * basis + kept * integral, columns, by_delay)
 
 
-def _two_cxm(cell: Cell, p: Any, delay: Any) -> Curve:
+def _two_cxm(cell: DelayCell, p: Any, delay: Any) -> Curve:
     xp = cell.xp
     flow, ps, ve, vp = 0.01 * p[0], p[1], xp.clip(p[2], 1e-9, None), xp.clip(p[3], 1e-9, None)
     first, second, fast, slow = exponentials(xp, p[0], ps, ve, vp)
@@ -150,9 +164,9 @@ def with_flow(xp: Any, model: str, p: Any, fp: float) -> Any:
 
 
 KINETIC = {
-    "tofts": Model(("ktrans", "log_kep"), _tofts, lambda m: m["kep"]),
-    "etm": Model(("ktrans", "log_kep", "vp"), _extended_tofts, lambda m: m["kep"]),
-    "patlak": Model(("ps", "vp"), _patlak, lambda m: m["kep"]),
-    "2cum": Model(("fp", "ps", "vp"), _two_cum, lambda m: FLOW_RATES, exchange=True),
-    "2cxm": Model(("fp", "ps", "ve", "vp"), _two_cxm, lambda m: FLOW_RATES, exchange=True),
+    "tofts": Model(("ktrans", "log_kep"), _tofts, lambda bounds: bounds["kep"]),
+    "etm": Model(("ktrans", "log_kep", "vp"), _extended_tofts, lambda bounds: bounds["kep"]),
+    "patlak": Model(("ps", "vp"), _patlak, lambda bounds: bounds["kep"]),
+    "2cum": Model(("fp", "ps", "vp"), _two_cum, lambda bounds: FLOW_RATES, exchange=True),
+    "2cxm": Model(("fp", "ps", "ve", "vp"), _two_cxm, lambda bounds: FLOW_RATES, exchange=True),
 }

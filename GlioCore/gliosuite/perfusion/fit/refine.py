@@ -1,64 +1,79 @@
-"""From the best node of a grid to the top of its patch, without touching the curves again.
+"""From the best node of a search grid to the local maximum next to it (DCE), without touching the curves again.
 
-Around every node, the unit vectors that the search compares a curve with are polynomials in two coordinates: ln k of the column, and the
-delay or the companion's own ln k. A curve's projections on them are polynomials too: one matrix product gives their coefficients, and the
-top of what they explain is found by Newton's iteration on scalars. The result is so near the optimum that one look at the curve itself is
-mostly enough to be sure of it.
+Around every node the unit vectors that the search compares a curve with are expanded as polynomials in two coordinates: ln k of the first
+basis function, and the delay or the second one's own ln k. A curve's projections on them are polynomials too: one matrix product gives
+their coefficients, and the maximum of the explained sum of squares is found by Newton's iteration on scalars. The result is so near the
+optimum that one look at the curve itself is mostly enough to be sure of it.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...compute import back, product, subset
 from .bases import Bases
 
-PAIR, ALONE, COMPANION = 0, 1, 2  # which of a node's two columns take part
-_STEPS = 4
-_LONGEST = 0.8  # step, of half the patch
-_EDGE = 0.999  # of half the patch: a top so far out may go on beyond
+BOTH, FIRST, SECOND = 0, 1, 2  # which of a node's two basis functions have a weight
+_STEPS = 4  # of Newton's method; chosen, because it doubles the digits at every step, and the polish follows
+_LONGEST = 0.8  # step, of half the expansion's width; chosen, so that one step from the centre stays within
+_EDGE = 0.999  # of half the width: a maximum so far out may go on beyond
+# Points per coordinate (Chebyshev nodes): ln k over one and a half node spacings, the delay over one cell, both ln k of a rate pair over
+# one spacing. Chosen as the fewest with which the maximum lies as near to the optimum as test_refine asks for.
+_POINTS_RATE, _POINTS_DELAY, _POINTS_PAIR = 8, 5, 5
 
 Vectors = tuple[np.ndarray, np.ndarray]
 
 
+class Local(NamedTuple):
+    """A curve's local maximum (n,): weights of both basis functions, ln k, the line's coordinate, and the sum of squares explained."""
+
+    weight: Any
+    second_weight: Any
+    log_rate: Any
+    z: Any
+    explained: Any
+
+
 @dataclass(frozen=True)
-class Patches:
+class Expansions:
     """Polynomials around the nodes of a grid of `lines` times `nodes`, with coefficients (m, q) of x and z, which run from -1 to 1.
 
-    x runs over ln k of the column around its node, z over the line's own coordinate.
+    x runs over ln k of the first basis function around its node, z over the grid line's own coordinate: the delay within a cell, or ln k of
+    a faster exponential.
 
     Attributes
     ----------
-    beside, alone
-        (lines, nodes, m q, r) unit vectors of the column's part that stands upright on the companion, and of the column itself.
-    companion
-        (lines, q, r) unit vectors of the companion.
-    over_length, overlap, over_norm
-        (m q, lines nodes) one over the length of the upright part, the column's projection on the companion, one over its length.
-    over_size
-        (q, lines) one over the companion's length; 0 where there is none.
-    log_rates, reach
-        (nodes,) centres in ln k and half the width of a patch.
-    centres, gap
+    orthogonal, first
+        (lines, nodes, m q, r) unit vectors of the first basis function, orthogonalised against the second, and as it is.
+    second
+        (lines, q, r) unit vectors of the second basis function.
+    inverse_length, overlap, inverse_norm
+        (m q, lines nodes) one over the length of the orthogonalised first basis function, its projection on the second, one over its own
+        length.
+    inverse_second_length
+        (q, lines) one over the length of the second; 0 where there is none.
+    log_rates, half_width
+        (nodes,) centres in ln k and half the width of an expansion.
+    line_centres, line_half_width
         (lines,) centres of the line's coordinate and half its width.
     shape
         m and q.
     """
 
     xp: Any
-    beside: Any
-    alone: Any
-    companion: Any
-    over_length: Any
+    orthogonal: Any
+    first: Any
+    second: Any
+    inverse_length: Any
     overlap: Any
-    over_norm: Any
-    over_size: Any
+    inverse_norm: Any
+    inverse_second_length: Any
     log_rates: Any
-    reach: float
-    centres: Any
-    gap: float
+    half_width: float
+    line_centres: Any
+    line_half_width: float
     shape: tuple[int, int]
 
     @property
@@ -67,296 +82,314 @@ class Patches:
         return self.log_rates.shape[0]
 
     def index(self, line: Any, node: Any) -> Any:
-        """The number of a patch."""
+        """The number of an expansion."""
         return line * self.n_nodes + node
 
 
-def over_delays(bases: Bases, log_rates: np.ndarray, column: str, companion: str | None, there: Bases) -> Patches:
-    """Patches whose lines are the cells between delays (one line without a delay).
+# --------------------------------------------------------------------------------------------------------------- tables
 
-    `column` is ``"exponential"`` or ``"integral"``, `companion` ``"plasma"``, ``"integral"`` or None; `log_rates` (nodes,) are even.
-    `there` are `bases` where the fit runs.
+
+class _Axes(NamedTuple):
+    """The two coordinates of expansions: nodes of ln k and points x around them, points z along each grid line."""
+
+    log_rates: np.ndarray
+    half_width: float
+    x: np.ndarray
+    z: np.ndarray
+    line_centres: np.ndarray
+    line_half_width: float
+
+    @property
+    def rates_at_points(self) -> np.ndarray:
+        """ln k (nodes m,) at every point of every node."""
+        return (self.log_rates[:, None] + self.half_width * self.x).ravel()
+
+
+def expand_over_delays(
+    bases: Bases, log_rates: np.ndarray, first: str, second: str | None, device_bases: Bases
+) -> Expansions:
+    """Expansions whose lines are the cells between delays (one line without a delay).
+
+    `first` is ``"exponential"`` or ``"integral"``, `second` ``"plasma"``, ``"integral"`` or None; `log_rates` (nodes,) are even.
+    `device_bases` are `bases` where the fit runs.
     """
-    late = bases.delays.size > 1
-    moves = column == "exponential"
-    # Neighbouring patches overlap, since the top can lie beyond half the way to the next node.
-    reach = 0.75 * float(log_rates[1] - log_rates[0]) if moves else 0.0
-    x, z = _points(8 if moves else 1), _points(5 if late else 1)
-    rates = np.clip((log_rates[:, None] + reach * x).ravel(), *bases.log_rates)
-    gap = float(bases.delays[1] - bases.delays[0]) / 2.0 if late else 0.0
+    has_delay = bases.delays.size > 1
+    has_rate = first == "exponential"
+    line_half_width = float(bases.delays[1] - bases.delays[0]) / 2.0 if has_delay else 0.0
+    axes = _Axes(
+        log_rates,
+        # Neighbours overlap, since the maximum can lie beyond half the way to the next node.
+        0.75 * float(log_rates[1] - log_rates[0]) if has_rate else 0.0,
+        _points(_POINTS_RATE if has_rate else 1),
+        _points(_POINTS_DELAY if has_delay else 1),
+        bases.delays[1:] - line_half_width if has_delay else np.zeros(1),
+        line_half_width,
+    )
+    rates = np.clip(axes.rates_at_points, *bases.log_rates)
 
     def line(index: int) -> Iterable[Vectors]:
         cell = bases.cell(index)
-        for shift in z:
-            at = np.array([cell.late_s - gap + gap * shift]) if late else None
-            if moves:
+        for shift in axes.z:
+            at = np.array([cell.late_s - line_half_width + line_half_width * shift]) if has_delay else None
+            if has_rate:
                 vectors = cell.at(rates, None if at is None else np.repeat(at, rates.size))[0]
             else:
                 vectors = cell.integral(at)[0]
-            if companion is None:
+            if second is None:
                 yield vectors, 0.0 * vectors[:, :1]
             else:
-                yield vectors, (cell.plasma if companion == "plasma" else cell.integral)(at)[0]
+                yield vectors, (cell.plasma if second == "plasma" else cell.integral)(at)[0]
 
-    centres = bases.delays[1:] - gap if late else np.zeros(1)
-    return _patches(there, map(line, range(bases.n_cells)), log_rates, reach, x, z, centres, gap)
+    return _expand(device_bases, map(line, range(bases.n_cells)), axes)
 
 
-def over_pairs(bases: Bases, log_rates: np.ndarray, there: Bases) -> Patches:
-    """Patches whose lines are the rates of a second, faster exponential; no delay."""
+def expand_over_rates(bases: Bases, log_rates: np.ndarray, device_bases: Bases) -> Expansions:
+    """Expansions whose lines are the rates of a second, faster exponential; no delay."""
     # Half the way to the next node, so that the slower rate stays the slower one.
-    reach = 0.5 * float(log_rates[1] - log_rates[0])
-    x = z = _points(5)
+    half_width = 0.5 * float(log_rates[1] - log_rates[0])
+    points = _points(_POINTS_PAIR)
+    axes = _Axes(log_rates, half_width, points, points, log_rates, half_width)
     cell = bases.cell(0)
-    vectors = cell.at((log_rates[:, None] + reach * x).ravel(), None)[0]
-    line = lambda fast: ((vectors, cell.at(np.array([fast + reach * shift]), None)[0]) for shift in z)
-    return _patches(there, map(line, log_rates), log_rates, reach, x, z, log_rates, reach)
+    vectors = cell.at(axes.rates_at_points, None)[0]
+    line = lambda fast: ((vectors, cell.at(np.array([fast + half_width * shift]), None)[0]) for shift in axes.z)
+    return _expand(device_bases, map(line, log_rates), axes)
 
 
 def _points(count: int) -> np.ndarray:
     return -np.cos(np.pi * (np.arange(count) + 0.5) / count) if count > 1 else np.zeros(1)
 
 
-def _patches(
-    there: Bases,
-    lines: Iterable[Iterable[Vectors]],
-    log_rates: np.ndarray,
-    reach: float,
-    x: np.ndarray,
-    z: np.ndarray,
-    centres: np.ndarray,
-    gap: float,
-) -> Patches:
-    """From the columns (r, nodes m) and the companion (r, 1) at every z of every line."""
-    in_x, in_z = (np.linalg.inv(np.vander(v, v.size, increasing=True)) for v in (x, z))
-    m, q = x.size, z.size
+def _expand(device_bases: Bases, lines: Iterable[Iterable[Vectors]], axes: _Axes) -> Expansions:
+    """From the first basis functions (r, nodes m) and the second one (r, 1) at every z of every line."""
+    from_x, from_z = (np.linalg.inv(np.vander(v, v.size, increasing=True)) for v in (axes.x, axes.z))
+    m, q = axes.x.size, axes.z.size
 
-    def both(values: Sequence[np.ndarray]) -> np.ndarray:
+    def along_z(values: Sequence[np.ndarray]) -> np.ndarray:
+        """Coefficients (q, ...) from values at the points z."""
+        return np.tensordot(from_z, np.stack(values), axes=(1, 0))
+
+    def along_both(values: Sequence[np.ndarray]) -> np.ndarray:
         """Coefficients (nodes, m q, ...) from values at the points: q arrays (..., nodes m)."""
-        grid = np.tensordot(in_z, np.stack(values), axes=(1, 0))
-        grid = grid.reshape(*grid.shape[:-1], -1, m) @ in_x.T
+        grid = along_z(values)
+        grid = grid.reshape(*grid.shape[:-1], -1, m) @ from_x.T
         grid = np.moveaxis(grid, (-2, -1, 0), (0, 1, 2))
         return grid.reshape(grid.shape[0], m * q, *grid.shape[3:])
 
-    tables: list[list[np.ndarray]] = [[] for _ in range(7)]
+    tables = []
     for line in lines:
-        rows: list[list[np.ndarray]] = [[] for _ in range(7)]
-        for vectors, companion in line:
-            size = float(np.linalg.norm(companion))
-            unit = companion / size if size > 0 else companion
-            overlap = unit.T @ vectors
-            upright = vectors - unit * overlap
-            norm = np.maximum(np.linalg.norm(vectors, axis=0), 1e-30)
-            length = np.maximum(np.linalg.norm(upright, axis=0), 1e-9 * norm)
-            found = (upright / length, vectors / norm, 1.0 / length, overlap[0], 1.0 / norm)
-            for row, value in zip(rows, (*found, unit[:, 0], np.array(1.0 / size if size > 0 else 0.0))):
-                row.append(value)
-        for table, row in zip(tables[:5], rows[:5]):
-            table.append(both(row))
-        for table, row in zip(tables[5:], rows[5:]):
-            table.append(np.tensordot(in_z, np.stack(row), axes=(1, 0)))
-    beside, alone, over_length, overlap, over_norm, companion, over_size = (np.stack(t) for t in tables)
-    whole = lambda table: there.device.put(table, there.dtype)
-    flat = lambda table: whole(table.reshape(-1, m * q).T)
-    return Patches(
-        there.xp,
-        whole(beside),
-        whole(alone),
-        whole(companion),
-        flat(over_length),
-        flat(overlap),
-        flat(over_norm),
-        whole(over_size.T),
-        whole(log_rates),
-        reach,
-        whole(centres),
-        gap,
+        at_points = zip(*(_directions(*vectors) for vectors in line))
+        tables.append([(along_both if i < 5 else along_z)(values) for i, values in enumerate(at_points)])
+    orthogonal, first, inverse_length, overlap, inverse_norm, second, inverse_second = map(np.stack, zip(*tables))
+    there = lambda table: device_bases.device.put(table, device_bases.dtype)
+    by_expansion = lambda table: there(table.reshape(-1, m * q).T)
+    return Expansions(
+        device_bases.xp,
+        there(orthogonal),
+        there(first),
+        there(second),
+        by_expansion(inverse_length),
+        by_expansion(overlap),
+        by_expansion(inverse_norm),
+        there(inverse_second.T),
+        there(axes.log_rates),
+        axes.half_width,
+        there(axes.line_centres),
+        axes.line_half_width,
         (m, q),
     )
 
 
-def climb(
-    patches: Patches, y: Any, patch: np.ndarray, kind: np.ndarray, start: Any, signed: bool = False
-) -> tuple[Any, Any, Any, Any, Any]:
-    """The top of each curve's patch.
+def _directions(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, ...]:
+    """What `Expansions` expands, at one z, in its order: (r, nodes m), (nodes m,), and for the second (r,), ()."""
+    second_length = float(np.linalg.norm(second))
+    unit = second / second_length if second_length > 0 else second
+    overlap = unit.T @ first
+    orthogonal = first - unit * overlap
+    norm = np.maximum(np.linalg.norm(first, axis=0), 1e-30)
+    length = np.maximum(np.linalg.norm(orthogonal, axis=0), 1e-9 * norm)
+    inverse_second = np.array(1.0 / second_length if second_length > 0 else 0.0)
+    return orthogonal / length, first / norm, 1.0 / length, overlap[0], 1.0 / norm, unit[:, 0], inverse_second
+
+
+# ----------------------------------------------------------------------------------------------------------- the maximum
+
+
+def maximise(
+    expansions: Expansions, y: Any, expansion: np.ndarray, kind: np.ndarray, start: Any, signed: bool = False
+) -> Local:
+    """The maximum of what each curve's expansion explains.
 
     Parameters
     ----------
     y
         Curves in the subspace (r, n).
-    patch
-        (n,) numbers of their patches, rising; numpy.
+    expansion
+        (n,) numbers of their expansions, rising; numpy.
     kind
-        (n,) `PAIR`, `ALONE` or `COMPANION`; numpy. Where the top of a pair has a companion below 0, the column is taken alone.
+        (n,) `BOTH`, `FIRST` or `SECOND`; numpy. Where both would need a weight below 0, the first basis function is taken alone.
     start
         (n,) z to begin at.
     signed
-        Whether a companion may be below 0.
-
-    Returns
-    -------
-    weight, other, log_rate, z, gain
-        (n,) weights of the column and of the companion, ln k, the line's coordinate, and what they explain.
+        Whether weights may be below 0.
     """
-    xp = patches.xp
-    there = lambda v: subset(v, y)
-    x, z, s, t, gain = _climb(patches, y, patch, kind, start)
-    weight, other = _pair(patches, there(patch), x, z, s, t)
-    odd = np.flatnonzero(kind == COMPANION)
-    if odd.size:
-        some = there(odd)
+    xp = expansions.xp
+    indices = lambda v: subset(v, y)
+    x, z, s, t, explained = _maximum(expansions, y, expansion, kind, start)
+    weight, second_weight = _weights(expansions, indices(expansion), x, z, s, t)
+    second_only = np.flatnonzero(kind == SECOND)
+    if second_only.size:
+        some = indices(second_only)
         weight[some] = 0.0
-        other[some] = t[some] * _line(patches.over_size[:, there(patch[odd] // patches.n_nodes)], z[some])
-    wrong = (kind == ALONE) if signed else (kind == ALONE) | (back((other < 0) | (weight < 0)) & (kind == PAIR))
-    lone = np.flatnonzero(wrong)
-    if lone.size:
-        some = there(lone)
-        alone = np.full(lone.size, ALONE)
-        found = _climb(patches, y[:, some], patch[lone], alone, z[some])
-        for whole, new in zip((x, z, s, t, gain), found):
-            whole[some] = new
-        norm = _value(patches.over_norm[:, there(patch[lone])].reshape(*patches.shape, -1), x[some], z[some])
-        weight[some], other[some] = s[some] * norm, 0.0
+        line = indices(expansion[second_only] // expansions.n_nodes)
+        second_weight[some] = t[some] * _polynomial(expansions.inverse_second_length[:, line], z[some])
+    takes_first = kind == FIRST
     if not signed:
-        weight, other = xp.clip(weight, 0.0, None), xp.clip(other, 0.0, None)
-    at = there(patch)
-    line, node = at // patches.n_nodes, at % patches.n_nodes
-    return weight, other, patches.log_rates[node] + patches.reach * x, patches.centres[line] + patches.gap * z, gain
+        takes_first |= back((second_weight < 0) | (weight < 0)) & (kind == BOTH)
+    first_only = np.flatnonzero(takes_first)
+    if first_only.size:
+        some = indices(first_only)
+        alone = np.full(first_only.size, FIRST)
+        found = _maximum(expansions, y[:, some], expansion[first_only], alone, z[some])
+        for whole, new in zip((x, z, s, t, explained), found):
+            whole[some] = new
+        inverse_norm = expansions.inverse_norm[:, indices(expansion[first_only])].reshape(*expansions.shape, -1)
+        weight[some], second_weight[some] = s[some] * _polynomial_2d(inverse_norm, x[some], z[some]), 0.0
+    if not signed:
+        weight, second_weight = xp.clip(weight, 0.0, None), xp.clip(second_weight, 0.0, None)
+    at = indices(expansion)
+    line, node = at // expansions.n_nodes, at % expansions.n_nodes
+    log_rate = expansions.log_rates[node] + expansions.half_width * x
+    z = expansions.line_centres[line] + expansions.line_half_width * z
+    return Local(weight, second_weight, log_rate, z, explained)
 
 
-def climb_anywhere(
-    patches: Patches, y: Any, line: np.ndarray, node: np.ndarray, kind: np.ndarray, signed: bool = False, walk: int = 0
-) -> Any:
-    """`climb` for patches in any order, and on into neighbouring ones, `walk` times at most, where the sum of squares falls towards them.
+def maximise_unsorted(
+    expansions: Expansions, y: Any, line: np.ndarray, node: np.ndarray, kind: np.ndarray, signed: bool = False
+) -> Local:
+    """`maximise` for expansions in any order: (n,) lines and nodes; numpy."""
+    expansion = expansions.index(line, node)
+    order = np.argsort(expansion, kind="stable")
+    some = subset(order, y)
+    xp = expansions.xp
+    found = xp.stack(maximise(expansions, y[:, some], expansion[order], kind[order], 0.0 * y[0, some], signed))
+    result = xp.empty_like(found)
+    result[:, some] = found
+    return Local(*result)
 
-    Only pairs of exponentials walk, the faster one staying on a line above the slower one's node.
 
-    Parameters
-    ----------
-    line, node
-        (n,) of each curve's first patch; numpy.
+def maximise_rate_pairs(
+    expansions: Expansions, y: Any, line: np.ndarray, node: np.ndarray, kind: np.ndarray, most_crossings: int
+) -> Local:
+    """`maximise_unsorted` for pairs of exponentials, and on into neighbouring expansions where the sum of squares falls towards them.
 
-    Returns
-    -------
-    (5, n), in the order of `climb`.
+    The faster one stays on a line above the slower one's node; expansions are crossed at most `most_crossings` times.
     """
-    xp = patches.xp
-    there = lambda v: subset(v, y)
-
-    def sorted_climb(rows: np.ndarray, line: np.ndarray, node: np.ndarray) -> Any:
-        patch = patches.index(line, node)
-        order = np.argsort(patch, kind="stable")
-        some = there(rows[order])
-        found = xp.stack(climb(patches, y[:, some], patch[order], kind[rows[order]], 0.0 * y[0, some], signed))
-        result = xp.empty_like(found)
-        result[:, there(order)] = found
-        return result
-
-    best = sorted_climb(np.arange(line.size), line, node)
-    walking = np.flatnonzero(kind == PAIR)
+    indices = lambda v: subset(v, y)
+    best = expansions.xp.stack(maximise_unsorted(expansions, y, line, node, kind))
+    crossing = np.flatnonzero(kind == BOTH)
     line, node = line.copy(), node.copy()
-    for _ in range(walk):
-        here = back(best[2:4, there(walking)])
-        x = (here[0] - back(patches.log_rates)[node[walking]]) / patches.reach
-        z = (here[1] - back(patches.centres)[line[walking]]) / patches.gap
-        to_node = node[walking] + np.where(np.abs(x) > _EDGE, np.sign(x), 0).astype(int)
-        to_line = line[walking] + np.where(np.abs(z) > _EDGE, np.sign(z), 0).astype(int)
-        moves = (to_node != node[walking]) | (to_line != line[walking])
-        moves &= (to_node >= 0) & (to_node < to_line) & (to_line < patches.n_nodes)
-        walking, to_line, to_node = walking[moves], to_line[moves], to_node[moves]
-        if not walking.size:
+    for _ in range(most_crossings):
+        here = back(best[2:4, indices(crossing)])
+        x = (here[0] - back(expansions.log_rates)[node[crossing]]) / expansions.half_width
+        z = (here[1] - back(expansions.line_centres)[line[crossing]]) / expansions.line_half_width
+        to_node = node[crossing] + np.where(np.abs(x) > _EDGE, np.sign(x), 0).astype(int)
+        to_line = line[crossing] + np.where(np.abs(z) > _EDGE, np.sign(z), 0).astype(int)
+        crosses = (to_node != node[crossing]) | (to_line != line[crossing])
+        crosses &= (to_node >= 0) & (to_node < to_line) & (to_line < expansions.n_nodes)
+        crossing, to_line, to_node = crossing[crosses], to_line[crosses], to_node[crosses]
+        if not crossing.size:
             break
-        found = sorted_climb(walking, to_line, to_node)
-        higher = back(found[4] > best[4, there(walking)])
-        walking, to_line, to_node = walking[higher], to_line[higher], to_node[higher]
-        best[:, there(walking)] = found[:, there(np.flatnonzero(higher))]
-        line[walking], node[walking] = to_line, to_node
-    return best
+        found = maximise_unsorted(expansions, y[:, indices(crossing)], to_line, to_node, kind[crossing])
+        higher = back(found.explained > best[4, indices(crossing)])
+        crossing, to_line, to_node = crossing[higher], to_line[higher], to_node[higher]
+        best[:, indices(crossing)] = expansions.xp.stack(found)[:, indices(np.flatnonzero(higher))]
+        line[crossing], node[crossing] = to_line, to_node
+    return Local(*best)
 
 
-def _pair(patches: Patches, at: Any, x: Any, z: Any, s: Any, t: Any) -> tuple[Any, Any]:
-    """Weights of column and companion whose projections are s and t."""
-    scalar = lambda table: _value(table[:, at].reshape(*patches.shape, -1), x, z)
-    weight = s * scalar(patches.over_length)
-    other = t - weight * scalar(patches.overlap)
-    return weight, other * _line(patches.over_size[:, at // patches.n_nodes], z)
+def _weights(expansions: Expansions, at: Any, x: Any, z: Any, s: Any, t: Any) -> tuple[Any, Any]:
+    """Weights of the two basis functions whose projections are s (on the orthogonalised first) and t (on the second)."""
+    scalar = lambda table: _polynomial_2d(table[:, at].reshape(*expansions.shape, -1), x, z)
+    weight = s * scalar(expansions.inverse_length)
+    second_weight = t - weight * scalar(expansions.overlap)
+    line = at // expansions.n_nodes
+    return weight, second_weight * _polynomial(expansions.inverse_second_length[:, line], z)
 
 
-def _climb(patches: Patches, y: Any, patch: np.ndarray, kind: np.ndarray, start: Any) -> Any:
-    """x, z, the projections on column and companion and what they explain, at the top; see `climb`."""
-    xp = patches.xp
-    m, q = patches.shape
+def _maximum(expansions: Expansions, y: Any, expansion: np.ndarray, kind: np.ndarray, start: Any) -> Any:
+    """x, z, the projections on both basis functions and what they explain, at the maximum; see `maximise`."""
+    xp = expansions.xp
+    m, q = expansions.shape
     n = y.shape[1]
     new = (lambda *s: np.empty(s, y.dtype)) if xp is np else (lambda *s: y.new_empty(s))
-    column, other = new(m * q, n), new(q, n)
-    alone = kind.size > 0 and (kind == ALONE).all()
-    edges = np.flatnonzero(np.diff(patch, prepend=-1, append=-1))
-    for first, last in zip(edges[:-1], edges[1:]):
-        line, node = divmod(int(patch[first]), patches.n_nodes)
-        some = slice(int(first), int(last))
-        column[:, some] = product((patches.alone if alone else patches.beside)[line, node], y[:, some])
+    first, second = new(m * q, n), new(q, n)
+    alone = kind.size > 0 and (kind == FIRST).all()
+    edges = np.flatnonzero(np.diff(expansion, prepend=-1, append=-1))
+    for begin, end in zip(edges[:-1], edges[1:]):
+        line, node = divmod(int(expansion[begin]), expansions.n_nodes)
+        some = slice(int(begin), int(end))
+        first[:, some] = product((expansions.first if alone else expansions.orthogonal)[line, node], y[:, some])
         if not alone:
-            other[:, some] = product(patches.companion[line], y[:, some])
+            second[:, some] = product(expansions.second[line], y[:, some])
     if alone:
-        other[:] = 0.0
-    elif (kind == COMPANION).any():
-        odd = np.flatnonzero(kind == COMPANION)
-        column[:, subset(odd, y)] = 0.0
+        second[:] = 0.0
+    elif (kind == SECOND).any():
+        first[:, subset(np.flatnonzero(kind == SECOND), y)] = 0.0
     if q == 1:
-        return _top_of_line(xp, column, other[0])
-    return _top(xp, column.reshape(m, q, n), other, start)
+        return _maximum_1d(xp, first, second[0])
+    return _maximum_2d(xp, first.reshape(m, q, n), second, start)
 
 
-def _top_of_line(xp: Any, column: Any, t: Any) -> tuple[Any, ...]:
-    """`_top` where there is nothing to choose but x: coefficients (m, n), the companion's projection t (n,)."""
+def _maximum_1d(xp: Any, first: Any, t: Any) -> tuple[Any, ...]:
+    """`_maximum_2d` where there is nothing to choose but x: coefficients (m, n), projection on the second basis function t (n,)."""
     x = 0.0 * t
-    for _ in range(_STEPS if column.shape[0] > 1 else 0):
-        value, first, second = _powers(column, x)
-        # Towards a top of s^2, whatever its sign: where it bends the other way, uphill.
-        bend = first * first + value * second
-        slope = value * first
+    for _ in range(_STEPS if first.shape[0] > 1 else 0):
+        value, by_x, by_xx = _derivatives(first, x)
+        # Towards a maximum of s^2, whatever its sign: where the curvature is positive, uphill.
+        bend = by_x * by_x + value * by_xx
+        slope = value * by_x
         move = xp.where(bend < 0, -slope / xp.where(bend < 0, bend, -1.0 + 0.0 * x), xp.sign(slope) * _LONGEST)
         x = xp.clip(x + xp.clip(move, -_LONGEST, _LONGEST), -1.0, 1.0)
-    s = _powers(column, x)[0]
+    s = _derivatives(first, x)[0]
     return x, 0.0 * x, s, 1.0 * t, s * s + t * t
 
 
-def _top(xp: Any, column: Any, other: Any, start: Any) -> Any:
-    """x, z, both projections and what they explain (5, n) at the top of polynomials (m, q, n) and (q, n)."""
-    m = column.shape[0]
+def _maximum_2d(xp: Any, first: Any, second: Any, start: Any) -> Any:
+    """x, z, both projections and what they explain (5, n) at the maximum of s^2 + t^2, polynomials (m, q, n) and (q, n)."""
+    m = first.shape[0]
     x, z, best = 0.0 * start, start, None
     for step in range(_STEPS + 1):
-        s, s_x, s_xx, s_z, s_zz, s_xz = _values(column, x, z)
-        t, t_z, t_zz = _powers(other, z)
+        s, s_x, s_xx, s_z, s_zz, s_xz = _derivatives_2d(first, x, z)
+        t, t_z, t_zz = _derivatives(second, z)
         here = xp.stack([x, z, s, t, s * s + t * t])
         best = here if best is None else xp.where(here[4] > best[4], here, best)
         if step == _STEPS:
-            return best
+            break
         f_x, f_z = s * s_x, s * s_z + t * t_z
         f_xx, f_zz = s_x * s_x + s * s_xx, s_z * s_z + s * s_zz + t_z * t_z + t * t_zz
-        # A coordinate at the edge that is pushed outwards stays there.
-        free_x = ((xp.abs(x) < 1.0) | (f_x * x <= 0)) & (m > 1)
-        free_z = (xp.abs(z) < 1.0) | (f_z * z <= 0)
-        cross = (s_x * s_z + s * s_xz) * (free_x & free_z)
+        # A coordinate on its bound whose gradient points outwards stays there.
+        x_is_free = ((xp.abs(x) < 1.0) | (f_x * x <= 0)) & (m > 1)
+        z_is_free = (xp.abs(z) < 1.0) | (f_z * z <= 0)
+        cross = (s_x * s_z + s * s_xz) * (x_is_free & z_is_free)
         determinant = f_xx * f_zz - cross * cross
-        joint = (f_xx < 0) & (f_zz < 0) & (determinant > 0)
-        safe = xp.where(joint, determinant, 1.0 + 0.0 * x)
-        to_x = xp.where(joint, (cross * f_z - f_zz * f_x) / safe, f_x / (xp.abs(f_xx) + 1e-30))
-        to_z = xp.where(joint, (cross * f_x - f_xx * f_z) / safe, f_z / (xp.abs(f_zz) + 1e-30))
-        x = xp.clip(x + free_x * xp.clip(to_x, -_LONGEST, _LONGEST), -1.0, 1.0)
-        z = xp.clip(z + free_z * xp.clip(to_z, -_LONGEST, _LONGEST), -1.0, 1.0)
+        concave = (f_xx < 0) & (f_zz < 0) & (determinant > 0)
+        safe = xp.where(concave, determinant, 1.0 + 0.0 * x)
+        to_x = xp.where(concave, (cross * f_z - f_zz * f_x) / safe, f_x / (xp.abs(f_xx) + 1e-30))
+        to_z = xp.where(concave, (cross * f_x - f_xx * f_z) / safe, f_z / (xp.abs(f_zz) + 1e-30))
+        x = xp.clip(x + x_is_free * xp.clip(to_x, -_LONGEST, _LONGEST), -1.0, 1.0)
+        z = xp.clip(z + z_is_free * xp.clip(to_z, -_LONGEST, _LONGEST), -1.0, 1.0)
     return best
 
 
-def _values(c: Any, x: Any, z: Any) -> tuple[Any, ...]:
+def _derivatives_2d(c: Any, x: Any, z: Any) -> tuple[Any, ...]:
     """Polynomials of coefficients c (m, q, n): value, and derivatives by x, x x, z, z z, x z."""
-    value, first, second = _powers(c, x)
-    v, v_z, v_zz = _powers(value, z)
-    d, d_z, _ = _powers(first, z)
-    return v, d, _line(second, z), v_z, v_zz, d_z
+    value, first, second = _derivatives(c, x)
+    v, v_z, v_zz = _derivatives(value, z)
+    d, d_z, _ = _derivatives(first, z)
+    return v, d, _polynomial(second, z), v_z, v_zz, d_z
 
 
-def _powers(c: Any, x: Any) -> tuple[Any, Any, Any]:
+def _derivatives(c: Any, x: Any) -> tuple[Any, Any, Any]:
     """Value and both derivatives of polynomials of coefficients c (m, ..., n)."""
     value, first, second = 1.0 * c[-1], 0.0 * c[-1], 0.0 * c[-1]
     for i in range(c.shape[0] - 2, -1, -1):
@@ -370,7 +403,7 @@ def _powers(c: Any, x: Any) -> tuple[Any, Any, Any]:
     return value, first, second
 
 
-def _line(c: Any, x: Any) -> Any:
+def _polynomial(c: Any, x: Any) -> Any:
     """Value of polynomials of coefficients c (m, ..., n)."""
     value = 1.0 * c[-1]
     for i in range(c.shape[0] - 2, -1, -1):
@@ -379,5 +412,5 @@ def _line(c: Any, x: Any) -> Any:
     return value
 
 
-def _value(c: Any, x: Any, z: Any) -> Any:
-    return _line(_line(c, x), z)
+def _polynomial_2d(c: Any, x: Any, z: Any) -> Any:
+    return _polynomial(_polynomial(c, x), z)

@@ -1,18 +1,20 @@
-"""What the data can tell: standard deviations at the optimum, the profile over kep, and whether the model fits at all."""
+"""What the data determine of a kinetic fit (DCE): standard deviations at the optimum, the profile likelihood of kep, and the misfit."""
 
 from typing import Any
 
 import numpy as np
 
 from ...compute import back, cast, product_rows, subset
-from .search import Nodes
+from .search import SearchGrid
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
-_WIDE = 0.25  # above this SD of ln kep the sum of squares is no parabola, and its profile is looked at
-_CHI2 = 3.84  # 95 % of one degree of freedom
-_NORMAL = 1.96
-FALSE_ALARMS = 0.01
-_ONE_PERCENT = 2.326  # standard deviations that a normal variable exceeds in 1 %
+# SD of ln kep above which its profile likelihood is computed; chosen, since a parabola over ln kep is a good one over kep where the SD is
+# small, and the profile takes time.
+_WIDE = 0.25
+_CHI2_95 = 3.84  # 95 % quantile of chi-squared with one degree of freedom
+_NORMAL_975 = 1.96  # standard deviations on either side that hold 95 % of a normal variable
+FALSE_ALARMS = 0.01  # of the misfit map; chosen
+_NORMAL_99 = 2.326  # standard deviations that a normal variable exceeds in 1 %, `FALSE_ALARMS`
 
 
 def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
@@ -46,7 +48,7 @@ def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
     return result
 
 
-def natural(
+def parameters_with_sd(
     xp: Any, model: str, names: list[str], found: Any, spread: list[list[Any]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters by name, those that follow from others included, and their standard deviations.
@@ -90,46 +92,48 @@ def natural(
 
 
 def widen_by_profile(
-    nodes: Nodes,
+    grid: SearchGrid,
     delay_index: int | np.ndarray,
     y: Any,
     variance: Any,
     values: dict[str, Any],
     sd: dict[str, Any],
     sd_log_kep: Any,
-) -> None:
-    """Widen the SD of kep and ve, in place, where the sum of squares is not a parabola over ln kep.
+) -> dict[str, Any]:
+    """The SD of kep and ve, widened where the sum of squares is not a parabola over ln kep.
 
-    At the rates of a table, at one of its delays (or each voxel's own), the weights are solved for again; what kep and ve are where the
-    profile likelihood stays within its 95 % limit is the interval that the SD then stands for (its longer side over 1.96). Where the data
-    cannot tell kep, the interval reaches the end of the table, and the SD of ve says so.
+    At the rates of a grid, at one of its delays (or each voxel's own), the weights are solved for again (profile likelihood); what kep and
+    ve are where the profile stays within its 95 % limit is the interval that the SD then stands for (its longer side over 1.96). Where the
+    data do not determine kep, the interval reaches the end of the grid, and the SD of ve says so.
     """
-    xp = nodes.xp
+    xp = grid.xp
+    widened = {name: 1.0 * sd[name] for name in ("kep", "ve")}
     wide = xp.where((sd_log_kep > _WIDE) & (variance > 0))[0]
     if not wide.shape[0]:
-        return
-    if np.ndim(delay_index) == 0:
-        _widen(nodes, int(delay_index), y, variance, values, sd, wide)
-        return
-    own = np.asarray(delay_index)[back(wide)]
-    for index in np.unique(own):
-        which = np.flatnonzero(own == index)
-        some = wide[subset(which, wide)]
-        _widen(nodes, int(index), y, variance, values, sd, some)
+        return widened
+    if isinstance(delay_index, np.ndarray) and delay_index.ndim:
+        own = delay_index[back(wide)]
+        groups = [(int(i), wide[subset(np.flatnonzero(own == i), wide)]) for i in np.unique(own)]
+    else:
+        groups = [(int(delay_index), wide)]
+    for index, some in groups:
+        longest = _longest_side(grid, index, y[:, some], variance[some], {k: values[k][some] for k in widened})
+        for name in widened:
+            widened[name][some] = xp.maximum(longest[name], sd[name][some])
+    return widened
 
 
-def _widen(
-    nodes: Nodes, index: int, y: Any, variance: Any, values: dict[str, Any], sd: dict[str, Any], wide: Any
-) -> None:
-    xp = nodes.xp
-    n_columns = nodes.shape[1]
-    some = slice(index * n_columns, (index + 1) * n_columns)
-    length, overlap = nodes.length[some], nodes.overlap[some]
-    target = cast(y[:, wide], single=True)
+def _longest_side(grid: SearchGrid, index: int, y: Any, variance: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """The longer side of the 95 % profile interval over 1.96, of kep and ve (n,), at one delay of the grid."""
+    xp = grid.xp
+    n_rates = grid.shape[1]
+    here = slice(index * n_rates, (index + 1) * n_rates)
+    length, overlap = grid.length[here], grid.overlap[here]
+    target = cast(y, single=True)
     # Slices of a table are not contiguous; the product's blocks want them to be.
-    upright = np.ascontiguousarray(nodes.upright[:, some]) if xp is np else nodes.upright[:, some]
-    a, b = product_rows(target, upright), product_rows(target, nodes.companion[:, index : index + 1])
-    # The column and its companion where both weights may stand, otherwise the better of the two alone. In place: there are many nodes.
+    orthogonal = np.ascontiguousarray(grid.orthogonal[:, here]) if xp is np else grid.orthogonal[:, here]
+    a, b = product_rows(target, orthogonal), product_rows(target, grid.second[:, index : index + 1])
+    # Both basis functions where both weights may stand, otherwise the better of the two alone. In place: there are many nodes.
     inside = (a >= 0) & (b >= a * (overlap / length))
     norm = xp.sqrt(length**2 + overlap**2)
     alone = a * (length / norm)
@@ -143,15 +147,15 @@ def _widen(
     explained *= explained
     explained = xp.where(inside, a, explained)
     best = xp.amax(explained, axis=1) if xp is np else explained.amax(dim=1)
-    likely = explained >= (best - _CHI2 * variance[wide])[:, None]
-    rates = xp.exp(nodes.log_rates)
+    likely = explained >= (best - _CHI2_95 * variance)[:, None]
+    rates = xp.exp(grid.log_rates)
     weight /= rates
+    result = {}
     for name, at_nodes in (("kep", rates), ("ve", weight)):
-        off = at_nodes - cast(values[name][wide], single=True)[:, None]
-        off = xp.abs(off)
-        off *= likely
-        longest = (xp.amax(off, axis=1) if xp is np else off.amax(dim=1)) / _NORMAL
-        sd[name][wide] = xp.maximum(longest, sd[name][wide])
+        side = xp.abs(at_nodes - cast(values[name], single=True)[:, None])
+        side *= likely
+        result[name] = (xp.amax(side, axis=1) if xp is np else side.amax(dim=1)) / _NORMAL_975
+    return result
 
 
 def misfit_limit(n_times: int, n_parameters: int) -> float:
@@ -165,4 +169,4 @@ def misfit_limit(n_times: int, n_parameters: int) -> float:
     ----------
     Durbin J, Watson GS, Biometrika 1950;37:409.
     """
-    return _ONE_PERCENT * float(np.sqrt((n_times - 2) / (n_times**2 - 1))) - n_parameters / n_times
+    return _NORMAL_99 * float(np.sqrt((n_times - 2) / (n_times**2 - 1))) - n_parameters / n_times

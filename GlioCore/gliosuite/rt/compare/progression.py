@@ -78,6 +78,16 @@ def compare_ctv(ctv: sitk.Image, progression: sitk.Image, brain: sitk.Image) -> 
     ------
     InputError
         If the grids differ or the brain mask is empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import SimpleITK as sitk
+    >>> z = np.arange(20)[:, None, None] + np.zeros((20, 20, 20))
+    >>> ctv, progression, brain = (sitk.GetImageFromArray((z < n).astype(np.uint8)) for n in (10, 8, 20))
+    >>> found = compare_ctv(ctv, progression, brain)
+    >>> found.sensitivity, round(found.specificity, 3), round(found.dice, 3)
+    (1.0, 0.833, 0.889)
     """
     grid, inside = _brain(brain, {"CTV": ctv, "progression": progression})
     planned, target = boolean(ctv) & inside, boolean(progression) & inside
@@ -120,6 +130,15 @@ def progression_coverage(score: sitk.Image, progression: sitk.Image, brain: sitk
     ------
     InputError
         If the grids differ, the brain mask is empty, or the volume is not within 0 and the brain's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import SimpleITK as sitk
+    >>> z = np.arange(20)[:, None, None] + np.zeros((20, 20, 20))
+    >>> score, progression, brain = (sitk.GetImageFromArray(v.astype(np.float32)) for v in (-z, z < 8, z < 20))
+    >>> progression_coverage(score, progression, brain, volume_cc=1.6)  # 4 of the 8 slices
+    0.5
     """
     grid, inside = _brain(brain, {"score": score, "progression": progression})
     target = boolean(progression)[inside]

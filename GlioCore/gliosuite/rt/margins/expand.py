@@ -39,6 +39,16 @@ def expand(mask: sitk.Image, margin_mm: float, barriers: Barriers | None = None)
     ------
     InputError
         If the mask is empty, the margin is not a number, or the barriers lie on another grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import SimpleITK as sitk
+    >>> inside = np.zeros((30, 30, 30), np.uint8)
+    >>> inside[12:18, 12:18, 12:18] = 1
+    >>> grown = expand(sitk.GetImageFromArray(inside), margin_mm=5.0)
+    >>> sitk.GetArrayFromImage(grown).max(axis=(1, 2)).sum().item()  # 6 slices and 5 on either side
+    16
     """
     inside, grid, spacing = _checked(mask, margin_mm, barriers)
     if margin_mm == 0:

@@ -85,6 +85,14 @@ def write_rtstruct(
     InputError
         If the series is unfit (see `read_dicom_series`), derived, a structure is empty or does not overlap the series, a name or type
         cannot be used, or the file cannot be written.
+
+    Examples
+    --------
+    With the folder of a T1c series and a mask on its grid:
+
+    >>> written = write_rtstruct(folder / "RS.dcm", series_dir, [Roi("CTV_6000", mask, "CTV")])
+    >>> written[0].name
+    'CTV_6000'
     """
     return export_rtstruct(path, series_dir, rois, label).rois
 
@@ -160,6 +168,15 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     ------
     InputError
         If the file is no structure set, belongs to another frame of reference, or the series is unfit.
+
+    Examples
+    --------
+    With the folder of a T1c series and a mask on its grid:
+
+    >>> _ = write_rtstruct(folder / "RS.dcm", series_dir, [Roi("CTV_6000", mask, "CTV")])
+    >>> again = read_rtstruct(folder / "RS.dcm", series_dir)["CTV_6000"]
+    >>> bool((sitk.GetArrayFromImage(again) == sitk.GetArrayFromImage(mask)).all())
+    True
     """
     contents = read_structures(path)
     series = read_dicom_series(series_dir, contents.series_uid)

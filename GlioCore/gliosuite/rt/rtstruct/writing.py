@@ -43,6 +43,12 @@ class Roi:
         How it came about: scheme, margin, source of the brain mask. Research use is added.
     algorithm
         ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+
+    Examples
+    --------
+    >>> mask = sitk.Image(64, 64, 20, sitk.sitkUInt8)
+    >>> Roi("CTV_6000", mask, "CTV", color_rgb=(255, 128, 0)).interpreted_type
+    'CTV'
     """
 
     name: str

@@ -8,7 +8,7 @@ import datetime
 import hashlib
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,7 +157,7 @@ def _parts(
     role: str, image: sitk.Image | Series, acquisition: Mapping[str, Any]
 ) -> Iterator[tuple[str, sitk.Image | Series, Mapping[str, Any]]]:
     """The series that a scan is sent as: itself, or one per flip angle."""
-    if role != "vfa":
+    if role != "vfa" or not isinstance(image, Series):
         yield "", image, acquisition
         return
     for i, angle in enumerate(acquisition["flip_angle_deg"]):
@@ -181,7 +181,7 @@ def _write_series(
     folder.mkdir(parents=True, exist_ok=True)
     name = attributes["SeriesDescription"]
     slope = _slope(frames) if attributes["ImageType"][0] == "DERIVED" else None
-    head = _common(study) | _series(study.uid("series", name), number, times_s) | attributes | _geometry(grid)
+    head = _common(study) | _series(study.uid("series", name), number, times_s) | dict(attributes) | _geometry(grid)
     head |= _pixels(role, frames[len(frames) // 2], slope)
     if len(times_s) > 1:
         head["NumberOfTemporalPositions"] = len(times_s)
@@ -189,7 +189,7 @@ def _write_series(
     file = _encoded(head)
     matrix = np.reshape(grid.direction, (3, 3))
     digits = max(4, len(str(len(frames) * grid.size[2])))
-    names = []
+    names: list[str] = []
     for t, frame in enumerate(frames):
         moment = _time(times_s[t])
         for k, values in enumerate(_stored(frame, slope)):
@@ -212,7 +212,7 @@ def _encoded(head: Mapping[str, Any]) -> "FileDataset":
     """A dataset of these attributes, read back from its bytes: pydicom then copies what does not change from slice to slice."""
     import pydicom
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+    from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
     ds = Dataset()
     for keyword, value in head.items():
@@ -224,7 +224,7 @@ def _encoded(head: Mapping[str, Any]) -> "FileDataset":
     meta.MediaStorageSOPClassUID = MRImageStorage
     meta.MediaStorageSOPInstanceUID = head["SeriesInstanceUID"]
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = simulated_uid("gliosuite")
+    meta.ImplementationClassUID = UID(simulated_uid("gliosuite"))
     meta.ImplementationVersionName = "GLIOSUITE"
     stream = io.BytesIO()
     _save(FileDataset(stream, ds, preamble=b"\0" * 128, file_meta=meta), stream)
@@ -364,7 +364,7 @@ def _slope(values: np.ndarray) -> float:
     return next(s for s in steps if largest / s <= -(PADDING + 1))
 
 
-def _stored(frame: np.ndarray, slope: float | None) -> Sequence[np.ndarray]:
+def _stored(frame: np.ndarray, slope: float | None) -> np.ndarray:
     """The slices (z, y, x) of a frame as stored."""
     values = np.asarray(frame, np.float32) if slope is None else frame.astype(np.float64) / slope
     whole = np.clip(np.round(values), PADDING if slope is None else PADDING + 1, 32767)

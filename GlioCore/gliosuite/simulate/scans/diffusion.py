@@ -8,9 +8,8 @@ from ..acquisition import CLASSES, TISSUE, Effects, rician, scan_grid
 from ..blood import Blood
 from ..properties import BLOOD, Physiology, purity
 from ..protocols import Diffusion
-from .scanning import Packed, Scanned, scan_truth
+from .scanning import LEAST_FRACTION, Packed, Scanned, scan_truth
 
-_LEAST = 0.004
 _SIGNAL = 0.12  # of white matter's; where there is less, maps are 0, as after the usual mask
 
 
@@ -34,7 +33,7 @@ def scan_diffusion(
     fields["purity"] = purity(fractions, grid.spacing)
     plain, weighted, anisotropic = (np.zeros(grid.shape, np.float32) for _ in range(3))
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if name in BLOOD or not inside.any():
             continue
         p = physiology.values(name, {k: v[inside] for k, v in fields.items()}, effects, ("adc", "fa"))

@@ -4,7 +4,7 @@ The forward physics is that of `gliosuite.perfusion`: concentrations are convolv
 and each voxel takes its own from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,18 +12,17 @@ import SimpleITK as sitk
 from scipy import special
 
 from ...images import Grid
-from ...perfusion.kinetics import convolve
+from ...perfusion.kinetics import convolve, convolve_sampled
 from ...perfusion.signal import RELAXIVITY, spgr_signal
 from ..acquisition import CLASSES, TISSUE, Effects, scan_grid
 from ..blood import STEP_S, Blood
 from ..properties import BLOOD, BRAIN, LEAKY, TYPICAL, Physiology
 from ..protocols import Dce, Dsc
-from .scanning import Packed, Scanned, finish, scan_truth
+from .scanning import LEAST_FRACTION, Packed, Scanned, finish, scan_truth
 
-POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c
-T10_ASSUMED_S = 1.5  # what a user without a T1 map would take
-_LEAST = 0.004  # volume fraction below which a tissue does not count
-_KEP = (2e-4, 30.0)  # 1/min, tabulated
+POST_CONTRAST_S = 330.0  # from the injection to the middle of T1c; chosen, half a minute after a DCE series of 5 min
+T10_ASSUMED_S = 1.5  # what a user without a T1 map would take; chosen
+_KEP = (2e-4, 30.0)  # 1/min, tabulated; up to ktrans / ve at the ends of `properties.LIMITS`
 _TRANSIT = (2.4, 60.0)  # 1/min: mean transit times of 1-25 s
 # Height that fresh blood gains per second. Chosen: carotid blood is ten times faster, but bends, and a slab is excited well beyond its
 # lowest slice, so that what is left of the effect is in the lowest slices (it falls to a third over 6 mm at TR 3.5 ms, 10 degrees).
@@ -53,11 +52,8 @@ class Responses:
         if shape == 1:
             return cls.of(times_s, curve, *_TRANSIT)
         rates = np.geomspace(*_TRANSIT, n)
-        length = 2 * len(times_s)
         remaining = special.gammaincc(shape, shape * rates[:, None] / 60 * times_s)
-        remaining[:, 0] = 0.5  # trapezoids: the first sample counts half
-        spectrum = np.fft.rfft(remaining, length, axis=1) * np.fft.rfft(curve, length)
-        table = np.fft.irfft(spectrum, length, axis=1)[:, : len(times_s)] * (STEP_S / 60)
+        table = convolve_sampled(curve, remaining, STEP_S / 60)
         return cls(rates, table.astype(np.float32), curve.astype(np.float32), times_s)
 
     def at(self, times_s: np.ndarray, rate: np.ndarray, delay_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,14 +101,15 @@ def enhancement(
         if inside is None:
             added[name] = float(value[0])
         else:
-            added[name] = np.zeros(inside.shape, np.float32)
-            added[name][inside] = value
+            whole = np.zeros(inside.shape, np.float32)
+            whole[inside] = value
+            added[name] = whole
     return added
 
 
 def flip_angle(
     nominal_deg: float, fields: Mapping[str, np.ndarray], inside: np.ndarray, effects: Effects
-) -> np.ndarray:
+) -> np.ndarray | np.float32:
     """Actual flip angles in degrees, (n, 1) or a number."""
     if not effects.b1 or "b1" not in fields:
         return np.float32(nominal_deg)
@@ -120,7 +117,7 @@ def flip_angle(
 
 
 def fresh_blood(
-    signal: np.ndarray, rate: np.ndarray, tr_s: float, flip_deg: np.ndarray, height_mm: np.ndarray
+    signal: np.ndarray, rate: np.ndarray, tr_s: float, flip_deg: np.ndarray | np.float32, height_mm: np.ndarray
 ) -> np.ndarray:
     """Signal of arterial blood that has not reached the steady state: it enters the slab from below with full magnetisation.
 
@@ -157,7 +154,7 @@ def scan_dce(
     responses = Responses.of(fine, plasma, *_KEP)
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if not inside.any():
             continue
         here = {k: v[inside] for k, v in fields.items()}
@@ -183,13 +180,33 @@ def scan_dce(
     maps = scan_truth("dce", grid, fractions, fields, physiology, effects, ("ktrans", "ve", "vp", "delay", "t1"))
     series, path = finish(frames, grid, float(white), protocol.snr, effects, rng)
     acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": RELAXIVITY}
-    curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
-    return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, curve], axis=1)}, path)
+    plasma = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
+    return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, plasma], axis=1)}, path)
 
 
 def blood_decay(concentration_mM: np.ndarray, protocol: Dsc) -> np.ndarray:
     """What contrast agent adds to R2* (1/s) of whole blood: linear, and quadratic where much of it is there (van Osch 2003)."""
     return protocol.blood_r2star * concentration_mM + protocol.blood_r2star_square * concentration_mM**2
+
+
+class _Transit:
+    """What blood that passes through tissue adds to R2*: unit responses by the shape of the transit times, tabulated when needed."""
+
+    def __init__(self, times_s: np.ndarray, feeding: np.ndarray) -> None:
+        self.times_s, self.feeding = times_s, feeding
+        self._responses: dict[float, Responses] = {}
+
+    def change(self, p: Mapping[str, np.ndarray], times_s: np.ndarray, r2star: float) -> np.ndarray:
+        """Change of R2* (n, t) in 1/s of voxels with the properties `p` (n,) at some times."""
+        change = np.empty((len(p["residue"]), len(times_s)), np.float32)
+        for shape in np.unique(p["residue"]):
+            if shape not in self._responses:
+                self._responses[shape] = Responses.transit(self.times_s, self.feeding, shape)
+            rows = p["residue"] == shape
+            convolved, _ = self._responses[shape].at(times_s, 60 / p["mtt"][rows], p["delay"][rows])
+            flow = p["cbv"][rows] / 100 / (p["mtt"][rows] / 60)  # ml blood per ml tissue and minute
+            change[rows] = np.float32(r2star) * flow[:, None] * convolved
+        return change
 
 
 def scan_dsc(
@@ -210,19 +227,19 @@ def scan_dsc(
     wait = protocol.preload_wait_s if protocol.preload else 0.0
     fine = np.arange(0.0, wait + times[-1] + 2 * STEP_S, STEP_S)
 
-    def both(curve) -> np.ndarray:
+    def both(curve: Callable[[np.ndarray, float], np.ndarray]) -> np.ndarray:
         first = curve(fine, protocol.arrival_s) if protocol.preload else 0.0
         return first + curve(fine, wait + protocol.arrival_s)
 
     feeding = both(lambda t, arrival: blood.feeding(t, arrival, effects.dispersion))
     outside = Responses.of(fine, feeding / (1 - blood.hematocrit), *_KEP) if effects.leakage else None
-    transit: dict[float, Responses] = {}
+    transit = _Transit(fine, feeding)
     now = wait + times
     white = TISSUE["wm"].pd * np.exp(-protocol.te_s / TISSUE["wm"].t2star)
     white *= float(spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg))
     frames = np.zeros((protocol.frames, *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if not inside.any():
             continue
         here = {k: v[inside] for k, v in fields.items()}
@@ -238,14 +255,7 @@ def scan_dsc(
                 blood_decay(concentration, protocol) if effects.saturation else protocol.blood_r2star * concentration
             )
         elif p["cbv"].any():
-            change = np.empty((inside.sum(), len(times)), np.float32)
-            for shape in np.unique(p["residue"]):
-                if shape not in transit:
-                    transit[shape] = Responses.transit(fine, feeding, shape)
-                rows = p["residue"] == shape
-                convolved, _ = transit[shape].at(now, 60 / p["mtt"][rows], p["delay"][rows])
-                flow = p["cbv"][rows] / 100 / (p["mtt"][rows] / 60)  # ml blood per ml tissue and minute
-                change[rows] = np.float32(protocol.tissue_r2star) * flow[:, None] * convolved
+            change = transit.change(p, now, protocol.tissue_r2star)
         else:
             change = np.zeros((1, 1), np.float32)
         if outside is not None and name in LEAKY:

@@ -12,10 +12,14 @@ from ..acquisition import CLASSES, Effects, bias_field, rician, sample
 from ..properties import Physiology, flow, maps_of
 from ..treatment import rigid
 
-_CENTRE = (0.0, 18.0, 10.0)
-_DRIFT = 0.25  # SD of the drift over a series along and about each axis, mm and degrees
-_STEPS = 0.5  # mean number of sudden moves in a series
-_STEP_MM, _STEP_DEG = (0.5, 3.0), (0.5, 3.0)
+LEAST_FRACTION = (
+    0.004  # of a voxel, below which a tissue does not count: fractions are kept to 1/255, and less is rounding
+)
+_CENTRE = (0.0, 18.0, 10.0)  # of the head, LPS mm: what it turns about
+# Of a series, chosen, as of a patient who lies still: SD of the drift along and about each axis in mm and degrees, and the mean number of
+# sudden moves.
+_DRIFT, _STEPS = 0.25, 0.5
+_STEP_MM, _STEP_DEG = (0.5, 3.0), (0.5, 3.0)  # of a sudden move, from and to
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Scanned:
         (frames, 6): shift in mm and rotation in degrees about x, y, z of each frame; None where no series was taken.
     """
 
-    images: dict[str, sitk.Image | Series]
+    images: Mapping[str, sitk.Image | Series]
     acquisition: dict[str, dict[str, Any]]
     maps: dict[str, sitk.Image] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)

@@ -13,8 +13,8 @@ from ..properties import METABOLITES, TYPICAL, Physiology
 from ..protocols import Mrsi
 from .scanning import Packed, Scanned
 
-_FINE_MM = 2.5
-_INSIDE = 0.9  # share of the box that is to lie in the brain
+_FINE_MM = 2.5  # spacing of the points averaged in a voxel; chosen, a quarter of it
+_INSIDE = 0.9  # share of the box that is to lie in the brain; chosen, as operators keep off the skull
 _LESION = ("cel", "necrosis", "oedema", "cavity")
 _BRAIN = ("gm", "wm", "csf", "artery", *_LESION)
 
@@ -93,6 +93,6 @@ def scan_mrsi(
 
 
 def _box(centre: np.ndarray, size_mm: tuple[float, ...], voxel_mm: float) -> Grid:
-    size = tuple(round(s / voxel_mm) for s in size_mm)
-    origin = tuple(float(c - (n - 1) / 2 * voxel_mm) for c, n in zip(centre, size))
-    return Grid(size, (voxel_mm,) * 3, origin, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    nx, ny, nz = (round(s / voxel_mm) for s in size_mm)
+    x, y, z = (float(c - (n - 1) / 2 * voxel_mm) for c, n in zip(centre, (nx, ny, nz)))
+    return Grid((nx, ny, nz), (voxel_mm,) * 3, (x, y, z), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))

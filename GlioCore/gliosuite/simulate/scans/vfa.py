@@ -10,9 +10,7 @@ from ..blood import Blood
 from ..properties import TYPICAL, Physiology
 from ..protocols import Vfa
 from .dynamic import flip_angle, fresh_blood, height_above
-from .scanning import Packed, Scanned, finish, scan_truth
-
-_LEAST = 0.004
+from .scanning import LEAST_FRACTION, Packed, Scanned, finish, scan_truth
 
 
 def scan_vfa(
@@ -33,7 +31,7 @@ def scan_vfa(
     fractions, fields = packed.on(grid, to_head, effects)
     frames = np.zeros((len(protocol.flip_angles_deg), *grid.shape), np.float32)
     for name in CLASSES:
-        tissue, inside = TISSUE[name], fractions[name] > _LEAST
+        tissue, inside = TISSUE[name], fractions[name] > LEAST_FRACTION
         if not inside.any():
             continue
         rate = 1 / physiology.values(name, {k: v[inside] for k, v in fields.items()}, effects, ("t1",))["t1"][:, None]

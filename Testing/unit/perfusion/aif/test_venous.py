@@ -135,7 +135,7 @@ def test_a_poor_fit_is_used_and_said_and_a_bad_one_is_not_used():
 
 
 def test_a_vein_far_below_the_artery_is_not_believed():
-    found = venous.Venous("scaled", (), {}, TIMES, np.ones(SHAPE, bool), curve=0.4 * VENOUS)
+    found = venous.SinusScaling("scaled", (), {}, TIMES, np.ones(SHAPE, bool), curve=0.4 * VENOUS)
     without = found.believed(BLOOD)
     assert without.curve is None
     assert without.voxels is None

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit.bases import build_bases
-from gliosuite.perfusion.fit.refine import PAIR
-from gliosuite.perfusion.fit.search import allowed_pairs
+from gliosuite.perfusion.fit.refine import BOTH
+from gliosuite.perfusion.fit.search import best_non_negative
 from gliosuite.perfusion.fit.starts import Starts
 from scipy.optimize import nnls
 
@@ -15,10 +15,10 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
     rng = np.random.default_rng(0)
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
     starts = Starts("etm", bases)
-    nodes = starts.nodes
+    grid = starts.grid
     y = bases.directions.T @ rng.normal(0, 1, (60, 30))
-    a, b = y.T @ nodes.upright, y.T @ nodes.companion
-    _, weight, other, explained, _ = allowed_pairs(nodes, a, b)
+    a, b = y.T @ grid.orthogonal, y.T @ grid.second
+    _, weight, second_weight, explained, _ = best_non_negative(grid, a, b)
     tables = bases.exponentials(starts.log_rates, 0)
     for i in range(30):
         each = []
@@ -27,7 +27,7 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
             each.append((y[:, i] ** 2).sum() - nnls(columns, y[:, i])[1] ** 2)
         np.testing.assert_allclose(explained[i], each, atol=1e-4)
         assert weight[i] >= 0
-        assert other[i] >= 0
+        assert second_weight[i] >= 0
 
 
 @pytest.mark.parametrize("model", ["tofts", "etm", "2cum"])
@@ -56,15 +56,15 @@ def test_a_pair_is_found_in_spite_of_a_better_one_with_a_weight_below_zero():
 
 
 @pytest.mark.parametrize("late", [-3.0, 0.0, 6.4])
-def test_hills_along_the_delay(late):
+def test_the_best_node_along_the_delay(late):
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0), (-5.0, 12.0))
     curve = kinetics.extended_tofts(TIMES, AIF, 0.12, 0.3, 0.04, late)
     y = bases.directions.T @ curve.T
     starts = Starts("etm", bases)
-    found, delay, rate = starts.coarse(y, (y * y).sum(axis=0))
+    found, delay, rate = starts.best_nodes(y, (y * y).sum(axis=0))
     assert bases.delays[delay[0]] == pytest.approx(late, abs=1.0)
     assert np.exp(starts.log_rates[rate[0]]) == pytest.approx(0.4, rel=0.6)
-    assert found.kind[0] == PAIR
+    assert found.kind[0] == BOTH
 
 
 def test_signed_weights_may_be_negative():
