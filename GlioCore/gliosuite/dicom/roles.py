@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .geometry import DicomSeries
 from .headers import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, Header
-from .sort import DicomSeries, join
+from .sort import join
 
 MIN_DYNAMIC = 10  # fewer time points are phases of an examination, not a perfusion series
 _MIN_SLICES = 3

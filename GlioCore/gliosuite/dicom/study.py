@@ -10,10 +10,11 @@ from typing import Any
 
 from ..errors import InputError
 from ..steps import Progress, silent
+from .geometry import DicomSeries
 from .headers import RT_DOSE, Header, files_in, read_headers
 from .privacy import redacted, words_of
 from .roles import Verdict, judge_all, object_role
-from .sort import Arrangement, DicomSeries, arrange, split
+from .sort import Arrangement, arrange, split
 
 IMAGE_ROLES = (
     *("t1", "t1c", "t2", "flair", "dti", "adc", "fa", "dce", "dsc", "vfa", "b1", "ct", "dose"),

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .sort import Arrangement, DicomSeries, Slice
+from .geometry import DicomSeries, Slice
+from .sort import Arrangement
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..images import Series
 from ..steps import Progress, silent
+from .geometry import DicomSeries, Slice
 from .headers import files_in, read_headers
 from .pixels import values_of
 from .roles import Verdict, judge_all
-from .sort import Arrangement, DicomSeries, Slice, arrange, split
+from .sort import Arrangement, arrange, split
 from .timing import frame_times
 
 

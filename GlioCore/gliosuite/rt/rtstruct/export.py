@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import DicomSeries, read_dicom_series
+from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
@@ -83,7 +83,7 @@ def write_rtstruct(
     Raises
     ------
     InputError
-        If the series is unfit (see `read_dicom_series`), derived, a structure is empty or does not overlap the series, a name or type
+        If the series is unfit (see `read_stack`), derived, a structure is empty or does not overlap the series, a name or type
         cannot be used, or the file cannot be written.
     """
     return export_rtstruct(path, series_dir, rois, label).rois
@@ -122,7 +122,7 @@ def export_rtstruct(
     """
     findings = check_rois(rois, label)
     block(findings)
-    series = read_dicom_series(series_dir)
+    series = read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
     matrix = np.eye(4) if registration is None else registration.matrix
@@ -162,7 +162,7 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
         If the file is no structure set, belongs to another frame of reference, or the series is unfit.
     """
     contents = read_structures(path)
-    series = read_dicom_series(series_dir, contents.series_uid)
+    series = read_stack(series_dir, contents.series_uid)
     require_same_frame(contents.frame_of_reference, series, path)
     masks: dict[str, sitk.Image] = {}
     for structure in contents.structures:
@@ -175,7 +175,7 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     return masks
 
 
-def require_same_frame(frame_of_reference: str, series: DicomSeries, path: str | Path) -> None:
+def require_same_frame(frame_of_reference: str, series: Stack, path: str | Path) -> None:
     """Refuse a structure set that was drawn in another frame of reference than a series: its positions mean nothing there.
 
     Raises
@@ -183,14 +183,15 @@ def require_same_frame(frame_of_reference: str, series: DicomSeries, path: str |
     InputError
         If both have a FrameOfReferenceUID and these differ.
     """
-    if frame_of_reference and series.frame_of_reference and frame_of_reference != series.frame_of_reference:
+    own = series.header.frame_of_reference
+    if frame_of_reference and own and frame_of_reference != own:
         raise InputError(
-            f"{path} was drawn in another frame of reference ({frame_of_reference}) than {series.folder} ({series.frame_of_reference}); "
+            f"{path} was drawn in another frame of reference ({frame_of_reference}) than {series.folder} ({own}); "
             "the series that it was drawn on, or one registered to it by the scanner, is needed"
         )
 
 
-def require_same_patient(patient_id: str, series: DicomSeries, path: str | Path) -> None:
+def require_same_patient(patient_id: str, series: Stack, path: str | Path) -> None:
     """Refuse a structure set of another patient than a series.
 
     Raises
@@ -208,7 +209,7 @@ def require_same_patient(patient_id: str, series: DicomSeries, path: str | Path)
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
-def _on_series(roi: Roi, series: DicomSeries, registration: AcceptedRegistration | None) -> np.ndarray:
+def _on_series(roi: Roi, series: Stack, registration: AcceptedRegistration | None) -> np.ndarray:
     """A structure's voxels on the series' grid."""
     if registration is not None:
         return boolean(resample_mask(roi.mask, series.grid, registration.transform))
@@ -217,7 +218,7 @@ def _on_series(roi: Roi, series: DicomSeries, registration: AcceptedRegistration
     return boolean(resample_mask(roi.mask, series.grid))
 
 
-def _beyond(roi: Roi, series: DicomSeries, matrix: np.ndarray) -> float:
+def _beyond(roi: Roi, series: Stack, matrix: np.ndarray) -> float:
     """The share of a structure that lies outside the slices; `matrix` takes points of the series to points of the mask."""
     own = Grid.of(roi.mask)
     if own.matches(series.grid) and np.array_equal(matrix, np.eye(4)):
@@ -231,7 +232,7 @@ def _beyond(roi: Roi, series: DicomSeries, matrix: np.ndarray) -> float:
 
 def _verified(
     path: Path,
-    series: DicomSeries,
+    series: Stack,
     rois: Sequence[Roi],
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import DicomSeries, quiet_pydicom
+from ...dicom.geometry import Stack, quiet_pydicom
 from ...errors import InputError, require
 from ...steps import version
 from .writing import content_uid, patient_and_study, save
@@ -83,9 +83,7 @@ def rigid_matrix(transform: sitk.Transform) -> np.ndarray:
     return matrix
 
 
-def write_registration(
-    path: str | Path, series: DicomSeries, planning: DicomSeries, registration: AcceptedRegistration
-) -> None:
+def write_registration(path: str | Path, series: Stack, planning: Stack, registration: AcceptedRegistration) -> None:
     """Write a DICOM Spatial Registration object that ties the frame of reference of an MR to that of its planning CT.
 
     The object's own frame of reference is the CT's; its matrix for the MR's frame maps points of the MR to the CT (PS3.3 C.20.2).
@@ -96,11 +94,11 @@ def write_registration(
         If either series has no frame of reference, both have the same, or they belong to different patients.
     """
     for one in (series, planning):
-        if not one.frame_of_reference:
+        if not one.header.frame_of_reference:
             raise InputError(
                 f"the images in {one.folder} have no frame of reference UID, so nothing can be registered to them"
             )
-    if series.frame_of_reference == planning.frame_of_reference:
+    if series.header.frame_of_reference == planning.header.frame_of_reference:
         raise InputError(
             f"{series.folder} and {planning.folder} share one frame of reference already; a registration object would contradict it"
         )
@@ -119,11 +117,11 @@ def write_registration(
         return result
 
     images = lambda one: sequence(
-        [item(ReferencedSOPClassUID=one.sop_class, ReferencedSOPInstanceUID=uid) for uid in _instances(one)]
+        [item(ReferencedSOPClassUID=one.header.sop_class, ReferencedSOPInstanceUID=uid) for uid in _instances(one)]
     )
     to_planning = np.linalg.inv(registration.matrix)
     text = "\n".join(f"{v:.9g}" for v in to_planning.ravel())
-    content = (series.series_uid, planning.series_uid, text, registration.accepted_by)
+    content = (series.header.series_uid, planning.header.series_uid, text, registration.accepted_by)
     today = date.today().strftime("%Y%m%d")
     d = dataset_class()
     patient_and_study(d, planning)
@@ -138,8 +136,8 @@ def write_registration(
     d.Manufacturer = d.ManufacturerModelName = "GlioSuite"
     d.DeviceSerialNumber = "none"
     d.SoftwareVersions = version()
-    d.FrameOfReferenceUID = planning.frame_of_reference
-    d.PositionReferenceIndicator = planning.position_reference
+    d.FrameOfReferenceUID = planning.header.frame_of_reference
+    d.PositionReferenceIndicator = planning.header.position_reference
     d.ContentDate, d.ContentTime = today, "000000"
     d.ContentLabel = "GLIOSUITE"
     d.ContentDescription = "MR to planning CT, research use only"
@@ -149,7 +147,7 @@ def write_registration(
     d.RegistrationSequence = sequence(
         [
             item(
-                FrameOfReferenceUID=one.frame_of_reference,
+                FrameOfReferenceUID=one.header.frame_of_reference,
                 ReferencedImageSequence=images(one),
                 MatrixRegistrationSequence=sequence(
                     [
@@ -173,19 +171,19 @@ def write_registration(
     )
     d.ReferencedSeriesSequence = sequence(
         [
-            item(SeriesInstanceUID=one.series_uid, ReferencedInstanceSequence=images(one))
+            item(SeriesInstanceUID=one.header.series_uid, ReferencedInstanceSequence=images(one))
             for one in (planning, series)
-            if one.study_uid == planning.study_uid
+            if one.header.study_uid == planning.header.study_uid
         ]
     )
-    if series.study_uid != planning.study_uid:
-        referenced = item(SeriesInstanceUID=series.series_uid, ReferencedInstanceSequence=images(series))
+    if series.header.study_uid != planning.header.study_uid:
+        referenced = item(SeriesInstanceUID=series.header.series_uid, ReferencedInstanceSequence=images(series))
         d.StudiesContainingOtherReferencedInstancesSequence = sequence(
-            [item(StudyInstanceUID=series.study_uid, ReferencedSeriesSequence=sequence([referenced]))]
+            [item(StudyInstanceUID=series.header.study_uid, ReferencedSeriesSequence=sequence([referenced]))]
         )
     save(d, Path(path))
     again = read_registration(path)
-    if not np.allclose(again[series.frame_of_reference], to_planning, atol=1e-6):
+    if not np.allclose(again[series.header.frame_of_reference], to_planning, atol=1e-6):
         raise RuntimeError("the registration object did not read back as it was written")
 
 
@@ -219,7 +217,7 @@ def read_registration(path: str | Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _instances(series: DicomSeries) -> list[str]:
+def _instances(series: Stack) -> list[str]:
     return list(dict.fromkeys(s.instance for s in series.slices))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import IDENTITY, DicomSeries, quiet_pydicom
+from ...dicom.geometry import IDENTITY, Stack, quiet_pydicom
 from ...errors import require
 from ...steps import version
 from .contours import outlines
@@ -59,18 +59,18 @@ def content_uid(*content: str | bytes) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
 
 
-def _frame_of_reference(series: DicomSeries) -> str:
-    if series.frame_of_reference:
-        return series.frame_of_reference
+def _frame_of_reference(series: Stack) -> str:
+    if series.header.frame_of_reference:
+        return series.header.frame_of_reference
     warnings.warn(
         f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their "
         "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
         stacklevel=4,
     )
-    return content_uid("frame of reference", series.series_uid)
+    return content_uid("frame of reference", series.header.series_uid)
 
 
-def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
+def patient_and_study(dataset: "Dataset", series: Stack) -> None:
     """Copy patient and study of a series' images into an object that belongs to them."""
     for keyword in IDENTITY:
         if keyword in series.identity:
@@ -84,7 +84,7 @@ def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
 
 
 def structure_set(
-    series: DicomSeries,
+    series: Stack,
     rois: Sequence[Roi],
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
@@ -103,7 +103,7 @@ def structure_set(
     today = date.today().strftime("%Y%m%d")
     frame = _frame_of_reference(series)
     trace = smooth_outlines if smooth else outlines
-    content = [series.series_uid, label, today, version(), carried, str(smooth)]
+    content = [series.header.series_uid, label, today, version(), carried, str(smooth)]
     for roi, mask in zip(rois, masks):
         content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
 
@@ -121,16 +121,16 @@ def structure_set(
     dataset.ManufacturerModelName = "GlioSuite"
     dataset.SoftwareVersions = version()
     dataset.FrameOfReferenceUID = frame
-    dataset.PositionReferenceIndicator = series.position_reference
+    dataset.PositionReferenceIndicator = series.header.position_reference
     dataset.StructureSetLabel = label
     dataset.StructureSetName = label
     drawn_on = (
-        f"Carried to the {series.modality} series referred to by {carried}."
+        f"Carried to the {series.header.modality} series referred to by {carried}."
         if carried
-        else f"Drawn on the {series.modality} series referred to."
+        else f"Drawn on the {series.header.modality} series referred to."
     )
-    if series.image_type[:1] == ("DERIVED",):
-        drawn_on += f" That series is derived ({'/'.join(series.image_type)})."
+    if series.header.object_type[:1] == ("DERIVED",):
+        drawn_on += f" That series is derived ({'/'.join(series.header.object_type)})."
     outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
     dataset.StructureSetDescription = f"{drawn_on} {outline} {_RESEARCH}"
     dataset.StructureSetDate = today
@@ -139,10 +139,10 @@ def structure_set(
 
     instances = dict.fromkeys(s.instance for s in series.slices)
     images = [_reference(item, series, uid) for uid in instances]
-    referenced_series = item(SeriesInstanceUID=series.series_uid, ContourImageSequence=sequence(images))
+    referenced_series = item(SeriesInstanceUID=series.header.series_uid, ContourImageSequence=sequence(images))
     study = item(
         ReferencedSOPClassUID=_STUDY_CLASS,
-        ReferencedSOPInstanceUID=series.study_uid,
+        ReferencedSOPInstanceUID=series.header.study_uid,
         RTReferencedSeriesSequence=sequence([referenced_series]),
     )
     dataset.ReferencedFrameOfReferenceSequence = sequence(
@@ -189,12 +189,12 @@ def _item(dataset_class: type, elements: dict[str, object]) -> "Dataset":
     return result
 
 
-def _reference(item: Callable, series: DicomSeries, instance: str, frame: int | None = None) -> "Dataset":
-    elements = {"ReferencedSOPClassUID": series.sop_class, "ReferencedSOPInstanceUID": instance}
+def _reference(item: Callable, series: Stack, instance: str, frame: int | None = None) -> "Dataset":
+    elements = {"ReferencedSOPClassUID": series.header.sop_class, "ReferencedSOPInstanceUID": instance}
     return item(**elements) if frame is None else item(**elements, ReferencedFrameNumber=frame)
 
 
-def _contour(item: Callable, sequence: type, series: DicomSeries, k: int, polygon: np.ndarray) -> "Dataset":
+def _contour(item: Callable, sequence: type, series: Stack, k: int, polygon: np.ndarray) -> "Dataset":
     """One closed contour in the plane of slice `k`, by that slice's own position."""
     place = series.slices[k]
     axes = np.reshape(series.grid.direction, (3, 3))
@@ -208,7 +208,7 @@ def _contour(item: Callable, sequence: type, series: DicomSeries, k: int, polygo
     closing = np.abs(points - np.roll(points, -1, axis=0))[:, :2].max(axis=1)
     points = np.roll(points, -1 - int(np.argmax(closing)), axis=0)
     result = item(
-        ContourImageSequence=sequence([_reference(item, series, place.instance, place.frame)]),
+        ContourImageSequence=sequence([_reference(item, series, place.instance, place.number)]),
         ContourGeometricType="CLOSED_PLANAR",
         NumberOfContourPoints=len(points),
     )
