@@ -79,12 +79,13 @@ def import_bids(
                 f"{src} holds no T1w, T2w, FLAIR, dwi, dsc, dce or VFA image; a BIDS subject folder with some is needed"
             )
         dates = [_date(src if not s else src / s) for s in sessions]
+        first = dates[0]
         for i in range(len(visits) - 1, 0, -1):
-            if dates[0] and dates[i]:
-                visits[i] = {"days": (dates[i] - dates[0]).days} | visits[i]
+            if first and (date := dates[i]):
+                visits[i] = {"days": (date - first).days} | visits[i]
             visits[i - 1]["followup"] = visits[i]
-        if keep_dates and dates[0]:
-            visits[0]["date"] = dates[0].strftime("%Y%m%d")
+        if keep_dates and first:
+            visits[0]["date"] = first.strftime("%Y%m%d")
         write_json(folder / "case.json", {"id": case_id or out.resolve().name} | visits[0] | {"notes": notes})
         hashes = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*.nii.gz"))}
         write_json(folder / "provenance.json", provenance("import", {}, {}, time.monotonic() - started, outputs=hashes))

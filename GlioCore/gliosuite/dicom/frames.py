@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,15 +219,16 @@ def _unit(orientation: tuple[float, ...]) -> tuple[float, ...]:
 
 def _diffusion(ds: Any, groups: list[Any], philips: list[Any]) -> tuple[float | None, tuple[float, ...] | None]:
     """b-value (s/mm2) and gradient direction (LPS) by the standard's element, else by Siemens', GE's and Philips' private ones."""
+    vector: Sequence[float]
     if groups:
         macro = (items(groups, "MRDiffusionSequence") or [None])[0]
         directions = items(macro, "DiffusionGradientDirectionSequence")
         vector = numbers(directions[0], "DiffusionGradientOrientation") if directions else ()
         b = number(macro, "DiffusionBValue")
         if b is not None:
-            return b, vector if len(vector) == 3 else None
+            return b, tuple(vector) if len(vector) == 3 else None
     b = number(ds, "DiffusionBValue")
-    vector: Any = numbers(ds, "DiffusionGradientOrientation")
+    vector = numbers(ds, "DiffusionGradientOrientation")
     if b is None and (found := private(ds, 0x0019, "SIEMENS MR HEADER", 0x0C)):
         b, vector = found[0], private(ds, 0x0019, "SIEMENS MR HEADER", 0x0E)
     if b is None and (found := private(ds, 0x0043, "GEMS_PARM_01", 0x39)):

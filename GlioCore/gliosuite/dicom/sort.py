@@ -204,7 +204,7 @@ def _uniform(series: DicomSeries, frame: list[int]) -> bool:
 
 def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     """The grid of one time point, its slices checked to stand evenly on one axis."""
-    positions = np.asarray([s.frame.position for s in slices])
+    positions = np.asarray([s.position for s in slices])
     steps = np.diff(positions, axis=0)
     along = steps @ series.normal
     if len(slices) > 1:
@@ -229,10 +229,11 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     else:
         depth = series.spacing[2]
     f = slices[0].frame
+    x, y, z = f.position
     direction = np.stack([f.orientation[:3], f.orientation[3:], series.normal], axis=1)
     return Grid(
         (int(f.columns), int(f.rows), len(slices)),
         (float(f.spacing[1]), float(f.spacing[0]), depth),
-        tuple(float(v) for v in positions[0]),
+        (x, y, z),
         tuple(float(v) for v in direction.ravel()),
     )

@@ -221,7 +221,7 @@ def _check_ids(visits: Sequence[Visit], names: Sequence[str]) -> None:
 def _entries(headers: Sequence[Header], chosen: Mapping[str, str], skip: set[str]) -> tuple[Entry, ...]:
     """The series of one visit with their roles; of several for one role the best has it, the others are numbered."""
     entries = [_judged(series, verdict, chosen, skip) for series, verdict in judge_all(split(headers))]
-    known = {h.path for e in entries for h in (s.header for s in e.series.slices)}
+    known = {s.header.path for e in entries if e.series is not None for s in e.series.slices}
     entries += _objects([h for h in headers if h.path not in known], skip)
     return tuple(_numbered(entries))
 
@@ -252,7 +252,7 @@ def _objects(headers: Sequence[Header], skip: set[str]) -> list[Entry]:
     groups: dict[tuple, list[Header]] = defaultdict(list)
     for h in headers:
         groups[(h.series_uid, object_role(h))].append(h)
-    result = []
+    result: list[Entry] = []
     for (_, role), members in groups.items():
         h = members[0]
         name = f"{h.modality or 'object'}{'' if h.series_number is None else h.series_number}"

@@ -126,10 +126,11 @@ def read_dose(path: str | Path) -> Dose:
     step = float(steps.mean()) if steps.size else float(d.get("SliceThickness") or 1.0)
     if step < 0:
         values, origin, step = values[::-1], origin + normal * offsets[-1], -step
+    x, y, z = (float(v) for v in origin)
     grid = Grid(
         (values.shape[2], values.shape[1], values.shape[0]),
         (float(d.PixelSpacing[1]), float(d.PixelSpacing[0]), step),
-        tuple(float(v) for v in origin),
+        (x, y, z),
         tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
     )
     image = grid.image(np.ascontiguousarray(values, np.float32))

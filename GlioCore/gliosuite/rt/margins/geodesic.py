@@ -195,7 +195,9 @@ def taut(
     cornered = np.any([e[0] for e in edges], axis=0)
     todo = np.flatnonzero(np.pad(hidden, pad).ravel() & np.isfinite(t))
     todo = todo[np.argsort(t[todo], kind="stable")]
-    bounds = np.searchsorted(t[todo], np.arange(t[todo[0]], t[todo[-1]] + 1, step.min() / 2)) if len(todo) else []
+    bounds: list[int] = []
+    if len(todo):
+        bounds = np.searchsorted(t[todo], np.arange(t[todo[0]], t[todo[-1]] + 1, step.min() / 2)).tolist()
     length = lambda v: np.sqrt(((v * step) ** 2).sum(axis=-1))
     ordered = [todo[a:b] for a, b in zip(bounds, [*bounds[1:], len(todo)])]
     # What a first round left, since its neighbours came later, a second one finds.

@@ -133,9 +133,11 @@ def export_rtstruct(
     for finding in findings:
         if finding.check == "overlap" and finding.level == "warning":
             warnings.warn(finding.sentence, stacklevel=2)
-    colors, counts = [], dict.fromkeys(TYPES, 0)
+    colors: list[tuple[int, int, int]] = []
+    counts = dict.fromkeys(TYPES, 0)
     for roi in rois:
-        colors.append(tuple(roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])))
+        red, green, blue = roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])
+        colors.append((red, green, blue))
         counts[roi.interpreted_type] += 1
     carried = registration.sentence() if registration is not None else ""
     dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
@@ -247,6 +249,7 @@ def _verified(
         again, notes = rasterise(structure, series.grid)
         voxels = float(mask.sum()) * series.grid.voxel_cc
         polygons = contour_volume_cc(structure, series.grid.spacing[2])
+        assert polygons is not None  # the planes' spacing is given
         if smooth:
             found = boolean(again)
             dice = 2 * (found & mask).sum() / (found.sum() + mask.sum())

@@ -156,7 +156,7 @@ def _structure(name: str, number: int, kind: str, drawn: "Dataset | None") -> St
         if n
     ]
     color = drawn.get("ROIDisplayColor") if drawn is not None else None
-    rgb = tuple(int(v) for v in color) if color is not None and len(color) == 3 else None
+    rgb = (int(color[0]), int(color[1]), int(color[2])) if color is not None and len(color) == 3 else None
     return Structure(name, number, kind, rgb, tuple(contours), tuple(problems))
 
 
@@ -296,10 +296,11 @@ def _extruded(planes: Planes, like: Grid) -> sitk.Image:
     # Empty voxels all round, since the signed distance is taken from the edge; outlines of voxels fall between the new voxels' centres.
     low = np.append(points[:, :2].min(axis=0) - 2.5 * step, planes.at[0] - spacing * (1 + (1 - 1 / layers) / 2))
     size = np.ceil((points[:, :2].max(axis=0) + 3 * step - low[:2]) / step).astype(int) + 1
+    x, y, z = (float(v) for v in low @ frame)
     grid = Grid(
         (int(size[0]), int(size[1]), int(index[-1] + 2) * layers),
         (step, step, spacing / layers),
-        tuple(float(v) for v in low @ frame),
+        (x, y, z),
         tuple(float(v) for v in frame.T.ravel()),
     )
     mask = np.zeros((index[-1] + 2, *grid.shape[1:]), bool)

@@ -63,9 +63,11 @@ def write_seg(
     with quiet_pydicom():
         files = list(dict.fromkeys(s.file for s in series.slices))
         images = [pydicom.dcmread(f, stop_before_pixels=True) for f in files]
-        order = np.argsort([s.number for s in series.slices]) if multi else np.arange(len(series.slices))
+        order = np.argsort([s.number or 0 for s in series.slices]) if multi else np.arange(len(series.slices))
         pixels = np.stack([m[order] for m in masks], axis=-1).astype(np.uint8)
-        content = [series.header.series_uid, label, *(np.packbits(m).tobytes() for m in masks), *(r.name for r in rois)]
+        content: list[str | bytes] = [series.header.series_uid, label]
+        content += [np.packbits(m).tobytes() for m in masks]
+        content += [r.name for r in rois]
         try:
             segmentation = hd.seg.Segmentation(
                 source_images=images,

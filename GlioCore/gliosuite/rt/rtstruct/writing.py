@@ -103,7 +103,7 @@ def structure_set(
     today = date.today().strftime("%Y%m%d")
     frame = _frame_of_reference(series)
     trace = smooth_outlines if smooth else outlines
-    content = [series.header.series_uid, label, today, version(), carried, str(smooth)]
+    content: list[str | bytes] = [series.header.series_uid, label, today, version(), carried, str(smooth)]
     for roi, mask in zip(rois, masks):
         content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
 
