@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +11,10 @@ import SimpleITK as sitk
 from ...dicom.geometry import Stack, quiet_pydicom
 from ...errors import InputError, require
 from ...steps import version
-from .writing import content_uid, patient_and_study, save
+from .writing import content_uid, item, patient_and_study, save
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
@@ -107,23 +111,11 @@ def write_registration(path: str | Path, series: Stack, planning: Stack, registr
         raise InputError(
             f"{series.folder} and {planning.folder} are of different patients (PatientID differs); one patient is needed"
         )
-    dataset_class = require("pydicom.dataset", "writing registration objects").Dataset
-    sequence = require("pydicom.sequence", "writing registration objects").Sequence
-
-    def item(**elements: object) -> object:
-        result = dataset_class()
-        for keyword, value in elements.items():
-            setattr(result, keyword, value)
-        return result
-
-    images = lambda one: sequence(
-        [item(ReferencedSOPClassUID=one.header.sop_class, ReferencedSOPInstanceUID=uid) for uid in _instances(one)]
-    )
     to_planning = np.linalg.inv(registration.matrix)
     text = "\n".join(f"{v:.9g}" for v in to_planning.ravel())
     content = (series.header.series_uid, planning.header.series_uid, text, registration.accepted_by)
     today = date.today().strftime("%Y%m%d")
-    d = dataset_class()
+    d = item()
     patient_and_study(d, planning)
     d.SOPClassUID = SPATIAL_REGISTRATION
     d.SOPInstanceUID = content_uid("registration", *content)
@@ -143,48 +135,51 @@ def write_registration(path: str | Path, series: Stack, planning: Stack, registr
     d.ContentDescription = "MR to planning CT, research use only"
     d.ContentCreatorName = registration.accepted_by
     comment = f"rigid, accepted by {registration.accepted_by}"[:64]
-    code = item(CodeValue="125025", CodingSchemeDesignator="DCM", CodeMeaning="Visual Alignment")
-    d.RegistrationSequence = sequence(
-        [
-            item(
-                FrameOfReferenceUID=one.header.frame_of_reference,
-                ReferencedImageSequence=images(one),
-                MatrixRegistrationSequence=sequence(
-                    [
-                        item(
-                            FrameOfReferenceTransformationComment="identity" if one is planning else comment,
-                            RegistrationTypeCodeSequence=sequence([code]),
-                            MatrixSequence=sequence(
-                                [
-                                    item(
-                                        FrameOfReferenceTransformationMatrix=[_decimal(v) for v in matrix.ravel()],
-                                        FrameOfReferenceTransformationMatrixType="RIGID",
-                                    )
-                                ]
-                            ),
-                        )
-                    ]
-                ),
-            )
-            for one, matrix in ((planning, np.eye(4)), (series, to_planning))
+    d.RegistrationSequence = [
+        _registered(planning, np.eye(4), "identity"),
+        _registered(series, to_planning, comment),
+    ]
+    one_study = series.header.study_uid == planning.header.study_uid
+    d.ReferencedSeriesSequence = [_referenced(one) for one in (planning, series)[: 2 if one_study else 1]]
+    if not one_study:
+        d.StudiesContainingOtherReferencedInstancesSequence = [
+            item(StudyInstanceUID=series.header.study_uid, ReferencedSeriesSequence=[_referenced(series)])
         ]
-    )
-    d.ReferencedSeriesSequence = sequence(
-        [
-            item(SeriesInstanceUID=one.header.series_uid, ReferencedInstanceSequence=images(one))
-            for one in (planning, series)
-            if one.header.study_uid == planning.header.study_uid
-        ]
-    )
-    if series.header.study_uid != planning.header.study_uid:
-        referenced = item(SeriesInstanceUID=series.header.series_uid, ReferencedInstanceSequence=images(series))
-        d.StudiesContainingOtherReferencedInstancesSequence = sequence(
-            [item(StudyInstanceUID=series.header.study_uid, ReferencedSeriesSequence=sequence([referenced]))]
-        )
     save(d, Path(path))
     again = read_registration(path)
     if not np.allclose(again[series.header.frame_of_reference], to_planning, atol=1e-6):
         raise RuntimeError("the registration object did not read back as it was written")
+
+
+def _registered(series: Stack, matrix: np.ndarray, comment: str) -> "Dataset":
+    """How the frame of reference of a series goes to the object's own."""
+    rigid = item(
+        FrameOfReferenceTransformationMatrix=[_decimal(v) for v in matrix.ravel()],
+        FrameOfReferenceTransformationMatrixType="RIGID",
+    )
+    code = item(CodeValue="125025", CodingSchemeDesignator="DCM", CodeMeaning="Visual Alignment")
+    registered = item(
+        FrameOfReferenceTransformationComment=comment,
+        RegistrationTypeCodeSequence=[code],
+        MatrixSequence=[rigid],
+    )
+    return item(
+        FrameOfReferenceUID=series.header.frame_of_reference,
+        ReferencedImageSequence=_images(series),
+        MatrixRegistrationSequence=[registered],
+    )
+
+
+def _referenced(series: Stack) -> "Dataset":
+    return item(SeriesInstanceUID=series.header.series_uid, ReferencedInstanceSequence=_images(series))
+
+
+def _images(series: Stack) -> list["Dataset"]:
+    """References to all instances of a series."""
+    return [
+        item(ReferencedSOPClassUID=series.header.sop_class, ReferencedSOPInstanceUID=instance)
+        for instance in dict.fromkeys(s.instance for s in series.slices)
+    ]
 
 
 def read_registration(path: str | Path) -> dict[str, np.ndarray]:
@@ -215,10 +210,6 @@ def read_registration(path: str | Path) -> dict[str, np.ndarray]:
                 matrix = np.reshape([float(v) for v in one.FrameOfReferenceTransformationMatrix], (4, 4)) @ matrix
         found[str(entry.FrameOfReferenceUID)] = matrix
     return found
-
-
-def _instances(series: Stack) -> list[str]:
-    return list(dict.fromkeys(s.instance for s in series.slices))
 
 
 def _decimal(value: float) -> str:
