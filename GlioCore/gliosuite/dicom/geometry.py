@@ -297,6 +297,11 @@ def _identity(path: Path) -> "Dataset":
     return identity
 
 
+# Chosen, as shares of the slice distance (`_SHIFT`: of a pixel): rounded positions differ by far less; a contour off by more would show.
+_DOUBLED, _MISSING, _UNEVEN, _SHIFT = 0.05, 1.5, 0.1, 0.1
+_DOUBLED_MM = 0.01  # and two slices of one position are never farther apart than their rounding
+
+
 def _slice_spacing(
     folder: Path, ordered: list[Slice], axes: np.ndarray, pixel: np.ndarray, nominal: float | None
 ) -> float:
@@ -308,7 +313,7 @@ def _slice_spacing(
     along = np.array([s.position for s in ordered]) @ axes.T
     gaps = np.diff(along[:, 2])
     step = float(np.median(gaps))
-    doubled = np.flatnonzero(gaps < max(0.01, 0.05 * step))
+    doubled = np.flatnonzero(gaps < max(_DOUBLED_MM, _DOUBLED * step))
     if doubled.size:
         a, b = ordered[doubled[0]], ordered[doubled[0] + 1]
         which = (
@@ -320,7 +325,7 @@ def _slice_spacing(
             f"{folder}: {doubled.size} slice positions occur twice ({which} lie both at {along[doubled[0], 2]:.2f} mm along the slice "
             "normal); one volume with each slice once is needed"
         )
-    missing = np.flatnonzero(gaps > 1.5 * step)
+    missing = np.flatnonzero(gaps > _MISSING * step)
     if missing.size:
         at = along[missing[0], 2]
         raise InputError(
@@ -328,12 +333,12 @@ def _slice_spacing(
             f"mm, {len(ordered)} slices found); export the whole series again"
         )
     even = along[0, 2] + (along[-1, 2] - along[0, 2]) * np.arange(len(ordered)) / (len(ordered) - 1)
-    if np.abs(along[:, 2] - even).max() > 0.1 * step:
+    if np.abs(along[:, 2] - even).max() > _UNEVEN * step:
         raise InputError(
             f"{folder}: the slices are not evenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm); an evenly spaced series is needed"
         )
     shift = float(np.abs(along[:, :2] - along[0, :2]).max())
-    if shift > 0.1 * pixel.min():
+    if shift > _SHIFT * pixel.min():
         raise InputError(
             f"{folder}: each slice is shifted against the one before it (gantry tilt, {shift:.2f} mm in all); "
             "slices stacked along their normal are needed"

@@ -202,6 +202,10 @@ def _uniform(series: DicomSeries, frame: list[int]) -> bool:
     return len(kinds) == 1
 
 
+# Chosen, as shares of the slice distance: positions that scanners round differ by far less, and a missing slice by 1.
+_UNEVEN, _ASIDE = 0.1, 0.05
+
+
 def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     """The grid of one time point, its slices checked to stand evenly on one axis."""
     positions = np.asarray([s.position for s in slices])
@@ -209,7 +213,7 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     along = steps @ series.normal
     if len(slices) > 1:
         usual = float(np.sort(along)[(len(along) - 1) // 2])  # the lower median: of 3 slices with one gap, the other
-        wrong = np.flatnonzero(np.abs(along - usual) > max(0.1 * usual, 3 * SAME_POSITION_MM))
+        wrong = np.flatnonzero(np.abs(along - usual) > max(_UNEVEN * usual, 3 * SAME_POSITION_MM))
         if wrong.size:
             i = int(wrong[0])
             a, b = positions[i] @ series.normal, positions[i + 1] @ series.normal
@@ -220,7 +224,7 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
                 f"{len(slices)}); a distance of {usual:.2f} mm throughout is needed"
             )
         aside = np.linalg.norm(steps - np.outer(along, series.normal), axis=1).max()
-        if aside > 0.05 * usual + 2 * SAME_POSITION_MM:
+        if aside > _ASIDE * usual + 2 * SAME_POSITION_MM:
             raise InputError(
                 f"{series} is sheared: each slice lies {aside:.2f} mm beside the one below (a tilted gantry); slices at right angles to "
                 "their stack are needed"

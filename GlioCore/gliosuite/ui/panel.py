@@ -14,9 +14,7 @@ from .binding import Bindings
 from .process import Step
 
 Result = TypeVar("Result")
-_PATIENCE_MS = (
-    5000  # chosen: a cancelled step ends within 3 s (`Step.cancel`); the application does not wait longer for it
-)
+_PATIENCE_MS = 5000  # chosen: a cancelled step is ended after 3 s (`Step.cancel`)
 
 
 class Running(Protocol):

@@ -14,7 +14,7 @@ from itertools import permutations, product
 import numpy as np
 from scipy import ndimage
 
-_CHUNK = 65536
+_CHUNK = 65536  # chosen: lines that are looked at in one go, a few MB of memory
 
 
 def geodesic(

@@ -13,9 +13,9 @@ from ...errors import InputError
 from ...images import Grid, boolean
 from .writing import Roi
 
-OLD_DAYS = 14
-THICK_MM = 3.0
-NAME_LENGTH = 16
+OLD_DAYS = 14  # chosen: cavities shrink within weeks of an operation, so planning MR is repeated within two
+THICK_MM = 3.0  # chosen: planning protocols ask for 1 to 3 mm
+NAME_LENGTH = 16  # TG-263, and DICOM's SH of the Structure Set Label
 # PS3.3 C.8.8.8.1, those that a mask can stand for.
 TYPES = (
     "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
