@@ -12,15 +12,10 @@ MIN_DYNAMIC = 10  # chosen: fewer time points are phases of an examination, not 
 _MIN_SLICES = 3  # chosen: what has fewer in one orientation is a localizer
 # Chosen: DCE is taken at 1 to 5 ms, DSC at 20 to 50 ms (gradient and spin echo, 1.5 and 3 T), so that all of them lie well to one side.
 T2_STAR_TE_MS = 15.0
-_MOST_BOLUS_FRAMES = (
-    150  # chosen: a bolus is followed for some 2 min at 1 to 2 s; functional MRI has several hundred frames
-)
+_MOST_BOLUS_FRAMES = 150  # chosen: a bolus is followed for some 2 min at 1 to 2 s; functional MRI is longer
 # A structural image's weighting follows from TR, TE and TI. Chosen, between what protocols use at 1.5 and 3 T:
 _LONG_TE_MS, _LONG_TR_MS = 50.0, 2000.0  # FLAIR, with TE 80 to 150 and TR 4000 to 11000
-_FLUID_TI_MS, _FAT_TI_MS = (
-    1400.0,
-    300.0,
-)  # fluid is nulled at 1600 to 2500 (TR / 2 at most), fat at 130 to 230, T1 between
+_FLUID_TI_MS, _FAT_TI_MS = 1400.0, 300.0  # fluid is nulled at 1600 to 2500, fat at 130 to 230, T1 weighted between
 _T2_TE_MS, _T2_TR_MS = 60.0, 1500.0  # T2 spin echo, with TE 80 to 120 and TR 2500 to 8000
 _T1_TE_MS, _T1_TR_MS = 40.0, 1200.0  # T1 spin echo, with TE 8 to 20 and TR 400 to 800
 _GRADIENT_TE_MS = 12.0  # a gradient echo with a longer TE weights by T2* (susceptibility, 15 to 40)
