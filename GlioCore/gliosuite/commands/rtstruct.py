@@ -111,7 +111,15 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             result["registration"], planned_on = args.registration, planning.header.acquired
         carry = None if beside is not None else accepted
         exported = export_rtstruct(
-            args.out, args.series, rois, args.label, args.smooth, carry, args.seg, planned_on, args.allow_derived
+            args.out,
+            series or args.series,
+            rois,
+            args.label,
+            args.smooth,
+            carry,
+            args.seg,
+            planned_on,
+            args.allow_derived,
         )
     if args.seg:
         result["seg"] = args.seg

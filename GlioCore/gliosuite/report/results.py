@@ -105,7 +105,7 @@ def load_results(folder: str | Path) -> Results:
         first = next(iter(results.images))
         masks["brain"] = lambda: results.images[first] > np.percentile(results.images[first], 60)
     results.masks = Volumes(masks)
-    maps = {}
+    maps: dict[str, Callable[[], np.ndarray]] = {}
     for kind, names in (("dce", DCE_MAPS), ("dsc", DSC_MAPS)):
         maps |= found((folder / kind / "on_t1c" / f"{name}.nii.gz" for name in names), False)
     spread = folder / "dce" / "on_t1c" / "ve_sd.nii.gz"

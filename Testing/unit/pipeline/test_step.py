@@ -13,6 +13,7 @@ from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.pipeline import STEPS, RunSettings, run_case
 from gliosuite.pipeline.seen import Files
 from gliosuite.pipeline.step import kept
+from gliosuite.report import Section
 from gliosuite.simulate import simulate_case
 
 SETTINGS = RunSettings(spacing_mm=3.0, motion=False)
@@ -220,7 +221,7 @@ def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tm
         return Done({"age": run.early})
 
     case = Case.load(done[0])
-    step = Step("aged", function, early=early)
+    step = Step("aged", function, Section(1, "Aged", lambda results, draw: ""), early=early)
     carry = lambda settings: run_steps([step], case, tmp_path, settings, Files(), Workers(1), lambda f, m: None)
     assert carry(SETTINGS)["aged"]["summary"] == {"age": case.clinical["age"]}
     assert carry(SETTINGS)["aged"]["status"] == "kept"

@@ -94,7 +94,7 @@ def write_rtstruct(
 
 def export_rtstruct(
     path: str | Path,
-    series_dir: str | Path,
+    series_dir: str | Path | Stack,
     rois: Sequence[Roi],
     label: str = "GlioSuite",
     smooth: bool = False,
@@ -107,6 +107,8 @@ def export_rtstruct(
 
     Parameters
     ----------
+    series_dir
+        As for `write_rtstruct`, or the series as it was read.
     smooth
         Rounded outlines with the voxels' area (to 0.2 %) instead of voxel edges.
     registration
@@ -125,7 +127,7 @@ def export_rtstruct(
     """
     findings = check_rois(rois, label)
     block(findings)
-    series = read_stack(series_dir)
+    series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
     matrix = np.eye(4) if registration is None else registration.matrix
