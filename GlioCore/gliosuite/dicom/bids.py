@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..case import Case
+from ..case import SERIES_ROLES, Case
 from ..errors import InputError
 from ..files import read_json, staged, write_json
 from ..images import read_image, read_series, suffix
@@ -26,7 +26,6 @@ _SUFFIXES = {
     "adc": "adc",
     "VFA": "vfa",
 }
-_SERIES = ("dti", "dsc", "dce", "vfa")
 
 
 def is_bids(folder: str | Path) -> bool:
@@ -118,7 +117,7 @@ def _visit(files: list[Path], folder: Path, place: str, notes: list[str]) -> dic
             notes.append(f"{path.name} became {role}_{count}: another file comes first for {role}")
             role = f"{role}_{count}"
         base = role.split("_")[0]
-        count = read_series(path).n_times if base in _SERIES else 0 * read_image(path).GetDimension()
+        count = read_series(path).n_times if base in SERIES_ROLES else 0 * read_image(path).GetDimension()
         target = folder / f"{place}images/{role}.nii.gz"
         _copy(path, target)
         stem = path.name[: -len(suffix(path))]

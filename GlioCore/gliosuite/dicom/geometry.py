@@ -23,6 +23,12 @@ from .headers import Header, files_in, is_dicom, read_headers
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+# SOP classes of what refers to images.
+RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
+RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
+SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+REGISTRATIONS = (SPATIAL_REGISTRATION, "1.2.840.10008.5.1.4.1.1.66.3")  # rigid and deformable
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5")  # of voxels and of surfaces
 _NOT_SLICES = ("RTDOSE", "RTIMAGE", "RTSTRUCT", "RTPLAN", "RTRECORD", "SEG", "REG", "PR", "KO", "SR", "RWV")
 # Patient and study are copied into a structure set as they are: a planning system refuses one that differs from its images.
 IDENTITY = (

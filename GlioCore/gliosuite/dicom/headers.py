@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
-RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
-REGISTRATIONS = ("1.2.840.10008.5.1.4.1.1.66.1", "1.2.840.10008.5.1.4.1.1.66.3")
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 # MR and CT, classic, enhanced and converted: where these have no pixels, the file is cut off.
 _IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))

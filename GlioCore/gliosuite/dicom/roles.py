@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .geometry import DicomSeries
-from .headers import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, Header
+from .geometry import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, DicomSeries
+from .headers import Header
 from .sort import join
 
 MIN_DYNAMIC = 10  # chosen: fewer time points are phases of an examination, not a perfusion series

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..images import Grid
 from .frames import Frame
-from .geometry import SAME_POSITION_MM, DicomSeries, Slice
-from .headers import RT_DOSE, Header
+from .geometry import RT_DOSE, SAME_POSITION_MM, DicomSeries, Slice
+from .headers import Header
 
 
 @dataclass(frozen=True)

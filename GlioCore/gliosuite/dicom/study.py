@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..case import SERIES_ROLES
 from ..errors import InputError
 from ..steps import Progress, silent
-from .geometry import DicomSeries
-from .headers import RT_DOSE, Header, files_in, read_headers
+from .geometry import RT_DOSE, DicomSeries
+from .headers import Header, files_in, read_headers
 from .privacy import redacted, words_of
 from .roles import Verdict, judge_all, object_role
 from .sort import Arrangement, arrange, split
@@ -20,7 +21,6 @@ IMAGE_ROLES = (
     *("t1", "t1c", "t2", "flair", "dti", "adc", "fa", "dce", "dsc", "vfa", "b1", "ct", "dose"),
     *("cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni"),
 )
-_SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _judged(series: DicomSeries, verdict: Verdict, chosen: Mapping[str, str], sk
         count = len(entry.arrangement.slices)
     except InputError as error:
         return replace(entry, problem=str(error))
-    several = entry.role in _SERIES_ROLES
+    several = entry.role in SERIES_ROLES
     if several != (count > 1):
         needed = "several are needed" if several else "one is needed"
         return replace(

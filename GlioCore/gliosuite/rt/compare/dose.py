@@ -7,11 +7,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ...dicom.geometry import quiet_pydicom
+from ...dicom.geometry import RT_DOSE, quiet_pydicom
 from ...errors import InputError, require
 from ...images import Grid, array, boolean, signed_distance
 
-RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 # Doses are taken at points no farther apart than this: a third of the finest dose grids in use, so that the steepest fall-off is resolved.
 _POINT_MM = 0.5
 _BIN_GY = 0.05  # chosen: below the 0.1 Gy that doses are reported to

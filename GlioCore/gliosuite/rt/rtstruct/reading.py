@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import quiet_pydicom
+from ...dicom.geometry import RT_STRUCTURE_SET, quiet_pydicom
 from ...errors import InputError, require
 from ...images import Grid, boolean, resample_mask
 from .contours import area, fill
@@ -17,7 +17,6 @@ from .contours import area, fill
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 _CONTOUR_DATA = 0x30060050
 

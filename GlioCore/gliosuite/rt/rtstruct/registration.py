@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import Stack, quiet_pydicom
+from ...dicom.geometry import SPATIAL_REGISTRATION, Stack, quiet_pydicom
 from ...errors import InputError, require
 from ...steps import version
 from .writing import content_uid, item, patient_and_study, save
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import IDENTITY, Stack, quiet_pydicom
+from ...dicom.geometry import IDENTITY, RT_STRUCTURE_SET, Stack, quiet_pydicom
 from ...errors import require
 from ...steps import version
 from .contours import outlines
-from .reading import RT_STRUCTURE_SET
 from .smooth import smooth_outlines
 
 if TYPE_CHECKING:
