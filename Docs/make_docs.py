@@ -26,6 +26,7 @@ def commands() -> str:
 
 def simulation_tables() -> str:
     """Every distribution of the simulated patients, as Markdown."""
+    from gliosuite.perfusion.signal import RELAXIVITY
     from gliosuite.simulate import acquisition, blood, presets, properties, protocols
 
     text = "# Simulated patients: distributions and constants\n\nWritten by `make docs` from the code that draws them; sources and reasons "
@@ -78,7 +79,7 @@ def simulation_tables() -> str:
         + ", ".join(f"`{k}`" for k in acquisition.Effects.__dataclass_fields__)
         + "\n"
     )
-    text += f"\nRelaxivity {blood.R1_PER_MM} 1/(mM s); concentrations are convolved every {blood.STEP_S} s.\n"
+    text += f"\nRelaxivity {RELAXIVITY} 1/(mM s); concentrations are convolved every {blood.STEP_S} s.\n"
     return text
 
 

@@ -12,9 +12,11 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from .errors import InputError
+from .settings import DEVICES
 
 # Each module of `commands` adds its own subcommands with `register(add)`; none imports numpy at the top, so --help is instant and
 # --threads can still be set before the numeric libraries start.
@@ -94,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     group = common.add_argument_group("common options")
     group.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda"),
+        choices=DEVICES,
         default="auto",
         help="where to compute: auto takes a CUDA device where torch sees one and the step can use it (default auto)",
     )
@@ -102,6 +104,12 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--quiet", action="store_true", help="no progress on stderr")
     group.add_argument(
         "--progress", choices=("bar", "json"), default="bar", help="json: one object per line on stderr (default bar)"
+    )
+
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="the result as JSON on a terminal too (default short text there, JSON elsewhere)",
     )
 
     parser = _Parser(
@@ -134,6 +142,32 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+_MANY = 12  # values that still fit on a terminal's line
+
+
+def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """The lines of a result (as JSON would hold it) in short text."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}:"
+            yield from _short(value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(v, (dict, list)) or len(_word(v)) > 40 for v in value):
+            yield f"{indent}{name}:"
+            for item in value:
+                yield from _short(item, indent + "  ") if isinstance(item, dict) else [f"{indent}  {_word(item)}"]
+        elif isinstance(value, list):
+            many = len(value) > _MANY and not isinstance(value[0], str)
+            yield f"{indent}{name}: {f'{len(value)} values' if many else ', '.join(map(_word, value))}"
+        else:
+            yield f"{indent}{name}: {_word(value)}"
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _terminate(*_: object) -> NoReturn:
@@ -169,7 +203,11 @@ def main(argv: list[str] | None = None) -> int:
         if result is not None:
             from .files import plain
 
-            print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+            result = plain(result)
+            if args.json or not sys.stdout.isatty():
+                print(json.dumps(result, indent=2, ensure_ascii=False))
+            else:
+                print("\n".join(_short(result)))
         return 0
     except InputError as error:
         reporter.end()

@@ -3,17 +3,21 @@
 The bolus is found from the data, never from fixed windows, so that it is also found when it comes within the first fifth of the series.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 
 from .errors import InputError
 from .images import Series, array, boolean, resample_mask
 
-_LEAST_FRAMES = 10
-_MOST_UNSTEADY = 5  # frames at the start that may be left out
+_LEAST_FRAMES = 10  # chosen: a baseline, a bolus and what follows need three each
+_MOST_UNSTEADY = 5  # frames at the start that may be left out; chosen: steady state is reached after a few T1
+# Chosen, as are the next: a frame before steady state lies above the one after it by this share of it, and by this many SD of noise.
+_FALL, _FALL_SD = 0.03, 6.0
+_BOLUS, _BOLUS_SD = 0.01, 5.0  # what a curve changes by at least where there is a bolus, of the baseline and in SD
+_LEAVES, _LEAVES_SD = 0.05, 3.0  # where it leaves its baseline, of the strongest change and in SD
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Bolus:
     change: float
 
 
-def check_times(times_s: Sequence[float], n_times: int, name: str, where: str = "--times") -> np.ndarray:
+def check_times(times_s: ArrayLike, n_times: int, name: str, where: str = "--times") -> np.ndarray:
     """Frame times (t,) in s, checked.
 
     Raises
@@ -111,17 +115,17 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     """
     raw = np.asarray(curve, np.float64)
     y = raw if rising else -raw
-    noise = noise_sd(y)
+    noise = float(noise_sd(y))
     steady = _settled(raw, noise)
     arrival, peak = _arrival(y, steady, noise)
     while steady < min(_MOST_UNSTEADY, arrival - 3):
         rest = raw[steady + 1 : arrival]
-        if raw[steady] - np.median(rest) <= max(0.03 * abs(np.median(rest)), 6.0 * noise):
+        if raw[steady] - np.median(rest) <= max(_FALL * abs(np.median(rest)), _FALL_SD * noise):
             break
         steady += 1
     baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
     change = y[peak] - baseline
-    if arrival <= steady or change < max(5.0 * noise, 0.01 * abs(baseline)):
+    if arrival <= steady or change < max(_BOLUS_SD * noise, _BOLUS * abs(baseline)):
         found = "rises" if rising else "falls"
         raise InputError(
             f"{name} shows no bolus: its signal {found} by at most {100 * change / max(abs(baseline), 1e-30):.1f} % after a baseline, "
@@ -133,7 +137,7 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
 def _settled(raw: np.ndarray, noise: float) -> int:
     """First frame after the fall towards steady state, if the series begins with one; a bolus cannot come in its first frame."""
     for frame in range(min(_MOST_UNSTEADY, raw.size - 2) + 1):
-        if raw[frame] - raw[frame + 1] <= max(0.03 * abs(raw[frame + 1]), 6.0 * noise):
+        if raw[frame] - raw[frame + 1] <= max(_FALL * abs(raw[frame + 1]), _FALL_SD * noise):
             return frame
     return 0
 
@@ -147,7 +151,7 @@ def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
     arrival = steepest
     for _ in range(3):
         baseline = np.median(z[:arrival]) if arrival else z[0]
-        threshold = baseline + max(3.0 * noise, 0.05 * (z[peak] - baseline))
+        threshold = baseline + max(_LEAVES_SD * noise, _LEAVES * (z[peak] - baseline))
         above = z > threshold
         arrival = steepest
         while arrival > 0 and above[arrival - 1]:

@@ -20,10 +20,10 @@ from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.aif.venous import tail_factor
 from gliosuite.perfusion.dce import dce_aif
 from gliosuite.perfusion.dce.aif import maybe_fit
-from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import signal_to_dr2star
 from gliosuite.registration.motion import correct_motion
 from gliosuite.simulate.acquisition import CLASSES

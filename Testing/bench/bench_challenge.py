@@ -33,10 +33,11 @@ import numpy as np
 from gliosuite.files import plain
 from gliosuite.images import Grid, Series, array
 from gliosuite.perfusion.dce import dce_maps
-from gliosuite.perfusion.dce.maps import DceMaps
-from gliosuite.perfusion.dce.settings import DceSettings
+from gliosuite.perfusion.dce.settings import acquisition
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
+from gliosuite.perfusion.result import PerfusionMaps
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentrations, spgr_signal
 from gliosuite.perfusion.t1 import T1Settings, t1_maps
 from gliosuite.registration.motion import correct_motion
@@ -171,7 +172,7 @@ class Fit:
 class Entry:
     """What our pipeline says of a scan: maps of each model from all frames with a delay, and fits after the first pass without one."""
 
-    whole: list[DceMaps]
+    whole: list[PerfusionMaps]
     late: list[Fit]
 
 
@@ -185,7 +186,7 @@ def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]
     fitted, bolus, aif = array(first.mask) > 0, first.bolus, first.aif
     n_baseline = bolus.arrival - bolus.steady
     signal = dce.curves(fitted)[:, bolus.steady :]
-    curves = concentrations(signal, settings[0].acquisition, array(t1)[fitted], n_baseline)
+    curves = concentrations(signal, acquisition(settings[0]), array(t1)[fitted], n_baseline)
     passed = first.times_s >= first.times_s[n_baseline] + FIRST_PASS_S
     times, curves = first.times_s[passed], curves[:, passed]
     late = []
@@ -196,7 +197,7 @@ def entry(patient: Object, vfa: Series, dce: Series, settings: list[DceSettings]
     return Entry(whole, late)
 
 
-def whole_fits(fits: list[DceMaps], tumour: np.ndarray) -> list[Fit]:
+def whole_fits(fits: list[PerfusionMaps], tumour: np.ndarray) -> list[Fit]:
     """The same numbers from maps of all frames."""
     found = []
     for maps, (model, free) in zip(fits, MODELS.items()):

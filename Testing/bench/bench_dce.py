@@ -23,9 +23,9 @@ import SimpleITK as sitk
 from gliosuite.images import Grid, read_mask, read_series, write_image
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.dce import dce_maps, write
-from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.fit.curvefit import DEFAULT_BOUNDS
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal, spgr_to_concentration
 from gliosuite.perfusion.t1 import fit_vfa
 from scipy.optimize import curve_fit, least_squares

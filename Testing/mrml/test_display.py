@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from gliosuite.images import Grid
+from gliosuite.resources import look
 
 from Testing.conftest import missing
 
@@ -71,11 +72,9 @@ def test_range_from_the_data_where_the_quantity_has_none(slicer):
     assert empty.GetDisplayNode().GetWindowLevelMax() == 1.0
 
 
-def test_sd_looks_like_its_map_and_says_so(slicer):
-    from gliosuite.mrml.display import describe
-
-    assert describe("ktrans_sd")[0] == "SD of Ktrans"
-    assert describe("ktrans_sd")[1:] == describe("ktrans")[1:]
+def test_sd_looks_like_its_map_and_says_so():
+    assert look("ktrans_sd").title == "SD of Ktrans"
+    assert look("ktrans_sd")[1:] == look("ktrans")[1:]
 
 
 def test_legend_names_map_and_unit(slicer):

@@ -1,9 +1,15 @@
 """The GlioPerfusion panel: what it reads from a series, what it asks for, and what it does with results, errors and Cancel."""
 
+import ast
+
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series
+from gliosuite.perfusion.settings import DceSettings, DscSettings
+from gliosuite.settings import settings_of
+
+from Testing.conftest import ROOT
 
 GRID = Grid((5, 4, 3), (2.0, 2.0, 4.0), (-5.0, -4.0, -6.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 TIMES = (0.0, 4.5, 9.0, 13.5)
@@ -188,3 +194,40 @@ def test_the_whole_way_from_a_click_to_a_map(slicer, module):
     assert Grid.of(image_from_node(ktrans)).matches(GRID, 1e-3)
     assert slicer.util.arrayFromVolume(ktrans).max() > 0
     assert panel.ui.progressBar.value == 100
+
+
+def declared() -> dict[str, tuple[object, object]]:
+    """Default, and choices or range, of each parameter of GlioPerfusion's panel, as its source has them."""
+    source = ast.parse((ROOT / "GlioPerfusion" / "GlioPerfusion.py").read_text(encoding="utf-8"))
+    (node,) = (n for n in source.body if isinstance(n, ast.ClassDef) and n.name.endswith("ParameterNode"))
+    found = {}
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.annotation, ast.Subscript) and line.value is not None:
+            _, limits = line.annotation.slice.elts
+            found[line.target.id] = (ast.literal_eval(line.value), [ast.literal_eval(a) for a in limits.args])
+    return found
+
+
+@pytest.mark.parametrize(
+    "parameter, cls, name",
+    [
+        ("model", DceSettings, "model"),
+        ("leakage", DscSettings, "leakage"),
+        ("deconvolution", DscSettings, "deconvolution"),
+        ("hematocrit", DceSettings, "hematocrit"),
+        ("relaxivity", DceSettings, "relaxivity"),
+    ],
+)
+def test_the_panel_agrees_with_the_settings(slicer, parameter, cls, name):
+    from gliosuite.mrml.perfusion import PerfusionRequest
+
+    # The module's file loads before the library is on the path, so that it cannot take them from there.
+    one = settings_of(cls)[name]
+    default, limits = declared()[parameter]
+    assert default == one.default == getattr(PerfusionRequest(None), parameter)
+    if one.choices:
+        assert set(limits[0]) == set(one.choices)
+        assert limits[0][0] == default
+    else:
+        for value in limits:
+            one.check(value)

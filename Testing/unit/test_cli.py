@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from gliosuite.cli import Reporter, build_parser, main
+from gliosuite.cli import Reporter, _short, build_parser, main
 
 
 def last(err: str) -> str:
@@ -98,6 +98,30 @@ def test_a_line_of_progress_says_the_time_elapsed(capsys):
     report.start -= 83
     report(0.5, "dce: fitting")
     assert capsys.readouterr().err == " 50 % 1:23 dce: fitting\n"
+
+
+def test_a_terminal_gets_short_text_and_json_where_it_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "pieces:\n" in text
+    assert "  numpy:\n    found: True" in text
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pieces"]["numpy"]["found"] is True
+
+
+def test_short_text_of_lists_and_numbers():
+    result = {"medians": {"ktrans": 0.123456, "ve": None}, "files": ["a", "b"], "times": [0.5] * 60, "rows": [{"n": 1}]}
+    assert list(_short(result)) == [
+        *("medians:", "  ktrans: 0.1235", "  ve: -", "files: a, b", "times: 60 values", "rows:", "  n: 1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["run", "dce", "ctv", "doctor"])
+def test_options_common_to_all(command):
+    actions = next(a for a in build_parser()._actions if a.dest == "command").choices[command]._actions
+    flags = {f for a in actions for f in a.option_strings}
+    assert {"--device", "--threads", "--quiet", "--progress", "--json"} <= flags
 
 
 def test_quiet_says_nothing(capsys):

@@ -12,7 +12,19 @@ ROOT = Path(__file__).resolve().parents[2] / "GlioCore"
 LIBRARY = ROOT / "gliosuite"
 FILES = sorted(LIBRARY.rglob("*.py"))
 
-GROUND = {"errors", "files", "steps", "resources", "compute", "images", "atlas", "curves", "statistics", "case"}
+GROUND = {
+    "errors",
+    "files",
+    "steps",
+    "settings",
+    "resources",
+    "compute",
+    "images",
+    "atlas",
+    "curves",
+    "statistics",
+    "case",
+}
 FIRST = {"registration", "lesions", "dicom", "perfusion", "recurrence", "rt", "diffusion", "metabolites"}
 TOP = {
     "training",

@@ -127,14 +127,14 @@ def tentorium_height() -> np.ndarray:
     t1 = ndimage.gaussian_filter(t1, 0.7)
     row, column = np.ogrid[: t1.shape[1], : t1.shape[2]]
     offsets = np.arange(-4.0, 4.5, 0.5)
-    weights = []
+    profiles = []
     for offset in offsets:
         level = height[box[1:]] + offset - z[box[0]][0]
         first = np.clip(level.astype(int), 0, t1.shape[0] - 2)
         f = np.clip(level - first, 0, 1)
         value = (1 - f) * t1[first, row, column] + f * t1[first + 1, row, column]
-        weights.append(np.exp(-value / 8.0 - (offset / 4.0) ** 2))
-    weights = np.stack(weights)
+        profiles.append(np.exp(-value / 8.0 - (offset / 4.0) ** 2))
+    weights = np.stack(profiles)
     shift = np.tensordot(offsets, weights, 1) / weights.sum(axis=0)
     shift = ndimage.gaussian_filter(shift * np.clip(abs(x) / 4 - 0.5, 0, 1), 2.0)
     height[box[1:]] += shift

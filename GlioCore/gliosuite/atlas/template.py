@@ -62,12 +62,7 @@ def template() -> Template:
     """
     with np.load(io.BytesIO(resources.read_bytes("anatomy.npz")), allow_pickle=False) as stored:
         voxels = stored["t1"]
-        grid = Grid(
-            voxels.shape[::-1],
-            tuple(float(v) for v in stored["spacing"]),
-            tuple(float(v) for v in stored["origin"]),
-            tuple(float(v) for v in stored["direction"]),
-        )
+        grid = Grid.made(voxels.shape[::-1], stored["spacing"], stored["origin"], stored["direction"])
         return Template(grid.image(voxels), *(grid.image(stored[name]) for name in ("gm", "wm", "brain")))
 
 
@@ -118,6 +113,7 @@ _PITCHES_DEG = (
     12.0,
     24.0,
 )  # heads are nodded; they are seldom turned or tilted by more than the optimiser can take
+# Chosen, because the search then starts within half such a step of the truth, which its first steps of 6 mm bridge.
 _OFFSETS_AP_MM = (-16.0, 0.0, 16.0)
 _OFFSETS_IS_MM = 8.0
 # What is known of heads before looking: nod, tilt, turn (rad), logarithms of size against the template, shears; mean and SD.
@@ -126,8 +122,8 @@ _POSE_MEAN = np.array([0.0, 0.0, 0.0, -0.04, -0.04, -0.04, 0.0, 0.0, 0.0])
 _POSE_SD = np.array([0.3, 0.15, 0.2, 0.08, 0.08, 0.08, 0.05, 0.05, 0.05])
 _BEND_MM = 12.0  # how far a control point of the B-spline may go: mutual information alone bends a head without limit
 _PRIOR = 0.005  # weight of one SD squared against mutual information in nats
-_BINS = 20
-_STARTS = 8
+_BINS = 20  # of the joint histogram: chosen, because some 10 000 points of the lattice then fill its 400 cells
+_STARTS = 8  # first poses that are refined
 
 
 def register_template(
@@ -290,9 +286,7 @@ def _smooth(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     size = np.maximum(np.round(np.asarray(grid.size) * grid.spacing / spacing), 1).astype(int)
     matrix = np.reshape(grid.direction, (3, 3))
     shift = (np.asarray(grid.size) * grid.spacing - size * spacing) / 2 + (spacing - np.asarray(grid.spacing)) / 2
-    coarse = Grid(
-        tuple(int(n) for n in size), tuple(map(float, spacing)), tuple(grid.origin + matrix @ shift), grid.direction
-    )
+    coarse = Grid.made(size, spacing, grid.origin + matrix @ shift, grid.direction)
     return resample(sitk.DiscreteGaussian(image, [float(s) ** 2 for s in sigma]), coarse)
 
 

@@ -4,6 +4,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, preset_names
+from ..settings import add_options, settings_of
+
 Add = Callable[..., argparse.ArgumentParser]
 Progress = Callable[[float, str], None]
 
@@ -86,12 +89,7 @@ def _options(p: argparse.ArgumentParser) -> None:
         help="voxel size of the grid that everything is carried to, mm (default 1)",
     )
     p.add_argument("--no-motion", action="store_true", help="do not correct 4-D series for motion")
-    p.add_argument(
-        "--model",
-        default="etm",
-        choices=("tofts", "etm", "patlak", "2cxm", "2cum", "auto"),
-        help="DCE model (default etm, extended Tofts)",
-    )
+    add_options(p, DceSettings, "model", help="DCE model", more=", extended Tofts")
     p.add_argument(
         "--no-delay",
         action="store_true",
@@ -100,26 +98,16 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--aif",
         default="auto",
-        choices=("auto", "parker", "georgiou"),
+        choices=("auto", *POPULATION_AIFS),
         help="DCE arterial input function: found in the data, or the population's (default auto)",
     )
     p.add_argument(
         "--preset",
-        choices=("yoon2024", "lyoo2025"),
+        choices=preset_names(),
         help="DCE as that paper states it, in place of --model, --no-delay, --aif and the case's T1",
     )
-    p.add_argument(
-        "--leakage",
-        default="residue",
-        choices=("none", "bsw", "bidirectional", "residue", "auto"),
-        help="DSC leakage correction (default residue)",
-    )
-    p.add_argument(
-        "--deconvolution",
-        default="osvd",
-        choices=("osvd", "csvd", "ssvd", "tikhonov"),
-        help="DSC deconvolution (default osvd)",
-    )
+    add_options(p, DscSettings, "leakage", help="DSC leakage correction")
+    add_options(p, DscSettings, "deconvolution", help="DSC deconvolution")
     p.add_argument(
         "--workers",
         type=int,
@@ -141,8 +129,7 @@ def _settings(args: argparse.Namespace) -> Any:
 
     if args.device == "cuda":
         raise InputError("every step of a run computes on the CPU; use --device cpu or auto")
-    if not 0.3 <= args.spacing_mm <= 10:
-        raise InputError(f"--spacing-mm is {args.spacing_mm}; a voxel size between 0.3 and 10 mm is needed")
+    settings_of(RunSettings)["spacing_mm"].check(args.spacing_mm)
     settings = {
         "skip": tuple(args.skip),
         "spacing_mm": args.spacing_mm,

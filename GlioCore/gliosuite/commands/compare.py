@@ -73,7 +73,7 @@ def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     progress(0.3, "comparing")
     result: dict[str, Any] = {}
     with staged(args.out) as folder:
-        if progression is not None:
+        if progression is not None and brain is not None:
             result |= _against(folder, args, ctvs, progression, brain)
         elif len(ctvs) > 1:
             result |= _among(folder, args, ctvs, brain)
@@ -106,7 +106,8 @@ def _against(
     """Comparison with the lesion at progression: table and picture."""
     from ..files import write_csv
     from ..images import boolean
-    from ..report import canonical, display
+    from ..report import canonical
+    from ..resources import display
     from ..rt.compare import TITLES, comparison_table
 
     rows = comparison_table(ctvs, progression, brain, args.volume_cc)
@@ -177,7 +178,8 @@ def _doses(
     import numpy as np
 
     from ..files import write_csv
-    from ..report import display, dvh_figure
+    from ..report import dvh_figure
+    from ..resources import display
     from ..rt.compare import DOSE_TITLES, dvh, read_dose
 
     dose = read_dose(args.dose)
@@ -215,12 +217,12 @@ def _same_place(args: argparse.Namespace, masks: list[str | None], dose: Any) ->
     from ..dicom.geometry import read_stack
     from ..rt.rtstruct import read_structures
 
-    sources = {found[0] for m in masks if m and (found := in_structure_set(m))}
+    sources = {inside[0] for m in masks if m and (inside := in_structure_set(m))}
     sets = [read_structures(f) for f in sorted(sources)]
     found = [(c.path, c.patient_id, c.frame_of_reference) for c in sets]
     if args.series:
         series = read_stack(args.series, sets[0].series_uid if sets else None)
-        found.append((str(args.series), str(series.identity.get("PatientID", "")), series.header.frame_of_reference))
+        found.append((Path(args.series), str(series.identity.get("PatientID", "")), series.header.frame_of_reference))
     for source, patient, frame in found:
         if patient and dose.patient_id and patient != dose.patient_id:
             raise InputError(
@@ -249,7 +251,8 @@ def _drawn(path: Path, draw: Callable[[], bytes]) -> Path | None:
 
 def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
     from ..images import boolean
-    from ..report import canonical, display
+    from ..report import canonical
+    from ..resources import display
 
     colors = display()["ctvs"]
     return {n: (boolean(canonical(m)), colors[i % len(colors)]) for i, (n, m) in enumerate(ctvs.items())}
@@ -257,7 +260,7 @@ def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
 
 def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
     """A colour per label: a target volume's own where it covers alone, grey where all do, a mixture where some do."""
-    from ..report import display
+    from ..resources import display
 
     own = dict(zip(names, display()["ctvs"] * 2))
     colors = {}

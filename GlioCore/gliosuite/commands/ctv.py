@@ -122,16 +122,16 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     grid = grid_of_masks(args, [m for m in (args.cel, args.cavity, args.t2l, args.brain) if m])
     mask = lambda text: mask_on(text, grid, args.series) if text else None
     structures = Structures(
-        brain=mask(args.brain),
+        brain=mask_on(args.brain, grid, args.series),
         cel=mask(args.cel),
         t2l=mask(args.t2l),
         cavity=mask(args.cavity),
         necrosis=mask(args.necrosis),
-        critical=tuple(mask(m) for m in args.critical),
+        critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
     )
     barriers = _barriers(args, grid, structures, progress)
     probability = read_image(args.probability) if args.probability else None
-    source = args.probability_source or (told(probability, Path(args.probability).name) if args.probability else "")
+    source = args.probability_source or ("" if probability is None else told(probability, Path(args.probability).name))
     progress(0.5, "growing")
     made = target_volumes(
         args.scheme,
@@ -161,7 +161,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         if t.ptv is not None:
             how = f"{t.rule.ctv_name} + {args.ptv_mm:g} mm"
             images[f"{stem}_{t.rule.ptv_name}{suffix(out)}"] = (t.rule.ptv_name, t.ptv, how)
-    if args.barriers == "auto":
+    if args.barriers == "auto" and barriers is not None:
         for name, found in barriers.masks.items():
             images[f"{stem}_barrier_{name}{suffix(out)}"] = (name, found, barriers.source)
     with staged(out.parent) as folder:
@@ -182,7 +182,7 @@ def _report(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    report = {
+    report: dict[str, Any] = {
         "scheme": made.scheme.name,
         "title": made.scheme.title,
         "source": made.scheme.source,

@@ -86,8 +86,8 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if args.labelmap:
         from ..images import resample_mask
 
-        masks = from_labelmap(read_image(args.labelmap), _convention(args.convention), args.labelmap)
-        given = {role: resample_mask(mask, grid) for role, mask in masks.items()}
+        drawn = from_labelmap(read_image(args.labelmap), _convention(args.convention), args.labelmap)
+        given = {role: resample_mask(mask, grid) for role, mask in drawn.items()}
     masks = {role: getattr(args, role) for role in _MASKS if getattr(args, role)}
     given |= {role: read_mask(path, grid) for role, path in masks.items()}
     settings = LesionSettings(args.brain_method, args.post_operative)

@@ -71,6 +71,7 @@ def described(text: str, grid: "Grid | None", series: str | None) -> tuple["sitk
 
     inside = in_structure_set(text)
     if inside is not None:
+        assert grid is not None  # that of the series, which a structure of a set is drawn on
         return mask_on(text, grid, series), f"{inside[1]} of {Path(inside[0]).name}"
     path, image = Path(text), read_image(text)
     says = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""

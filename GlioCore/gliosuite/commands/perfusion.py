@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..perfusion.settings import POPULATION_AIFS, T10_TISSUE_S, DceSettings, DscSettings, preset_names
+from ..settings import add_options, settings_of
 from ..steps import Progress
-from .series import mask_of, read, region_option, regions_of, signal_options, times_of
+from .series import format_option, mask_of, read, region_option, regions_of, signal_options, times_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -33,14 +35,14 @@ def _bounds(text: str) -> tuple[str, tuple[float, float]]:
 
 def _points(text: str) -> list[tuple[float, float, float]]:
     try:
-        points = [tuple(float(v) for v in point.split(",")) for point in text.split(";") if point.strip()]
+        points = [[float(v) for v in point.split(",")] for point in text.split(";") if point.strip()]
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of points such as '12,30,-5;40,28,-4'") from error
     if not points or any(len(point) != 3 for point in points):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of points of three numbers such as '12,30,-5;40,28,-4'"
         )
-    return points
+    return [(right, anterior, superior) for right, anterior, superior in points]
 
 
 def _aif_options(p: argparse.ArgumentParser) -> None:
@@ -57,40 +59,19 @@ def _aif_options(p: argparse.ArgumentParser) -> None:
         metavar="MM",
         help="all voxels within it of a point (default 0: one each)",
     )
-    p.add_argument(
-        "--aif-search",
-        choices=("own", "mouridsen", "peruzzo"),
-        help="how auto seeks arteries: by our own rules, or a published cluster analysis (default own)",
-    )
-
-
-def _sinus_option(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--sinus",
-        action=argparse.BooleanOptionalAction,
-        help="bring an AIF taken from a DCE series to the level of a large vein, where one is found (default yes)",
-    )
-
-
-def _vof_option(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--vof",
-        action="store_true",
-        help="scale a DSC AIF so that its first pass has the area of a large vein's, for absolute cbv (default no)",
-    )
+    add_options(p, DceSettings, "aif_search", unset=True)
 
 
 def _dce_options(p: argparse.ArgumentParser) -> None:
+    add_options(p, DceSettings, "flip_angle_deg")
     p.add_argument(
-        "--flip-angle", type=float, metavar="DEG", help="flip angle in degrees (default: as the DICOM files say)"
-    )
-    p.add_argument(
-        "--t10", metavar="S or T1MAP", help="T1 before contrast in s, or a map in s (default 1.0, or the preset's)"
+        "--t10",
+        metavar="S or T1MAP",
+        help=f"T1 before contrast in s, or a map in s (default {T10_TISSUE_S:.1f}, or the preset's)",
     )
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle, for the tissue (default 1)")
-    p.add_argument("--t10-blood", type=float, metavar="S", help="T1 of blood in s for the AIF (default 1.65)")
-    p.add_argument("--hematocrit", type=float, metavar="F", help="fraction; no effect on an AIF table (default 0.42)")
-    p.add_argument("--relaxivity", type=float, metavar="R1", help="relaxivity in 1/(mM s) (default 4.5)")
+    # Left open, so that a preset decides where they are not given.
+    add_options(p, DceSettings, "t10_blood_s", "hematocrit", "relaxivity", unset=True)
 
 
 def _register_aif(add: Callable) -> None:
@@ -106,24 +87,20 @@ def _register_aif(add: Callable) -> None:
     )
     p.add_argument(
         "--population",
-        choices=("parker", "georgiou"),
-        default="parker",
-        help="whose average --method population takes: Parker 2006 or Georgiou 2019 (default parker)",
+        choices=POPULATION_AIFS,
+        default=POPULATION_AIFS[0],
+        help=f"whose average --method population takes: Parker 2006 or Georgiou 2019 (default {POPULATION_AIFS[0]})",
     )
     p.add_argument("--roi", metavar="MASK", help="mask of the artery for --method manual")
     _aif_options(p)
-    _sinus_option(p)
-    _vof_option(p)
-    p.add_argument(
-        "--te-ms",
-        type=float,
-        metavar="MS",
-        help="echo time in ms (DCE: for T2* decay in blood; default: as the DICOM files say)",
-    )
+    add_options(p, DceSettings, "sinus", unset=True)
+    add_options(p, DscSettings, "vof")
+    text = "echo time in ms (DCE: for T2* decay in blood; default: as the DICOM files say)"
+    add_options(p, DceSettings, "te_ms", help=text)
     p.add_argument(
         "--input", choices=("signal", "concentration", "dr2star"), default="signal", help="what SERIES holds"
     )
-    p.add_argument("--n-voxels", type=int, default=20, metavar="N", help="voxels that auto takes at most (default 20)")
+    add_options(p, DceSettings, "n_aif_voxels")
     p.add_argument(
         "--out", required=True, metavar="aif.csv", help="table time_s,concentration; mask and picture beside it"
     )
@@ -136,49 +113,24 @@ def _register_dce(add: Callable) -> None:
     _dce_options(p)
     p.add_argument(
         "--preset",
-        choices=("yoon2024", "lyoo2025"),
+        choices=preset_names(),
         help="settings as that paper states them; options given beside it take precedence, and fit.json says which",
     )
     p.add_argument(
-        "--aif", default="auto", metavar="auto|parker|georgiou|CSV|MASK", help="arterial input (default auto)"
+        "--aif",
+        default="auto",
+        metavar="|".join(("auto", *POPULATION_AIFS, "CSV", "MASK")),
+        help="arterial input (default auto)",
     )
     _aif_options(p)
-    _sinus_option(p)
-    p.add_argument(
-        "--aif-fit",
-        action=argparse.BooleanOptionalAction,
-        help="replace the AIF by Parker's form fitted to it (default: see fit.json)",
-    )
-    p.add_argument(
-        "--model",
-        choices=("tofts", "etm", "patlak", "2cxm", "2cum", "auto"),
-        help="kinetic model (default etm, or the preset's)",
-    )
-    p.add_argument("--delay", action="store_true", default=None, help="fit each voxel's arrival after the AIF")
+    add_options(p, DceSettings, "sinus", "aif_fit", unset=True)
+    add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
+    p.add_argument("--delay", action="store_true", default=None, help=settings_of(DceSettings)["delay"].help)
     p.add_argument(
         "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
     )
-    p.add_argument("--input", choices=("signal", "concentration"), default="signal", help="what SERIES holds (mM)")
-    p.add_argument(
-        "--te-ms",
-        type=float,
-        metavar="MS",
-        help="echo time in ms, for T2* decay in the blood of the AIF, and in tissue with --r2star (default: as the DICOM files say)",
-    )
-    p.add_argument("--r2star", type=float, metavar="R2", help="T2* relaxivity in 1/(mM s), with --te-ms")
-    p.add_argument(
-        "--unclamped",
-        action="store_true",
-        help="add ktrans (or ps) and vp that may be below 0, for means over a region (tofts, etm, patlak)",
-    )
-    p.add_argument(
-        "--semiquantitative",
-        action="store_true",
-        help="add iauc60, iauc90 (mM s), wash_in, wash_out (mM/min), ttp (s), max_enhancement (mM)",
-    )
-    p.add_argument(
-        "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
-    )
+    add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative")
+    format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
     region_option(p)
     p.set_defaults(run=_dce)
@@ -187,42 +139,17 @@ def _register_dce(add: Callable) -> None:
 def _register_dsc(add: Callable) -> None:
     p = add("dsc", "blood volume, flow and timing maps of a DSC series")
     signal_options(p)
-    p.add_argument("--te-ms", type=float, metavar="MS", help="echo time in ms (default: as the DICOM files say)")
-    p.add_argument(
-        "--flip-angle",
-        type=float,
-        metavar="DEG",
-        help="flip angle in degrees (default: as the DICOM files say); with it and --tr-ms, residue and auto reckon with T1 exactly",
-    )
-    p.add_argument(
-        "--t10", type=float, default=1.5, metavar="S", help="T1 of the lesion before the bolus in s (default 1.5)"
-    )
+    add_options(p, DscSettings, "te_ms", "flip_angle_deg", "t10_s")
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
     _aif_options(p)
-    _vof_option(p)
-    p.add_argument(
-        "--leakage",
-        choices=("none", "bsw", "bidirectional", "residue", "auto"),
-        default="residue",
-        help="leakage correction; auto: the one that the Akaike criterion prefers in each voxel (default residue)",
-    )
-    p.add_argument(
-        "--deconvolution",
-        choices=("osvd", "csvd", "ssvd", "tikhonov"),
-        default="osvd",
-        help="for cbf and tmax (default osvd)",
-    )
+    add_options(p, DscSettings, "vof", "leakage", "deconvolution")
     p.add_argument(
         "--nawm", metavar="MASK|auto", help="normal white matter for ncbv and ncbf; auto needs --brain and --lesion"
     )
     p.add_argument("--brain", metavar="MASK", help="brain mask for --nawm auto")
     p.add_argument("--lesion", metavar="MASK", help="lesion mask for --nawm auto and the leakage reference")
-    p.add_argument(
-        "--input", choices=("signal", "dr2star"), default="signal", help="what SERIES holds (dr2star in 1/s)"
-    )
-    p.add_argument(
-        "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
-    )
+    add_options(p, DscSettings, "input")
+    format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
     region_option(p)
     p.set_defaults(run=_dsc)
@@ -292,6 +219,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
         raise InputError(
             "--method manual and --roi MASK (or --aif-points) belong together; give both or neither, and one of the two"
         )
+    source: str | sitk.Image
     if args.aif_points:
         source = points_mask(args.aif_points, series.grid, args.aif_radius)
     else:
@@ -301,7 +229,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     mask = mask_of(args.mask, series)
     progress(0.2, "arterial input function")
     if args.kind == "dsc":
-        from ..perfusion.dsc import DscSettings, dsc_aif
+        from ..perfusion.dsc import dsc_aif
 
         if args.method == "population":
             raise InputError("there is no population AIF for DSC; use --method auto or manual")
@@ -310,7 +238,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             input="dr2star" if args.input == "concentration" else args.input,
             allow_invalid_voxels=args.allow_invalid_voxels,
             n_aif_voxels=args.n_voxels,
-            aif_search=args.aif_search or "own",
+            aif_search=args.aif_search or DscSettings.aif_search,
             vof=args.vof,
         )
         chosen = dsc_aif(series, times, settings, source, mask)
@@ -347,13 +275,13 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
     check_settings(settings, series)
     times = times_of(args, series, acquisition)
-    aif = _arterial_input(args, series, times, ("auto", "parker", "georgiou"))
+    aif = _arterial_input(args, series, times, ("auto", *POPULATION_AIFS))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
             "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
         )
     regions = regions_of(args, series)
-    t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or 1.0
+    t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or T10_TISSUE_S
     b1 = read_image(args.b1) if args.b1 else None
     result = dce_maps(series, times, settings, aif, t10, mask_of(args.mask, series), progress, b1)
     record = write(result, args.out, args.format, regions)
@@ -361,7 +289,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
-    from ..perfusion.dsc import DscSettings, check_settings, dsc_maps, write
+    from ..perfusion.dsc import check_settings, dsc_maps, write
 
     series, acquisition = read(args.series)
     settings = DscSettings(
@@ -373,7 +301,7 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         allow_invalid_voxels=args.allow_invalid_voxels,
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
         t10_s=args.t10,
-        aif_search=args.aif_search or "own",
+        aif_search=args.aif_search or DscSettings.aif_search,
         vof=args.vof,
     )
     check_settings(settings, series)

@@ -156,8 +156,8 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; a length above 0 mm is needed")
     fixed, moving = read_image(args.fixed), read_image(args.moving)
     labels = read_image(args.label) if args.label else None
-    masks = [read_mask(m) if m else None for m in (args.fixed_mask, args.moving_mask)]
-    result = register(fixed, moving, settings, *masks, args.engine, args.brainsfit, progress)
+    fixed_mask, moving_mask = (read_mask(m) if m else None for m in (args.fixed_mask, args.moving_mask))
+    result = register(fixed, moving, settings, fixed_mask, moving_mask, args.engine, args.brainsfit, progress)
 
     grid = common_grid(fixed, args.spacing_mm) if args.spacing_mm else Grid.of(fixed)
     image = resample(moving, grid, result.transform) if args.spacing_mm else result.image
@@ -243,7 +243,7 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; 0 or a length above it in mm is needed")
     start = time.monotonic()
     case = Case.load(args.case)
-    points = tuple(read_landmarks(p) for p in args.landmarks) if args.landmarks else None
+    points = (read_landmarks(args.landmarks[0]), read_landmarks(args.landmarks[1])) if args.landmarks else None
     settings = FollowupSettings(deformable=None) if args.no_bspline else FollowupSettings()
     reference = next((r for r in ("t1c", "flair", "t1", "t2") if r in case.images), None)
     grid = common_grid(case.image(reference), args.spacing_mm) if reference and args.spacing_mm else None
@@ -261,7 +261,8 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         quality = asdict(result.quality) | {"engine": result.engine, "notes": list(result.notes)}
         write_json(folder / "progression.json", result.summary | {"quality": quality})
         inputs = {f"baseline:{r}": p for r, p in case.files().items()}
-        inputs |= {f"followup:{r}": p for r, p in case.followup.files().items()}
+        if case.followup is not None:
+            inputs |= {f"followup:{r}": p for r, p in case.followup.files().items()}
         record = provenance("progression", settings, inputs, time.monotonic() - start, engine=result.engine)
         write_json(folder / "provenance.json", record)
         reference = result.summary["reference"]

@@ -106,6 +106,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         beside = stack.enter_context(atomic(args.registration)) if args.registration else None
         planned_on = ""
         if beside is not None:
+            assert series is not None
+            assert accepted is not None  # refused above where it is missing
             planning = read_stack(args.planning)
             write_registration(beside, series, planning, accepted)
             result["registration"], planned_on = args.registration, planning.header.acquired

@@ -3,9 +3,11 @@
 import argparse
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import InputError
+from ..perfusion.settings import FORMATS, DceSettings
+from ..settings import add_options
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -40,16 +42,19 @@ def signal_options(p: argparse.ArgumentParser) -> None:
         "--times", metavar="FILE", help="text file with one time in s per frame, or a CSV with a column time_s"
     )
     p.add_argument("--dt", type=float, metavar="S", help="frame interval in s, in place of --times")
-    p.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time in ms (default: as the DICOM files say)")
+    add_options(p, DceSettings, "tr_ms")
     p.add_argument(
         "--mask",
         metavar="M|brain",
         help="voxels to fit, on any grid; brain: the brain, found on the series' mean (default: the head, found automatically)",
     )
+    add_options(p, DceSettings, "allow_invalid_voxels")
+
+
+def format_option(p: argparse.ArgumentParser) -> None:
+    """Add ``--format``."""
     p.add_argument(
-        "--allow-invalid-voxels",
-        action="store_true",
-        help="leave voxels with NaN or negative signal out instead of refusing",
+        "--format", choices=FORMATS, default=FORMATS[0], help=f"file format of the maps (default {FORMATS[0]})"
     )
 
 
@@ -119,6 +124,10 @@ def _read_times(path: str) -> list[float]:
         ) from error
 
 
+@overload
+def mask_of(path: str, series: "Series") -> "sitk.Image": ...
+@overload
+def mask_of(path: None, series: "Series") -> None: ...
 def mask_of(path: str | None, series: "Series") -> "sitk.Image | None":
     """A mask file on the series' grid, the brain of the series itself for ``brain``, or None."""
     from ..images import read_mask

@@ -4,8 +4,10 @@ import argparse
 from collections.abc import Callable
 
 from ..errors import InputError
+from ..perfusion.settings import InversionSettings, T1Settings
+from ..settings import add_options
 from ..steps import Progress
-from .series import mask_of, volumes
+from .series import format_option, mask_of, volumes
 
 
 def register(add: Callable) -> None:
@@ -33,22 +35,10 @@ def register(add: Callable) -> None:
     p.add_argument("--ir-flip-angle", type=float, metavar="DEG", help="flip angle of the pulses after the inversion")
     p.add_argument("--ir-pulses", type=int, metavar="N", help="pulses after each inversion")
     p.add_argument("--ir-spacing-ms", type=float, metavar="MS", help="spacing of those pulses (default --tr-ms)")
-    p.add_argument(
-        "--ir-recovery-ms", type=float, default=0.0, metavar="MS", help="last pulse to next inversion (default 0)"
-    )
-    p.add_argument(
-        "--ir-centre",
-        type=float,
-        default=0.5,
-        metavar="F",
-        help="when the centre of k-space is read, as a fraction of the pulses (default 0.5)",
-    )
+    add_options(p, InversionSettings, "recovery_ms", "centre")
     p.add_argument("--mask", metavar="M", help="voxels to fit (default: the head, found automatically)")
-    p.add_argument("--allow-invalid-voxels", action="store_true", help="leave voxels with NaN or negative signal out")
-    p.add_argument("--linear", action="store_true", help="straight line instead of the nonlinear fit (biased by noise)")
-    p.add_argument(
-        "--format", choices=("nii.gz", "nrrd"), default="nii.gz", help="file format of the maps (default nii.gz)"
-    )
+    add_options(p, T1Settings, "allow_invalid_voxels", "linear")
+    format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for t1 (s), m0, mask; b1 with --ir")
     p.set_defaults(run=_t1)
 
@@ -62,13 +52,13 @@ def _numbers(text: str) -> list[float]:
 
 def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
-    from ..perfusion.t1 import T1Settings, t1_maps, write
+    from ..perfusion.t1 import t1_maps, write
 
     series = volumes(args.vfa)
     settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
     mask = mask_of(args.mask, series)
     if args.ir:
-        from ..perfusion.t1 import InversionSettings, hifi_maps
+        from ..perfusion.t1 import hifi_maps
 
         if args.b1 or args.linear:
             raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")

@@ -1,11 +1,11 @@
 """Where arrays live (numpy or torch) and how work is shared among threads."""
 
-from .arrays import back, cast, dots, namespace, product, product_rows, put, subset
-from .batch import Device, choose_device
+from .arrays import CPU, Device, back, cast, choose_device, dots, product, product_rows, subset
 from .memory import keep_memory
 from .threads import blocks, each
 
 __all__ = [
+    "CPU",
     "Device",
     "back",
     "blocks",
@@ -14,9 +14,7 @@ __all__ = [
     "dots",
     "each",
     "keep_memory",
-    "namespace",
     "product",
     "product_rows",
-    "put",
     "subset",
 ]

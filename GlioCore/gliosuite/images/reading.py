@@ -93,24 +93,27 @@ def _read_file(path: str | Path) -> _Voxels:
             found = numbers(header, content)
         else:
             check_file(path)
-        source = sitk.ImageFileReader()
-        source.SetFileName(str(path))
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
         if found is not None:
-            source.ReadImageInformation()
-            if source.GetNumberOfComponents() != 1 or found.size != np.prod(source.GetSize()):
+            reader.ReadImageInformation()
+            if reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize()):
                 found = None
+        source: sitk.ImageFileReader | sitk.Image = reader
         if found is None:
-            source = sitk.ReadImage(str(path))
+            source = image = sitk.ReadImage(str(path))
+            values, components = sitk.GetArrayFromImage(image), image.GetNumberOfComponentsPerPixel()
+        else:
+            values, components = found.reshape(reader.GetSize()[::-1]), 1
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
     size = source.GetSize()
-    image = found is None
     return _Voxels(
-        sitk.GetArrayFromImage(source) if image else found.reshape(size[::-1]),
-        source.GetNumberOfComponentsPerPixel() if image else 1,
+        values,
+        components,
         source.GetSpacing(),
         source.GetOrigin(),
         np.reshape(source.GetDirection(), (len(size), len(size))),
@@ -172,7 +175,7 @@ def read_series(path: str | Path) -> Series:
     else:
         count = 1 if dimension == 3 else f"{dimension}-D data with {found.components} values per voxel instead of"
         raise InputError(f"{path} has {count} time point; a 4-D series is needed (4th axis = time)")
-    grid = Grid(frames.shape[:0:-1], found.spacing[:3], found.origin[:3], tuple(found.direction[:3, :3].ravel()))
+    grid = Grid.made(frames.shape[:0:-1], found.spacing[:3], found.origin[:3], found.direction[:3, :3].ravel())
     return Series(np.array(frames, dtype=np.float32, order="C"), grid, Path(path).name, step)
 
 

@@ -177,7 +177,8 @@ def _near_distance(mask: sitk.Image) -> sitk.Image:
 def _reached(source: Grid, target: Grid, transform: sitk.Transform | None) -> tuple[slice, slice, slice]:
     """The voxels (z, y, x) of `target` that can meet `source`: the box around its corners, or all where the transform bends."""
     if transform is not None and not transform.IsLinear():
-        return tuple(slice(0, n) for n in target.shape)
+        nz, ny, nx = target.shape
+        return slice(0, nz), slice(0, ny), slice(0, nx)
     ends = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in source.size], indexing="ij"), -1).reshape(-1, 3)
     points = ends @ (np.reshape(source.direction, (3, 3)) * source.spacing).T + source.origin
     if transform is not None:
@@ -186,4 +187,5 @@ def _reached(source: Grid, target: Grid, transform: sitk.Transform | None) -> tu
     index = (points - target.origin) @ np.linalg.inv(np.reshape(target.direction, (3, 3)) * target.spacing).T
     low = np.maximum(np.floor(index.min(axis=0) - 0.01), 0).astype(int)
     high = np.minimum(np.ceil(index.max(axis=0) + 0.01) + 1, target.size).astype(int)
-    return tuple(slice(int(a), max(int(a), int(b))) for a, b in zip(low[::-1], high[::-1]))
+    x, y, z = (slice(int(a), max(int(a), int(b))) for a, b in zip(low, high))
+    return z, y, x

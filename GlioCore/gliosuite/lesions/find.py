@@ -13,9 +13,10 @@ from ..atlas import register_template, template_ventricles
 from ..atlas.template import template
 from ..errors import InputError
 from ..images import Grid, boolean, resample, resample_mask, volume_cc
+from ..settings import setting
 from ..steps import Progress, silent
 from . import drafts
-from .brain import brain_mask
+from .brain import METHODS, brain_mask
 
 MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
 
@@ -46,8 +47,8 @@ class LesionSettings:
         Look for a resection cavity: CSF-like regions in the lesion are cavity, not necrosis.
     """
 
-    brain_method: str = "auto"
-    post_operative: bool = False
+    brain_method: str = setting("auto", "how to find the brain", title="brain method", choices=METHODS)
+    post_operative: bool = setting(False, "look for a resection cavity (default not)")
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,9 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
     if "cel" not in masks and t1c:
         z = drafts.enhancement(t1c, scans.get("t1"))
-        abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid) if flair else None
+        abnormal = None
+        if flair is not None and candidates is not None:
+            abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid)
         cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
         text = (
             "T1c minus matched T1"
@@ -286,7 +289,7 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
                 notes.append("no resection cavity was found by the draft")
         if "necrosis" not in masks:
             put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
-    if "t2l" not in masks and candidates is not None:
+    if "t2l" not in masks and flair is not None and candidates is not None:
         core = masks["cel"] | masks["necrosis"] if "cel" in masks else np.zeros_like(inside)
         lesion = drafts.t2_lesion(candidates, core, _asymmetry(flair.z, grid, transform), grid) & out
         if "cavity" in masks:

@@ -28,15 +28,6 @@ def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
     return slicer.mrmlScene.AddNode(table)
 
 
-def describe(quantity: str) -> tuple[str, str, str, list[float] | None]:
-    """Title, unit, colour map and range of a map (``ktrans``, ``cbv``, ...); its SD shares all but the title."""
-    maps = json.loads(resources.read_text("display.json"))["maps"]
-    base = quantity.removesuffix("_sd")
-    entry = maps.get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None})
-    title = entry["title"] if base == quantity else f"SD of {entry['title']}"
-    return title, entry["unit"], entry["colormap"], entry["range"]
-
-
 def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool = False) -> None:
     """Colours, range, threshold and legend of a map.
 
@@ -44,7 +35,7 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool =
     far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
     the 98th percentile of what is above 0.
     """
-    title, unit, colormap, window = describe(quantity)
+    title, unit, colormap, window = resources.look(quantity)
     values = slicer.util.arrayFromVolume(node)
     if window is None:
         positive = values[values > 0]

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import write_text
 from ..images import Series, read_image, suffix, write_image, write_series
+from ..perfusion.settings import T10_TISSUE_S, DceSettings, DscSettings
 from ..steps import Progress, silent
 from . import process
 from .curves import mask_from_points, plot_curves
@@ -62,13 +63,13 @@ class PerfusionRequest:
     tr_ms: float = 0.0
     te_ms: float = 0.0
     flip_angle_deg: float = 0.0
-    t10_s: float = 1.0
+    t10_s: float = T10_TISSUE_S
     t1_map: Any = None
-    hematocrit: float = 0.42
-    relaxivity: float = 4.5
-    model: str = "etm"
-    leakage: str = "residue"
-    deconvolution: str = "osvd"
+    hematocrit: float = DceSettings.hematocrit
+    relaxivity: float = DceSettings.relaxivity
+    model: str = DceSettings.model
+    leakage: str = DscSettings.leakage
+    deconvolution: str = DscSettings.deconvolution
     aif: str = "automatic"
     points: Any = None
     segment: tuple[Any, str] | None = None

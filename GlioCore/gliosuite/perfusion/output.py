@@ -12,19 +12,26 @@ from ..compute import each
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
+from ..resources import look
 from ..steps import silent
 from .aif import Aif
-from .regions import write_regions
+from .regions import CATEGORIES, write_regions
+from .result import PerfusionMaps
+from .settings import FORMATS
 
-FORMATS = ("nii.gz", "nrrd")
 SIGNED = ("k2",)  # maps whose sign says something
 _MASK_COLOURS = {"leakage_reference": "#35b779", "nawm": "#3b9bff", "AIF": "#ff3b3b"}
 
 
-def write_maps(
-    result: Any, out_dir: str | Path, format: str, step: str, regions: Mapping[str, sitk.Image] | None = None
-) -> dict:
-    """Write a `DceMaps` or `DscMaps` into a folder, all or nothing; with `regions`, their statistics too.
+def write(
+    result: PerfusionMaps,
+    out_dir: str | Path,
+    format: str = FORMATS[0],
+    regions: Mapping[str, sitk.Image] | None = None,
+) -> dict[str, Any]:
+    """Write maps, their SD, masks, aif.csv, fit.json and qc.png into a folder, all or nothing.
+
+    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too.
 
     Returns
     -------
@@ -39,24 +46,24 @@ def write_maps(
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; choose from {', '.join(FORMATS)}")
     record = {
-        "step": step,
+        "step": result.step,
         "settings": result.settings,
         "units": result.units,
         "medians": result.medians,
         "steady_frame": result.bolus.steady,
         "arrival_frame": result.bolus.arrival,
-        "arrival_s": float(result.times_s[result.bolus.arrival - result.bolus.steady]),
-        "n_baseline": result.bolus.arrival - result.bolus.steady,
+        "arrival_s": float(result.times_s[result.n_baseline]),
+        "n_baseline": result.n_baseline,
         "times_s": result.times_s,
         "fitted_voxels": int(boolean(result.mask).sum()),
         "aif": result.aif.record(),
-        **getattr(result, "record", {}),
+        **result.record,
         "notes": result.notes,
     }
     with staged(out_dir) as folder:
         tasks = [(image, name, _description(name, result.units[name])) for name, image in result.maps.items()]
         tasks += [(image, f"{n}_sd", _description(f"{n}_sd", result.units[n])) for n, image in result.sd.items()]
-        masks = {"mask": result.mask, **getattr(result, "masks", {})}
+        masks = {"mask": result.mask, **result.masks}
         if result.aif.voxels is not None:
             masks["aif_mask"] = Grid.of(result.mask).image(result.aif.voxels)
         if result.aif.sinus is not None:
@@ -135,12 +142,12 @@ def draw_aif(axes: Any, aif: Aif, unit: str) -> None:
     axes.set_ylabel(unit)
 
 
-def _picture(result: Any, path: Path) -> None:
+def _picture(result: PerfusionMaps, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    inside = boolean(result.mask)
-    shown = [n for n in result.maps if n not in ("rmse", "model", "misfit", "leakage_model")][:12]
-    masks = {n: boolean(m) for n, m in getattr(result, "masks", {}).items()}
+    inside, mean = boolean(result.mask), result.mean
+    shown = [n for n in result.maps if n not in ("rmse", "misfit", *CATEGORIES)][:12]
+    masks = {n: boolean(m) for n, m in result.masks.items()}
     if result.aif.voxels is not None:
         masks["AIF"] = result.aif.voxels
     # The slice where most voxels were fitted, weighted by the first map so that it shows something.
@@ -154,18 +161,16 @@ def _picture(result: Any, path: Path) -> None:
     wide = 3 if masks else 4
     left, right = figure.add_subplot(grid[0, :wide]), figure.add_subplot(grid[0, wide : 2 * wide])
     draw_aif(left, result.aif, result.aif_unit)
-    left.axvline(
-        result.times_s[result.bolus.arrival - result.bolus.steady], color="0.6", lw=0.8, ls="--", label="arrival"
-    )
+    left.axvline(result.times_s[result.n_baseline], color="0.6", lw=0.8, ls="--", label="arrival")
     left.set_title("arterial input function", fontsize=10)
     left.legend(fontsize=7, frameon=False)
-    right.plot(result.times_s, result.mean_curve, "o", ms=3, color="0.3", label="data")
-    if np.isfinite(result.mean_fit).any():
-        right.plot(result.times_s, result.mean_fit, color="#2166ac", lw=1.5, label=result.fit_label)
+    right.plot(result.times_s, mean.data, "o", ms=3, color="0.3", label="data")
+    if np.isfinite(mean.model).any():
+        right.plot(result.times_s, mean.model, color="#2166ac", lw=1.5, label=mean.label)
     right.axhline(0.0, color="0.8", lw=0.8, zorder=0)
-    right.set_title(result.curve_title, fontsize=10 if len(result.curve_title) < 40 else 8)
+    right.set_title(mean.title, fontsize=10 if len(mean.title) < 40 else 8)
     right.set_xlabel("time (s)")
-    right.set_ylabel(result.curve_unit)
+    right.set_ylabel(mean.unit)
     right.legend(fontsize=7, frameon=False)
     box = np.argwhere(inside.any(axis=0)) if inside.any() else np.array([[0, 0], list(inside.shape[1:])])
     (top, first), (bottom, last) = box.min(axis=0), box.max(axis=0) + 1
@@ -179,7 +184,9 @@ def _picture(result: Any, path: Path) -> None:
         values = np.where(inside[z], array(result.maps[name])[z], np.nan)[cut]
         low, high = _range(name, result.units[name], values[np.isfinite(values)])
         signed = name in SIGNED
-        picture = axes.imshow(values, cmap="RdBu_r" if signed else "inferno", vmin=low, vmax=high, aspect=aspect)
+        picture = axes.imshow(
+            values, cmap="RdBu_r" if signed else look(name).colormap, vmin=low, vmax=high, aspect=aspect
+        )
         axes.set_title(f"{name} ({result.units[name]})", fontsize=9 if len(result.units[name]) < 16 else 7)
         axes.set_facecolor("0.85")
         axes.set_xticks([])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,12 +9,13 @@ import SimpleITK as sitk
 from ..files import write_csv
 from ..images import array, boolean
 from ..statistics import histogram_table, statistics_table
+from .result import PerfusionMaps
 
 CATEGORIES = ("model", "leakage_model")  # numbers that stand for names have no mean
 
 
-def write_regions(result: Any, regions: Mapping[str, sitk.Image], folder: Path) -> list[str]:
-    """Write regions.csv and regions_histogram.csv of a `DceMaps` or `DscMaps`.
+def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], folder: Path) -> list[str]:
+    """Write regions.csv and regions_histogram.csv of a DCE or DSC result.
 
     A voxel of a region that was not fitted counts as undefined. Where the result knows the normal white matter that it was
     normalised to, that is a region too.
@@ -30,7 +30,7 @@ def write_regions(result: Any, regions: Mapping[str, sitk.Image], folder: Path) 
     list of str
         What a reader must know: regions without a single fitted voxel.
     """
-    found = {n: m for n, m in getattr(result, "masks", {}).items() if n == "nawm"}
+    found = {n: m for n, m in result.masks.items() if n == "nawm"}
     fitted = boolean(result.mask)
     inside = {name: boolean(mask) for name, mask in {**found, **regions}.items()}
     images = {n: image for n, image in result.maps.items() if n not in CATEGORIES}

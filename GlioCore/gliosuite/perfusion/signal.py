@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike
 from ..compute import blocks, each
 from ..steps import silent
 
+# Named here too for those who simulate: they import the physics alone.
+from .settings import HEMATOCRIT as HEMATOCRIT
+from .settings import RELAXIVITY as RELAXIVITY
+
 # ΔR2* of whole blood, 1/(mM s) and 1/(mM2 s): linear, and quadratic where there is much contrast agent (van Osch MJP et al., Magn Reson Med
 # 2003;49:1067).
 BLOOD_R2STAR = (7.6, 0.57)

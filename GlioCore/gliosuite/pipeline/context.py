@@ -10,12 +10,17 @@ import SimpleITK as sitk
 
 from ..case import Case
 from ..images import Grid, read_image
+from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, preset_names
+from ..registration import ENGINES
+from ..settings import same, setting
 from .seen import Files, SeenCase, SeenSettings, What, record_of, value_hash
 
+# What all else is registered to, in the order of choice: T1c shows the lesion and has the finest voxels.
 REFERENCES = ("t1c", "flair", "t1", "t2")
 PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
+BARRIERS = ("none", "auto")  # what the setting `barriers` can be but a folder of masks
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
 
 
@@ -50,22 +55,32 @@ class RunSettings:
         As in ``gliosuite rtstruct``.
     """
 
-    spacing_mm: float = 1.0
+    spacing_mm: float = setting(
+        1.0,
+        "voxel size of the grid that everything is carried to, mm",
+        title="--spacing-mm",
+        metavar="MM",
+        unit="mm",
+        low=0.3,
+        high=10,
+        needed="a voxel size between 0.3 and 10 mm is needed",
+    )
     skip: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ("rtog", "s3-eortc", "estro-eano")
     motion: bool = True
-    dce_model: str = "etm"
-    dce_aif: str = "auto"
+    dce_model: str = same(DceSettings, "model", option="--model")
+    dce_aif: str = setting("auto", "DCE arterial input function", option="--aif", choices=("auto", *POPULATION_AIFS))
     dce_delay: bool = True
-    dce_preset: str | None = None
-    hematocrit: float = 0.42
-    relaxivity: float = 4.5
-    leakage: str = "residue"
-    deconvolution: str = "osvd"
-    engine: str = "auto"
+    dce_preset: str | None = setting(None, "DCE as that paper states it", option="--preset", choices=preset_names())
+    hematocrit: float = same(DceSettings, "hematocrit")
+    relaxivity: float = same(DceSettings, "relaxivity")
+    leakage: str = same(DscSettings, "leakage")
+    deconvolution: str = same(DscSettings, "deconvolution")
+    engine: str = setting("auto", "registration engine", choices=ENGINES)
     barriers: str = "none"
     through: tuple[str, ...] = ()
-    threshold: float = 0.5
+    # Chosen, because a voxel is included where a recurrence is more likely than not.
+    threshold: float = setting(0.5, "the least probability that CTV_MODEL includes, 0-1", metavar="T", low=0, high=1)
     like: str | None = None
     allow_derived: bool = False
 
@@ -110,6 +125,8 @@ class Run:
     @cached_property
     def grid(self) -> Grid:
         """The grid that everything is carried to."""
+        if self.reference is None:
+            raise SkippedStep(f"the case has none of {', '.join(REFERENCES)}, so there is no common grid")
         return self.grid_of(self.reference).isotropic(self.settings.spacing_mm)
 
     def grid_of(self, role: str) -> Grid:

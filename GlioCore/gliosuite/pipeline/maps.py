@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
-from ..perfusion.dce import UNITS as DCE_UNITS
-from ..perfusion.dsc import UNITS as DSC_UNITS
 from ..perfusion.regions import CATEGORIES
+from ..perfusion.settings import T10_TISSUE_S
+from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
@@ -159,8 +159,8 @@ def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Imag
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
     return (
-        1.0,
-        "T1 before contrast: 1 s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
+        T10_TISSUE_S,
+        f"T1 before contrast: {T10_TISSUE_S:g} s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
     )
 
 
@@ -203,7 +203,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
 def regions(run: Run, folder: Path, progress: Progress) -> Done:
     """Statistics and histograms of every map in every region on the common grid."""
     masks = {n: boolean(m) for n, m in run.masks().items()}
-    maps = {}
+    maps: dict[str, np.ndarray] = {}
     for kind in ("dce", "dsc"):
         found = run.results(f"{kind}/on_t1c", lambda name: name not in CATEGORIES)
         if (mask := found.pop("mask", None)) is None:
@@ -222,7 +222,7 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     transform = run.transform("dsc")
     if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
         masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
-    units = {n: (DCE_UNITS | DSC_UNITS).get(n.removesuffix("_sd"), "") for n in maps}
+    units = {n: look(n).unit for n in maps}
     write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))

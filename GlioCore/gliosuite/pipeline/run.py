@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..files import plain, read_json, staged, write_json
 from ..images import array, check_file, shared_reading
 from ..steps import Progress, part, silent, version
-from .context import PROBABILITY, SERIES_NEEDS, Run, RunSettings
+from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, regions, steady_dce, steady_dsc
 from .seen import Files
 from .step import Step, kept, run_steps
@@ -31,7 +31,7 @@ STEPS = (
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
-_STEPS_END = 0.93  # of a run's progress
+_STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo
 
 
 def check_settings(case: Case, settings: RunSettings) -> None:
@@ -83,7 +83,7 @@ def _check_barriers(settings: RunSettings) -> None:
 
     if settings.barriers == "none" and settings.through:
         raise InputError("--through names ways through barriers, and there are none; --barriers DIR or auto is needed")
-    if settings.barriers not in ("none", "auto"):
+    if settings.barriers not in BARRIERS:
         for path in barrier_files(settings.barriers, settings.through).values():
             check_file(path)
 
@@ -192,7 +192,7 @@ def _as_before(out: Path, summary: dict[str, Any]) -> bool:
 
 def _unnamed(settings: RunSettings) -> dict[str, str]:
     """The folder of barriers is known by its hash: a path can hold a patient's name."""
-    return {} if settings.barriers in ("none", "auto") else {"barriers": "masks given"}
+    return {} if settings.barriers in BARRIERS else {"barriers": "masks given"}
 
 
 def _provenance(settings: RunSettings, out: Path) -> dict[str, Any]:

@@ -159,7 +159,8 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
 def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tuple[str, ...]) -> Done:
     from ..registration import FollowupSettings, register_followup, write_transform
 
-    masks = {r: later.mask(r) for r in ("cel", "t2l") if r in later.masks and f"progression_{r}" not in skip}
+    wanted = [r.removeprefix("progression_") for r in PROGRESSION if r not in skip]
+    masks = {r: later.mask(r) for r in wanted if r in later.masks}
     brain = run.result("lesions", "brain.nii.gz")
     settings = FollowupSettings()
     found = register_followup(

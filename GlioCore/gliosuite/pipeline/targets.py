@@ -9,12 +9,10 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
-from ..report import display
+from ..resources import display
 from ..steps import Progress
-from .context import PROBABILITY, PROGRESSION, Done, Run, SkippedStep
+from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
-
-BARRIER_CHOICES = ("none", "auto")
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -28,10 +26,12 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     masks = run.masks()
     if "brain" not in masks:
         raise SkippedStep("there is no brain mask")
-    lesion = {n: masks[n] for n in ("cel", "t2l", "cavity", "necrosis") if n in masks and boolean(masks[n]).any()}
+    parts: tuple[str, ...] = ("cel", "t2l", "cavity", "necrosis")
+    lesion = {n: masks[n] for n in parts if n in masks and boolean(masks[n]).any()}
     if not {"cel", "t2l", "cavity"} & set(lesion):
         raise SkippedStep("there is no lesion: CEL, T2L and cavity are all absent or empty")
-    structures = Structures(brain=masks["brain"], **lesion)
+    cel, t2l, cavity, necrosis = (lesion.get(n) for n in parts)
+    structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
     sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
     progress(0.02, "barriers")
     barriers = _barriers(run, structures)
@@ -43,7 +43,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
-    done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIER_CHOICES) == "auto"))
+    done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
@@ -72,14 +72,14 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     if not ctvs:
         raise InputError("; ".join(done.notes))
     organs = _own(run, ctvs, rules)
-    structures = gtvs | ctvs | organs
-    for name, mask in structures.items():
+    drawn = gtvs | ctvs | organs
+    for name, mask in drawn.items():
         write_image(mask, folder / f"{name}.nii.gz", rules[name])
     done.summary["rois"] = [
-        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in structures.items()
+        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in drawn.items()
     ]
     for name, mask in (barriers.masks if barriers else {}).items():
-        write_image(mask, folder / "barriers" / f"{name}.nii.gz", f"{name} ({barriers.source})")
+        write_image(mask, folder / "barriers" / f"{name}.nii.gz", f"{name} ({source})")
     progress(0.65, "comparison")
     # What one CTV leaves over for a lower dose is no CTV to be weighed against others.
     compared = {n: m for n, m in ctvs.items() if n not in rest}
@@ -93,7 +93,7 @@ def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
     """The barriers that are asked for, on the common grid."""
     from ..rt.barriers import find_barriers, read_barriers
 
-    wanted, through = run.settings.choice_or_folder("barriers", BARRIER_CHOICES), run.settings.through
+    wanted, through = run.settings.choice_or_folder("barriers", BARRIERS), run.settings.through
     if wanted == "none":
         return None
     if wanted != "auto":
@@ -191,7 +191,7 @@ def _exported(
     from ..rt.names import CLINICAL
     from ..rt.rtstruct import Roi, export_rtstruct
 
-    series = run.case.dicom(run.reference)
+    series = run.case.dicom(run.reference) if run.reference else None
     if series is None:
         return {
             "rtstruct": f"not written: the case names no DICOM series for {run.reference}, and contours must refer to one"
@@ -200,10 +200,10 @@ def _exported(
     rois = [Roi(n, m, "GTV", description=rules[n]) for n, m in gtvs.items()]
     for i, (name, mask) in enumerate(ctvs.items()):
         color = display()["ctvs"][i % len(display()["ctvs"])]
-        rgb = tuple(int(color[j : j + 2], 16) for j in (1, 3, 5))
+        red, green, blue = (int(color[j : j + 2], 16) for j in (1, 3, 5))
         drawn = name == CLINICAL
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
-        rois.append(Roi(name, mask, "CTV", rgb, text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
+        rois.append(Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
     try:
         exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)

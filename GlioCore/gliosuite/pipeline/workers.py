@@ -15,7 +15,7 @@ from ..images import share_reading
 from ..steps import Progress
 
 T = TypeVar("T")
-_POLL_S = 0.1
+_POLL_S = 0.1  # how long is waited before progress is shown: short for an eye
 _messages: Any = None  # of a worker process: the queue to the process that shows progress
 
 

@@ -4,10 +4,11 @@ from .brainsfit import find_brainsfit
 from .followup import FollowupSettings, Visits, align_visits, followup_of, read_landmarks, register_followup
 from .pictures import write_checkerboard, write_motion
 from .register import common_grid, register
-from .settings import RegistrationSettings
+from .settings import ENGINES, RegistrationSettings
 from .transforms import check_transform_name, write_transform
 
 __all__ = [
+    "ENGINES",
     "FollowupSettings",
     "RegistrationSettings",
     "Visits",

@@ -108,8 +108,10 @@ def align_visits(
             f"common; one of {', '.join(_CONTRASTS)} of both visits is needed"
         )
     reference, used = common[0], tuple(common[:2])
-    run = {"engine": engine, "brainsfit": brainsfit}
-    found = register(baseline[reference], later[reference], settings.linear, **run, progress=part(progress, 0.0, 0.5))
+    stretch = part(progress, 0.0, 0.5)
+    found = register(
+        baseline[reference], later[reference], settings.linear, engine=engine, brainsfit=brainsfit, progress=stretch
+    )
     earlier = _within_visit(baseline, reference, used, engine, brainsfit, part(progress, 0.5, 0.65))
     within = _within_visit(later, reference, tuple(later), engine, brainsfit, part(progress, 0.65, 1.0))
     return Visits(reference, used, found.transform, earlier, within, found.quality, found.engine, found.notes)

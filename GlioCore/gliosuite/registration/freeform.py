@@ -84,7 +84,7 @@ def deform(
     """
     settings = settings or FreeformSettings()
     whole = Grid.of(fixed[0])
-    spline: sitk.BSplineTransform | None = None
+    spline = None
     for i, (spacing, width) in enumerate(zip(settings.levels_mm, settings.cells)):
         progress(i / len(settings.levels_mm), f"B-spline at {spacing:g} mm")
         level = whole.isotropic(spacing)
@@ -104,6 +104,8 @@ def deform(
             options={"maxiter": settings.iterations, "maxcor": 8},
         )
         spline = problem.transform(found.x)
+    if spline is None:
+        raise ValueError("FreeformSettings.levels_mm is empty; one level at least is needed")
     return spline
 
 
@@ -204,8 +206,8 @@ class _Level:
         bend, bend_gradient = bending_energy(c, self.pitch)
         shaped = gradient.reshape(3, *self.shape)
         back = np.stack([_gather(g, self.basis) for g in shaped])
-        weight = self.settings.bending_weight
-        return total + weight * bend, (back + weight * bend_gradient).ravel()
+        stiffness = self.settings.bending_weight
+        return total + stiffness * bend, (back + stiffness * bend_gradient).ravel()
 
 
 def _basis(position: np.ndarray, count: int) -> np.ndarray:
@@ -223,6 +225,24 @@ def _expand(c: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
 def _gather(g: np.ndarray, basis: Sequence[np.ndarray]) -> np.ndarray:
     """Voxels (z, y, x) to lattice (k, j, i): the transpose of `_expand`."""
     return _expand(g, [b.T for b in basis])
+
+
+def spline_displacement(spline: sitk.BSplineTransform, grid: Grid) -> np.ndarray | None:
+    """Displacements (z, y, x, 3) in mm (LPS) of a cubic B-spline on the voxels of a grid that lies along its axes, axis by axis.
+
+    None where the grid is turned against the spline or leaves its domain: ITK goes there voxel by voxel.
+    """
+    coefficients = spline.GetCoefficientImages()
+    lattice = Grid.of(coefficients[0])
+    if spline.GetOrder() != 3 or not np.allclose(lattice.direction, grid.direction, rtol=0, atol=1e-12):
+        return None
+    first = indices(lattice, np.asarray(grid.origin)[None])[:, 0]
+    step = np.asarray(grid.spacing[::-1]) / lattice.spacing[::-1]
+    places = [f + np.arange(n) * s for f, n, s in zip(first, grid.shape, step)]
+    if any(p[0] < 1 or p[-1] >= n - 2 for p, n in zip(places, lattice.shape)):
+        return None
+    basis = [_basis(p, n) for p, n in zip(places, lattice.shape)]
+    return np.stack([_expand(array(c, np.float64), basis) for c in coefficients], axis=-1)
 
 
 def bending_energy(c: np.ndarray, pitch: np.ndarray) -> tuple[float, np.ndarray]:

@@ -34,7 +34,7 @@ def as_affine(transform: sitk.Transform, centre: np.ndarray) -> sitk.AffineTrans
     result.SetCenter(centre.tolist())
     result.SetMatrix(matrix.ravel().tolist())
     result.SetTranslation(translation.tolist())
-    return settled(result)
+    return sitk.AffineTransform(settled(result))
 
 
 def as_versor(transform: sitk.Transform, centre: np.ndarray) -> sitk.VersorRigid3DTransform:
@@ -45,7 +45,7 @@ def as_versor(transform: sitk.Transform, centre: np.ndarray) -> sitk.VersorRigid
     result.SetCenter(centre.tolist())
     result.SetMatrix((u @ vt).ravel().tolist())
     result.SetTranslation(translation.tolist())
-    return settled(result)
+    return sitk.VersorRigid3DTransform(settled(result))
 
 
 def _starts(pair: Pair, settings: RegistrationSettings) -> list[np.ndarray]:
@@ -78,7 +78,7 @@ def search(pair: Pair, settings: RegistrationSettings, keep: int = 3) -> list[si
     """The best starting positions, best first; as the images lie comes among them in any case."""
     few = np.zeros(len(pair.points), bool)
     few[:: max(1, len(pair.points) // 6000)] = True
-    angles = (0.0,)
+    angles: tuple[float, ...] = (0.0,)
     if settings.start == "search":
         a = float(np.radians(settings.search_deg))
         angles = (0.0, -a, a)

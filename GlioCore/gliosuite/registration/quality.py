@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask
+from .freeform import spline_displacement
 from .settings import RegistrationSettings
 from .similarity import clean, coarse, dice, foreground, indices, interpolate, mutual_information, positions, unit
 
@@ -75,8 +76,8 @@ class Pair:
             if mask is not None and not boolean(mask).any():
                 raise InputError(f"the {side} mask is empty; a mask with at least one voxel is needed")
         given = (fixed_mask is not None, moving_mask is not None)
-        fixed_mask = sitk.Cast(fixed_mask > 0, sitk.sitkUInt8) if given[0] else foreground(fixed)
-        moving_mask = sitk.Cast(moving_mask > 0, sitk.sitkUInt8) if given[1] else foreground(moving)
+        fixed_mask = foreground(fixed) if fixed_mask is None else sitk.Cast(fixed_mask > 0, sitk.sitkUInt8)
+        moving_mask = foreground(moving) if moving_mask is None else sitk.Cast(moving_mask > 0, sitk.sitkUInt8)
         spacing = 3.0
         f, m = coarse(fixed, spacing), coarse(moving, spacing)
         grid = Grid.of(f)
@@ -145,6 +146,7 @@ def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings)
     degrees = float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
     jacobian = None if transform.IsLinear() else min_jacobian(transform, pair.fixed_mask)
 
+    low, middle, high = np.sort(scales)
     reason = ""
     if covered < 0.05:
         reason = f"only {100 * covered:.0f} % of the fixed image lie inside the moving one"
@@ -170,8 +172,8 @@ def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings)
         round(covered, 4),
         round(float(np.linalg.norm(affine[:, 3])), 4),
         round(degrees, 4),
-        tuple(round(float(v), 4) for v in _euler_deg(rotation)),
-        tuple(round(float(v), 5) for v in np.sort(scales)),
+        _euler_deg(rotation),
+        (round(float(low), 5), round(float(middle), 5), round(float(high), 5)),
         None if jacobian is None else round(jacobian, 4),
         int(inside.sum()),
     )
@@ -179,19 +181,34 @@ def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings)
 
 def _euler_deg(rotation: np.ndarray) -> tuple[float, float, float]:
     """Angles about x, y, z in degrees, in the order of ITK's Euler3DTransform (Z X Y)."""
-    return tuple(
-        np.degrees(
-            [
-                np.arcsin(np.clip(rotation[2, 1], -1, 1)),
-                np.arctan2(-rotation[2, 0], rotation[2, 2]),
-                np.arctan2(-rotation[0, 1], rotation[1, 1]),
-            ]
-        )
-    )
+    x = np.degrees(np.arcsin(np.clip(rotation[2, 1], -1, 1)))
+    y = np.degrees(np.arctan2(-rotation[2, 0], rotation[2, 2]))
+    z = np.degrees(np.arctan2(-rotation[0, 1], rotation[1, 1]))
+    return round(float(x), 4), round(float(y), 4), round(float(z), 4)
 
 
 def displacement_field(transform: sitk.Transform, grid: Grid) -> sitk.Image:
     """Where a transform takes each voxel of `grid`, as displacements in mm (LPS, three float64 each)."""
+    composite = sitk.CompositeTransform(transform)
+    parts = [composite.GetNthTransform(i) for i in range(composite.GetNumberOfTransforms())]
+    if len(parts) == 2 and parts[0].IsLinear() and parts[1].GetName() == "BSplineTransform":
+        bent = spline_displacement(sitk.BSplineTransform(parts[1]), grid)
+        if bent is not None:
+            origin = moved_points(parts[0], np.zeros((1, 3)))[0]
+            matrix = moved_points(parts[0], np.eye(3)).T - origin[:, None]
+            # Each voxel's place is a sum over its indices, and so is what the linear part moves it by.
+            index = [np.arange(n, dtype=np.float64) for n in grid.shape]
+            along = (np.reshape(grid.direction, (3, 3)) * grid.spacing).T @ (matrix - np.eye(3)).T
+            start = (matrix - np.eye(3)) @ grid.origin + origin
+            field = bent @ matrix.T
+            field += index[2][:, None] * along[0] + start
+            field += (index[1][:, None] * along[1])[:, None]
+            field += (index[0][:, None] * along[2])[:, None, None]
+            image = sitk.GetImageFromArray(field, isVector=True)
+            image.SetOrigin(grid.origin)
+            image.SetSpacing(grid.spacing)
+            image.SetDirection(grid.direction)
+            return image
     return sitk.TransformToDisplacementField(
         transform, sitk.sitkVectorFloat64, [int(s) for s in grid.size], grid.origin, grid.spacing, grid.direction
     )
@@ -213,10 +230,8 @@ def min_jacobian(transform: sitk.Transform, mask: sitk.Image, spacing_mm: float 
     inside = boolean(resample_mask(mask, grid))
     # The derivative at the grid's border is one-sided across the spline's own border.
     for axis in range(3):
-        index = [slice(None)] * 3
         for edge in (0, -1):
-            index[axis] = edge
-            inside[tuple(index)] = False
+            np.moveaxis(inside, axis, 0)[edge] = False
     return float(array(jacobian_image(transform, grid))[inside].min())
 
 

@@ -13,16 +13,15 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask
+from ..settings import check
 from ..steps import Progress, part, silent
 from .brainsfit import BrainsFitError, find_brainsfit, run_brainsfit
 from .freeform import FreeformSettings, deform
 from .linear import Level, as_affine, as_versor, optimize, search
 from .quality import Pair, Quality, information, judge, moved_points
-from .settings import RegistrationSettings
+from .settings import ENGINES, RegistrationSettings
 
 STAGES = ("rigid", "affine", "bspline")
-ENGINES = ("auto", "brainsfit", "simpleitk")
-STARTS = ("search", "moments", "center-of-head", "geometry", "identity")
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,7 @@ def _check(settings: RegistrationSettings, engine: str) -> None:
         )
     if engine not in ENGINES:
         raise InputError(f"engine {engine!r} is not known; choose from {', '.join(ENGINES)}")
-    if settings.start not in STARTS:
-        raise InputError(f"start {settings.start!r} is not known; choose from {', '.join(STARTS)}")
+    check(settings, "start")
 
 
 # ---------------------------------------------------------------------------------------------------------------- BRAINSFit
@@ -141,9 +139,9 @@ def _by_brainsfit(pair: Pair, settings: RegistrationSettings, executable: Path, 
     if initial == "search":
         progress(0.0, "looking for a starting position")
         initial = as_versor(search(pair, settings)[0], pair.centre)
-    masks = (pair.fixed_mask, pair.moving_mask) if any(pair.given) else (None, None)
+    looked, sought = (pair.fixed_mask, pair.moving_mask) if any(pair.given) else (None, None)
     found = run_brainsfit(
-        executable, pair.fixed, pair.moving, flags, "bspline" in settings.stages, *masks, initial, progress
+        executable, pair.fixed, pair.moving, flags, "bspline" in settings.stages, looked, sought, initial, progress
     )
     return _simplified(found, settings, pair.centre)
 

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from ..settings import setting
+
+ENGINES = ("auto", "brainsfit", "simpleitk")
+STARTS = ("search", "moments", "center-of-head", "geometry", "identity")
+
 
 @dataclass(frozen=True)
 class RegistrationSettings:
@@ -43,7 +48,7 @@ class RegistrationSettings:
     """
 
     stages: tuple[str, ...] = ("rigid",)
-    start: str = "search"
+    start: str = setting("search", "how to find a starting position", title="start", choices=STARTS)
     search_deg: float = 15.0
     bins: int = 50
     samples: int = 50_000

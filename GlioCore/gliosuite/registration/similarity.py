@@ -113,7 +113,7 @@ def interpolate(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.n
         Values (n,), derivatives (3, n) per voxel, and a boolean (n,) that is False outside the grid (there the nearest edge counts).
     """
     top = np.asarray(values.shape)[:, None] - 1
-    inside = ((index >= 0) & (index <= top)).all(0)
+    inside = np.asarray(((index >= 0) & (index <= top)).all(0))
     held = np.clip(index, 0, np.maximum(top - 1e-9, 0))
     corner = np.minimum(held.astype(np.int64), np.maximum(top - 1, 0))
     f = held - corner

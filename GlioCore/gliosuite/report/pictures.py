@@ -6,24 +6,16 @@ picture shows the patient's right on its left side, as radiologists read it.
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import require
-from ..resources import read_text
+from ..resources import look
 
 _BACK, _INK = "#101418", "#e8eaed"
-
-
-@cache
-def display() -> dict[str, Any]:
-    """Titles, units, colour maps and ranges of maps and regions (``resources/display.json``)."""
-    return json.loads(read_text("display.json"))
 
 
 def canonical(image: sitk.Image) -> sitk.Image:
@@ -214,9 +206,9 @@ def _fill(
 
 def map_range(name: str, values: np.ndarray) -> tuple[float, float]:
     """The display range of a map: the table's, or 0 to the 99th percentile of `values`."""
-    fixed = display()["maps"].get(name, {}).get("range")
+    fixed = look(name).range
     if fixed:
-        return tuple(fixed)
+        return fixed[0], fixed[1]
     positive = values[np.isfinite(values) & (values > 0)]
     return 0.0, float(np.percentile(positive, 99)) if positive.size else 1.0
 
@@ -250,7 +242,7 @@ def maps_figure(
     )
     window = _window(background, brain)
     for column, (name, values) in enumerate(maps.items()):
-        look = display()["maps"].get(name, {"title": name, "unit": "", "colormap": "viridis"})
+        shown_as = look(name)
         low, high = map_range(name, values[brain])
         shown = np.ma.masked_where(~brain | ~np.isfinite(values), values)[box]
         for row, index in enumerate(rows):
@@ -258,7 +250,7 @@ def maps_figure(
             _show(axes, background[box], "axial", index, spacing, window, oriented)
             drawn = axes.imshow(
                 shown[index],
-                cmap=look["colormap"],
+                cmap=shown_as.colormap,
                 vmin=low,
                 vmax=high,
                 alpha=0.75,
@@ -268,14 +260,14 @@ def maps_figure(
             for mask, color in outlines.values():
                 _outline(axes, mask[box], "axial", index, color, 0.9)
             if row == 0:
-                axes.set_title(look["title"], color=_INK, fontsize=11)
+                axes.set_title(shown_as.title, color=_INK, fontsize=11)
         place = grid[len(rows) - 1, column].get_position(figure)
         bar = figure.colorbar(
             drawn,
             cax=figure.add_axes([place.x0 + 0.1 * place.width, 0.68 / height, 0.8 * place.width, 0.12 / height]),
             orientation="horizontal",
         )
-        bar.set_label(look["unit"], color=_INK, fontsize=8, labelpad=1)
+        bar.set_label(shown_as.unit, color=_INK, fontsize=8, labelpad=1)
         bar.ax.tick_params(colors=_INK, labelsize=8, length=2)
         bar.outline.set_visible(False)
     _legend(figure, {name: color for name, (_, color) in outlines.items()})

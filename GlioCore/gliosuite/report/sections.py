@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..resources import display
 from .markup import escape, figure, number, table
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
 
@@ -38,8 +39,6 @@ class Section:
 
 
 def _outlines(results: Results, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
-    from .pictures import display
-
     looks = display()["regions"]
     return {
         looks[n]["title"]: (results.masks[n], looks[n]["color"])
@@ -63,7 +62,7 @@ def _focus(results: Results) -> np.ndarray:
 
 
 def _lesions(results: Results, draw: bool) -> str:
-    from .pictures import contours_figure, display
+    from .pictures import contours_figure
 
     step = results.step("lesions")
     looks = display()["regions"]
@@ -146,8 +145,6 @@ def _maps(kind: str, names: Sequence[str], results: Results, draw: bool) -> str:
 
 
 def _regions(results: Results, draw: bool) -> str:
-    from .pictures import display
-
     path = results.folder / "regions.csv"
     if not path.exists():
         return ""
@@ -175,7 +172,7 @@ def _regions(results: Results, draw: bool) -> str:
 
 
 def _targets(results: Results, draw: bool) -> str:
-    from .pictures import contours_figure, display
+    from .pictures import contours_figure
 
     summary = results.step("rt").get("summary", {})
     rois = summary.get("rois", [])

@@ -4,9 +4,12 @@ They are read through ``importlib.resources``, so that the source tree, a Slicer
 """
 
 import contextlib
+import json
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any, NamedTuple
 
 
 def read_bytes(name: str) -> bytes:
@@ -24,3 +27,25 @@ def path(name: str) -> Iterator[Path]:
     """A resource as a file on disk, for readers that want a path; a context manager, since a zipped package must unpack it."""
     with resources.as_file(resources.files(__name__).joinpath(name)) as file:
         yield file
+
+
+class Look(NamedTuple):
+    """How a map is called and shown: title, unit, colour map, and range; None where the range follows from the values."""
+
+    title: str
+    unit: str
+    colormap: str
+    range: list[float] | None
+
+
+@cache
+def display() -> dict[str, Any]:
+    """Titles, units, colour maps and ranges of maps; titles and colours of regions; colours of CTVs (``display.json``)."""
+    return json.loads(read_text("display.json"))
+
+
+def look(name: str) -> Look:
+    """How a map (``ktrans``, ``cbv``, ...) looks; its SD shares all but the title. Free maps have no unit and the colours of viridis."""
+    base = name.removesuffix("_sd")
+    found = Look(**display()["maps"].get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None}))
+    return found if base == name else found._replace(title=f"SD of {found.title}")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..perfusion.kinetics import convolve, parker_form
+from ..perfusion.signal import HEMATOCRIT
 
 STEP_S = 0.1
-R1_PER_MM = 4.5  # 1/(mM s), gadobutrol at 3 T
-HEMATOCRIT = 0.42  # of the population curve
 
 
 @dataclass(frozen=True)

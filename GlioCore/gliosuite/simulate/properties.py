@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from ..images import Grid
 from ..perfusion.kinetics import convolve, parker_aif
+from ..perfusion.signal import HEMATOCRIT, RELAXIVITY
 from .acquisition import CLASSES, Effects
-from .blood import HEMATOCRIT, R1_PER_MM
 from .indices import indices
 from .phantom import random_field
 from .protocols import Dsc
@@ -268,8 +268,8 @@ def flow(cbv: np.ndarray, mtt: np.ndarray) -> np.ndarray:
 def leakage_rate(values: Mapping[str, np.ndarray], b1: np.ndarray, dsc: Dsc) -> np.ndarray:
     """What leaking contrast agent does to the apparent ΔR2* of a DSC scan, in 1/s per second and mM in plasma (1/(mM s2)).
 
-    ``ktrans / 60 * (outside_r2star - R1_PER_MM / TE * d ln S / d R1)``, with the spoiled gradient echo's S: agent outside vessels makes T2*
-    shorter (the apparent ΔR2* rises) and T1 shorter (the signal rises, and the apparent ΔR2* falls). Exact for small concentrations and
+    ``ktrans / 60 * (outside_r2star - RELAXIVITY / TE * d ln S / d R1)``, with the spoiled gradient echo's S: agent outside vessels makes
+    T2* shorter (the apparent ΔR2* rises) and T1 shorter (the signal rises, and the apparent ΔR2* falls). Exact for small concentrations and
     before agent returns. Its sign is opposite to that of K2 in leakage corrections. After a preload, T1 is as the first dose has left
     it: that of the population's curve at the second injection.
 
@@ -287,10 +287,10 @@ def leakage_rate(values: Mapping[str, np.ndarray], b1: np.ndarray, dsc: Dsc) -> 
         kep = np.geomspace(1e-4, 30.0, 120)
         held = convolve(fine, plasma, kep)[:, -1]
         back = np.interp(np.log(np.clip(values["ktrans"] / values["ve"], 1e-4, 30.0)), np.log(kep), held)
-        rate = rate + R1_PER_MM * values["ktrans"] * back
+        rate = rate + RELAXIVITY * values["ktrans"] * back
     cosine, decay = np.cos(np.deg2rad(dsc.flip_angle_deg * b1)), np.exp(-dsc.tr_s * rate)
     slope = dsc.tr_s * decay * (1 / (1 - decay) - cosine / (1 - cosine * decay))
-    return (values["ktrans"] / 60 * (dsc.outside_r2star - R1_PER_MM / dsc.te_s * slope)).astype(np.float32)
+    return (values["ktrans"] / 60 * (dsc.outside_r2star - RELAXIVITY / dsc.te_s * slope)).astype(np.float32)
 
 
 def truth_maps(

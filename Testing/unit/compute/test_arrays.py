@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.compute import back, each, namespace, product, product_rows, put
+from gliosuite.compute import back, choose_device, each, product, product_rows
 from gliosuite.compute.threads import thread_count
 from gliosuite.errors import InputError
 from gliosuite.perfusion import kinetics
@@ -49,7 +49,17 @@ def test_a_missing_cuda_device_is_said():
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
     with pytest.raises(InputError, match="no CUDA device is seen by torch; use --device cpu or auto"):
-        namespace("cuda")
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu"])
+def test_the_cpu_is_numpy(name):
+    assert choose_device(name).xp is np
+
+
+def test_unknown_device_is_refused():
+    with pytest.raises(InputError, match="device 'tpu' is not known; choose from auto, cpu, cuda"):
+        choose_device("tpu")
 
 
 @pytest.fixture(params=["torch-cpu", "cuda"])
@@ -61,8 +71,9 @@ def device(request):
 
 
 def test_arrays_go_there_and_back(device):
-    xp = namespace(device)
-    np.testing.assert_array_equal(back(put(xp, np.arange(6.0).reshape(2, 3), device)), np.arange(6.0).reshape(2, 3))
+    there, values = choose_device(device), np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(back(there.put(values)), values)
+    assert back(there.put(there.put(values), "int64")).dtype == np.int64
 
 
 @pytest.mark.parametrize(

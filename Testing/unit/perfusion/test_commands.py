@@ -347,7 +347,7 @@ def test_dsc_passes_the_device_on(gliosuite, folder):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     arguments = ("dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--tr-ms", 2000, "--mask", folder / "mask.nii.gz")
-    refused(gliosuite, folder, "there is no CUDA device that torch can use", *arguments, "--device", "cuda")
+    refused(gliosuite, folder, "no CUDA device is seen by torch", *arguments, "--device", "cuda")
 
 
 def test_an_output_that_is_a_file_is_refused(gliosuite, folder):

@@ -89,3 +89,35 @@ def test_a_known_bend_is_followed_and_does_not_fold(metric):
     assert error(np.array([spline.TransformPoint(p) for p in probes().tolist()])) < 0.45 * error(probes())
     assert 0.3 < min_jacobian(spline, mask) < 1
     assert boolean(resample(mask, GRID, spline, "nearest")).any()
+
+
+@pytest.mark.parametrize("turned, beyond", [(0.0, 0.0), (0.3, 0.0), (0.0, 40.0)], ids=["aligned", "turned", "outside"])
+def test_a_displacement_field_is_that_of_itk(turned, beyond):
+    from gliosuite.registration.freeform import spline_displacement
+    from gliosuite.registration.quality import displacement_field
+
+    direction = tuple(sitk.Euler3DTransform((0, 0, 0), 0.1, -0.2, 0.3).GetMatrix())
+    image = Grid((30, 26, 20), (2.0, 2.0, 3.0), (-20.0, 5.0, 8.0), direction).blank(sitk.sitkFloat32)
+    spline = sitk.BSplineTransform(3, 3)
+    spline.SetTransformDomainOrigin(image.GetOrigin())
+    spline.SetTransformDomainPhysicalDimensions((60.0, 52.0, 60.0))
+    spline.SetTransformDomainMeshSize((4, 3, 2))
+    spline.SetTransformDomainDirection(direction)
+    rng = np.random.default_rng(7)
+    spline.SetParameters(rng.normal(0, 3, len(spline.GetParameters())).tolist())
+    linear = sitk.AffineTransform(3)
+    linear.SetMatrix((np.eye(3) + rng.normal(0, 0.1, (3, 3))).ravel().tolist())
+    linear.SetTranslation((3.0, -2.0, 1.0))
+    whole = sitk.CompositeTransform([linear, spline])
+    matrix = np.reshape(sitk.Euler3DTransform((0, 0, 0), 0, 0, turned).GetMatrix(), (3, 3)) @ np.reshape(
+        direction, (3, 3)
+    )
+    origin = np.array(image.TransformContinuousIndexToPhysicalPoint((2.3, 1.9, 1.2)))
+    grid = Grid.made((22, 17, 21), (1.7, 1.9, 2.1), origin + np.array(beyond), matrix.ravel())
+    assert (spline_displacement(spline, grid) is None) == bool(turned or beyond)
+    found = sitk.GetArrayFromImage(displacement_field(whole, grid))
+    expected = sitk.TransformToDisplacementField(
+        whole, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
+    )
+    np.testing.assert_allclose(found, sitk.GetArrayFromImage(expected), atol=1e-10)
+    assert displacement_field(whole, grid).GetOrigin() == pytest.approx(grid.origin)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...curves import noise_sd
 from ...errors import InputError
+from ..settings import AIF_SEARCHES
 
-SEARCHES = ("own", "mouridsen", "peruzzo")
 _FIRST_PASS_S = 35.0
 _SOME = 5  # as many curves must be early, or tall, before that counts as a mark to measure others by
 _EARLY_S = 1.5
@@ -101,8 +101,8 @@ def find_arteries(
     InputError
         If no curve qualifies or the search is not known.
     """
-    if search not in SEARCHES:
-        raise InputError(f"AIF search {search!r} is not known; choose from {', '.join(SEARCHES)}")
+    if search not in AIF_SEARCHES:
+        raise InputError(f"AIF search {search!r} is not known; choose from {', '.join(AIF_SEARCHES)}")
     found = candidates(curves, times_s, arrival, saturates)
     if search == "own":
         chosen = by_rules(found, n_voxels, before, saturates)

@@ -1,7 +1,18 @@
 """DCE: from a series to ktrans, ve and vp maps."""
 
-from .maps import UNITS, dce_aif, dce_maps, write
+from ..output import write
+from ..settings import DceSettings
+from .maps import dce_aif, dce_maps
 from .presets import preset, preset_settings
 from .settings import check_settings, check_t10
 
-__all__ = ["UNITS", "check_settings", "check_t10", "dce_aif", "dce_maps", "preset", "preset_settings", "write"]
+__all__ = [
+    "DceSettings",
+    "check_settings",
+    "check_t10",
+    "dce_aif",
+    "dce_maps",
+    "preset",
+    "preset_settings",
+    "write",
+]

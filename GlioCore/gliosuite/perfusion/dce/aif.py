@@ -5,54 +5,49 @@ from dataclasses import replace
 import numpy as np
 import SimpleITK as sitk
 
-from ...curves import Bolus, enhancing_mean, mask_array
+from ...curves import enhancing_mean, mask_array
 from ...errors import InputError
-from ...images import Series
 from ..aif import POPULATIONS, Aif, find_arteries, fit_parametric, fit_to_sinus, population_aif
 from ..fit import fit_curves
+from ..prepared import Prepared
+from ..settings import DceSettings
 from ..signal import concentrations
-from .settings import DceSettings
+from .settings import acquisition
 
-_LEAST_BASELINE = 3
+_LEAST_BASELINE = 3  # frames; chosen: fewer are not shortened, since their mean would be one frame's noise
+# s between frames: below, the samples show the first pass themselves; above, they no longer determine it, and the form would invent a peak.
+_FORM_HELPS_S = (2.0, 6.0)
+# Chosen: a form is taken whose residual is noise (in units of its SD) or below a hundredth of the peak, and whose own peak, between the
+# samples, is not far above them.
+_RESIDUAL_NOISE, _RESIDUAL_TOP, _HIGHEST = 2.0, 0.01, 1.5
 
 
-def choose_aif(
-    series: Series,
-    times_s: np.ndarray,
-    settings: DceSettings,
-    aif: str | Aif | sitk.Image,
-    mask: np.ndarray,
-    bolus: Bolus,
-) -> Aif:
-    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already.
-
-    `series` and `times_s` start in steady state.
-    """
-    n_baseline = bolus.arrival - bolus.steady
+def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) -> Aif:
+    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already."""
+    series, times_s, n_baseline, raw = p.series, p.times_s, p.n_baseline, p.raw
     if isinstance(aif, Aif):
         return aif
     if isinstance(aif, str) and aif in POPULATIONS:
-        return _aligned_population(series, times_s, settings, mask, n_baseline, aif)
+        return _aligned_population(p, settings, aif)
     if isinstance(aif, str) and aif != "auto":
-        raise InputError(f"AIF {aif!r} is not known; auto, parker, georgiou, a table or a mask is needed")
+        raise InputError(f"AIF {aif!r} is not known; auto, {', '.join(POPULATIONS)}, a table or a mask is needed")
     # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
     n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
-    raw = series.curves(mask)
     quality: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
-        curves = concentrations(series.curves(voxels), settings.acquisition, settings.t10_blood_s, n_baseline)
-        method, what, notes = "mask", "mean of {n} voxels of the AIF mask", ()
+        curves = concentrations(series.curves(voxels), acquisition(settings), settings.t10_blood_s, n_baseline)
+        method, what = "mask", "mean of {n} voxels of the AIF mask"
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
-        voxels = np.zeros(mask.shape, bool)
-        voxels[tuple(axis[index] for axis in np.nonzero(mask))] = True
-        curves = concentrations(raw[index], settings.acquisition, settings.t10_blood_s, n_baseline)
+        voxels = p.in_region(index)
+        curves = concentrations(raw[index], acquisition(settings), settings.t10_blood_s, n_baseline)
         method = "auto"
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
-        fit_to_sinus(series, raw, times_s, settings.acquisition, settings.t10_blood_s, mask, voxels, n_baseline)
+        fit_to_sinus(series, raw, times_s, acquisition(settings), settings.t10_blood_s, p.region, voxels, n_baseline)
         if settings.sinus
         else None
     )
@@ -103,18 +98,17 @@ def _search(
     return index, {k: v for k, v in quality.items() if k not in ("peak", "width_s")}
 
 
-def _aligned_population(
-    series: Series, times_s: np.ndarray, settings: DceSettings, mask: np.ndarray, n_baseline: int, population: str
-) -> Aif:
+def _aligned_population(p: Prepared, settings: DceSettings, population: str) -> Aif:
     """A population's AIF at the arrival that explains the enhancing voxels best: 2 s of error would change ktrans by tens of percent."""
-    curves = concentrations(series.curves(mask), settings.acquisition, settings.t10_blood_s, n_baseline)
+    times_s, n_baseline = p.times_s, p.n_baseline
+    curves = concentrations(p.raw, acquisition(settings), settings.t10_blood_s, n_baseline)
     curves = curves[np.isfinite(curves).all(axis=1)]
     start = float(times_s[n_baseline - 1])
     if not curves.size:
         return population_aif(times_s, start, settings.hematocrit, population)
     first = population_aif(times_s, start, settings.hematocrit, population)
     fit = fit_curves(enhancing_mean(curves)[None], times_s, first.concentration, "etm", True, first.times_s)
-    late = float(fit.delay_s[0]) if np.isfinite(fit.sse[0]) else 0.0
+    late = float(np.float32(fit.values["delay"][0])) if np.isfinite(fit.sse[0]) else 0.0
     return population_aif(times_s, start + late, settings.hematocrit, population)
 
 
@@ -123,13 +117,12 @@ def maybe_fit(aif: Aif, times: np.ndarray, settings: DceSettings, n_baseline: in
     if aif.fitted:
         return aif, []
     frame = float(np.median(np.diff(aif.times_s)))
-    # Above 6 s the samples no longer determine the first pass, and the form would invent a peak.
-    if settings.aif_fit is False or (settings.aif_fit is None and not 2.0 < frame <= 6.0):
+    if settings.aif_fit is False or (settings.aif_fit is None and not _FORM_HELPS_S[0] < frame <= _FORM_HELPS_S[1]):
         return aif, []
     fitted, residual, noise = fit_parametric(aif, float(times[n_baseline - 1]))
     top = float(aif.concentration.max())
-    limit = max(2.0 * noise, 0.01 * top)
-    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > 1.5 * top):
+    limit = max(_RESIDUAL_NOISE * noise, _RESIDUAL_TOP * top)
+    if settings.aif_fit is None and (residual > limit or fitted.concentration.max() > _HIGHEST * top):
         return aif, [
             f"the AIF is used as sampled: a parametric fit (residual {residual:.3g} mM) is not within its noise"
         ]

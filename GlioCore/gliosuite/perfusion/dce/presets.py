@@ -6,7 +6,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...resources import read_text
-from .settings import DceSettings
+from ..settings import DceSettings
 
 
 @dataclass(frozen=True)

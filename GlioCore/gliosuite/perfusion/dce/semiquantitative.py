@@ -2,15 +2,8 @@
 
 import numpy as np
 
-UNITS = {
-    "iauc60": "mM s",
-    "iauc90": "mM s",
-    "wash_in": "mM/min",
-    "wash_out": "mM/min",
-    "ttp": "s",
-    "max_enhancement": "mM",
-}
-_BLOCK = 32768
+NAMES = ("iauc60", "iauc90", "wash_in", "wash_out", "ttp", "max_enhancement")
+_BLOCK = 32768  # curves at a time, which bounds the memory
 
 
 def semiquantitative(curves_mM: np.ndarray, times_s: np.ndarray, arrival: int) -> dict[str, np.ndarray]:
@@ -33,7 +26,7 @@ def semiquantitative(curves_mM: np.ndarray, times_s: np.ndarray, arrival: int) -
     Returns
     -------
     dict
-        float32 (n,) by the names of `UNITS`; NaN where a curve is not finite, where the series ends before the window does, and for
+        float32 (n,) by the names of `NAMES`; NaN where a curve is not finite, where the series ends before the window does, and for
         ``wash_out`` where the peak is the last frame.
 
     References
@@ -43,12 +36,12 @@ def semiquantitative(curves_mM: np.ndarray, times_s: np.ndarray, arrival: int) -
     times = np.asarray(times_s, np.float64)
     first = max(arrival - 1, 0)
     since = times[first:] - times[first]
-    result = {name: np.full(curves_mM.shape[0], np.nan, np.float32) for name in UNITS}
+    result = {name: np.full(curves_mM.shape[0], np.nan, np.float32) for name in NAMES}
     weights = {name: _window(since, float(name[4:])) for name in ("iauc60", "iauc90") if since[-1] >= float(name[4:])}
     for i in range(0, curves_mM.shape[0], _BLOCK):
         rows = slice(i, i + _BLOCK)
         curves = np.asarray(curves_mM[rows, first:], np.float64)
-        known = np.isfinite(curves).all(axis=1)
+        known = np.asarray(np.isfinite(curves).all(axis=1))
         curves = np.where(known[:, None], curves, 0.0)
         peak = 1 + np.argmax(curves[:, 1:], axis=1)
         index = np.arange(peak.size)

@@ -1,68 +1,64 @@
 """The AIF of a DSC series: from a mask, found, or given; scaled to a venous output function where asked for."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from ...curves import mask_array
 from ...errors import InputError
-from ...images import Series
 from ..aif import Aif, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
+from ..prepared import Prepared
+from ..settings import DscSettings
 from ..signal import signal_to_dr2star
 
-if TYPE_CHECKING:
-    from .settings import DscSettings
 
-
-def dr2star(curves: np.ndarray, settings: "DscSettings", n_baseline: int) -> np.ndarray:
+def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
     """ΔR2* (n, t) float32 of signal curves; unchanged where the input is ΔR2* already."""
     if settings.input == "dr2star":
         return curves
-    return signal_to_dr2star(curves, settings.te_ms / 1000.0, n_baseline).astype(np.float32)
+    return signal_to_dr2star(curves, echo_s(settings), n_baseline).astype(np.float32)
 
 
-def choose_aif(
-    series: Series,
-    times_s: np.ndarray,
-    n_baseline: int,
-    region: np.ndarray,
-    settings: "DscSettings",
-    aif: str | Aif | sitk.Image,
-) -> Aif:
-    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already.
+def echo_s(settings: DscSettings) -> float:
+    """The echo time in s.
 
-    `series` and `times_s` start in steady state, at even times; `region` (z, y, x) is where arteries are sought.
+    Raises
+    ------
+    InputError
+        If it is not known.
     """
+    if settings.te_ms is None:
+        raise InputError("the echo time is not known; give it with --te-ms")
+    return settings.te_ms / 1000.0
+
+
+def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
+    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already; `p` has even times."""
+    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
     if isinstance(aif, Aif):
         even = np.interp(times_s, aif.times_s, aif.concentration, left=0.0)
         return Aif(times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, times_s)))
     quality: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
         curves = dr2star(series.curves(voxels), settings, n_baseline)
         good = np.isfinite(curves).all(axis=1)
         if not good.any():
             raise InputError(f"no voxel of the AIF mask has a ΔR2* curve in {series.name}; choose other voxels")
-        curve, method, what, notes = (
-            curves[good].mean(axis=0),
-            "mask",
-            f"mean of {good.sum()} voxels of the AIF mask",
-            [],
-        )
+        curve, method, what = curves[good].mean(axis=0), "mask", f"mean of {good.sum()} voxels of the AIF mask"
     elif aif == "auto":
-        signal = series.curves(region)
+        signal = p.raw
         before = signal[:, :n_baseline].mean(axis=1) if settings.input == "signal" else None
         curves = dr2star(signal, settings, n_baseline)
         index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search)
-        voxels = np.zeros(region.shape, bool)
-        voxels[tuple(axis[index] for axis in np.nonzero(region))] = True
+        voxels = p.in_region(index)
         curve, method, made = curves[index].mean(axis=0), "auto", "mean"
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
             window = first_pass(times_s, n_baseline)
             tissue = tissue_signal(signal, n_baseline)
-            pure = pure_curve(signal[index], tissue, settings.te_ms / 1000.0, n_baseline, window)
+            pure = pure_curve(signal[index], tissue, echo_s(settings), n_baseline, window)
             if pure is not None:
                 curve, made = pure.dr2star, "the blood's share"
                 quality["lowest_share"] = float(pure.shares.min())
@@ -71,21 +67,20 @@ def choose_aif(
             f"found automatically ({settings.aif_search} search): {made} of {index.size} voxels, peak {quality['peak']:.3g}, width "
             f"{quality['width_s']:.1f} s"
         )
-        notes = ["the AIF was found automatically: look at its curve and voxels before using absolute values"]
+        notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     else:
         raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
     curve = curve.astype(np.float64)
     notes = (*notes, *_clipping(curve, times_s))
     chosen = Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality)
-    return _to_vof(chosen, series, times_s, n_baseline, region, settings) if settings.vof else chosen
+    return _to_vof(chosen, p, settings) if settings.vof else chosen
 
 
-def _to_vof(
-    aif: Aif, series: Series, times_s: np.ndarray, n_baseline: int, region: np.ndarray, settings: "DscSettings"
-) -> Aif:
+def _to_vof(aif: Aif, p: Prepared, settings: DscSettings) -> Aif:
     """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue."""
-    curves = dr2star(series.curves(region), settings, n_baseline)
-    found = find_sinus(curves, region, series.grid.spacing, times_s, n_baseline, aif.concentration)
+    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
+    curves = dr2star(p.raw, settings, n_baseline)
+    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, aif.concentration)
     if found is None or found.why_not:
         why = found.why_not if found else "no large vein was found"
         return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))

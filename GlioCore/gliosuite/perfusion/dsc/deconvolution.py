@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import Device, choose_device
+from ...compute import CPU, Device, back
 
-METHODS = ("osvd", "csvd", "ssvd", "tikhonov")
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
-OSCILLATION = 0.065  # oscillation index that oSVD allows
-THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}  # fraction of the largest singular value below which is cut
+OSCILLATION = 0.065  # oscillation index that oSVD allows (Wu O et al., Magn Reson Med 2003;50:164)
+# Fraction of the largest singular value below which is cut: Wu 2003 for cSVD; the same is chosen for sSVD.
+THRESHOLD = {"csvd": 0.1, "ssvd": 0.1}
 # A frequency in which the AIF has less than this share of its strength is noise in any measured AIF. Without noise, oSVD would keep it, and
 # the flow would change by a quarter with delays of parts of a frame.
 _LEAST = 0.02
@@ -34,9 +34,7 @@ class Residue:
     tmax_s: np.ndarray
 
 
-def deconvolve(
-    curves: np.ndarray, dt_s: float, aif: np.ndarray, method: str = "osvd", device: Device | str = "cpu"
-) -> Residue:
+def deconvolve(curves: np.ndarray, dt_s: float, aif: np.ndarray, method: str = "osvd", device: Device = CPU) -> Residue:
     """Deconvolve curves (n, t) by an AIF (t,), both in the same unit, sampled every `dt_s`.
 
     Parameters
@@ -50,7 +48,6 @@ def deconvolve(
         cut; ``"ssvd"``: lower triangular with a fixed cut (Ostergaard 1996; its flow falls with the delay); ``"tikhonov"``: lower
         triangular with the corner of the L-curve per voxel.
     """
-    device = choose_device(device) if isinstance(device, str) else device
     xp = device.xp
     n, count = curves.shape
     aif = np.asarray(aif, np.float64)
@@ -65,8 +62,8 @@ def deconvolve(
         y = xp.where(finite[:, None], y, xp.zeros_like(y))
         residue = solve(y, operator, THRESHOLD.get(method, 0.0), xp)
         height, frame = _summit(residue, method in CIRCULANT, count, xp)
-        heights.append(np.where(device.get(finite), device.get(height), np.nan))
-        times.append(np.where(device.get(finite), dt_s * device.get(frame), np.nan))
+        heights.append(np.where(back(finite), back(height), np.nan))
+        times.append(np.where(back(finite), dt_s * back(frame), np.nan))
     empty = [np.empty(0, np.float32)]
     return Residue(
         np.concatenate(heights or empty).astype(np.float32), np.concatenate(times or empty).astype(np.float32)

@@ -8,15 +8,15 @@ from numpy.typing import ArrayLike
 from ...compute import Device, choose_device
 from ...curves import find_bolus
 from ...errors import InputError
+from ...settings import settings_of
 from ...steps import Progress, silent
-from .deconvolution import METHODS, deconvolve
+from ..settings import DscSettings
+from .deconvolution import deconvolve
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
 from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
 
-CORRECTIONS = ("bsw", "bidirectional", "residue")
-LEAKAGE = ("none", *CORRECTIONS, "auto")
-_EARLY_S = 5.0  # by how much tissue may be earlier than the AIF
+_EARLY_S = 5.0  # by how much tissue may be earlier than the AIF; chosen: beyond any delay between arteries of a head
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,9 @@ def perfusion_maps(
     curves = np.asarray(dr2star)
     curves = curves.reshape(-1, curves.shape[-1])
     aif = np.array(aif_dr2star, np.float64)
-    if leakage not in LEAKAGE:
-        raise InputError(f"leakage correction {leakage!r} is not known; choose from {', '.join(LEAKAGE)}")
-    if deconvolution not in METHODS:
-        raise InputError(f"deconvolution {deconvolution!r} is not known; choose from {', '.join(METHODS)}")
+    known = settings_of(DscSettings)
+    known["leakage"].check(leakage)
+    known["deconvolution"].check(deconvolution)
     if aif.shape != curves.shape[1:] or not np.isfinite(aif).all() or aif.sum() <= 0:
         raise InputError(
             f"an AIF of {aif.size} samples with an area of {aif.sum():.3g} for curves of {curves.shape[1]} time points; as many "
@@ -145,8 +144,9 @@ def perfusion_maps(
     cbf = 6000.0 * residue.height
     with np.errstate(divide="ignore", invalid="ignore"):
         mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
-    single = lambda a: None if a is None else np.asarray(a, np.float32)
-    more = {k: single(_chosen(fits, k, model)) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
+    found = {k: _chosen(fits, k, model) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
+    single = lambda a: np.asarray(a, np.float32)
+    more = {k: single(v) for k, v in found.items() if v is not None}
     progress(1.0, "deconvolution")
     return DscFit(
         single(cbv),
@@ -189,12 +189,14 @@ def _fits(
     scan: Excitation | None,
 ) -> tuple[list[Leakage], np.ndarray | None]:
     """The fits that are wanted, and where the last of them went through the signal equation."""
-    mean = None if chosen is None else curves[chosen].mean(axis=0, dtype=np.float64)
-    fits, shine = [], None
-    if leakage in ("bsw", "auto"):
-        fits.append(correct_bsw(curves, dt_s, mean, device))
-    if leakage in ("bidirectional", "auto"):
-        fits.append(correct_bidirectional(curves, dt_s, mean, device))
+    fits, shine, mean_area = [], None, 0.0
+    if chosen is not None:
+        mean = curves[chosen].mean(axis=0, dtype=np.float64)
+        mean_area = mean.sum()
+        if leakage in ("bsw", "auto"):
+            fits.append(correct_bsw(curves, dt_s, mean, device))
+        if leakage in ("bidirectional", "auto"):
+            fits.append(correct_bidirectional(curves, dt_s, mean, device))
     if leakage in ("residue", "auto"):
         table = vessels(aif, dt_s, True)
         fits.append(correct_residue(curves, dt_s, aif, device, table))
@@ -202,7 +204,7 @@ def _fits(
             fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
-        unit = float(aif.sum() / mean.sum())
+        unit = float(aif.sum() / mean_area)
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
     return fits, shine
 

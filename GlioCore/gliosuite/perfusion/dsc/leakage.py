@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import Device, choose_device
+from ...compute import CPU, Device, back
 from ..kinetics import convolve
 from .vascular import KEP, Basis, Vessels, closest, gain, vessels
 
-BIDIRECTIONAL_KEP = np.linspace(0.0, KEP[-1], 25)  # 1/min
+BIDIRECTIONAL_KEP = np.linspace(0.0, KEP[-1], 25)  # 1/min; chosen: steps of 0.05, which neighbouring curves hardly show
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> 
     return chosen if chosen.any() else finite
 
 
-def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu") -> Leakage:
+def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device = CPU) -> Leakage:
     """Boxerman, Schmainda and Weisskoff: v is the mean curve of the non-enhancing brain, l its running integral.
 
     Parameters
@@ -91,9 +91,7 @@ def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device:
     return _few(dr2star, reference, leak, {}, device)
 
 
-def correct_bidirectional(
-    dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device | str = "cpu"
-) -> Leakage:
+def correct_bidirectional(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device = CPU) -> Leakage:
     """As `correct_bsw`, with a way back from the tissue at kep: l is the mean curve convolved with ``exp(-kep t)``.
 
     References
@@ -106,7 +104,7 @@ def correct_bidirectional(
 
 
 def correct_residue(
-    dr2star: np.ndarray, dt_s: float, aif: np.ndarray, device: Device | str = "cpu", table: Vessels | None = None
+    dr2star: np.ndarray, dt_s: float, aif: np.ndarray, device: Device = CPU, table: Vessels | None = None
 ) -> Leakage:
     """Residue function and leakage together, from the AIF: indifferent to each voxel's mean transit time and delay.
 
@@ -117,8 +115,8 @@ def correct_residue(
     ----------
     Bjornerud A et al., J Cereb Blood Flow Metab 2011;31:2041, for the idea of a correction that does not depend on the transit time.
     """
-    device = choose_device(device) if isinstance(device, str) else device
     table = table or vessels(np.asarray(aif, np.float64), dt_s, True)
+    assert table.leak is not None  # tables of a correction have it
     mtt, delay, kep = table.nodes()
     node = closest(dr2star, table, device)
     count = table.vessel.shape[-1]
@@ -127,19 +125,18 @@ def correct_residue(
     return _solved(dr2star, vessel, table.leak.reshape(-1, count), node, names, 5, device)
 
 
-def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device | str) -> Leakage:
+def _few(dr2star: np.ndarray, reference: np.ndarray, leak: np.ndarray, names: dict, device: Device) -> Leakage:
     """For every voxel the node, of few, that leaves the smallest residual."""
-    device = choose_device(device) if isinstance(device, str) else device
     xp = device.xp
     vessel = np.repeat(np.asarray(reference, np.float64)[None], len(leak), axis=0)
     best = np.zeros(dr2star.shape[0], np.int64)
     if len(leak) > 1:
         basis = Basis.of(vessel, leak)
-        first, second = (device.put(b.T, "float64") for b in (basis.first[:1], basis.second))
-        overlap = device.put(basis.overlap, "float64")
+        assert basis.second is not None  # with a leak there is one
+        first, second, overlap = device.put(basis.first[:1].T), device.put(basis.second.T), device.put(basis.overlap)
         for i in range(0, best.size, device.block):
-            y = device.put(dr2star[i : i + device.block], "float64")
-            best[i : i + device.block] = device.get(
+            y = device.put(dr2star[i : i + device.block])
+            best[i : i + device.block] = back(
                 xp.argmax(gain(y @ first + 0 * (y @ second), y @ second, overlap, xp), axis=1)
             )
     return _solved(dr2star, vessel, leak, best, names, 2 + len(names), device)
@@ -160,14 +157,14 @@ def _solved(
     vv, ll, vl = (vessel**2).sum(axis=1), (leak**2).sum(axis=1), (vessel * leak).sum(axis=1)
     free = max(count - n_parameters, 1)
     determinant = vv * ll - vl**2
-    moments = device.put(np.stack([vv, ll, vl, determinant]), "float64")
-    v, lost = device.put(vessel, "float64"), device.put(leak, "float64")
+    moments = device.put(np.stack([vv, ll, vl, determinant]))
+    v, lost = device.put(vessel), device.put(leak)
     index = device.put(node, "int64")
     corrected = np.empty((n, count), np.float32)
     found = np.empty((5, n))
     for i in range(0, n, device.block):
         rows = slice(i, i + device.block)
-        y = device.put(dr2star[rows], "float64")
+        y = device.put(dr2star[rows])
         at = index[rows]
         vessels_here, leaks_here = v[at], lost[at]
         vv, ll, vl, determinant = moments[:, at]
@@ -179,13 +176,26 @@ def _solved(
         spread = xp.sqrt(sse / free)
         results = (k1, -weight, spread * xp.sqrt(ll / determinant), spread * xp.sqrt(vv / determinant), sse)
         for row, values in zip(found, results):
-            row[rows] = device.get(values)
-        corrected[rows] = device.get(without)
+            row[rows] = back(values)
+        corrected[rows] = back(without)
     finite = np.isfinite(found[4])
     corrected[~finite] = np.nan
     found[:, ~finite] = np.nan
     more = {name: np.where(finite, values[node], np.nan) for name, values in names.items()}
-    return Leakage(corrected, *found, n_parameters, **more, node=node if "mtt_s" in names else None)
+    k1, k2, k1_sd, k2_sd, sse = found
+    return Leakage(
+        corrected,
+        k1,
+        k2,
+        k1_sd,
+        k2_sd,
+        sse,
+        n_parameters,
+        kep=more.get("kep"),
+        mtt_s=more.get("mtt_s"),
+        delay_s=more.get("delay_s"),
+        node=node if "mtt_s" in names else None,
+    )
 
 
 def akaike(fit: Leakage, count: int) -> Any:

@@ -9,9 +9,9 @@ from scipy import ndimage
 from ...errors import InputError
 from ...images import Grid, boolean, resample_mask, signed_distance
 
-MIN_VOXELS = 200
+MIN_VOXELS = 200  # chosen: the mean over fewer depends on which they are
 _FROM_SURFACE_MM = 8.0  # leaves cortex and its vessels out
-_FROM_LESION_MM = 10.0
+_FROM_LESION_MM = 10.0  # chosen: clear of what a mask of the lesion misses
 _WHITE_MATTER = (10.0, 40.0)  # percentiles of blood volume in the region: white matter has less than grey
 
 

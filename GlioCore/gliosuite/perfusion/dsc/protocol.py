@@ -9,15 +9,17 @@ Boxerman JL et al., Neuro Oncol 2020;22:1262 (flip angle, preload, echo time). W
 
 import numpy as np
 
-from .settings import DscSettings
+from ..settings import DscSettings
 
+# Boxerman 2020.
 ECHO_MS = (20.0, 50.0)  # 20-35 at 3 T, 40-50 at 1.5 T
 LOW_FLIP_DEG = 35.0  # up to here no preload is asked for (30 degrees)
-HIGH_FLIP_DEG = 70.0
+HIGH_FLIP_DEG = 70.0  # 60 is recommended; chosen: what rounding and other vendors' steps make of it
+# Welker 2015.
 FRAME_S = 1.5
 N_FRAMES = 120
 N_BASELINE = 30
-_RISE = 0.05  # of the baseline: a signal that ends higher shows T1
+_RISE = 0.05  # of the baseline; chosen: a signal that ends higher shows T1, and drift alone does not reach it
 
 
 def protocol_notes(settings: DscSettings, dt_s: float, n_frames: int, n_baseline: int) -> list[str]:

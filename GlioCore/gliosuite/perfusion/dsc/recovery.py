@@ -4,7 +4,7 @@ import numpy as np
 
 from ...curves import noise_sd
 
-_PASSED_S = 10.0  # after the peak: earlier frames are first pass, not recovery
+_PASSED_S = 10.0  # after the peak; chosen: earlier frames are first pass, not recovery
 
 
 def recovery(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import Device
+from ...compute import Device, back
 from .leakage import Leakage
 from .vascular import DELAY_S, KEP, MTT_S, Vessels
 
@@ -125,16 +125,17 @@ class _Search:
     def __init__(self, table: Vessels, unit: float, scan: Excitation, device: Device) -> None:
         self.scan, self.unit, self.device = scan, unit, device
         self.block = device.block // 8  # several curves per voxel are held at once
-        self.vessel = device.put(table.vessel[:, :, 0], "float64")
-        self.leak = device.put(table.leak / unit, "float64")
+        self.vessel = device.put(table.vessel[:, :, 0])
+        assert table.leak is not None  # tables of a correction have it
+        self.leak = device.put(table.leak / unit)
         ends = [0.0, MTT_S.size - 1.0], [0.0, DELAY_S.size - 1.0], [0.0, KEP.size - 1.0], np.log(_AMOUNT[[0, -1]])
-        self.low, self.high = (device.put(np.array(e), "float64") for e in zip(*ends))
+        self.low, self.high = (device.put(np.array(e)) for e in zip(*ends))
 
     def best(self, dr2star: np.ndarray) -> np.ndarray:
         """Point of each curve: all coarse nodes and amounts are compared, and the best one of each kep is polished."""
         parts = []
         for i in range(0, len(dr2star), self.block):
-            y = self.device.put(dr2star[i : i + self.block], "float64")
+            y = self.device.put(dr2star[i : i + self.block])
             ends = [self._polished(y, start, _ITERATIONS[0]) for start in self._starts(y)]
             least = np.argmin(np.stack([sse for _, sse in ends]), axis=0)
             point = np.stack([point for point, _ in ends])[least, np.arange(least.size)]
@@ -160,7 +161,7 @@ class _Search:
                 height = on_vessel - (effect * unit).sum(axis=1)
                 rest = (effect**2).sum(axis=1) - 2.0 * (y @ effect.T) - xp.where(height > 0, height, 0.0 * height) ** 2
                 top = xp.argmin(rest, axis=1)
-                rest, top = device.get(rest[every, top]), device.get(top)
+                rest, top = back(rest[every, top]), back(top)
                 lower = rest < least
                 least[lower] = rest[lower]
                 start[lower] = np.column_stack([places[top], np.full(count, kep), np.full(count, np.log(amount))])[
@@ -174,11 +175,11 @@ class _Search:
         for (Kaufman 1975).
         """
         xp = self.device.xp
-        point = self.device.put(start, "float64")
+        point = self.device.put(start)
         rest, slopes = self._linearised(y, point)
         sse = (rest**2).sum(axis=1)
         damping = 0.0 * sse + 1e-2
-        unit = self.device.put(np.eye(4), "float64")
+        unit = self.device.put(np.eye(4))
         for _ in range(iterations):
             square = slopes @ xp.swapaxes(slopes, 1, 2)
             scale = (square * unit).sum(axis=2)
@@ -193,7 +194,7 @@ class _Search:
             slopes = xp.where(better[:, None, None], more, slopes)
             sse = xp.where(better, new_sse, sse)
             damping = xp.where(better, 0.3 * damping, 6.0 * damping)
-        return self.device.get(point), self.device.get(sse)
+        return back(point), back(sse)
 
     def _linearised(self, y: Any, point: Any) -> tuple[Any, Any]:
         """Residual (n, t), and how fast the model (n, 4, t) changes apart from the vessel's weight."""
@@ -216,7 +217,7 @@ class _Search:
         for i, n in enumerate((MTT_S.size, DELAY_S.size, KEP.size)):
             before = xp.clip(xp.floor(point[:, i]), 0, n - 2)
             part.append((point[:, i] - before)[:, None])
-            at.append(self.device.put(self.device.get(before), "int64"))
+            at.append(self.device.put(back(before), "int64"))
         (i, j, k), (a, b, c) = at, part
 
         def between(values: Any) -> tuple[Any, Any, Any]:
@@ -245,11 +246,11 @@ class _Search:
         parts = []
         for i in range(0, len(dr2star), self.block):
             rows = slice(i, i + self.block)
-            y = self.device.put(dr2star[rows], "float64")
-            (vessel, *_), change, effect, _, slope = self.model(self.device.put(point[rows], "float64"))
+            y = self.device.put(dr2star[rows])
+            (vessel, *_), change, effect, _, slope = self.model(self.device.put(point[rows]))
             without = y - effect
-            slope = slope * change / self.device.xp.exp(self.device.put(point[rows, 3:], "float64"))
-            vessel, without, slope = (self.device.get(a) for a in (vessel, without, slope))
+            slope = slope * change / self.device.xp.exp(self.device.put(point[rows, 3:]))
+            vessel, without, slope = (back(a) for a in (vessel, without, slope))
             vv, ll, vl = (vessel**2).sum(axis=1), (slope**2).sum(axis=1), (slope * vessel).sum(axis=1)
             k1 = (without * vessel).sum(axis=1) / vv
             sse = ((without - k1[:, None] * vessel) ** 2).sum(axis=1)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from scipy import interpolate, special
 
-from ...compute import Device
+from ...compute import Device, back
 
-SHAPE = 1.5
+SHAPE = 1.5  # see above
+# Chosen: from capillaries of well-perfused tissue to where a longer transit outlasts the series; steps that noise does not tell apart.
 MTT_S = np.geomspace(1.5, 16.0, 33)
-DELAY_S = np.arange(-1.5, 5.01, 0.25)
+DELAY_S = np.arange(-1.5, 5.01, 0.25)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
 KEP = np.linspace(0.0, 1.2, 5)  # 1/min: a faster way back looks like the first pass
-_FINE_S = 0.1
+_FINE_S = 0.1  # s; chosen: convolutions on this grid differ by less than 0.1 % from finer ones
 _COARSE = (4, 2)  # steps of the first search in transit time and delay
 _NEAR = (4, 3)  # how far around its result the second one looks
 
@@ -128,11 +129,11 @@ def closest(curves: Any, table: Vessels, device: Device) -> np.ndarray:
     pair = [basis.first] if basis.second is None else [basis.first, basis.second]
     size, directions = np.linalg.eigh(sum(p.T @ p for p in pair))
     directions = directions[:, size > 1e-9 * size[-1]]
-    onto = device.put(directions, "float64")
+    onto = device.put(directions)
     parts = [(p @ directions).T for p in pair]
     projected = []
     for i in range(0, curves.shape[0], device.block):
-        z = device.put(curves[i : i + device.block], "float64") @ onto
+        z = device.put(curves[i : i + device.block]) @ onto
         projected.append(xp.where(xp.isfinite(z), z, xp.zeros_like(z)))
     if not projected:
         return np.empty(0, np.int64)
@@ -140,11 +141,12 @@ def closest(curves: Any, table: Vessels, device: Device) -> np.ndarray:
     result = _search(projected, parts, None, keps, device)
     overlap = np.zeros(len(vessel)) if basis.overlap is None else basis.overlap
     weight = np.empty(result.size)
+    sides, over = [device.put(p.T) for p in parts], device.put(overlap)
     for i in range(0, result.size, device.block):
         rows = slice(i, i + device.block)
         z, at = projected[rows], device.put(result[rows], "int64")
-        a, *b = ((z * device.put(p.T, "float64")[at]).sum(axis=1) for p in parts)
-        weight[rows] = device.get(a - device.put(overlap, "float64")[at] * b[0] if b else a)
+        a, *b = ((z * side[at]).sum(axis=1) for side in sides)
+        weight[rows] = back(a - over[at] * b[0] if b else a)
     odd = np.flatnonzero(weight <= 0)
     if odd.size:
         result[odd] = _search(projected[device.put(odd, "int64")], parts, overlap, keps, device)
@@ -159,11 +161,11 @@ def _search(
     steps = (np.arange(0, n, s) for n, s in zip(grid, _COARSE))
     coarse = np.ravel_multi_index(np.meshgrid(*steps, indexing="ij"), grid).ravel()
     first = [_compared(parts, overlap, keps * coarse + k, device, "float32") for k in range(keps)]
-    best = []
+    found = []
     for i in range(0, projected.shape[0], device.block):
         z = device.put(projected[i : i + device.block], "float32")
-        best.append(np.stack([device.get(xp.argmax(compare(z), axis=1)) for compare in first]))
-    best = np.concatenate(best, axis=1)
+        found.append(np.stack([back(xp.argmax(compare(z), axis=1)) for compare in first]))
+    best = np.concatenate(found, axis=1)
     result, most = np.zeros(best.shape[1], np.int64), np.full(best.shape[1], -np.inf)
     for kep in range(keps):
         order = np.argsort(best[kep], kind="stable")
@@ -177,9 +179,9 @@ def _search(
                 rows = order[i : min(i + device.block, end)]
                 explained = compare(projected[device.put(rows, "int64")])
                 top = xp.argmax(explained, axis=1)
-                height = device.get(explained[device.put(np.arange(rows.size), "int64"), top])
+                height = back(explained[device.put(np.arange(rows.size), "int64"), top])
                 better = height > most[rows]
-                result[rows] = np.where(better, near[device.get(top)], result[rows])
+                result[rows] = np.where(better, near[back(top)], result[rows])
                 most[rows] = np.where(better, height, most[rows])
     return result
 
@@ -194,6 +196,6 @@ def _compared(
 
 
 def _around(node: int, grid: tuple[int, int]) -> np.ndarray:
-    where = np.unravel_index(node, grid)
+    where = (int(c) for c in np.unravel_index(node, grid))
     ranges = [np.arange(max(c - w, 0), min(c + w + 1, n)) for c, w, n in zip(where, _NEAR, grid)]
     return np.ravel_multi_index(np.meshgrid(*ranges, indexing="ij"), grid).ravel()

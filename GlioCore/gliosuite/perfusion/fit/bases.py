@@ -9,11 +9,12 @@ All kinetic models are linear but for their rates and the delay. Three things ma
 """
 
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ...compute import product, put, subset
+from ...compute import CPU, Device, product, subset
 from .. import kinetics
 
 _CUT = 1e-7  # singular values below this fraction of the largest are dropped; the curves are normalised first
@@ -150,7 +151,7 @@ class Bases:
         (d, r) the AIF itself and its running integral (rate 0).
     """
 
-    xp: Any
+    device: Device
     log_rates: tuple[float, float]
     damping: float
     delays: np.ndarray
@@ -158,6 +159,12 @@ class Bases:
     series: Any
     plasma: Any
     integral: Any
+    dtype: str = "float64"
+
+    @property
+    def xp(self) -> ModuleType:
+        """The namespace of the tables."""
+        return self.device.xp
 
     @property
     def n_cells(self) -> int:
@@ -188,12 +195,12 @@ class Bases:
         """Convolutions (r, k) with ``exp(-k t)`` at some rates, at one delay of the table."""
         late = max(delay_index - 1, 0)
         cell = replace(self.cell(late), series=self.series[delay_index])
-        return cell.at(put(self.xp, log_rates, str(getattr(self.series, "device", "cpu"))), None)[0]
+        return cell.at(self.device.put(log_rates), None)[0]
 
-    def to(self, xp: Any, device: str, single: bool = False) -> "Bases":
-        """The same tables in another namespace, or in single precision."""
+    def to(self, device: Device, dtype: str = "float64") -> "Bases":
+        """The same tables on a device, in a precision."""
         fields = ("directions", "series", "plasma", "integral")
-        return replace(self, xp=xp, **{f: put(xp, getattr(self, f), device, single) for f in fields})
+        return replace(self, device=device, dtype=dtype, **{f: device.put(getattr(self, f), dtype) for f in fields})
 
 
 def segment(xp: Any, x: Any) -> tuple[Any, Any, Any]:
@@ -248,7 +255,7 @@ def build_bases(
     slopes = np.polynomial.chebyshev.chebder(series, axis=2)
     slopes = np.concatenate([slopes, np.zeros_like(series[:, :, :1])], axis=2)
     return Bases(
-        np,
+        CPU,
         (float(low), float(high)),
         damping,
         delays,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, blocks, cast, dots, each, namespace, product, product_rows, put, subset
+from ...compute import Device, back, blocks, cast, choose_device, dots, each, product, product_rows, subset
 from ...steps import Progress, part
 from .bases import Bases
 from .cells import Nodes, best_cells
@@ -20,7 +20,6 @@ _SLAB = 2**20  # voxels whose coordinates are held at a time: bounds the memory
 _BLOCK = 2**16  # voxels per task: small ones wait for the interpreter, large ones leave the cache
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
 _BLOCK_MIXED = 1024  # voxels of different cells, whose tables are larger than the voxels
-_BLOCK_CUDA = 2**17
 _NEAR = 1e-2  # of the residual: two places of which the next may turn out to be the lower one
 _APART = 0.05  # of a parameter
 _MOVES = 8  # how often a voxel may go on to a neighbouring cell between delays
@@ -46,9 +45,8 @@ def fit_blocks(
     progress: Progress,
 ) -> Fitted:
     """Fit the model `name` to curves (n, t)."""
-    xp = namespace(device)
     n = curves.shape[0]
-    fit = _Fit(xp, device, bases, name, delay, limits, n, curves.dtype == np.float32)
+    fit = _Fit(choose_device(device), bases, name, delay, limits, n, curves.dtype == np.float32)
     for slab in blocks(n, _SLAB):
         share = part(progress, slab.start / n, slab.stop / n)
         _fit_slab(fit, curves[slab], slab.start, share)
@@ -60,8 +58,7 @@ class _Fit:
 
     def __init__(
         self,
-        xp: Any,
-        device: str,
+        device: Device,
         bases: Bases,
         name: str,
         delay: bool,
@@ -69,14 +66,15 @@ class _Fit:
         n: int,
         short: bool,
     ) -> None:
-        self.xp, self.device, self.name, self.delay = xp, device, name, delay
+        self.device, self.xp, self.name, self.delay = device, device.xp, name, delay
         self.model = KINETIC[name]
-        self.bases = bases if xp is np else bases.to(xp, device)
+        self.bases = bases.to(device)
         # The way to near the optimum is gone in single precision, which takes half the time, and ended in double. Frames that come in
         # single precision stay so: their projections lose a thousandth of what noise does to them. With a delay, on the corners between
         # cells, rounding would decide which side is taken.
-        self.quick = self.bases if delay else bases.to(xp, device, single=True)
+        self.quick = self.bases if delay else bases.to(device, "float32")
         self.short = short and not delay
+        self.dtype = "float32" if self.short else "float64"
         self.directions = (self.quick if self.short else self.bases).directions
         self.names = [*self.model.names, "delay"] if delay else list(self.model.names)
         box = [tuple(np.log(limits["kep"])) if m == "log_kep" else limits[m] for m in self.names]
@@ -93,7 +91,7 @@ class _Fit:
         self.misfit = np.zeros(n, bool)
         self.n = n
         self.lock = threading.Lock()
-        self.block = _BLOCK_CUDA if xp is not np else _BLOCK_EXCHANGE if self.model.exchange else _BLOCK
+        self.block = device.block if device.place else _BLOCK_EXCHANGE if self.model.exchange else _BLOCK
 
     def place(self, store: dict[str, np.ndarray], name: str, rows: Any, values: Any, kind: type) -> None:
         """Put a block's result where it belongs; the array is made by the first block."""
@@ -125,7 +123,7 @@ def _fit_slab(fit: _Fit, curves: np.ndarray, offset: int, progress: Progress) ->
     y = np.empty((fit.directions.shape[1], n if fit.delay else 0))
     state = _State(
         fit,
-        put(fit.xp, y, fit.device),
+        fit.device.put(y),
         np.full(n, np.nan),
         np.empty((len(fit.names), n)),
         np.zeros(n, np.int64),
@@ -175,7 +173,7 @@ def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
 
         def work(task: tuple[int | np.ndarray, np.ndarray], whole: bool = whole, last: bool = last) -> np.ndarray:
             cell, rows = task
-            block = put(fit.xp, state.curves[rows], fit.device, fit.short)
+            block = fit.device.put(state.curves[rows], fit.dtype)
             y = product(fit.directions.T, block.T)
             return _polish(state, cell, rows, block, y, whole, last)
 
@@ -186,7 +184,7 @@ def _polish_all(state: _State, waiting: np.ndarray, progress: Progress) -> None:
 def _coordinates(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any]:
     """Indices of the voxels of a block that can be fitted, their curves, and coordinates (r, n), both in the frames' precision."""
     fit, xp = state.fit, state.fit.xp
-    block = put(xp, state.curves[rows], fit.device, fit.short)
+    block = fit.device.put(state.curves[rows], fit.dtype)
     energy = xp.einsum("nt,nt->n", block, block)
     index = np.arange(rows.start, rows.stop)
     if not bool(xp.isfinite(energy).all()):
@@ -211,7 +209,7 @@ def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any, np.ndarray
         return index, block, exact, index[:0], state.start[:, :0]
     (slower,) = fit.limit.find(y)
     starts.append(with_flow(fit.xp, fit.name, slower, float(fit.highest[0])))
-    first, second, near = _two_lowest(fit, y, starts, put(fit.xp, state.energy[index], fit.device, single=True))
+    first, second, near = _two_lowest(fit, y, starts, fit.device.put(state.energy[index], "float32"))
     state.start[:, index] = back(first)
     near = back(near)
     return index, block, exact, index[near], back(second)[:, near]
@@ -220,7 +218,7 @@ def _start(state: _State, rows: slice) -> tuple[np.ndarray, Any, Any, np.ndarray
 def _two_lowest(fit: _Fit, y: Any, starts: list[Any], energy: Any) -> tuple[Any, Any, Any]:
     """Where rough polishing leads to from starts (p, n): the lowest place, the next, and where (n,) that one is as good but elsewhere."""
     xp, cell = fit.xp, fit.quick.cell(0)
-    low, high = (put(xp, v[:, None], fit.device, single=True) for v in (fit.lowest, fit.highest))
+    low, high = (fit.device.put(v[:, None], "float32") for v in (fit.lowest, fit.highest))
     first = least = second = higher = None
     for start in starts:
         start = xp.clip(start, low, high)
@@ -247,7 +245,7 @@ def _search(state: _State, rows: slice) -> tuple[Nodes, Nodes] | None:
         start, late = fit.starts.find_with_delay(y)
         state.start[:-1, index], state.start[-1, index] = back(start), back(late)
         return None
-    found, late, rate = fit.starts.coarse(y, put(fit.xp, state.energy[index], fit.device))
+    found, late, rate = fit.starts.coarse(y, fit.device.put(state.energy[index]))
     row, node, kind = found.hills
     best = Nodes(index, back(late), back(rate), found.kind)
     return best, Nodes(index[row], *np.divmod(node, fit.starts.log_rates.size), kind)
@@ -282,10 +280,10 @@ def _polish(
         late, gap = fit.bases.delays[np.asarray(cell_index) + 1], cell.gap_s
         lowest, highest = (np.tile(v, np.size(late)) for v in (lowest, highest))
         lowest[-1], highest[-1] = np.maximum(lowest[-1], late - gap), np.minimum(highest[-1], late)
-    low, high = (put(xp, v, fit.device) for v in (lowest, highest))
+    low, high = (fit.device.put(v) for v in (lowest, highest))
     y = cast(y, single=False)
-    start = xp.clip(put(xp, state.start[:, rows], fit.device), low, high)
-    outside = xp.clip(put(xp, state.energy[rows], fit.device) - dots(xp, y, y), 0.0, None)
+    start = xp.clip(fit.device.put(state.start[:, rows]), low, high)
+    outside = xp.clip(fit.device.put(state.energy[rows]) - dots(xp, y, y), 0.0, None)
     p, gradient, curvature, curve, left = polish(cell, fit.model, y, outside, start, low, high, fit.delay, whole)
     move = np.zeros(rows.size, np.int64)
     if fit.delay and not last:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, blocks, each, put
+from ...compute import back, blocks, each
 from ...steps import Progress, part, silent
 from .starts import Starts
 
@@ -64,7 +64,7 @@ def best_cells(
     first, close, second
         `first` in the order of `best`; `close` (m,) indices into it, `second` what else to polish for these.
     """
-    xp = starts.bases.xp
+    device = starts.bases.device
     count = best.voxel.size
     nodes = Nodes(*(np.concatenate(pair) for pair in zip(vars(best).values(), vars(hills).values())))
     top = starts.bases.n_cells - 1
@@ -81,8 +81,7 @@ def best_cells(
         def work(rows: slice) -> tuple[np.ndarray, np.ndarray]:
             some = order[rows]
             which = node[some]
-            device = str(getattr(y, "device", "cpu"))
-            found = starts.refined(y[:, nodes.voxel[which]], patch[some], nodes.kind[which], put(xp, z[some], device))
+            found = starts.refined(y[:, nodes.voxel[which]], patch[some], nodes.kind[which], device.put(z[some]))
             return np.concatenate([back(found[0]), back(found[1])[None]]), back(found[2])
 
         start, gain = None, np.empty(entry.size)

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 from ...errors import InputError
 from ...steps import Progress, silent
 from .. import kinetics
+from ..settings import MODELS
 from .bases import build_bases
 from .blocks import fit_blocks
 from .models import KINETIC
 
-MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 AUTO = ("tofts", "patlak", "etm")  # what `auto` chooses from, in the order of the labels 1, 2, 3
 DEFAULT_BOUNDS = {
     "ktrans": (0.0, 5.0),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, product, put, subset
+from ...compute import back, product, subset
 from .bases import Bases
 
 PAIR, ALONE, COMPANION = 0, 1, 2  # which of a node's two columns take part
@@ -156,8 +156,7 @@ def _patches(
         for table, row in zip(tables[5:], rows[5:]):
             table.append(np.tensordot(in_z, np.stack(row), axes=(1, 0)))
     beside, alone, over_length, overlap, over_norm, companion, over_size = (np.stack(t) for t in tables)
-    single = "32" in str(there.plasma.dtype)
-    whole = lambda table: put(there.xp, table, str(getattr(there.plasma, "device", "cpu")), single)
+    whole = lambda table: there.device.put(table, there.dtype)
     flat = lambda table: whole(table.reshape(-1, m * q).T)
     return Patches(
         there.xp,

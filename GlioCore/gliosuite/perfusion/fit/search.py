@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, cast, product_rows, put
+from ...compute import back, cast, product_rows
 from .bases import Bases
 from .refine import ALONE, COMPANION, PAIR
 
@@ -83,8 +83,7 @@ def build_nodes(bases: Bases, columns: list[np.ndarray], companions: list[np.nda
         length.append(floor)
         overlap.append(along)
         size.append(max(norm, 1e-30))
-    device = str(getattr(bases.plasma, "device", "cpu"))
-    single = lambda values: put(bases.xp, np.asarray(values), device, single=True)
+    single = lambda values: bases.device.put(values, "float32")
     return Nodes(
         bases.xp,
         single(np.concatenate(upright, axis=1)),

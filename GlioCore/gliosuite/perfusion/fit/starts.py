@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, put
+from ...compute import back
 from .bases import Bases
 from .models import from_exponentials
 from .pairs import best_pair, pair_lines
@@ -98,9 +98,7 @@ class Starts:
         one, two = (best_pair(lines, y) for lines in self.pairs)
         better = two.found.gain > one.found.gain
         pick = lambda of: xp.where(better, of(two), of(one))
-        device = str(getattr(self.bases.plasma, "device", "cpu"))
-        rates = put(xp, self.log_rates, device, single=True)
-        delays = put(xp, self.bases.delays, device, single=True)
+        rates, delays = (self.bases.device.put(v, "float32") for v in (self.log_rates, self.bases.delays))
         fast, slow = rates[pick(lambda p: p.fast)], rates[pick(lambda p: p.slow)]
         weight, other = pick(lambda p: p.found.weight), pick(lambda p: p.found.other)
         return self.parameters(weight, other, slow, fast), delays[pick(lambda p: p.late)]

@@ -11,8 +11,9 @@ from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...images import Series
 from ...steps import Progress, silent
+from ..settings import InversionSettings
 from ..signal import spgr_signal
-from .vfa import T1Maps, T1Settings, check_angles, collect
+from .vfa import T1Maps, check_angles, collect
 
 _T1 = np.geomspace(0.05, 8.0, 40)
 _SCALE = np.linspace(0.4, 1.8, 29)
@@ -154,33 +155,6 @@ def _polish(target: np.ndarray, x: np.ndarray, shape) -> np.ndarray:
         damping = np.clip(damping * np.where(better, 0.1, 10.0), 1e-9, 1e9)
     valid = (m0 > 0) & ((x > low + 1e-6) & (x < high - 1e-6)).all(axis=0)
     return np.where(valid, np.stack([np.exp(x[0]), m0, np.exp(x[1])]), np.nan)
-
-
-@dataclass(frozen=True)
-class InversionSettings:
-    """How the inversion-prepared images were taken, beside a VFA series.
-
-    Attributes
-    ----------
-    vfa
-        The VFA series' settings.
-    ti_ms
-        By image, from the inversion to the first pulse of the train, ms.
-    flip_angle_deg, spacing_ms, pulses
-        Of the train: nominal angle, spacing of its echoes in ms, number of pulses.
-    recovery_ms
-        From the end of a train to the next inversion.
-    centre
-        When the centre of k-space is read, as a fraction of the train.
-    """
-
-    vfa: T1Settings
-    ti_ms: tuple[float, ...]
-    flip_angle_deg: float
-    spacing_ms: float
-    pulses: int
-    recovery_ms: float = 0.0
-    centre: float = 0.5
 
 
 def hifi_maps(

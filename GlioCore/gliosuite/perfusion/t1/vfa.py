@@ -9,12 +9,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...compute import back, blocks, cast, dots, each, namespace, put
+from ...compute import Device, back, blocks, cast, choose_device, dots, each
 from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...files import staged, write_json
 from ...images import Grid, Series, array, boolean, resample, write_image
+from ...resources import look
 from ...steps import Progress, silent
+from ..settings import T1Settings
 
 _RANGE_S = (0.02, 20.0)
 _STARTS = 12
@@ -69,7 +71,7 @@ def fit_vfa(
         )
     if signals.shape[-1] != angles.size:
         raise InputError(f"{signals.shape[-1]} signals and {angles.size} flip angles; as many flip angles are needed")
-    xp = namespace(device)
+    where = choose_device(device)
     n = signals.shape[0]
     b1 = np.asarray(b1, np.float64)
     t1, m0 = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
@@ -77,22 +79,20 @@ def fit_vfa(
     def block(rows: slice) -> None:
         # One row per angle, so that every operation walks through memory in order.
         values = np.ascontiguousarray(signals[rows].T)
-        scale = put(xp, b1[rows], device) if b1.ndim else float(b1)
-        t1[rows], m0[rows] = (back(v) for v in _fit(xp, values, np.deg2rad(angles), scale, tr_s, linear, device))
+        scale = where.put(b1[rows]) if b1.ndim else float(b1)
+        t1[rows], m0[rows] = (back(v) for v in _fit(where, values, np.deg2rad(angles), scale, tr_s, linear))
 
-    each(block, list(blocks(n, _BLOCK if xp is np else 2 * _BLOCK)), silent, "fitting T1")
+    each(block, list(blocks(n, 2 * _BLOCK if where.place else _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 
-def _fit(
-    xp: Any, values: np.ndarray, angles: np.ndarray, b1: Any, tr_s: float, linear: bool, device: str
-) -> tuple[Any, Any]:
+def _fit(device: Device, values: np.ndarray, angles: np.ndarray, b1: Any, tr_s: float, linear: bool) -> tuple[Any, Any]:
     """T1 and M0 (n,) from signals (angles, n).
 
     With q = 1 - exp(-TR / T1) the signal is M0 q / (a + b q), a = tan(angle / 2), b = 1 / tan(angle): one factor that is linear, and one
     number to search for.
     """
-    signals = put(xp, values, device)
+    xp, signals = device.xp, device.put(values)
     top = xp.amax(signals, axis=0) if xp is np else signals.amax(dim=0)
     one = xp.ones_like(top)
     valid = xp.isfinite(signals.sum(axis=0)) & (top > 0)
@@ -214,17 +214,6 @@ def _step(
 
 
 @dataclass(frozen=True)
-class T1Settings:
-    """How a VFA series was taken: repetition time in ms and flip angles in degrees; whether invalid voxels are left out; how to fit."""
-
-    tr_ms: float
-    flip_angles_deg: tuple[float, ...]
-    allow_invalid_voxels: bool = False
-    linear: bool = False
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
 class T1Maps:
     """T1 in s and M0 in the unit of the input, on the native grid; NaN where undefined, 0 outside the mask.
 
@@ -316,19 +305,18 @@ def collect(
 
 def write(maps: T1Maps, out_dir: str | Path, format: str = "nii.gz") -> dict:
     """Write t1, m0, mask, fit.json and b1 where it was estimated, all or nothing; returns what fit.json holds."""
+    images = {"t1": maps.t1, "m0": maps.m0} | ({} if maps.b1 is None else {"b1": maps.b1})
     record = {
         "step": "t1",
         "settings": maps.settings,
-        "units": {"t1": "s", "m0": "input units", **({} if maps.b1 is None else {"b1": "fraction"})},
+        "units": {name: look(name).unit for name in images},
         "medians": {"t1": maps.median_t1_s},
         "fitted_voxels": int(boolean(maps.mask).sum()),
         "notes": maps.notes,
     }
     with staged(out_dir) as folder:
-        write_image(maps.t1, folder / f"t1.{format}", "t1 [s]")
-        write_image(maps.m0, folder / f"m0.{format}", "m0 [input units]")
-        if maps.b1 is not None:
-            write_image(maps.b1, folder / f"b1.{format}", "b1 [fraction]")
+        for name, image in images.items():
+            write_image(image, folder / f"{name}.{format}", f"{name} [{look(name).unit}]")
         write_image(maps.mask, folder / f"mask.{format}", "mask [0 or 1]")
         write_json(folder / "fit.json", record)
     return record

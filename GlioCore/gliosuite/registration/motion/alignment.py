@@ -132,9 +132,9 @@ class Level:
                 frame = frame[(slice(None),) * axis + (slice(None, None, step),)]
             return ndimage.spline_filter(frame, 3, output=np.float32, mode="mirror")
 
-        coefficients = np.stack(each(spline, frames))
+        coefficients = np.stack(each(spline, list(frames)))
         spacing = tuple(float(s * k) for s, k in zip(grid.spacing, steps))
-        small = Grid(coefficients.shape[:0:-1], spacing, grid.origin, grid.direction)
+        small = Grid.made(coefficients.shape[:0:-1], spacing, grid.origin, grid.direction)
         mask = head[tuple(slice(None, None, k) for k in steps[::-1])]
         # Neighbours share their noise where smoothing is wider than a voxel.
         correlated = float(
@@ -157,7 +157,7 @@ class Level:
         arms = self.arms[chosen]
         index = indices(self.grid, arms + move.displacement(arms) + self.centre)
         top = np.array(self.grid.shape)[:, None] - 1
-        inside = ((index >= -0.01) & (index <= top + 0.01)).all(axis=0)
+        inside = np.asarray(((index >= -0.01) & (index <= top + 0.01)).all(axis=0))
         found = ndimage.map_coordinates(
             self.coefficients[t], index, order=3, prefilter=False, mode="mirror", output=np.float64
         )
@@ -235,8 +235,10 @@ class Reference:
 
     def only(self, chosen: np.ndarray) -> "Reference":
         """At some of the points."""
-        some = (a[chosen] for a in (self.basis, self.slopes, self.values, self.gradient, self.change))
-        return Reference(*some, self.scale)
+        basis, slopes, values, gradient, change = (
+            a[chosen] for a in (self.basis, self.slopes, self.values, self.gradient, self.change)
+        )
+        return Reference(basis, slopes, values, gradient, change, self.scale)
 
 
 def _length(vector: np.ndarray) -> float:

@@ -10,6 +10,7 @@ from ...compute import each
 from ...curves import find_bolus
 from ...errors import InputError
 from ...images import Series, boolean, resample_mask
+from ...settings import setting
 from ...steps import Progress, silent
 from ..similarity import foreground, positions
 from .alignment import Fit, Level, Reference, Rigid, Seen, fit, unchanging, weighted
@@ -18,11 +19,13 @@ from .passes import resample_affine
 # Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
 _COARSE_MM, _MIDDLE, _FINE = 6.0, (2.0, 12_000), (0.7, 20_000)
 _FORGIVEN_MM = (0.3, 0.2, 0.1)  # by which the frames may still be off when unchanging points are sought
-_FEWEST = 400  # unchanging points
+_FEWEST = 400  # unchanging points: chosen, because six movements and a map of intensities are told from them
 _UNLIKE = 0.5  # a frame that correlates less with the reference is no picture of the same head
 _UNSURE = 0.9  # one that correlates less after the coarse level is tried from farther away
-_FAR_MM = 18.0
-_OUTLYING = (1.3, 6.0)  # an outlier's own residuals: over the median, and in standard deviations above it
+_FAR_MM = 18.0  # how far: chosen, because it is three times the width of the coarse level's smoothing
+# An outlier's own residuals: over the median, and in SDs above it. Chosen, because six SDs are beyond noise, and residuals a third larger
+# change a curve.
+_OUTLYING = (1.3, 6.0)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class MotionSettings:
         A frame whose head moves by less than this (mm, root mean square) is left as it is: interpolation would blur more than it mends.
     """
 
-    reference_frames: int | None = None
+    reference_frames: int | None = setting(
+        None, "the mean position in the first frames is the reference", metavar="N", low=1
+    )
     ignore_mm: float = 0.2
 
 
@@ -135,8 +140,9 @@ def correct_motion(
 
     centre = positions(series.grid, head).mean(axis=0)
     fits, notes = _estimate(replace(series, frames=frames), first, head, centre, mask is not None, progress)
-    known = np.array([f is not None and f.likeness >= _UNLIKE for f in fits])
-    moves = [f.move if ok else Rigid() for f, ok in zip(fits, known)]
+    good = [f if f is not None and f.likeness >= _UNLIKE else None for f in fits]
+    known = np.array([f is not None for f in good])
+    moves = [Rigid() if f is None else f.move for f in good]
     start = [moves[t].vector for t in range(first) if known[t]] or [np.zeros(6)]
     home = Rigid.of(np.mean(start, axis=0)).inverse
     # Rounded, so that the last digits of sums, which hang on the machine, do not reach the results.
@@ -144,12 +150,12 @@ def correct_motion(
 
     arms = positions(series.grid, head)[:: max(1, int(head.sum()) // 2000)] - centre
     extent = np.array([np.sqrt((m.displacement(arms) ** 2).sum(axis=1).mean()) for m in moves])
-    unsure = np.array([_spread(f.covariance, arms) if ok else np.nan for f, ok in zip(fits, known)])
+    unsure = np.array([np.nan if f is None else _spread(f.covariance, arms) for f in good])
     corrected = known & (extent > np.fmax(settings.ignore_mm, 3 * np.nan_to_num(unsure)))
-    outliers = ~known | _outlying([f if ok else None for f, ok in zip(fits, known)], first)
+    outliers = ~known | _outlying(good, first)
     transforms = [_transform(m, centre) for m in moves]
     out = np.array(frames, dtype=np.float32)
-    moved = np.flatnonzero(corrected)
+    moved = np.flatnonzero(corrected).tolist()
     for t, values in zip(moved, each(lambda t: _resampled(frames[t], *moves[t].on(series.grid, centre)), moved)):
         out[t] = values
     if outliers.any():
@@ -215,7 +221,7 @@ def _estimate(
     for i, forgiven in enumerate(_FORGIVEN_MM):
         progress(0.6 + 0.1 * i, "motion, where nothing changes")
         seen = _look(level, fits)
-        use = [s for s, f in zip(seen, fits) if f is not None and f.likeness >= _UNLIKE]
+        use = [s for s, f in zip(seen, fits) if s is not None and f is not None and f.likeness >= _UNLIKE]
         weights = unchanging(reference, use, forgiven) if use else np.zeros(len(level.arms))
         if np.count_nonzero(weights) < _FEWEST:
             notes.append(
@@ -239,15 +245,15 @@ def _level(
 ) -> tuple[Level, Reference]:
     """A level at its sharpest points, and the mean of the first frames there."""
     level = Level.of(series.frames, series.grid, head, centre, mm)
-    some = [t for t in range(first) if fits[t] is not None]
-    mean = level.mean(some, [fits[t].move for t in some])
+    some = {t: f.move for t, f in enumerate(fits[:first]) if f is not None}
+    mean = level.mean(list(some), list(some.values()))
     level = level.sharpest(mean, most)
     return level, Reference.of(level, mean, degree)
 
 
 def _look(level: Level, fits: list[Fit | None]) -> list[Seen | None]:
     """Each frame as it has been aligned."""
-    return each(lambda t: None if fits[t] is None else level.at(t, fits[t].move), range(len(fits)))
+    return each(lambda t: None if (found := fits[t]) is None else level.at(t, found.move), range(len(fits)))
 
 
 def _refit(
@@ -259,13 +265,13 @@ def _refit(
     tolerance_mm: float,
 ) -> list[Fit | None]:
     def again(t: int) -> Fit | None:
-        before = fits[t]
-        if before is None:
+        before, looked_at = fits[t], seen[t]
+        if before is None or looked_at is None:
             return None
-        found = fit(level, reference, t, seen[t], weights, True, tolerance_mm)
+        found = fit(level, reference, t, looked_at, weights, True, tolerance_mm)
         if found.inside >= 0.3 and found.likeness >= min(before.likeness, _UNLIKE):
             return found
-        return replace(found, move=before.move, covariance=before.covariance, likeness=before.likeness, seen=seen[t])
+        return replace(found, move=before.move, covariance=before.covariance, likeness=before.likeness, seen=looked_at)
 
     return each(again, range(len(fits)))
 

@@ -13,9 +13,9 @@ from scipy import special
 
 from ...images import Grid
 from ...perfusion.kinetics import convolve
-from ...perfusion.signal import spgr_signal
+from ...perfusion.signal import RELAXIVITY, spgr_signal
 from ..acquisition import CLASSES, TISSUE, Effects, scan_grid
-from ..blood import R1_PER_MM, STEP_S, Blood
+from ..blood import STEP_S, Blood
 from ..properties import BLOOD, BRAIN, LEAKY, TYPICAL, Physiology
 from ..protocols import Dce, Dsc
 from .scanning import Packed, Scanned, finish, scan_truth
@@ -93,7 +93,7 @@ def enhancement(
     fine = np.arange(0.0, arrival + POST_CONTRAST_S + 0.5, STEP_S)
     responses = Responses.of(fine, blood.arterial(fine, arrival) / (1 - blood.hematocrit), *_KEP)
     now = np.array([arrival + POST_CONTRAST_S])
-    added: dict[str, np.ndarray | float] = {name: R1_PER_MM * float(blood.arterial(now, arrival)[0]) for name in BLOOD}
+    added: dict[str, np.ndarray | float] = {name: RELAXIVITY * float(blood.arterial(now, arrival)[0]) for name in BLOOD}
     for name in TYPICAL:
         if name in BLOOD:
             continue
@@ -101,7 +101,7 @@ def enhancement(
         here = {"vascular": np.zeros(1, np.float32)} if inside is None else {k: v[inside] for k, v in fields.items()}
         p = physiology.values(name, here, effects, ("ktrans", "ve", "vp"))
         convolved, arterial = responses.at(now, p["ktrans"] / p["ve"], np.zeros(len(p["ve"])))
-        value = np.float32(R1_PER_MM) * (p["ktrans"] * convolved[:, 0] + p["vp"] * arterial[:, 0])
+        value = np.float32(RELAXIVITY) * (p["ktrans"] * convolved[:, 0] + p["vp"] * arterial[:, 0])
         if inside is None:
             added[name] = float(value[0])
         else:
@@ -172,7 +172,7 @@ def scan_dce(
             concentration = p["ktrans"][:, None] * convolved + p["vp"][:, None] * arterial
         else:
             concentration = np.zeros((1, 1), np.float32)
-        rate = 1 / p["t1"][:, None] + np.float32(R1_PER_MM) * concentration
+        rate = 1 / p["t1"][:, None] + np.float32(RELAXIVITY) * concentration
         signal = spgr_signal(rate, protocol.tr_s, flip)
         if effects.inflow and name == "artery":
             signal = fresh_blood(signal, rate, protocol.tr_s, flip, height_above(grid, inside))
@@ -182,7 +182,7 @@ def scan_dce(
     white = TISSUE["wm"].pd * spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg)
     maps = scan_truth("dce", grid, fractions, fields, physiology, effects, ("ktrans", "ve", "vp", "delay", "t1"))
     series, path = finish(frames, grid, float(white), protocol.snr, effects, rng)
-    acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": R1_PER_MM}
+    acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": RELAXIVITY}
     curve = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)
     return Scanned({"dce": series}, {"dce": acquisition}, maps, {"aif_dce": np.stack([fine, curve], axis=1)}, path)
 
@@ -252,7 +252,7 @@ def scan_dsc(
             leaked, _ = outside.at(now, p["ktrans"] / p["ve"], p["delay"])
             leaked *= p["ktrans"][:, None]
             change = change + np.float32(protocol.outside_r2star) * leaked
-            rate = rate + np.float32(R1_PER_MM) * leaked
+            rate = rate + np.float32(RELAXIVITY) * leaked
         signal = spgr_signal(rate, protocol.tr_s, flip) * np.exp(-protocol.te_s * change) * scale
         if effects.saturation and name in BLOOD:
             signal = np.maximum(

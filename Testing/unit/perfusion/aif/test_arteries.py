@@ -3,6 +3,7 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.perfusion.aif import arteries as search
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+from gliosuite.perfusion.settings import AIF_SEARCHES
 
 TIMES = 2.5 * np.arange(60)
 BLOOD = parker_aif(TIMES, 25.0)
@@ -104,7 +105,7 @@ def test_published_searches_find_arteries_and_twice_the_same(name):
 def test_the_order_of_the_voxels_does_not_change_what_is_found():
     curves, _ = brain()
     mixed = np.random.default_rng(0).permutation(len(curves))
-    for name in search.SEARCHES:
+    for name in AIF_SEARCHES:
         index, _ = search.find_arteries(curves, TIMES, 10, search=name)
         other, _ = search.find_arteries(curves[mixed], TIMES, 10, search=name)
         assert set(mixed[other]) == set(index)
@@ -117,7 +118,7 @@ def test_clipped_curves_are_rejected_and_counted():
     curves = rng.normal(0, 0.05, (1000, 120))
     curves[:20] += 0.9 * bolus
     curves[20:30] += np.minimum(2.0 * bolus, 6.0)
-    for name in search.SEARCHES:
+    for name in AIF_SEARCHES:
         index, quality = search.find_arteries(curves, times, 24, search=name)
         assert quality["clipped"] == 10
         assert (index < 20).all()

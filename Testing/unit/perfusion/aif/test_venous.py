@@ -3,8 +3,8 @@ import pytest
 from gliosuite.images import Grid, Series
 from gliosuite.perfusion.aif import venous
 from gliosuite.perfusion.dce import dce_aif
-from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.kinetics import convolve, parker_aif
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentration_to_spgr
 
 SHAPE = (8, 32, 32)

@@ -7,8 +7,8 @@ from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean, read_image
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dce import check_t10, dce_maps, write
-from gliosuite.perfusion.dce.settings import DceSettings
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentration_to_spgr
 
 GRID = Grid((16, 16, 4), (4.0, 4.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))

@@ -8,7 +8,7 @@ from gliosuite.cli import build_parser
 from gliosuite.errors import InputError
 from gliosuite.perfusion.dce import preset, preset_settings
 from gliosuite.perfusion.dce.presets import preset_record
-from gliosuite.perfusion.dce.settings import DceSettings
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.resources import read_text
 
 NAMES = [row["name"] for row in json.loads(read_text("dce_presets.json"))["presets"]]

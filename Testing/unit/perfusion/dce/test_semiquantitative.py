@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.dce.semiquantitative import UNITS, semiquantitative
+from gliosuite.perfusion.dce.semiquantitative import NAMES, semiquantitative
 
 TIMES = 10.0 * np.arange(15)
 
@@ -8,7 +8,7 @@ TIMES = 10.0 * np.arange(15)
 def test_a_triangle_is_measured_exactly():
     curve = np.interp(TIMES, [20, 50, 140], [0.0, 3.0, 1.2])
     found = semiquantitative(curve[None], TIMES, 3)
-    assert set(found) == set(UNITS)
+    assert set(found) == set(NAMES)
     assert found["max_enhancement"][0] == pytest.approx(3.0)
     assert found["ttp"][0] == pytest.approx(30.0)
     assert found["wash_in"][0] == pytest.approx(6.0)

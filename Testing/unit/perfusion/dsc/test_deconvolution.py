@@ -2,8 +2,9 @@ import csv
 
 import numpy as np
 import pytest
-from gliosuite.perfusion.dsc.deconvolution import METHODS, deconvolve
+from gliosuite.perfusion.dsc.deconvolution import deconvolve
 from gliosuite.perfusion.kinetics import convolve
+from gliosuite.perfusion.settings import DECONVOLUTIONS
 
 TIMES = 1.25 * np.arange(80)
 
@@ -69,7 +70,7 @@ def test_tissue_earlier_than_the_aif_has_a_negative_tmax():
     assert early - here == pytest.approx(-5.0, abs=0.7)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECONVOLUTIONS)
 def test_flow_scales_and_nan_stays_nan(method):
     curves = np.array([tissue(20, 4.0), 2 * tissue(20, 4.0), np.full(80, np.nan)])
     height = deconvolve(curves, 1.25, aif(), method).height

@@ -3,6 +3,7 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series
 from gliosuite.perfusion.dsc import DscSettings, check_settings
+from gliosuite.perfusion.dsc.settings import excitation
 
 GRID = Grid((2, 2, 1), (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -12,10 +13,10 @@ def series(n):
 
 
 def test_the_excitation_is_known_only_where_all_of_it_is():
-    scan = DscSettings(te_ms=30.0, tr_ms=1500.0, flip_angle_deg=60.0).excitation()
+    scan = excitation(DscSettings(te_ms=30.0, tr_ms=1500.0, flip_angle_deg=60.0))
     assert (scan.te_s, scan.tr_s, scan.flip_angle_deg, scan.t10_s) == (0.03, 1.5, 60.0, 1.5)
-    assert DscSettings(te_ms=30.0, tr_ms=1500.0).excitation() is None
-    assert DscSettings(tr_ms=1500.0, flip_angle_deg=60.0).excitation() is None
+    assert excitation(DscSettings(te_ms=30.0, tr_ms=1500.0)) is None
+    assert excitation(DscSettings(tr_ms=1500.0, flip_angle_deg=60.0)) is None
 
 
 @pytest.mark.parametrize(

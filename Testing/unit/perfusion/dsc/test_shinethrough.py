@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.compute import choose_device
+from gliosuite.compute import CPU
 from gliosuite.perfusion.dsc import perfusion_maps
 from gliosuite.perfusion.dsc.leakage import correct_residue
 from gliosuite.perfusion.dsc.shinethrough import Excitation, correct_shine_through, first_order, shine_through
@@ -64,7 +64,7 @@ def test_voxels_without_t1_effect_are_left_as_they_are():
     leak = 60.0 * convolve(TIMES, vessel, 0.0)[0]
     curves = 0.05 * vessel + np.outer([0.0, 0.001], leak) + rng.normal(0, 0.05, (2, 60))
     curves = np.concatenate([curves, np.full((1, 60), np.nan)]).astype(np.float32)
-    device, table = choose_device("cpu"), vessels(bolus(), DT, True)
+    device, table = CPU, vessels(bolus(), DT, True)
     linear = correct_residue(curves, DT, bolus(), device, table)
     fit, replaced = correct_shine_through(curves, DT, bolus(), linear, table, SCAN, device)
     assert not replaced.any()

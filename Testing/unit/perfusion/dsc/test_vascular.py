@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-from gliosuite.compute import choose_device
+from gliosuite.compute import CPU
 from gliosuite.perfusion.dsc.vascular import DELAY_S, KEP, MTT_S, Basis, closest, gain, vessels
 from scipy.special import gammaincc
 
 DT = 1.5
 TIMES = DT * np.arange(60)
-CPU = choose_device("cpu")
 
 
 def bolus():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from gliosuite.compute import CPU
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit.bases import build_bases
 from gliosuite.perfusion.fit.models import FLOW_RATES, KINETIC, exponentials
@@ -32,7 +33,7 @@ def test_the_best_pair_is_found_also_where_neighbours_mimic_one_exponential():
     curves += rng.normal(0, 0.02, curves.shape)
     bases = build_bases(TIMES, AIF, TIMES, FLOW_RATES)
     y = bases.directions.T @ curves.T
-    p = Starts("2cxm", bases, there=bases.to(np, "cpu", single=True)).find(y.astype(np.float32))[0].astype(float)
+    p = Starts("2cxm", bases, there=bases.to(CPU, "float32")).find(y.astype(np.float32))[0].astype(float)
     first, second, fast, slow = exponentials(np, *p)
     cell = bases.cell(0)
     curve = first * cell.at(np.log(fast), None)[0] + second * cell.at(np.log(slow), None)[0]

@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from gliosuite.compute import choose_device
-from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series, array
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dsc import DscSettings, dsc_maps, perfusion_maps
@@ -24,24 +22,6 @@ def voxels(n=600):
     curves += rng.normal(0, 0.03, curves.shape)
     curves[7] = np.nan
     return curves.astype(np.float32)
-
-
-@pytest.mark.parametrize("name", ["auto", "cpu"])
-def test_the_cpu_is_numpy(name):
-    assert choose_device(name).xp is np
-
-
-def test_unknown_device_is_refused():
-    with pytest.raises(InputError, match="device 'tpu' is not known; choose from auto, cpu, cuda"):
-        choose_device("tpu")
-
-
-def test_no_cuda_device_is_said():
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
-    with pytest.raises(InputError, match="there is no CUDA device that torch can use; choose --device cpu or auto"):
-        choose_device("cuda")
 
 
 @pytest.mark.parametrize("where", ["torch-cpu", "cuda"])

@@ -1,0 +1,80 @@
+"""What a DCE or a DSC series comes to: maps, and how they came about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..curves import Bolus
+from ..resources import look
+from .aif import Aif
+from .settings import DceSettings, DscSettings
+
+
+@dataclass(frozen=True)
+class MeanCurve:
+    """The mean of some curves beside what a model makes of it (t,), NaN where it makes nothing; for the picture."""
+
+    data: np.ndarray
+    model: np.ndarray
+    title: str
+    unit: str
+    label: str
+
+
+@dataclass(frozen=True)
+class PerfusionMaps:
+    """Maps on the native grid of the series, and how they came about.
+
+    Attributes
+    ----------
+    step
+        ``"dce"`` or ``"dsc"``.
+    maps
+        float32 images by name (``ktrans``, ``cbv``, ...); 0 outside the mask, NaN where undefined.
+    sd
+        Standard deviations by the name of the map.
+    mask
+        Voxels that were fitted; uint8.
+    aif, aif_unit
+        The arterial input function and its unit.
+    times_s
+        Of the frames that were used.
+    mean
+        For the picture: fitted voxels in which much happens.
+    medians
+        Of maps in the fitted voxels.
+    notes
+        What a reader must know.
+    masks
+        Regions that played a part: ``leakage_reference`` and ``nawm``, where there are such.
+    record
+        What more fit.json says.
+    """
+
+    step: str
+    maps: dict[str, sitk.Image]
+    sd: dict[str, sitk.Image]
+    mask: sitk.Image
+    aif: Aif
+    aif_unit: str
+    settings: DceSettings | DscSettings
+    bolus: Bolus
+    times_s: np.ndarray
+    mean: MeanCurve
+    medians: dict[str, float | None]
+    notes: list[str]
+    masks: dict[str, sitk.Image] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit of each map."""
+        return {name: look(name).unit for name in self.maps}
+
+    @property
+    def n_baseline(self) -> int:
+        """Frames before the bolus, from steady state on."""
+        return self.bolus.arrival - self.bolus.steady

@@ -1,0 +1,317 @@
+"""How perfusion series are turned into maps: the settings of DCE, DSC and T1 mapping, each said once.
+
+Commands, the pipeline and panels take names, defaults, units, ranges and choices from here. No numeric library is loaded, since the command
+line is built before they are.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..resources import read_text
+from ..settings import DEVICES, setting, settings_of
+
+if TYPE_CHECKING:
+    from ..images import Series
+
+MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
+CORRECTIONS = ("bsw", "bidirectional", "residue")  # of leakage
+LEAKAGE = ("none", *CORRECTIONS, "auto")
+DECONVOLUTIONS = ("osvd", "csvd", "ssvd", "tikhonov")
+POPULATION_AIFS = ("parker", "georgiou")
+AIF_SEARCHES = ("own", "mouridsen", "peruzzo")
+FORMATS = ("nii.gz", "nrrd")
+
+HEMATOCRIT = 0.42  # fraction; of large vessels, as Parker's population curve takes it
+# 1/(mM s). Chosen for gadobutrol at 3 T, between what was measured in plasma, 4.97 +- 0.59, and in blood, 3.47 (Szomolanyi P et al.,
+# Invest Radiol 2019;54:559).
+RELAXIVITY = 4.5
+T10_BLOOD_S = 1.65  # s; arterial blood at 3 T (Lu H et al., Magn Reson Med 2004;52:679)
+T10_TISSUE_S = 1.0  # s; where nothing is known of the tissue (Yoon 2024)
+T10_LESION_S = 1.5  # s; of enhancing tumour at 3 T, roughly
+
+
+def preset_names() -> tuple[str, ...]:
+    """The rows of ``resources/dce_presets.json``."""
+    return tuple(row["name"] for row in json.loads(read_text("dce_presets.json"))["presets"])
+
+
+# Of DCE and DSC alike; a field belongs to one class, so each gets its own.
+def _invalid() -> Any:
+    return setting(False, "leave voxels with NaN or negative signal out instead of refusing")
+
+
+def _n_aif_voxels() -> Any:
+    # Twenty average the noise of one voxel away and still lie in one artery (chosen).
+    return setting(20, "voxels that auto takes at most", option="--n-voxels", metavar="N")
+
+
+def _aif_search() -> Any:
+    text = "how auto seeks arteries: by our own rules, or a published cluster analysis"
+    return setting("own", text, title="AIF search", choices=AIF_SEARCHES)
+
+
+@dataclass(frozen=True)
+class DceSettings:
+    """How a DCE series is turned into maps.
+
+    Parameters
+    ----------
+    tr_ms, flip_angle_deg
+        Of the spoiled gradient echo; not needed with ``input="concentration"``.
+    relaxivity
+        1/(mM s).
+    hematocrit
+        Fraction; blood concentrations are divided by 1 minus it, once.
+    t10_blood_s
+        T1 of blood before contrast in s, for an AIF taken from the series (`T10_BLOOD_S`).
+    model
+        One of `MODELS`.
+    delay
+        Whether to fit each voxel's arrival after the AIF.
+    input
+        ``"signal"`` or ``"concentration"`` (mM).
+    aif_fit
+        Whether to replace a sampled AIF by Parker's form fitted to it; None: where frames are more than 2 s apart and the fit's residual
+        is within noise.
+    allow_invalid_voxels
+        Leave voxels with NaN or negative signal out instead of refusing the series.
+    n_aif_voxels
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them, one of `AIF_SEARCHES`; see `aif.arteries`.
+    sinus
+        Whether an AIF taken from the series is brought to the level of a large vein's curve, where one is found; see `aif.venous`.
+    bounds
+        Lowest and highest value by parameter, in place of the fit's defaults.
+    unclamped
+        Whether to add maps of ktrans (or ps) and vp that may be below 0, for means over a region.
+    semiquantitative
+        Whether to add iauc60, iauc90, wash_in, wash_out, ttp and max_enhancement; see `dce.semiquantitative`.
+    te_ms, r2star
+        Echo time in ms and effective transverse relaxivity of tissue in 1/(mM s), to take T2* decay into account. The echo time alone is
+        enough for the blood of the AIF.
+    device
+        One of `DEVICES`, for the kinetic fit.
+    preset
+        Which paper's settings these started from (see `dce.presets`), for the record; it changes nothing by itself.
+    """
+
+    tr_ms: float | None = setting(
+        None,
+        "repetition time in ms (default: as the DICOM files say)",
+        title="the repetition time",
+        metavar="MS",
+        unit="ms",
+        low=0,
+        low_open=True,
+        needed="a number above 0 is needed (--tr-ms)",
+    )
+    flip_angle_deg: float | None = setting(
+        None,
+        "flip angle in degrees (default: as the DICOM files say)",
+        title="the flip angle",
+        option="--flip-angle",
+        metavar="DEG",
+        unit="degrees",
+        low=0,
+        low_open=True,
+        needed="a number above 0 is needed (--flip-angle)",
+    )
+    relaxivity: float = setting(
+        RELAXIVITY,
+        "relaxivity in 1/(mM s)",
+        metavar="R1",
+        unit="1/(mM s)",
+        low=0,
+        low_open=True,
+        needed="a number above 0 in 1/(mM s) is needed (e.g. {default:g})",
+    )
+    hematocrit: float = setting(
+        HEMATOCRIT,
+        "fraction; no effect on an AIF table",
+        metavar="F",
+        unit="fraction",
+        low=0,
+        high=1,
+        high_open=True,
+        needed="a fraction from 0 to below 1 is needed (e.g. {default:g})",
+    )
+    t10_blood_s: float = setting(
+        T10_BLOOD_S, "T1 of blood in s for the AIF", option="--t10-blood", metavar="S", unit="s"
+    )
+    model: str = setting("etm", "kinetic model", title="kinetic model", choices=MODELS)
+    delay: bool = setting(False, "fit each voxel's arrival after the AIF")
+    input: str = setting("signal", "what SERIES holds (mM)", choices=("signal", "concentration"))
+    aif_fit: bool | None = setting(None, "replace the AIF by Parker's form fitted to it (default: see fit.json)")
+    allow_invalid_voxels: bool = _invalid()
+    n_aif_voxels: int = _n_aif_voxels()
+    aif_search: str = _aif_search()
+    sinus: bool = setting(True, "bring an AIF taken from a DCE series to the level of a large vein, where one is found")
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unclamped: bool = setting(
+        False, "add ktrans (or ps) and vp that may be below 0, for means over a region (tofts, etm, patlak)"
+    )
+    semiquantitative: bool = setting(
+        False, "add iauc60, iauc90 (mM s), wash_in, wash_out (mM/min), ttp (s), max_enhancement (mM)"
+    )
+    te_ms: float | None = setting(
+        None,
+        "echo time in ms, for T2* decay in the blood of the AIF, and in tissue with --r2star (default: as the DICOM files say)",
+        title="the echo time",
+        metavar="MS",
+        unit="ms",
+    )
+    r2star: float | None = setting(None, "T2* relaxivity in 1/(mM s), with --te-ms", metavar="R2", unit="1/(mM s)")
+    device: str = setting("auto", "where to compute", choices=DEVICES)
+    preset: str | None = None
+
+
+@dataclass(frozen=True)
+class DscSettings:
+    """How a DSC series is turned into maps.
+
+    Parameters
+    ----------
+    te_ms, tr_ms
+        Echo and repetition time; the echo time is not needed with ``input="dr2star"``.
+    leakage
+        One of `LEAKAGE`; ``"auto"``: per voxel by the corrected Akaike criterion.
+    deconvolution
+        One of `DECONVOLUTIONS`.
+    input
+        ``"signal"`` or ``"dr2star"`` (1/s).
+    allow_invalid_voxels
+        Leave voxels with NaN or negative signal out instead of refusing the series.
+    n_aif_voxels
+        How many voxels the automatic AIF takes at most (search ``"own"``).
+    aif_search
+        How it seeks them, one of `AIF_SEARCHES`; see `aif.arteries`.
+    vof
+        Whether an AIF taken from the series is scaled so that its first pass has the area of a large vein's (venous output function).
+    flip_angle_deg, t10_s
+        Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage
+        through the signal equation (`dsc.shinethrough`).
+    """
+
+    te_ms: float | None = setting(
+        None,
+        "echo time in ms (default: as the DICOM files say)",
+        title="the echo time",
+        metavar="MS",
+        unit="ms",
+        low=0,
+        low_open=True,
+        needed="a number above 0 ms is needed (--te-ms)",
+    )
+    tr_ms: float | None = setting(
+        None,
+        "repetition time in ms (default: as the DICOM files say)",
+        title="the repetition time",
+        metavar="MS",
+        unit="ms",
+        low=0,
+        low_open=True,
+        needed="a number above 0 ms is needed (--tr-ms)",
+    )
+    leakage: str = setting(
+        "residue",
+        "leakage correction; auto: the one that the Akaike criterion prefers in each voxel",
+        title="leakage correction",
+        choices=LEAKAGE,
+    )
+    deconvolution: str = setting("osvd", "for cbf and tmax", title="deconvolution", choices=DECONVOLUTIONS)
+    input: str = setting("signal", "what SERIES holds (dr2star in 1/s)", choices=("signal", "dr2star"))
+    allow_invalid_voxels: bool = _invalid()
+    n_aif_voxels: int = _n_aif_voxels()
+    aif_search: str = _aif_search()
+    vof: bool = setting(
+        False, "scale a DSC AIF so that its first pass has the area of a large vein's, for absolute cbv (default no)"
+    )
+    flip_angle_deg: float | None = setting(
+        None,
+        "flip angle in degrees (default: as the DICOM files say); with it and --tr-ms, residue and auto reckon with T1 exactly",
+        title="the flip angle",
+        option="--flip-angle",
+        metavar="DEG",
+        unit="degrees",
+        low=0,
+        low_open=True,
+        high=90,
+        needed="one above 0 and up to 90 degrees is needed (--flip-angle)",
+    )
+    t10_s: float = setting(
+        T10_LESION_S,
+        "T1 of the lesion before the bolus in s",
+        title="the T1 before the bolus",
+        option="--t10",
+        metavar="S",
+        unit="s",
+        low=0.1,
+        high=10.0,
+        needed="one between 0.1 and 10 s is needed (--t10)",
+    )
+
+
+@dataclass(frozen=True)
+class T1Settings:
+    """How a VFA series was taken: repetition time in ms and flip angles in degrees; whether invalid voxels are left out; how to fit."""
+
+    tr_ms: float
+    flip_angles_deg: tuple[float, ...]
+    allow_invalid_voxels: bool = setting(False, "leave voxels with NaN or negative signal out")
+    linear: bool = setting(False, "straight line instead of the nonlinear fit (biased by noise)")
+    device: str = setting("auto", "where to compute", choices=DEVICES)
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How the inversion-prepared images were taken, beside a VFA series.
+
+    Attributes
+    ----------
+    vfa
+        The VFA series' settings.
+    ti_ms
+        By image, from the inversion to the first pulse of the train, ms.
+    flip_angle_deg, spacing_ms, pulses
+        Of the train: nominal angle, spacing of its echoes in ms, number of pulses.
+    recovery_ms
+        From the end of a train to the next inversion.
+    centre
+        When the centre of k-space is read, as a fraction of the train.
+    """
+
+    vfa: T1Settings
+    ti_ms: tuple[float, ...]
+    flip_angle_deg: float
+    spacing_ms: float
+    pulses: int
+    recovery_ms: float = setting(
+        0.0, "last pulse to next inversion", option="--ir-recovery-ms", metavar="MS", unit="ms"
+    )
+    centre: float = setting(
+        0.5,
+        "when the centre of k-space is read, as a fraction of the pulses",
+        option="--ir-centre",
+        metavar="F",
+        unit="fraction",
+    )
+
+
+def check_known(settings: DceSettings | DscSettings, series: "Series", *names: str) -> None:
+    """Refuse settings of the acquisition that are not known or out of range.
+
+    Raises
+    ------
+    InputError
+        With the series' name and the option that gives the value.
+    """
+    known = settings_of(type(settings))
+    for name in names:
+        one, value = known[name], getattr(settings, name)
+        if value is None:
+            raise InputError(f"{series.name}: {one.title} is not known; give it with {one.flag}")
+        one.check(value, f"{series.name}: ")

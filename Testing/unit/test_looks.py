@@ -1,0 +1,38 @@
+"""One table says how maps are called and shown; it holds every map that a step writes, in the units of the contract."""
+
+import pytest
+from gliosuite.perfusion.dce.maps import _MAPS
+from gliosuite.perfusion.dce.semiquantitative import NAMES
+from gliosuite.resources import display, look
+
+UNITS = {
+    "1/min": "ktrans kep ps",
+    "fraction": "ve vp",
+    "ml/100ml/min": "fp cbf",
+    "ml/100ml": "cbv",
+    "s": "delay mtt tmax ttp t1",
+    "1": "k1",
+    "1/s": "k2 ph",
+    "%": "psr",
+    "input units": "m0",
+}
+
+
+@pytest.mark.parametrize("unit, names", UNITS.items())
+def test_units_are_those_of_the_contract(unit, names):
+    assert {look(name).unit for name in names.split()} == {unit}
+
+
+def test_every_map_of_a_step_is_in_the_table():
+    dce = {*(n for names in _MAPS.values() for n in names), *NAMES, "rmse", "model", "misfit"}
+    dce |= {f"{n}_unclamped" for n in ("ktrans", "ps", "vp")}
+    dsc = {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "kep", "leakage_model", "psr", "ph", "ncbv", "ncbf"}
+    assert dce | dsc | {"t1", "m0", "b1"} <= set(display()["maps"])
+
+
+def test_an_sd_has_the_unit_of_its_map():
+    assert look("ktrans_sd") == look("ktrans")._replace(title="SD of Ktrans")
+
+
+def test_a_free_map_has_a_look_too():
+    assert look("mine") == ("mine", "", "viridis", None)
