@@ -16,7 +16,7 @@ help:
 	@echo "make demo        install and run a simulated patient through everything"
 	@echo "make test        install with test tools and run the test suite"
 	@echo "make test-floor  run the unit tests with the versions of Slicer 5.10"
-	@echo "make lint        ruff;  make bench  benchmarks;  make docs  command reference and link check"
+	@echo "make lint        ruff and mypy;  make bench  benchmarks;  make docs  command reference and link check"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
 	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data"
 
@@ -57,6 +57,7 @@ test-floor: .venv-floor/.floor-$(FLOOR_STAMP)
 lint: .venv/.test-$(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
 
 format: .venv/.test-$(STAMP)
 	$(BIN)/ruff format .

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import slicer
+from gliosuite.ui.module import ModuleWidget
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -11,9 +12,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 
 class GlioPerfusion(ScriptedLoadableModule):
@@ -63,30 +62,12 @@ class GlioPerfusionParameterNode:
     outputName: str = ""
 
 
-class GlioPerfusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    def __init__(self, parent=None):
-        VTKObservationMixin.__init__(self)
-        self.logic = self.panel = None
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-
+class GlioPerfusionWidget(ModuleWidget):
     def setup(self):
-        ScriptedLoadableModuleWidget.setup(self)
         from gliosuite.ui.perfusion import PerfusionPanel
 
-        page = slicer.util.loadUI(self.resourcePath("UI/GlioPerfusion.ui"))
-        self.layout.addWidget(page)
-        page.setMRMLScene(slicer.mrmlScene)
         self.logic = GlioPerfusionLogic()
-        self.panel = PerfusionPanel(slicer.util.childWidgetVariables(page), self.logic)
-        self.panel.bind(self.logic.getParameterNode())
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
-
-    def onSceneClosed(self, *_args):
-        self.panel.bind(self.logic.getParameterNode())
-
-    def cleanup(self):
-        self.panel.close()
-        self.removeObservers()
+        self.host(PerfusionPanel(self.page(), self.logic, self.logic.getParameterNode()))
 
 
 class GlioPerfusionLogic(ScriptedLoadableModuleLogic):

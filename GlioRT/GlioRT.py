@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import slicer
+from gliosuite.ui.module import ModuleWidget
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -11,9 +12,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 
 class GlioRT(ScriptedLoadableModule):
@@ -59,30 +58,12 @@ class GlioRTParameterNode:
     allowDerived: bool = False
 
 
-class GlioRTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    def __init__(self, parent=None):
-        VTKObservationMixin.__init__(self)
-        self.logic = self.panel = None
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-
+class GlioRTWidget(ModuleWidget):
     def setup(self):
-        ScriptedLoadableModuleWidget.setup(self)
         from gliosuite.ui.rt import TargetsPanel
 
-        page = slicer.util.loadUI(self.resourcePath("UI/GlioRT.ui"))
-        self.layout.addWidget(page)
-        page.setMRMLScene(slicer.mrmlScene)
         self.logic = GlioRTLogic()
-        self.panel = TargetsPanel(slicer.util.childWidgetVariables(page), self.logic)
-        self.panel.bind(self.logic.getParameterNode())
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
-
-    def onSceneClosed(self, *_args):
-        self.panel.bind(self.logic.getParameterNode())
-
-    def cleanup(self):
-        self.panel.close()
-        self.removeObservers()
+        self.host(TargetsPanel(self.page(), self.logic, self.logic.getParameterNode()))
 
 
 class GlioRTLogic(ScriptedLoadableModuleLogic):

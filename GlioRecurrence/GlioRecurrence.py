@@ -1,13 +1,12 @@
 """GlioRecurrence: where a glioma is likely to recur. An empty room for now: nothing is predicted yet."""
 
-import slicer
+from gliosuite.ui.module import ModuleWidget
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
 
 
@@ -24,14 +23,10 @@ class GlioRecurrence(ScriptedLoadableModule):
         self.parent.acknowledgementText = _("No model ships with this version.")
 
 
-class GlioRecurrenceWidget(ScriptedLoadableModuleWidget):
+class GlioRecurrenceWidget(ModuleWidget):
     def setup(self):
-        ScriptedLoadableModuleWidget.setup(self)
-        page = slicer.util.loadUI(self.resourcePath("UI/GlioRecurrence.ui"))
-        self.layout.addWidget(page)
-        page.setMRMLScene(slicer.mrmlScene)
         self.logic = GlioRecurrenceLogic()
-        slicer.util.childWidgetVariables(page).statusLabel.text = self.logic.state()
+        self.page().statusLabel.text = self.logic.state()
 
 
 class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):

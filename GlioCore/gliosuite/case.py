@@ -252,13 +252,14 @@ def _rebase(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
         except ValueError:  # another drive on Windows
             return target.as_posix()
 
-    data = copy.deepcopy(dict(data))
-    for entry in data.get("images", {}).values():
+    result = copy.deepcopy(dict(data))
+    for entry in result.get("images", {}).values():
         entry["path"] = moved(entry["path"])
-    data["masks"] = {
-        r: moved(e) if isinstance(e, str) else e | {"path": moved(e["path"])} for r, e in data.get("masks", {}).items()
+    result["masks"] = {
+        r: moved(e) if isinstance(e, str) else e | {"path": moved(e["path"])}
+        for r, e in result.get("masks", {}).items()
     }
-    data["dicom"] = {r: moved(p) for r, p in data.get("dicom", {}).items()}
-    if isinstance(data.get("followup"), dict) and data["followup"]:
-        data["followup"] = _rebase(data["followup"], old, new)
-    return data
+    result["dicom"] = {r: moved(p) for r, p in result.get("dicom", {}).items()}
+    if isinstance(result.get("followup"), dict) and result["followup"]:
+        result["followup"] = _rebase(result["followup"], old, new)
+    return result

@@ -6,6 +6,7 @@ import platform
 import shutil
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from .steps import version
 
@@ -108,6 +109,7 @@ def _look(piece: Piece) -> tuple[bool, str]:
             return True, metadata.version({"radiomics": "pyradiomics"}.get(piece.name, piece.name))
         except metadata.PackageNotFoundError:
             return True, "version unknown"
+    path: str | Path | None
     if piece.name == "BRAINSFit":
         from .registration import find_brainsfit
 

@@ -20,7 +20,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).parents[2] / "GlioCore")]
 
 from dicom_series import Stack, shapes, write_series
-from gliosuite.dicom.geometry import DicomSeries, read_dicom_series
+from gliosuite.dicom import geometry
 from gliosuite.images import boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_structures, write_rtstruct
 from gliosuite.rt.rtstruct.reading import Structure, contour_volume_cc, rasterise
@@ -49,7 +49,7 @@ def dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * (a & b).sum() / max(1, a.sum() + b.sum())
 
 
-def by_rt_utils(python: str, place: Path, series: DicomSeries, masks: dict[str, np.ndarray]) -> Path:
+def by_rt_utils(python: str, place: Path, series: geometry.Stack, masks: dict[str, np.ndarray]) -> Path:
     """rt-utils sorts slices along x, y or z as it finds them; masks go in its own order (y, x, slice)."""
     np.savez(place / "masks.npz", **{n: np.moveaxis(m, 0, -1) for n, m in masks.items()})
     out = place / "rt_utils.dcm"
@@ -59,7 +59,7 @@ def by_rt_utils(python: str, place: Path, series: DicomSeries, masks: dict[str, 
     return out
 
 
-def by_plastimatch(place: Path, series: DicomSeries, masks: dict[str, np.ndarray]) -> Path:
+def by_plastimatch(place: Path, series: geometry.Stack, masks: dict[str, np.ndarray]) -> Path:
     (place / "masks").mkdir()
     for name, mask in masks.items():
         write_image(series.grid.image(mask), place / "masks" / f"{name}.nrrd")
@@ -71,7 +71,7 @@ def by_plastimatch(place: Path, series: DicomSeries, masks: dict[str, np.ndarray
     return next(p for p in (place / "plastimatch_out").iterdir() if p.name.lower().startswith("rtss"))
 
 
-def wrong_references(structure: Structure, series: DicomSeries) -> int:
+def wrong_references(structure: Structure, series: geometry.Stack) -> int:
     """Contours that refer to no slice or to another than they lie on."""
     normal = np.reshape(series.grid.direction, (3, 3))[:, 2]
     at = {s.instance: float(s.position @ normal) for s in series.slices}
@@ -81,7 +81,9 @@ def wrong_references(structure: Structure, series: DicomSeries) -> int:
     return sum(map(off, structure.contours))
 
 
-def measured(file: Path, place: Path, series: DicomSeries, masks: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def measured(
+    file: Path, place: Path, series: geometry.Stack, masks: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
     """Per shape: volume error of the polygons in %, Dice of both readers, wrong references; dciodvfy errors of the file."""
     structures = {s.name: s for s in read_structures(file).structures}
     theirs: dict[str, np.ndarray] = {}
@@ -122,7 +124,7 @@ def side_by_side(folder: Path, rt_utils: str | None) -> None:
         place = folder / name.replace(" ", "_")
         grid = write_series(place / "series", stack, patient="Stand^In")
         masks = shapes(grid)
-        series = read_dicom_series(place / "series")
+        series = geometry.read_stack(place / "series")
         write_rtstruct(place / "rs.dcm", place / "series", [Roi(n, grid.image(m), "CTV") for n, m in masks.items()])
         found = {"GlioSuite": measured(place / "rs.dcm", place, series, masks)}
         if rt_utils:
@@ -166,7 +168,7 @@ def smooth_contours(folder: Path) -> None:
     print("\nSmooth contours: largest volume error % (bar 0.2), least Dice by our reader, by shape")
     for name in STACKS:
         place = folder / name.replace(" ", "_")
-        series = read_dicom_series(place / "series")
+        series = geometry.read_stack(place / "series")
         masks = shapes(series.grid)
         rois = [Roi(n, series.grid.image(m), "CTV") for n, m in masks.items()]
         records = export_rtstruct(place / "smooth.dcm", place / "series", rois, smooth=True).rois

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from gliosuite.dicom.geometry import read_dicom_series
+from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, read_image, read_mask, volume_cc
 from gliosuite.rt.rtstruct import (
@@ -44,7 +44,7 @@ def test_sts_002_is_read_by_position(data, tmp_path, kind):
     expected = read_mask(data(f"rtstruct-sts-002/{kind}_mask.nii.gz"), mask)
     a, b = boolean(mask), boolean(expected)
     assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.995
-    report = check_structures(read_structures(path), read_dicom_series(folder / "image"))
+    report = check_structures(read_structures(path), read_stack(folder / "image"))
     assert report["rois"][0]["problems"] == ["16 of 16 contours refer to images that are not in the series"]
 
 
@@ -53,7 +53,7 @@ def test_sts_002_contours_of_the_ct_can_be_put_on_the_mr(data, tmp_path):
         unpack(data(f"rtstruct-sts-002/STS_002_{k}_dicom.tar.gz"), tmp_path) / "STS_002" / k for k in ("CT", "MR_T1")
     )
     contents = read_structures(next((ct / "mask").iterdir()))
-    grid = read_dicom_series(mr / "image").grid
+    grid = read_stack(mr / "image").grid
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mask = on_grid(contents, contents.structures[0].name, grid)
@@ -77,7 +77,7 @@ def test_areas_of_the_planning_systems_phantom(data, tmp_path):
         assert len(areas) == 5
         assert min(abs(a - truth[structure.name]) for a in areas) <= 0.1, structure.name
     with pytest.warns(UserWarning, match=r"4 RTDOSE, 6 RTIMAGE, 1 RTPLAN, 1 RTSTRUCT"):
-        series = read_dicom_series(folder)
+        series = read_stack(folder)
     report = check_structures(contents, series)
     assert [r["problems"] for r in report["rois"]] == [[]] * 7
     assert report["problems"] == []
@@ -86,7 +86,7 @@ def test_areas_of_the_planning_systems_phantom(data, tmp_path):
 def test_a_head_mr_goes_out_as_a_structure_set_and_comes_back(data, tmp_path, tool):
     """An ellipsoid drawn as GTV, its ESTRO-EANO CTV inside a head mask, and a third structure with a hole."""
     folder = unpack(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz"), tmp_path / "series")
-    series = read_dicom_series(folder)
+    series = read_stack(folder)
     grid = series.grid
     assert grid.size == (512, 512, 60)
     pixels = np.stack([pydicom.dcmread(s.file).pixel_array for s in series.slices])
@@ -129,7 +129,7 @@ def test_a_head_mr_goes_out_as_a_structure_set_and_comes_back(data, tmp_path, to
 
 def test_a_head_ct_without_a_frame_of_reference_is_written_with_a_warning(data, tmp_path, tool):
     folder = unpack(data("head-ct-dicom/CTHeadAxialDicom.tar.gz"), tmp_path / "series")
-    grid = read_dicom_series(folder).grid
+    grid = read_stack(folder).grid
     index = (np.indices(grid.shape).reshape(3, -1).T - np.asarray(grid.shape) / 2) * grid.spacing[::-1]
     mask = (np.linalg.norm(index, axis=1) <= 25).reshape(grid.shape)
     with pytest.warns(UserWarning, match="have no FrameOfReferenceUID"):
@@ -144,7 +144,7 @@ def test_a_head_ct_without_a_frame_of_reference_is_written_with_a_warning(data, 
 def test_a_head_ct_without_a_frame_of_reference_carries_no_segmentation_and_nothing_is_left(data, tmp_path):
     pytest.importorskip("highdicom")
     folder = unpack(data("head-ct-dicom/CTHeadAxialDicom.tar.gz"), tmp_path / "series")
-    grid = read_dicom_series(folder).grid
+    grid = read_stack(folder).grid
     mask = np.zeros(grid.shape, bool)
     mask[40:50, 20:40, 20:40] = True
     with (
@@ -160,7 +160,7 @@ def test_a_head_ct_without_a_frame_of_reference_carries_no_segmentation_and_noth
 def test_smooth_contours_and_a_segmentation_of_a_head_mr(data, tmp_path, tool):
     pytest.importorskip("highdicom")
     folder = unpack(data("head-mr-dicom/VS-SEG-001_t1gd_slices036-095.tar.gz"), tmp_path / "series")
-    grid = read_dicom_series(folder).grid
+    grid = read_stack(folder).grid
     index = (np.indices(grid.shape).reshape(3, -1).T - np.asarray(grid.shape) / 2) * grid.spacing[::-1]
     radius = np.linalg.norm(index / (14, 18, 12), axis=1).reshape(grid.shape)
     masks = {"GTV": radius < 1, "Rind": (radius < 2) & (radius > 0.5)}

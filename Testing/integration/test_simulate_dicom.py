@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gliosuite.case import SERIES_ROLES
-from gliosuite.dicom.geometry import read_dicom_series
+from gliosuite.dicom.geometry import read_stack
 from gliosuite.dicom.importing import import_study
 from gliosuite.dicom.privacy import LINK_NOTE
 from gliosuite.images import Grid, array
@@ -38,7 +38,7 @@ def test_every_image_of_both_visits_has_a_series(case):
     assert set(case.followup.data["dicom"]) == set(case.followup.images)
     assert case.dicom("t1c") == case.folder / "dicom/t1c"
     assert case.followup.dicom("t1c") == case.folder / "followup/dicom/t1c"
-    series = read_dicom_series(case.dicom("t1c"))
+    series = read_stack(case.dicom("t1c"))
     assert series.grid.matches(Grid.of(case.image("t1c")))
 
 

@@ -30,6 +30,34 @@ def module(slicer):
     return lambda name: application.load(ROOT / name / f"{name}.py")
 
 
+class FakeStep:
+    """Stands for a running process; the test decides how it ends."""
+
+    def __init__(self, arguments, progress, done, failed):
+        self.arguments, self.progress, self.done, self.failed = arguments, progress, done, failed
+        self.warnings, self.cancelled = [], False
+
+    def cancel(self):
+        self.cancelled = True
+
+
+@pytest.fixture
+def fake_steps():
+    """``fake_steps(panel)`` makes the panel start fake steps; they come into the list that it returns."""
+
+    def replace(panel):
+        steps = []
+
+        def start(*arguments):
+            steps.append(FakeStep(*arguments))
+            return steps[-1]
+
+        panel._start = start
+        return steps
+
+    return replace
+
+
 @pytest.fixture
 def grab(tmp_path):
     """Save a picture of a widget, for a person to look at; returns its number of colours."""

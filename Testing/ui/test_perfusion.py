@@ -15,17 +15,6 @@ GRID = Grid((5, 4, 3), (2.0, 2.0, 4.0), (-5.0, -4.0, -6.0), (1, 0, 0, 0, 1, 0, 0
 TIMES = (0.0, 4.5, 9.0, 13.5)
 
 
-class FakeStep:
-    """Stands for a running process; the test decides how it ends."""
-
-    def __init__(self, arguments, progress, done, failed):
-        self.arguments, self.progress, self.done, self.failed = arguments, progress, done, failed
-        self.warnings, self.cancelled = [], False
-
-    def cancel(self):
-        self.cancelled = True
-
-
 class FakeLogic:
     """Takes requests; gives back one map node."""
 
@@ -52,7 +41,7 @@ class FakeLogic:
 
 
 @pytest.fixture
-def panel(slicer, module):
+def panel(slicer, module, fake_steps):
     """The module's own widget, its logic and step replaced; a DCE sequence with known acquisition is in the scene."""
     from gliosuite.mrml.sequences import node_from_series
 
@@ -63,8 +52,7 @@ def panel(slicer, module):
     widget = module("GlioPerfusion").GlioPerfusionWidget()
     panel = widget.panel
     panel.widget, panel.logic = widget, FakeLogic(slicer)
-    panel.steps = []
-    panel._start = lambda *a: panel.steps.append(FakeStep(*a)) or panel.steps[-1]
+    panel.steps = fake_steps(panel)
     panel.series = series
     return panel
 

@@ -53,19 +53,8 @@ class FakeLogic:
         return [types.SimpleNamespace(name="CTV_rtog"), types.SimpleNamespace(name="GTV_CEL")]
 
 
-class FakeStep:
-    """Stands for a running process; the test decides how it ends."""
-
-    def __init__(self, arguments, progress, done, failed):
-        self.arguments, self.progress, self.done, self.failed = arguments, progress, done, failed
-        self.cancelled = False
-
-    def cancel(self):
-        self.cancelled = True
-
-
 @pytest.fixture
-def panel(slicer, module):
+def panel(slicer, module, fake_steps):
     from gliosuite.mrml.segments import segmentation_from_masks
     from gliosuite.mrml.volumes import node_from_image
 
@@ -75,13 +64,7 @@ def panel(slicer, module):
     segmentation = segmentation_from_masks({"cel": GRID.image(inside), "t2l": GRID.image(inside)}, reference, "lesions")
     widget = module("GlioRT").GlioRTWidget()
     widget.panel.widget, widget.panel.logic = widget, FakeLogic(slicer)
-    widget.panel.lesions, widget.panel.steps = segmentation, []
-
-    def start(*arguments):
-        widget.panel.steps.append(FakeStep(*arguments))
-        return widget.panel.steps[-1]
-
-    widget.panel._start = start
+    widget.panel.lesions, widget.panel.steps = segmentation, fake_steps(widget.panel)
     return widget.panel
 
 
@@ -237,10 +220,12 @@ def test_barriers_by_registration_are_placed_first_and_become_a_segmentation(pan
     assert (panel.ui.computeButton.enabled, panel.ui.cancelButton.enabled) == (False, True)
     step.progress(0.4, "registering the template")
     assert panel.ui.progressBar.value == 40
+    step.warnings.append("the template lies 3 mm off")
     step.done({"source": "template registered to the image"})
     (request,) = panel.logic.computed
     assert (request.barriers, request.barriers_node.GetName()) == ("segmentation", "Barriers")
     assert panel.ui.barriersComboBox.currentText == "segmentation"
+    assert "note: the template lies 3 mm off" in panel.ui.statusLabel.text
     assert "no person drew the barriers: look at them" in panel.ui.statusLabel.text
     assert panel.ui.computeButton.enabled
 

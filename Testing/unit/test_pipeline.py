@@ -12,9 +12,9 @@ from gliosuite.case import Case
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, read_image, write_image
 from gliosuite.pipeline import run as engine
+from gliosuite.pipeline import write_report
 from gliosuite.pipeline.context import RunSettings
 from gliosuite.pipeline.run import run_case
-from gliosuite.report import write_report
 from gliosuite.report.page import NOTICE, SIMULATED
 from gliosuite.simulate.cohort import simulate_case
 

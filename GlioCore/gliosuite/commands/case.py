@@ -173,7 +173,7 @@ def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import warnings
 
-    from ..report import write_report
+    from ..pipeline import write_report
 
     path, missing = write_report(args.folder)
     if missing:

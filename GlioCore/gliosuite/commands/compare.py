@@ -214,15 +214,15 @@ def _doses(
 
 def _same_place(args: argparse.Namespace, masks: list[str | None], dose: Any) -> None:
     """Refuse a dose of another patient or frame of reference than a structure set or series that masks come from."""
-    from ..dicom.geometry import read_dicom_series
+    from ..dicom.geometry import read_stack
     from ..rt.rtstruct import read_structures
 
     sources = {inside[0] for m in masks if m and (inside := in_structure_set(m))}
     sets = [read_structures(f) for f in sorted(sources)]
     found = [(c.path, c.patient_id, c.frame_of_reference) for c in sets]
     if args.series:
-        series = read_dicom_series(args.series, sets[0].series_uid if sets else None)
-        found.append((Path(args.series), str(series.identity.get("PatientID", "")), series.frame_of_reference))
+        series = read_stack(args.series, sets[0].series_uid if sets else None)
+        found.append((Path(args.series), str(series.identity.get("PatientID", "")), series.header.frame_of_reference))
     for source, patient, frame in found:
         if patient and dose.patient_id and patient != dose.patient_id:
             raise InputError(

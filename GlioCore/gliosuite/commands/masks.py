@@ -32,7 +32,7 @@ def in_structure_set(text: str) -> tuple[str, str] | None:
 
 def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
     """The grid of the result: the image's, else the first mask file's, else the series'."""
-    from ..dicom.geometry import read_dicom_series
+    from ..dicom.geometry import read_stack
     from ..images import Grid, read_image
 
     if args.image:
@@ -44,12 +44,12 @@ def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
         raise InputError(
             f"{masks[0]} has no grid of its own; --image or --series is needed where masks come from a structure set"
         )
-    return read_dicom_series(args.series).grid
+    return read_stack(args.series).grid
 
 
 def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
     """A mask on a grid, from an image file or from a structure set."""
-    from ..dicom.geometry import read_dicom_series
+    from ..dicom.geometry import read_stack
     from ..images import read_mask
     from ..rt.rtstruct import on_grid, read_structures, require_same_frame, require_same_patient
 
@@ -58,7 +58,7 @@ def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
         return read_mask(text, grid)
     contents = read_structures(inside[0])
     if series:
-        placed = read_dicom_series(series, contents.series_uid)
+        placed = read_stack(series, contents.series_uid)
         require_same_patient(contents.patient_id, placed, inside[0])
         require_same_frame(contents.frame_of_reference, placed, inside[0])
     return on_grid(contents, inside[1], grid)

@@ -72,7 +72,7 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import contextlib
 
-    from ..dicom.geometry import read_dicom_series
+    from ..dicom.geometry import read_stack
     from ..files import atomic
     from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, write_registration
 
@@ -91,9 +91,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
     accepted = accepted_registration(args.transform, args.accepted_by) if args.transform else None
     named = [_roi(text) for text in args.roi]
-    series = (
-        read_dicom_series(args.series) if args.registration or any(in_structure_set(p) for *_, p in named) else None
-    )
+    series = read_stack(args.series) if args.registration or any(in_structure_set(p) for *_, p in named) else None
     if accepted and not args.registration and any(in_structure_set(p) for *_, p in named):
         raise InputError(
             "a structure of a structure set cannot be carried by --transform; write it as an image on its own series first"
@@ -110,12 +108,20 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         if beside is not None:
             assert series is not None
             assert accepted is not None  # refused above where it is missing
-            planning = read_dicom_series(args.planning)
+            planning = read_stack(args.planning)
             write_registration(beside, series, planning, accepted)
-            result["registration"], planned_on = args.registration, planning.acquired
+            result["registration"], planned_on = args.registration, planning.header.acquired
         carry = None if beside is not None else accepted
         exported = export_rtstruct(
-            args.out, args.series, rois, args.label, args.smooth, carry, args.seg, planned_on, args.allow_derived
+            args.out,
+            series or args.series,
+            rois,
+            args.label,
+            args.smooth,
+            carry,
+            args.seg,
+            planned_on,
+            args.allow_derived,
         )
     if args.seg:
         result["seg"] = args.seg
@@ -123,13 +129,13 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:
-    from ..dicom.geometry import read_dicom_series
+    from ..dicom.geometry import read_stack
     from ..rt.rtstruct import check_structures, read_structures
 
     if args.roi or args.out:
         raise InputError("--check reads a structure set and takes neither --roi nor --out")
     contents = read_structures(args.check)
-    series = read_dicom_series(args.series, contents.series_uid) if args.series else None
+    series = read_stack(args.series, contents.series_uid) if args.series else None
     return {"checked": args.check, **check_structures(contents, series)}
 
 

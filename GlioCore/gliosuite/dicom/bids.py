@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..case import Case
+from ..case import SERIES_ROLES, Case
 from ..errors import InputError
 from ..files import read_json, staged, write_json
 from ..images import read_image, read_series, suffix
@@ -26,7 +26,6 @@ _SUFFIXES = {
     "adc": "adc",
     "VFA": "vfa",
 }
-_SERIES = ("dti", "dsc", "dce", "vfa")
 
 
 def is_bids(folder: str | Path) -> bool:
@@ -79,12 +78,13 @@ def import_bids(
                 f"{src} holds no T1w, T2w, FLAIR, dwi, dsc, dce or VFA image; a BIDS subject folder with some is needed"
             )
         dates = [_date(src if not s else src / s) for s in sessions]
+        first = dates[0]
         for i in range(len(visits) - 1, 0, -1):
-            if dates[0] and dates[i]:
-                visits[i] = {"days": (dates[i] - dates[0]).days} | visits[i]
+            if first and (date := dates[i]):
+                visits[i] = {"days": (date - first).days} | visits[i]
             visits[i - 1]["followup"] = visits[i]
-        if keep_dates and dates[0]:
-            visits[0]["date"] = dates[0].strftime("%Y%m%d")
+        if keep_dates and first:
+            visits[0]["date"] = first.strftime("%Y%m%d")
         write_json(folder / "case.json", {"id": case_id or out.resolve().name} | visits[0] | {"notes": notes})
         hashes = {p.relative_to(folder).as_posix(): sha256(p) for p in sorted(folder.rglob("*.nii.gz"))}
         write_json(folder / "provenance.json", provenance("import", {}, {}, time.monotonic() - started, outputs=hashes))
@@ -117,7 +117,7 @@ def _visit(files: list[Path], folder: Path, place: str, notes: list[str]) -> dic
             notes.append(f"{path.name} became {role}_{count}: another file comes first for {role}")
             role = f"{role}_{count}"
         base = role.split("_")[0]
-        count = read_series(path).n_times if base in _SERIES else 0 * read_image(path).GetDimension()
+        count = read_series(path).n_times if base in SERIES_ROLES else 0 * read_image(path).GetDimension()
         target = folder / f"{place}images/{role}.nii.gz"
         _copy(path, target)
         stem = path.name[: -len(suffix(path))]

@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ class Frame:
     index
         Number of the frame (or mosaic tile) in its file, from 0.
     position, orientation
-        Centre of the first voxel in mm (LPS); direction cosines along a row and along a column.
+        Centre of the first voxel in mm (LPS); direction cosines along a row and along a column, made exactly orthonormal.
+    cosines
+        The direction cosines as the file has them.
     spacing
         Distance in mm between rows and between columns.
     padding
@@ -39,6 +42,7 @@ class Frame:
     columns: int
     position: tuple[float, ...]
     orientation: tuple[float, ...]
+    cosines: tuple[float, ...]
     spacing: tuple[float, ...]
     thickness: float | None
     slope: float
@@ -79,6 +83,35 @@ def frames_of(ds: Any) -> tuple[Frame, ...]:
         return _dose(ds, frame, offsets)
     # A multi-frame file of an older kind (secondary capture, ultrasound) says nothing of where its frames lie.
     return (frame,) if (whole(ds, "NumberOfFrames") or 1) == 1 else ()
+
+
+_PLACE = (
+    ("PlanePositionSequence", "ImagePositionPatient", 3),
+    ("PlaneOrientationSequence", "ImageOrientationPatient", 6),
+    ("PixelMeasuresSequence", "PixelSpacing", 2),
+)
+
+
+def unplaced(ds: Any, frames: tuple[Frame, ...]) -> str | None:
+    """Why slices of an image cannot be contoured one by one, though the image gives a position; a sentence without its subject.
+
+    `frames` are the image's (`frames_of`). The tiles of a mosaic have places, but no number by which they could be referred to.
+    """
+    groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    if "Rows" not in ds or not (groups or "ImagePositionPatient" in ds):
+        return None
+    count = max(whole(ds, "NumberOfFrames") or 1, len(frames))
+    if not groups and count > 1:
+        return f"has {count} frames without positions of their own; it cannot be contoured"
+    if len(frames) >= max(len(groups), 1):
+        return None
+    shared = items(ds, "SharedFunctionalGroupsSequence")[:1]
+    for macros in [[g, *shared] for g in groups] or [[]]:
+        for sequence, name, length in _PLACE:
+            source = (items(macros, sequence) or [None])[0] if macros else ds
+            if len(numbers(source, name)) != length:
+                return f"has no {name} of {length} numbers; a slice needs a position to be contoured"
+    return "has a PixelSpacing that is not above 0; a slice needs one to be contoured"
 
 
 def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
@@ -124,6 +157,7 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         columns=whole(ds, "Columns") or 0,
         position=position,
         orientation=_unit(orientation),
+        cosines=orientation,
         spacing=spacing,
         thickness=number(measures, "SpacingBetweenSlices") or number(measures, "SliceThickness"),
         slope=_or(number(transformation, "RescaleSlope") or number(ds, "DoseGridScaling"), 1.0),
@@ -185,15 +219,16 @@ def _unit(orientation: tuple[float, ...]) -> tuple[float, ...]:
 
 def _diffusion(ds: Any, groups: list[Any], philips: list[Any]) -> tuple[float | None, tuple[float, ...] | None]:
     """b-value (s/mm2) and gradient direction (LPS) by the standard's element, else by Siemens', GE's and Philips' private ones."""
+    vector: Sequence[float]
     if groups:
         macro = (items(groups, "MRDiffusionSequence") or [None])[0]
         directions = items(macro, "DiffusionGradientDirectionSequence")
         vector = numbers(directions[0], "DiffusionGradientOrientation") if directions else ()
         b = number(macro, "DiffusionBValue")
         if b is not None:
-            return b, vector if len(vector) == 3 else None
+            return b, tuple(vector) if len(vector) == 3 else None
     b = number(ds, "DiffusionBValue")
-    vector: Any = numbers(ds, "DiffusionGradientOrientation")
+    vector = numbers(ds, "DiffusionGradientOrientation")
     if b is None and (found := private(ds, 0x0019, "SIEMENS MR HEADER", 0x0C)):
         b, vector = found[0], private(ds, 0x0019, "SIEMENS MR HEADER", 0x0E)
     if b is None and (found := private(ds, 0x0043, "GEMS_PARM_01", 0x39)):

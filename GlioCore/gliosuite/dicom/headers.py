@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, require
 from ..steps import Progress, silent
 from .elements import day_of, first_type, items, number, shared_groups, text, texts, whole
-from .frames import Frame, frames_of
+from .frames import Frame, frames_of, unplaced
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _DIRECTORY = "1.2.840.10008.1.3.10"
-RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
-RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
-REGISTRATIONS = ("1.2.840.10008.5.1.4.1.1.66.1", "1.2.840.10008.5.1.4.1.1.66.3")
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.5")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 # MR and CT, classic, enhanced and converted: where these have no pixels, the file is cut off.
 _IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("2", "2.1", "2.2", "4", "4.1", "4.4"))
@@ -45,7 +41,12 @@ class Identity:
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What one DICOM file says of itself; times ms, angles degrees. `frames` has one entry per slice (tile, frame) in the file."""
+    """What one DICOM file says of itself; times ms, angles degrees. `frames` has one entry per slice (tile, frame) in the file.
+
+    `image_type` is that of the first frame, `object_type` the file's own; `multiframe` files say of each frame where it lies.
+    `problem` and `unplaced` are sentences without their subject: that pixels are cut off, and why slices cannot be contoured.
+    `study_date` is the study's day, `acquired` (YYYYMMDD as written) the images'.
+    """
 
     path: Path
     identity: Identity
@@ -56,11 +57,16 @@ class Header:
     series_uid: str
     series_number: int | None
     frame_of_reference: str
+    position_reference: str
     manufacturer: str
     description: str
     purpose: str
     study_date: str
+    acquired: str
     image_type: tuple[str, ...]
+    object_type: tuple[str, ...]
+    thickness_mm: float | None
+    multiframe: bool
     sequence: frozenset[str]
     variant: frozenset[str]
     sequence_name: str
@@ -84,6 +90,7 @@ class Header:
     images_expected: int | None
     transfer_syntax: str
     problem: str | None
+    unplaced: str | None
     frames: tuple[Frame, ...]
 
     @cached_property
@@ -122,8 +129,10 @@ def is_dicom(path: Path) -> bool:
     return len(start) >= 16 and start[:2] in (b"\x08\x00", b"\x02\x00") and start[3] == 0 and start[2] < 0x20
 
 
-def read_headers(files: Iterable[Path], progress: Progress = silent) -> tuple[list[Header], list[Path], list[str]]:
-    """Read the headers of the DICOM files among `files`.
+def read_headers(
+    files: Iterable[Path], progress: Progress = silent, pixels: bool = True
+) -> tuple[list[Header], list[Path], list[str]]:
+    """Read the headers of the DICOM files among `files`; without `pixels`, images may end before their pixels.
 
     Returns
     -------
@@ -140,7 +149,7 @@ def read_headers(files: Iterable[Path], progress: Progress = silent) -> tuple[li
             if i % 50 == 0:
                 progress(i / len(files), "reading DICOM headers")
             try:
-                header = _read(path) if is_dicom(path) else None
+                header = _read(path, pixels) if is_dicom(path) else None
             except _DamagedError as error:
                 damaged.append(f"{path} is a damaged or truncated DICOM file ({error}); export it again or remove it")
                 continue
@@ -155,7 +164,7 @@ class _DamagedError(Exception):
     """Why a file cannot be parsed."""
 
 
-def _read(path: Path) -> Header | None:
+def _read(path: Path, pixels_needed: bool) -> Header | None:
     """The header of one file; None for a DICOMDIR and for what only looked like DICOM."""
     pydicom = require("pydicom", "reading DICOM files")
     try:
@@ -171,7 +180,7 @@ def _read(path: Path) -> Header | None:
             if not marked and not sop_class:
                 return None
             raise _DamagedError("it ends before its SeriesInstanceUID")
-        if sop_class in _IMAGES and pixels == 0:
+        if pixels_needed and sop_class in _IMAGES and pixels == 0:
             raise _DamagedError("it ends before its pixels")
         return _header(path, dataset, pixels)
     except (InputError, _DamagedError):
@@ -195,6 +204,7 @@ def _syntax(dataset: "Dataset") -> str:
 
 def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
     frames = frames_of(ds)
+    object_type = tuple(t.upper() for t in texts(ds, "ImageType"))
     first = frames[0] if frames else None
     sequence = frozenset(texts(ds, "ScanningSequence"))
     shared = shared_groups(ds)
@@ -213,6 +223,7 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         series_uid=text(ds, "SeriesInstanceUID"),
         series_number=whole(ds, "SeriesNumber"),
         frame_of_reference=text(ds, "FrameOfReferenceUID"),
+        position_reference=text(ds, "PositionReferenceIndicator"),
         manufacturer=text(ds, "Manufacturer"),
         description=" ".join(dict.fromkeys(t for t in (text(ds, "SeriesDescription"), text(ds, "ProtocolName")) if t)),
         purpose=" ".join(
@@ -222,7 +233,11 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         study_date=next(
             (d for k in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate") if (d := day_of(text(ds, k)))), ""
         ),
-        image_type=first.image_type if first else tuple(t.upper() for t in texts(ds, "ImageType")),
+        acquired=next((d for k in ("AcquisitionDate", "SeriesDate", "StudyDate") if (d := text(ds, k))), ""),
+        image_type=first.image_type if first else object_type,
+        object_type=object_type,
+        thickness_mm=number(ds, "SliceThickness") or None,
+        multiframe=bool(items(ds, "PerFrameFunctionalGroupsSequence")),
         sequence=sequence | modifier,
         variant=frozenset(texts(ds, "SequenceVariant")) | ({"SS"} if steady not in ("", "NONE") else set()),
         sequence_name=text(ds, "SequenceName") or text(ds, "PulseSequenceName"),
@@ -246,6 +261,7 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         images_expected=whole(ds, "ImagesInAcquisition"),
         transfer_syntax=_syntax(ds),
         problem=_problem(ds, pixel_bytes),
+        unplaced=unplaced(ds, frames),
         frames=frames,
     )
 

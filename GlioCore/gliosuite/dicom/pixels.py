@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError, require
 from ..images import read_dicom_pixels
-from .sort import Slice
+from .geometry import Slice
 
 _PYDICOM = (
     "1.2.840.10008.1.2",

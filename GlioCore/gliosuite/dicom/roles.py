@@ -4,11 +4,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .headers import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, Header
-from .sort import DicomSeries, join
+from .geometry import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, DicomSeries
+from .headers import Header
+from .sort import join
 
-MIN_DYNAMIC = 10  # fewer time points are phases of an examination, not a perfusion series
-_MIN_SLICES = 3
+MIN_DYNAMIC = 10  # chosen: fewer time points are phases of an examination, not a perfusion series
+_MIN_SLICES = 3  # chosen: what has fewer in one orientation is a localizer
+# Chosen: DCE is taken at 1 to 5 ms, DSC at 20 to 50 ms (gradient and spin echo, 1.5 and 3 T), so that all of them lie well to one side.
+T2_STAR_TE_MS = 15.0
+_MOST_BOLUS_FRAMES = 150  # chosen: a bolus is followed for some 2 min at 1 to 2 s; functional MRI is longer
+# A structural image's weighting follows from TR, TE and TI. Chosen, between what protocols use at 1.5 and 3 T:
+_LONG_TE_MS, _LONG_TR_MS = 50.0, 2000.0  # FLAIR, with TE 80 to 150 and TR 4000 to 11000
+_FLUID_TI_MS, _FAT_TI_MS = 1400.0, 300.0  # fluid is nulled at 1600 to 2500, fat at 130 to 230, T1 weighted between
+_T2_TE_MS, _T2_TR_MS = 60.0, 1500.0  # T2 spin echo, with TE 80 to 120 and TR 2500 to 8000
+_T1_TE_MS, _T1_TR_MS = 40.0, 1200.0  # T1 spin echo, with TE 8 to 20 and TR 400 to 800
+_GRADIENT_TE_MS = 12.0  # a gradient echo with a longer TE weights by T2* (susceptibility, 15 to 40)
+_SPOILED_TR_MS = 50.0  # a T1 measurement's spoiled gradient echoes are taken at TR 3 to 20
 
 
 @dataclass(frozen=True)
@@ -200,8 +211,8 @@ def _dynamic(series: DicomSeries) -> Verdict:
             if word := _hint(series, role):
                 return Verdict(role, f"{facts}; its name says {word!r}", 1)
         return Verdict(None, f"{facts}; neither TE nor name tells DCE from DSC")
-    if h.te_ms >= 15:
-        if n > 150 and not h.contrast:
+    if h.te_ms >= T2_STAR_TE_MS:
+        if n > _MOST_BOLUS_FRAMES and not h.contrast:
             return Verdict(None, f"{facts}: T2*-weighted, {agent}, too many frames for a bolus (functional MRI?)")
         kind = "echo-planar" if h.echo_planar else "gradient-echo" if "GR" in h.sequence else "spin-echo"
         strong = bool(h.contrast) or _hint(series, "dsc") is not None
@@ -255,29 +266,29 @@ def _weighting(series: DicomSeries) -> tuple[str | None, str, int]:
             if word := _hint(series, role):
                 return role, f"its name says {word!r}; {'TR' if tr is None else 'TE'} is not in the headers", 1
         return None, f"{facts}: TR or TE missing, and the name does not tell the weighting", 2
-    if h.inversion and ti is not None and ti >= 1400 and te >= 50:
+    if h.inversion and ti is not None and ti >= _FLUID_TI_MS and te >= _LONG_TE_MS:
         return "flair", f"{facts}: inversion recovery that nulls fluid, with a long TE", 2
-    if te >= 50 and tr >= 2000 and (word := _hint(series, "flair")):
+    if te >= _LONG_TE_MS and tr >= _LONG_TR_MS and (word := _hint(series, "flair")):
         return "flair", f"{facts}: long TE, and its name says {word!r} (no inversion time in the headers)", 1
     if h.echo_planar:
         return None, f"{facts}: a single echo-planar volume", 2
-    if ti is not None and ti < 300 and te >= 20:
+    if ti is not None and ti < _FAT_TI_MS and te >= 20:
         return None, f"{facts}: inversion recovery that nulls fat", 2
     if gradient:
-        if te >= 12:
+        if te >= _GRADIENT_TE_MS:
             return None, f"{facts}: T2*-weighted gradient echo", 2
         if "SS" in h.variant and "SP" not in h.variant and (h.flip_angle_deg or 0) >= 30:
             return None, f"{facts}: balanced steady state, not T1-weighted", 2
-        if ti is None and tr < 50 and (h.flip_angle_deg or 90) < 8:
+        if ti is None and tr < _SPOILED_TR_MS and (h.flip_angle_deg or 90) < 8:
             return (
                 None,
                 f"{facts}: gradient echo with a small flip angle and no series of other flip angles beside it",
                 2,
             )
         return "t1", f"{facts}: {'3-D ' if h.volumetric else ''}T1-weighted gradient echo", 2
-    if te >= 60 and tr >= 1500:
+    if te >= _T2_TE_MS and tr >= _T2_TR_MS:
         return "t2", f"{facts}: spin echo with long TR and TE", 2
-    if te < 40 and (tr <= 1200 or (ti is not None and 300 <= ti < 1400)):
+    if te < _T1_TE_MS and (tr <= _T1_TR_MS or (ti is not None and _FAT_TI_MS <= ti < _FLUID_TI_MS)):
         return "t1", f"{facts}: T1-weighted spin echo", 2
     return None, f"{facts}: neither T1- nor T2-weighted (proton density?)", 2
 
@@ -336,7 +347,12 @@ def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join spoiled gradient-echo series that differ in nothing but the flip angle: a T1 measurement."""
     groups: dict[tuple, list[DicomSeries]] = {}
     for s in series:
-        if _joinable(s) and s.header.ti_ms is None and (s.header.tr_ms or 99) < 50 and (s.header.te_ms or 99) < 12:
+        if (
+            _joinable(s)
+            and s.header.ti_ms is None
+            and (s.header.tr_ms or 99) < _SPOILED_TR_MS
+            and (s.header.te_ms or 99) < _GRADIENT_TE_MS
+        ):
             groups.setdefault(_same_scan(s), []).append(s)
     for members in groups.values():
         angles = {m.header.flip_angle_deg: m for m in members}

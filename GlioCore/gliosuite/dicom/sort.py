@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,92 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..images import Grid
 from .frames import Frame
-from .headers import RT_DOSE, Header
-
-_SAME_POSITION_MM = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """One frame and the file that it lies in."""
-
-    header: Header
-    frame: Frame
-
-
-@dataclass(frozen=True, eq=False)
-class DicomSeries:
-    """Slices that belong together: same series, size, orientation, image type and echo.
-
-    `id` is the series number (with a letter where a series was split, with ``+`` where several were joined); it is what the command
-    line calls the series.
-    """
-
-    id: str
-    slices: tuple[Slice, ...]
-
-    @property
-    def header(self) -> Header:
-        """The header of the first slice."""
-        return self.slices[0].header
-
-    @property
-    def frame(self) -> Frame:
-        """The first slice's frame."""
-        return self.slices[0].frame
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
-        """The files, each once, in name order."""
-        return tuple(sorted({s.header.path for s in self.slices}))
-
-    @cached_property
-    def positions(self) -> np.ndarray:
-        """For each slice its place along the normal, as a number from 0 in ascending order."""
-        along = np.asarray([s.frame.position for s in self.slices]) @ self.normal
-        order = np.argsort(along, kind="stable")
-        steps = np.diff(along[order]) > _SAME_POSITION_MM
-        index = np.empty(len(along), int)
-        index[order] = np.concatenate([[0], np.cumsum(steps)])
-        return index
-
-    @cached_property
-    def normal(self) -> np.ndarray:
-        """Direction in which slices are stacked: rows x columns."""
-        return np.cross(self.frame.orientation[:3], self.frame.orientation[3:])
-
-    @cached_property
-    def n_slices(self) -> int:
-        """Number of different positions."""
-        return int(self.positions.max()) + 1
-
-    @cached_property
-    def n_times(self) -> int:
-        """How often most positions occur."""
-        return Counter(np.bincount(self.positions).tolist()).most_common(1)[0][0]
-
-    @cached_property
-    def start_s(self) -> float | None:
-        """When the acquisition began (seconds from a fixed day), or None."""
-        known = [s.frame.acquired_s for s in self.slices if s.frame.acquired_s is not None]
-        return min(known) if known else None
-
-    @cached_property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size (x, y, z) in mm; z is the distance between neighbouring slices."""
-        along = np.sort(np.asarray([s.frame.position for s in self.slices]) @ self.normal)
-        gaps = np.diff(along)
-        gaps = gaps[gaps > _SAME_POSITION_MM]
-        depth = float(np.median(gaps)) if gaps.size else float(self.frame.thickness or 1.0)
-        return (float(self.frame.spacing[1]), float(self.frame.spacing[0]), depth)
-
-    def values(self, name: str) -> list[Any]:
-        """The different known values of a frame's attribute, in ascending order."""
-        return sorted({v for s in self.slices if (v := getattr(s.frame, name)) is not None})
-
-    def __str__(self) -> str:
-        text = self.header.description
-        return f"series {self.id}" + (f" ({text})" if text else "")
+from .geometry import RT_DOSE, SAME_POSITION_MM, DicomSeries, Slice
+from .headers import Header
 
 
 @dataclass(frozen=True)
@@ -287,14 +202,18 @@ def _uniform(series: DicomSeries, frame: list[int]) -> bool:
     return len(kinds) == 1
 
 
+# Chosen, as shares of the slice distance: positions that scanners round differ by far less, and a missing slice by 1.
+_UNEVEN, _ASIDE = 0.1, 0.05
+
+
 def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     """The grid of one time point, its slices checked to stand evenly on one axis."""
-    positions = np.asarray([s.frame.position for s in slices])
+    positions = np.asarray([s.position for s in slices])
     steps = np.diff(positions, axis=0)
     along = steps @ series.normal
     if len(slices) > 1:
         usual = float(np.sort(along)[(len(along) - 1) // 2])  # the lower median: of 3 slices with one gap, the other
-        wrong = np.flatnonzero(np.abs(along - usual) > max(0.1 * usual, 3 * _SAME_POSITION_MM))
+        wrong = np.flatnonzero(np.abs(along - usual) > max(_UNEVEN * usual, 3 * SAME_POSITION_MM))
         if wrong.size:
             i = int(wrong[0])
             a, b = positions[i] @ series.normal, positions[i + 1] @ series.normal
@@ -305,7 +224,7 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
                 f"{len(slices)}); a distance of {usual:.2f} mm throughout is needed"
             )
         aside = np.linalg.norm(steps - np.outer(along, series.normal), axis=1).max()
-        if aside > 0.05 * usual + 2 * _SAME_POSITION_MM:
+        if aside > _ASIDE * usual + 2 * SAME_POSITION_MM:
             raise InputError(
                 f"{series} is sheared: each slice lies {aside:.2f} mm beside the one below (a tilted gantry); slices at right angles to "
                 "their stack are needed"
@@ -314,10 +233,11 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
     else:
         depth = series.spacing[2]
     f = slices[0].frame
+    x, y, z = f.position
     direction = np.stack([f.orientation[:3], f.orientation[3:], series.normal], axis=1)
     return Grid(
         (int(f.columns), int(f.rows), len(slices)),
         (float(f.spacing[1]), float(f.spacing[0]), depth),
-        tuple(float(v) for v in positions[0]),
+        (x, y, z),
         tuple(float(v) for v in direction.ravel()),
     )

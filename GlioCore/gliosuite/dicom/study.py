@@ -8,18 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..case import SERIES_ROLES
 from ..errors import InputError
 from ..steps import Progress, silent
-from .headers import RT_DOSE, Header, files_in, read_headers
+from .geometry import RT_DOSE, DicomSeries
+from .headers import Header, files_in, read_headers
 from .privacy import redacted, words_of
 from .roles import Verdict, judge_all, object_role
-from .sort import Arrangement, DicomSeries, arrange, split
+from .sort import Arrangement, arrange, split
 
 IMAGE_ROLES = (
     *("t1", "t1c", "t2", "flair", "dti", "adc", "fa", "dce", "dsc", "vfa", "b1", "ct", "dose"),
     *("cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni"),
 )
-_SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _check_ids(visits: Sequence[Visit], names: Sequence[str]) -> None:
 def _entries(headers: Sequence[Header], chosen: Mapping[str, str], skip: set[str]) -> tuple[Entry, ...]:
     """The series of one visit with their roles; of several for one role the best has it, the others are numbered."""
     entries = [_judged(series, verdict, chosen, skip) for series, verdict in judge_all(split(headers))]
-    known = {h.path for e in entries for h in (s.header for s in e.series.slices)}
+    known = {s.header.path for e in entries if e.series is not None for s in e.series.slices}
     entries += _objects([h for h in headers if h.path not in known], skip)
     return tuple(_numbered(entries))
 
@@ -237,7 +238,7 @@ def _judged(series: DicomSeries, verdict: Verdict, chosen: Mapping[str, str], sk
         count = len(entry.arrangement.slices)
     except InputError as error:
         return replace(entry, problem=str(error))
-    several = entry.role in _SERIES_ROLES
+    several = entry.role in SERIES_ROLES
     if several != (count > 1):
         needed = "several are needed" if several else "one is needed"
         return replace(
@@ -251,7 +252,7 @@ def _objects(headers: Sequence[Header], skip: set[str]) -> list[Entry]:
     groups: dict[tuple, list[Header]] = defaultdict(list)
     for h in headers:
         groups[(h.series_uid, object_role(h))].append(h)
-    result = []
+    result: list[Entry] = []
     for (_, role), members in groups.items():
         h = members[0]
         name = f"{h.modality or 'object'}{'' if h.series_number is None else h.series_number}"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .sort import Arrangement, DicomSeries, Slice
+from .geometry import DicomSeries, Slice
+from .sort import Arrangement
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,19 @@ def _seconds(value: Callable[[Slice], float | None], scale: float = 1.0) -> Call
             return None
         times = scale * np.min(np.asarray(rows, float), axis=1)
         # A series that runs past midnight without a new date in its headers.
-        if times.max() - times.min() > 43200:
-            times = np.where(times < times.min() + 43200, times + 86400, times)
+        if times.max() - times.min() > _HALF_DAY_S:
+            times = np.where(times < times.min() + _HALF_DAY_S, times + _DAY_S, times)
         return times
 
     return read
 
+
+# Chosen: what a frame of a dynamic series can take, s; other values in headers are dummies or mean something else.
+_RESOLUTION_S = (0.05, 600.0)
+_LEAST_PER_FRAME_S = 0.1  # of AcquisitionDuration, which some scanners give for a single frame
+_TR_S = (0.2, 10.0)  # TR of single-shot echo-planar series, of which it is the frame interval
+_LEAST_STEP_S = 0.01  # times closer than this are one frame's slices, not frames
+_HALF_DAY_S, _DAY_S = 43200.0, 86400.0
 
 _SOURCES = (
     ("the scanner's frame offsets", _seconds(lambda s: s.frame.offset_s), True),
@@ -53,11 +61,11 @@ def frame_times(series: DicomSeries, arrangement: Arrangement) -> Timing:
             return _from(times, name, sure)
     header, steps = series.header, np.arange(count, dtype=float)
     resolution = header.temporal_resolution_ms
-    if resolution and 50 <= resolution <= 600_000:
+    if resolution and _RESOLUTION_S[0] <= resolution / 1000 <= _RESOLUTION_S[1]:
         return _from(steps * resolution / 1000, "TemporalResolution", True)
-    if header.duration_s and header.duration_s / count >= 0.1:
+    if header.duration_s and header.duration_s / count >= _LEAST_PER_FRAME_S:
         return _from(steps * header.duration_s / count, "AcquisitionDuration divided by the number of frames", False)
-    if header.echo_planar and header.tr_ms and 200 <= header.tr_ms <= 10_000:
+    if header.echo_planar and header.tr_ms and _TR_S[0] <= header.tr_ms / 1000 <= _TR_S[1]:
         return _from(steps * header.tr_ms / 1000, "TR, as one frame per TR", False)
     times = _seconds(lambda s: s.frame.content_s)(arrangement)
     if times is not None and _rises(times):
@@ -68,7 +76,7 @@ def frame_times(series: DicomSeries, arrangement: Arrangement) -> Timing:
 def _rises(times: np.ndarray) -> bool:
     """Whether the times rise and no interval is impossible (a pause after the first frame is allowed)."""
     steps = np.diff(times)
-    return bool(steps.size and (steps > 0.01).all() and np.median(steps) <= 600)
+    return bool(steps.size and (steps > _LEAST_STEP_S).all() and np.median(steps) <= _RESOLUTION_S[1])
 
 
 def _from(times: np.ndarray, why: str, sure: bool) -> Timing:

@@ -10,10 +10,11 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..images import Series
 from ..steps import Progress, silent
+from .geometry import DicomSeries, Slice
 from .headers import files_in, read_headers
 from .pixels import values_of
-from .roles import Verdict, judge_all
-from .sort import Arrangement, DicomSeries, Slice, arrange, split
+from .roles import T2_STAR_TE_MS, Verdict, judge_all
+from .sort import Arrangement, arrange, split
 from .timing import frame_times
 
 
@@ -124,7 +125,7 @@ def read_dicom_series(folder: str | Path) -> tuple[Series, dict[str, Any]]:
     """
     series, verdict = _only(folder, several=True)
     arrangement = arrange(series)
-    role = verdict.role or ("dsc" if (series.header.te_ms or 0) >= 15 else "dce")
+    role = verdict.role or ("dsc" if (series.header.te_ms or 0) >= T2_STAR_TE_MS else "dce")
     found, _ = acquisition(series, arrangement, role)
     result = frames(series, arrangement)
     return Series(result.frames, result.grid, Path(folder).name), found

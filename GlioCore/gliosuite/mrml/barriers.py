@@ -85,8 +85,10 @@ def start(request: Any) -> Job:
     try:
         arguments = ["barriers", "--image", str(folder / "image.nii.gz"), "--brain", str(folder / "brain.nii.gz")]
         write_image(image_from_node(request.reference), folder / "image.nii.gz")
-        write_image(mask_from_segment(*request.segments["brain"], grid), folder / "brain.nii.gz")
-        parts = [boolean(mask_from_segment(*request.segments[r], grid)) for r in _LESION if r in request.segments]
+        wanted = {r: request.segments[r] for r in ("brain", *_LESION) if r in request.segments}
+        masks = {region: mask_from_segment(node, segment, grid) for region, (node, segment) in wanted.items()}
+        write_image(masks["brain"], folder / "brain.nii.gz")
+        parts = [boolean(masks[r]) for r in _LESION if r in masks]
         if parts:
             write_image(grid.image(np.any(parts, axis=0)), folder / "lesion.nii.gz")
             arguments += ["--lesion", str(folder / "lesion.nii.gz")]

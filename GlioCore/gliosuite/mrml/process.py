@@ -111,7 +111,7 @@ def run(
         process = start(
             command_line(arguments), stdout=output, stderr=subprocess.PIPE, text=True, encoding="utf-8", cwd=FOLDER
         )
-        for line in process.stderr:
+        for line in process.stderr or ():
             lines.append(line.rstrip("\n"))
             kind, content = read_line(line)
             if kind == "progress":

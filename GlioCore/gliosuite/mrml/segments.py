@@ -127,7 +127,8 @@ def appearance(region: str, index: int) -> tuple[str, tuple[float, float, float]
     else:
         title = f"{known['title']} ({variant.upper()})" if variant else known["title"]
         color = known["color"]
-    rgb = tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    rgb = (red, green, blue)
     code = json.loads(resources.read_text("terminology.json")).get(base.lower())
     if code is None:
         return title, rgb, ""

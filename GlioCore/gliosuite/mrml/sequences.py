@@ -98,8 +98,8 @@ def timing(node: slicer.vtkMRMLNode) -> Timing:
     except ValueError:
         values = ()
     rising = len(values) > 1 and all(b > a for a, b in zip(values, values[1:], strict=False))
-    known = (unit or "").strip().lower()
-    return Timing(values if rising else None, {1.0: "s", 1e-3: "ms"}.get(_UNITS.get(known), ""))
+    scale = _UNITS.get((unit or "").strip().lower(), 0.0)
+    return Timing(values if rising else None, {1.0: "s", 1e-3: "ms"}.get(scale, ""))
 
 
 def acquisition(node: slicer.vtkMRMLNode, dicom_value: Callable[[str, str], str] | None = None) -> dict[str, float]:

@@ -103,7 +103,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
     grid = grid_of(request.reference)
     masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
     progression = masks.pop("progression", None)
-    structures = Structures(**masks)
+    structures = Structures(masks["brain"], masks.get("cel"), masks.get("t2l"), masks.get("cavity"))
     if request.barriers == "by registration":
         request = replace(request, barriers="segmentation", barriers_node=barriers.place(request))
     walls = barriers.barriers(request, grid)
@@ -118,6 +118,8 @@ def compute(request: TargetsRequest) -> TargetsResult:
             described[target.rule.ctv_name] = volumes.said(target)
     segmentation = segmentation_from_masks(ctvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
     if progression is None:
         columns = ("target", "CTV (cc)", "rule")
         rows = [(name, volume_cc(mask), described[name]) for name, mask in ctvs.items()]

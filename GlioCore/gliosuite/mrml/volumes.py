@@ -53,10 +53,13 @@ def grid_from_matrix(ijk_to_ras: np.ndarray, size: tuple[int, int, int], name: s
         raise InputError(
             f"{name} has axes that are not at right angles (a sheared acquisition); resample it onto a straight grid first"
         )
+    nx, ny, nz = (int(s) for s in size)
+    dx, dy, dz = (float(s) for s in spacing)
+    x, y, z = (float(o) for o in TO_LPS @ ijk_to_ras[:3, 3])
     return Grid(
-        tuple(int(s) for s in size),
-        tuple(float(s) for s in spacing),
-        tuple(float(o) for o in TO_LPS @ ijk_to_ras[:3, 3]),
+        (nx, ny, nz),
+        (dx, dy, dz),
+        (x, y, z),
         tuple(float(d) for d in (TO_LPS @ direction).ravel()),
     )
 

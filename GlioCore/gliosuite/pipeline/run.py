@@ -3,9 +3,11 @@
 import tempfile
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from .. import report
 from ..case import Case
 from ..compute import each
 from ..errors import InputError
@@ -21,14 +23,14 @@ from .targets import rt
 from .workers import Workers
 
 STEPS = (
-    Step("registered", registered),
-    Step("lesions", lesions, after=("registered",)),
-    Step("dce", dce, after=("lesions",), early=steady_dce),
-    Step("dsc", dsc, after=("lesions",), early=steady_dsc),
-    Step("progression", progression, after=("lesions",), early=visits, early_after=("registered",)),
-    Step("rt", rt, after=("lesions", "progression")),
+    Step("registered", registered, report.REGISTRATION),
+    Step("lesions", lesions, report.LESIONS, after=("registered",)),
+    Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
+    Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
+    Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
+    Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
 )
-TABLES = Step("regions", regions, after=("lesions", "dce", "dsc"), among_results=True)
+TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
 _STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo
 
@@ -131,6 +133,11 @@ def run_case(
             with Workers(workers, shared) as side_by_side:
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))
                 return _concluded(case, out, settings, files, found, side_by_side, progress)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process of the run was ended from outside, as happens where memory runs out; what is whole is kept, and the same "
+                "command with --workers 1, which needs less, goes on from there"
+            ) from error
         except KeyboardInterrupt:
             whole = [s.name for s in STEPS if kept(s, case, out, settings, Files())]
             stands = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole" if whole else "no step was whole"
@@ -168,13 +175,16 @@ def _concluded(
         write_json(folder / "provenance.json", _provenance(settings, out))
     if not fresh:
         return {"report": out / "report.html", **summary}
-    from ..report import write_report
-
     progress(_STEPS_END, "report")
-    report, missing = write_report(out, map if workers.count == 1 else workers.map)
+    page, missing = write_report(out, map if workers.count == 1 else workers.map)
     if missing:
         warnings.warn(missing, stacklevel=3)
-    return {"report": report, **summary}
+    return {"report": page, **summary}
+
+
+def write_report(folder: str | Path, spread: report.Spread = map) -> tuple[Path, str | None]:
+    """Write the report of a run's results (`report.write_page`): its path, and a sentence where pictures could not be drawn."""
+    return report.write_page(folder, {s.name: s.section for s in (*STEPS, TABLES)}, spread)
 
 
 def _as_before(out: Path, summary: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from ..case import Case
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_json
+from ..report import Section
 from ..steps import Progress, part, version
 from .context import Done, Run, RunSettings, SkippedStep
 from .seen import Files, What, now
@@ -25,10 +26,12 @@ class Step:
     Attributes
     ----------
     name
-        Of the step, of its folder under the results, and of its part of the report.
+        Of the step, and of its folder under the results.
     function
         Takes what it needs from a `Run`, writes its results into a folder, and says what came of it. What it reads there is noted, and
         is all that decides whether its result can be kept.
+    section
+        Its part of the report, with the title that a person reads.
     after
         The steps whose results it may read.
     early
@@ -41,6 +44,7 @@ class Step:
 
     name: str
     function: Callable[[Run, Path, Progress], Done]
+    section: Section
     after: tuple[str, ...] = ()
     early: Callable[[Run, Progress], Any] | None = None
     early_after: tuple[str, ...] = ()

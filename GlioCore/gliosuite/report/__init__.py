@@ -1,6 +1,21 @@
-"""The page of a run, its pictures, and the results read back."""
+"""The page of a run, its parts and pictures, and the results read back."""
 
-from .page import write_report
+from .page import Spread, write_page
 from .pictures import canonical, contours_figure, dvh_figure
+from .sections import DCE, DSC, LESIONS, PROGRESSION, REGIONS, REGISTRATION, TARGETS, Section
 
-__all__ = ["canonical", "contours_figure", "dvh_figure", "write_report"]
+__all__ = [
+    "DCE",
+    "DSC",
+    "LESIONS",
+    "PROGRESSION",
+    "REGIONS",
+    "REGISTRATION",
+    "TARGETS",
+    "Section",
+    "Spread",
+    "canonical",
+    "contours_figure",
+    "dvh_figure",
+    "write_page",
+]

@@ -59,15 +59,19 @@ def data_uri(png: bytes) -> str:
 
 def _window(image: np.ndarray, brain: np.ndarray) -> tuple[float, float]:
     inside = image[brain & np.isfinite(image)]
-    return tuple(np.percentile(inside, [0.5, 99.7])) if inside.size else (0.0, 1.0)
+    if not inside.size:
+        return 0.0, 1.0
+    low, high = np.percentile(inside, [0.5, 99.7])
+    return float(low), float(high)
 
 
 def _box(brain: np.ndarray, spacing: Sequence[float], margin_mm: float = 8.0) -> tuple[slice, slice, slice]:
     where = [np.flatnonzero(brain.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     if not all(w.size for w in where):
-        return (slice(None),) * 3
+        return slice(None), slice(None), slice(None)
     pad = [int(np.ceil(margin_mm / s)) for s in spacing[::-1]]
-    return tuple(slice(max(0, w[0] - p), min(n, w[-1] + p + 1)) for w, p, n in zip(where, pad, brain.shape))
+    z, y, x = (slice(max(0, w[0] - p), min(n, w[-1] + p + 1)) for w, p, n in zip(where, pad, brain.shape))
+    return z, y, x
 
 
 def _cut(volume: np.ndarray, plane: str, index: int) -> np.ndarray:
@@ -84,7 +88,7 @@ def _aspect(plane: str, spacing: Sequence[float]) -> float:
     return {"axial": dy / dx, "coronal": dz / dx, "sagittal": dz / dy}[plane]
 
 
-_LETTERS = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
+_LETTERS = {"axial": ("R", "L", "A", "P"), "coronal": ("R", "L", "S", "I"), "sagittal": ("A", "P", "S", "I")}
 
 
 def _show(

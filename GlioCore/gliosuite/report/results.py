@@ -13,7 +13,7 @@ from ..images import read_image
 
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
-VE_SD_DRAWN = 0.1
+VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
 
@@ -105,7 +105,7 @@ def load_results(folder: str | Path) -> Results:
         first = next(iter(results.images))
         masks["brain"] = lambda: results.images[first] > np.percentile(results.images[first], 60)
     results.masks = Volumes(masks)
-    maps = {}
+    maps: dict[str, Callable[[], np.ndarray]] = {}
     for kind, names in (("dce", DCE_MAPS), ("dsc", DSC_MAPS)):
         maps |= found((folder / kind / "on_t1c" / f"{name}.nii.gz" for name in names), False)
     spread = folder / "dce" / "on_t1c" / "ve_sd.nii.gz"

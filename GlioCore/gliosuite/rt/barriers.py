@@ -26,10 +26,10 @@ WALLS = ("falx", "tentorium")
 CHOICES = ("brainstem", "chiasm")  # stop a margin unless they are named as ways through
 OPEN = ("callosum", "peduncles")
 NAMES = ("brain", *WALLS, "ventricles", *CHOICES, *OPEN)
-VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it
-_LEAST_SIMILARITY = 0.1
-_REDRAWN_MM = 4.0
-_SHADING_MM = 20.0
+VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it (ESTRO-EANO 2023)
+_LEAST_SIMILARITY = 0.1  # heads give this and more, noise and other objects next to nothing (`similarity_to_template`)
+_REDRAWN_MM = 4.0  # chosen: about how far a registered ventricle's wall lies from the true one; farther off, other things look alike
+_SHADING_MM = 20.0  # chosen: wider than gyri and ventricles, narrower than a coil's shading
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 

@@ -8,28 +8,22 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml.perfusion import PerfusionRequest, parse_times
-from ..mrml.process import CancelledError
 from ..mrml.sequences import acquisition, is_multivolume, timing
-from .binding import Bindings, chosen
+from .binding import chosen
+from .panel import Panel, Running, show_only
 from .process import Step
 
 
-class PerfusionPanel:
+class PerfusionPanel(Panel):
     """Binds the widgets of GlioPerfusion.ui to a parameter node and a logic.
 
-    Parameters
-    ----------
-    ui
-        The widgets by name (``slicer.util.childWidgetVariables``).
-    logic
-        Has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``.
-    step
-        Starts a command; `gliosuite.ui.process.Step` unless a test injects another.
+    The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``.
     """
 
-    def __init__(self, ui: Any, logic: Any, step: Callable[..., Any] = Step) -> None:
-        self.ui, self.logic, self._start = ui, logic, step
-        self.parameters = self._bindings = self._running = self._job = None
+    failure = _("GlioPerfusion could not compute the maps.")
+
+    def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
+        super().__init__(ui, logic, parameters, step)
         ui.seriesSelector.currentNodeChanged.connect(self.onSeries)
         ui.timeUnitComboBox.currentIndexChanged.connect(self.onTimeUnit)
         ui.timesEdit.textChanged.connect(self.onTimes)
@@ -37,23 +31,21 @@ class PerfusionPanel:
         ui.aifComboBox.currentIndexChanged.connect(self.onChoice)
         ui.t1Selector.currentNodeChanged.connect(self.onChoice)
         ui.applyButton.clicked.connect(self.onApply)
-        ui.cancelButton.clicked.connect(self.onCancel)
+        self.bind(parameters)
 
     def bind(self, parameters: Any) -> None:
-        """Show a parameter node in the widgets, and store what is chosen in it."""
+        """Show a parameter node in the widgets, and store what is chosen in it; a scene's first sequence where none is."""
         ui = self.ui
-        self.parameters = parameters
-        parameters.connectGui(ui)
-        self._bindings = Bindings(parameters)
-        self._bindings.node(ui.seriesSelector, "series")
-        self._bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
-        self._bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
-        self._bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
-        self._bindings.path(ui.aifFileEdit, "aifFile")
+        bindings = self._take(parameters)
+        bindings.node(ui.seriesSelector, "series")
+        bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
+        bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
+        bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
+        bindings.path(ui.aifFileEdit, "aifFile")
         if parameters.series is None:
             parameters.series = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceNode")
             self._read(parameters.series)
-        self._bindings.show()
+        bindings.show()
         self.onTimes()
         self.onChoice()
 
@@ -61,17 +53,15 @@ class PerfusionPanel:
 
     def onSeries(self, *_args: Any) -> None:
         """Another series: read what it says of its times and acquisition."""
-        if self.parameters is not None:
-            self.parameters.series = self.ui.seriesSelector.currentNode()
-            self._read(self.parameters.series)
+        self.parameters.series = self.ui.seriesSelector.currentNode()
+        self._read(self.parameters.series)
         self.onChoice()
 
     def onTimeUnit(self, *_args: Any) -> None:
         """Another unit of the series' index: read its times anew."""
-        if self.parameters is not None:
-            # Stored before anything else is: each change of the node brings all its values back to the widgets.
-            self.parameters.timeUnit = self.ui.timeUnitComboBox.currentText
-            self._read_times(self.ui.seriesSelector.currentNode())
+        # Stored before anything else is: each change of the node brings all its values back to the widgets.
+        self.parameters.timeUnit = self.ui.timeUnitComboBox.currentText
+        self._read_times(self.ui.seriesSelector.currentNode())
 
     def _read(self, node: Any) -> None:
         if node is None:
@@ -111,18 +101,17 @@ class PerfusionPanel:
         ui.dceBox.visible = dce
         ui.dscBox.visible = not dce
         aif = ui.aifComboBox.currentText
-        for widgets, wanted in (
+        show_only(
             ((ui.aifPointsLabel, ui.aifPointsSelector), aif == "control points"),
             ((ui.aifSegmentLabel, ui.aifSegmentSelector), aif == "segment"),
             ((ui.aifFileLabel, ui.aifFileEdit), aif == "CSV file"),
             ((ui.teLabel, ui.teSpinBox), not dce),
             ((ui.trLabel, ui.trSpinBox), dce),
             ((ui.flipAngleLabel, ui.flipAngleSpinBox), dce),
-        ):
-            for widget in widgets:
-                widget.visible = wanted
+        )
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
         ui.applyButton.enabled = ui.seriesSelector.currentNode() is not None and self._running is None
+        ui.cancelButton.enabled = self._running is not None
 
     # ------------------------------------------------------------------------------------------------------------- running
 
@@ -156,72 +145,19 @@ class PerfusionPanel:
 
     def onApply(self, *_args: Any) -> None:
         """Start the step."""
-        try:
-            self._job = self.logic.start(self.request())
-        except InputError as error:
-            self._say(str(error))
-            return
-        self._say(_("computing"))
-        self.ui.progressBar.value = 0
-        running = self._start(self._job.arguments, self.onProgress, self.onDone, self.onFailed)
-        if self._job is not None:  # it may have ended already
-            self._running = running
-        self._busy()
-
-    def onCancel(self, *_args: Any) -> None:
-        """End the step."""
-        if self._running is not None:
-            self._say(_("cancelling"))
-            self._running.cancel()
-
-    def onProgress(self, fraction: float, message: str) -> None:
-        """Progress of the step."""
-        self.ui.progressBar.value = round(100 * fraction)
-        self._say(message)
+        self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone)
 
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""
-        job, self._job = self._job, None
-        warnings = getattr(self._running, "warnings", [])
-        self._running = None
+        job, notes = self._ended()
         try:
             result = self.logic.finish(job, summary)
             self.logic.show(result)
         finally:
-            self._busy()
+            self.onChoice()
         self.ui.progressBar.value = 100
         names = ", ".join(node.GetName() for node in result.maps.values())
-        self._say(
-            "\n".join([_("done: {names}").format(names=names), *(_("note: {text}").format(text=w) for w in warnings)])
-        )
-
-    def onFailed(self, error: Exception) -> None:
-        """The step has ended without a result."""
-        job, self._job, self._running = self._job, None, None
-        if job is not None:
-            self.logic.abandon(job)
-        self._busy()
-        self.ui.progressBar.value = 0
-        self._say(str(error))
-        if not isinstance(error, (InputError, CancelledError)):
-            slicer.util.errorDisplay(_("GlioPerfusion could not compute the maps."), detailedText=str(error))
-
-    def close(self) -> None:
-        """The panel goes away: end what runs, and remove its files."""
-        running, job = self._running, self._job
-        self.onCancel()
-        if running is not None:
-            running.wait(5000)
-        if job is not None:
-            self.logic.abandon(job)
-
-    def _busy(self) -> None:
-        running = self._running is not None
-        self.ui.cancelButton.enabled = running
-        self.ui.applyButton.enabled = not running and self.ui.seriesSelector.currentNode() is not None
-
-    def _say(self, text: str) -> None:
-        self.ui.statusLabel.text = text
+        self._say(_("done: {names}").format(names=names), notes)
 
 
 def frames(node: Any) -> int:

@@ -32,7 +32,8 @@ class Step:
     ) -> None:
         self.warnings: list[str] = []
         self._progress, self._done, self._failed = progress, done, failed
-        self._output, self._errors, self._lines = b"", b"", []
+        self._output, self._errors = b"", b""
+        self._lines: list[str] = []
         self._cancelled = False
         program, *rest = command_line(arguments)
         self._process = qt.QProcess()

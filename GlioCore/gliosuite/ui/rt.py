@@ -1,6 +1,5 @@
 """The GlioRT panel: structures, a margin to try, barriers, schemes, target volumes with their comparison, the RT structure set."""
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,30 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..errors import InputError
-from ..mrml.process import CancelledError
-from ..mrml.targets import REGIONS, TargetsRequest
-from .binding import Bindings, chosen
+from ..mrml.targets import REGIONS, TargetsRequest, TargetsResult
+from .binding import chosen
+from .panel import Panel, Running, show_only
 from .process import Step
 
 _COLUMNS = ("scheme", "GTV", "margin [mm]", "dose")
 
 
-class TargetsPanel:
+class TargetsPanel(Panel):
     """Binds the widgets of GlioRT.ui to a parameter node and a logic.
 
-    Parameters
-    ----------
-    ui
-        The widgets by name (``slicer.util.childWidgetVariables``).
-    logic
-        Has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
-        ``export(result, request, series_dir, path, allow_derived)``, ``preview(reference, lesion, brain, margin_mm, node) -> (node, cc)``,
-        for barriers by registration ``startBarriers(request) -> job``, ``finishBarriers(job, result) -> node`` and ``abandon(job)``, and
-        SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not installed, and ``exportWithSlicerRt(result, request,
-        folder) -> str``.
-    step
-        Starts a command; `gliosuite.ui.process.Step` unless a test injects another.
+    The logic has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
+    ``export(result, request, series_dir, path, allow_derived)``, ``preview(reference, lesion, brain, margin_mm, node) -> (node, cc)``,
+    for barriers by registration ``startBarriers(request) -> job``, ``finishBarriers(job, result) -> node`` and ``abandon(job)``, and
+    SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not installed, and ``exportWithSlicerRt(result, request,
+    folder) -> str``.
     """
 
-    def __init__(self, ui: Any, logic: Any, step: Callable[..., Any] = Step) -> None:
-        self.ui, self.logic, self._start = ui, logic, step
-        self.parameters = self._bindings = self._result = self._request = None
-        self._running = self._job = None
+    failure = _("GlioRT could not place barriers.")
+
+    def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
+        super().__init__(ui, logic, parameters, step)
+        self._result: TargetsResult | None = None
+        self._request: TargetsRequest | None = None
         self._filling = False
         ui.seriesFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.barriersFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
@@ -62,30 +55,29 @@ class TargetsPanel:
         ):
             signal.connect(self.onMargin)
         ui.computeButton.clicked.connect(self.onCompute)
-        ui.cancelButton.clicked.connect(self.onCancel)
         ui.exportButton.clicked.connect(self.onExport)
         changes = logic.slicerRtChanges()
         ui.slicerRtButton.visible = bool(changes)
         ui.slicerRtButton.toolTip = changes
         ui.slicerRtButton.clicked.connect(self.onSlicerRt)
+        self.bind(parameters)
 
     def bind(self, parameters: Any) -> None:
-        """Show a parameter node in the widgets, and store what is chosen in it."""
+        """Show a parameter node in the widgets, and store what is chosen in it; a scene's first image where none is."""
         ui = self.ui
         self._filling = True
-        self.parameters, self._result, self._request = parameters, None, None
-        parameters.connectGui(ui)
-        self._bindings = Bindings(parameters)
+        self._result = self._request = None
+        bindings = self._take(parameters)
         for region in REGIONS:
             selector = getattr(ui, f"{region}SegmentSelector")
-            self._bindings.segment(selector, f"{region}Segmentation", f"{region}Segment")
-        self._bindings.segment(ui.lesionSegmentSelector, "lesionSegmentation", "lesionSegment")
-        self._bindings.path(ui.barriersFolderEdit, "barriersFolder")
-        self._bindings.path(ui.seriesFolderEdit, "seriesFolder")
-        self._bindings.path(ui.structureFileEdit, "structureFile")
+            bindings.segment(selector, f"{region}Segmentation", f"{region}Segment")
+        bindings.segment(ui.lesionSegmentSelector, "lesionSegmentation", "lesionSegment")
+        bindings.path(ui.barriersFolderEdit, "barriersFolder")
+        bindings.path(ui.seriesFolderEdit, "seriesFolder")
+        bindings.path(ui.structureFileEdit, "structureFile")
         if parameters.reference is None:
             parameters.reference = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-        self._bindings.show()
+        bindings.show()
         wanted = parameters.schemes.split()
         for row, entry in enumerate(self._rows):
             ui.schemeTable.item(row, 0).setCheckState(qt.Qt.Checked if entry[0] in wanted else qt.Qt.Unchecked)
@@ -95,7 +87,7 @@ class TargetsPanel:
 
     def onScheme(self, *_args: Any) -> None:
         """A scheme was ticked or not."""
-        if self.parameters is None or self._filling:
+        if self._filling:
             return
         ticked = [
             entry[0]
@@ -109,15 +101,13 @@ class TargetsPanel:
         """Show what the choice of barriers needs, and allow what can be done."""
         ui, p = self.ui, self.parameters
         barriers = ui.barriersComboBox.currentText
-        for widgets, wanted in (
+        show_only(
             ((ui.barriersFolderLabel, ui.barriersFolderEdit), barriers == "folder"),
             ((ui.barriersSegmentationLabel, ui.barriersSelector), barriers == "segmentation"),
             ((ui.throughBrainstemCheckBox, ui.throughChiasmCheckBox), barriers in ("folder", "segmentation")),
             ((ui.cancelButton, ui.progressBar), barriers == "by registration" or self._running is not None),
-        ):
-            for widget in widgets:
-                widget.visible = wanted
-        ready = p is not None and ui.referenceSelector.currentNode() is not None and bool(p.schemes)
+        )
+        ready = ui.referenceSelector.currentNode() is not None and bool(p.schemes)
         ui.computeButton.enabled = ready and self._running is None
         ui.cancelButton.enabled = self._running is not None
         ui.exportButton.enabled = ui.slicerRtButton.enabled = self._result is not None
@@ -125,7 +115,7 @@ class TargetsPanel:
     def onMargin(self, *_args: Any) -> None:
         """Draw the margin that the slider shows round the chosen lesion, where a preview is wanted."""
         p = self.parameters
-        if p is None or self._filling:
+        if self._filling:
             return
         # Stored before anything else is: each change of the node brings all its values back to the widgets.
         wanted, margin = self.ui.previewCheckBox.checked, self.ui.marginSlider.value
@@ -166,60 +156,18 @@ class TargetsPanel:
     def onCompute(self, *_args: Any) -> None:
         """Compute the ticked targets; barriers by registration are placed first, in a process of their own."""
         if self.parameters.barriers == "by registration":
-            self._place()
+            self._launch(lambda: self.logic.startBarriers(self.request()), _("placing barriers"), self.onPlaced)
         else:
             self._compute(self.request())
 
-    def _place(self) -> None:
-        job, _notes = self._attempt(lambda: self.logic.startBarriers(self.request()))
-        if job is None:
-            return
-        self._job = job
-        self._say(_("placing barriers"))
-        self.ui.progressBar.value = 0
-        running = self._start(job.arguments, self.onProgress, self.onPlaced, self.onFailed)
-        if self._job is not None:  # it may have ended already
-            self._running = running
-        self.onChoice()
-
-    def onProgress(self, fraction: float, message: str) -> None:
-        """Progress of the registration."""
-        self.ui.progressBar.value = round(100 * fraction)
-        self._say(message)
-
     def onPlaced(self, summary: dict[str, Any]) -> None:
         """Barriers are placed: they become the chosen segmentation, to be looked at and corrected, and the targets are computed."""
-        job, self._job, self._running = self._job, None, None
+        job, notes = self._ended()
         self.parameters.barriersSegmentation = self.logic.finishBarriers(job, summary)
         self.parameters.barriers = "segmentation"
         self.onChoice()
-        self._compute(self.request(), [_("no person drew the barriers: look at them, correct them and compute again")])
-
-    def onFailed(self, error: Exception) -> None:
-        """The registration has ended without a result."""
-        job, self._job, self._running = self._job, None, None
-        if job is not None:
-            self.logic.abandon(job)
-        self.ui.progressBar.value = 0
-        self.onChoice()
-        self._say(str(error))
-        if not isinstance(error, (InputError, CancelledError)):
-            slicer.util.errorDisplay(_("GlioRT could not place barriers."), detailedText=str(error))
-
-    def onCancel(self, *_args: Any) -> None:
-        """End the registration."""
-        if self._running is not None:
-            self._say(_("cancelling"))
-            self._running.cancel()
-
-    def close(self) -> None:
-        """The panel goes away: end what runs, and remove its files."""
-        running, job = self._running, self._job
-        self.onCancel()
-        if running is not None:
-            running.wait(5000)
-        if job is not None:
-            self.logic.abandon(job)
+        drawn_by_none = _("no person drew the barriers: look at them, correct them and compute again")
+        self._compute(self.request(), [*notes, drawn_by_none])
 
     def _compute(self, request: TargetsRequest, more: list[str] | None = None) -> None:
         """The application waits, with a busy cursor."""
@@ -251,23 +199,6 @@ class TargetsPanel:
         changes, notes = self._attempt(lambda: self.logic.exportWithSlicerRt(self._result, self._request, folder))
         if changes is not None:
             self._say(_("SlicerRT wrote into {folder}").format(folder=folder), [changes, *notes])
-
-    def _attempt(self, work: Callable[[], Any]) -> tuple[Any, list[str]]:
-        """The result of `work` and its warnings; what the user can mend is said on the panel, and the result is None."""
-        slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                result = work()
-            return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        except InputError as error:
-            self._say(str(error))
-            return None, []
-        finally:
-            slicer.app.restoreOverrideCursor()
-
-    def _say(self, text: str, notes: list[str] | None = None) -> None:
-        self.ui.statusLabel.text = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])
 
 
 def fill_table(table: Any, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:

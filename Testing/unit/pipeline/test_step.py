@@ -13,6 +13,7 @@ from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.pipeline import STEPS, RunSettings, run_case
 from gliosuite.pipeline.seen import Files
 from gliosuite.pipeline.step import kept
+from gliosuite.report import Section
 from gliosuite.simulate import simulate_case
 
 SETTINGS = RunSettings(spacing_mm=3.0, motion=False)
@@ -220,10 +221,21 @@ def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tm
         return Done({"age": run.early})
 
     case = Case.load(done[0])
-    step = Step("aged", function, early=early)
+    step = Step("aged", function, Section(1, "Aged", lambda results, draw: ""), early=early)
     carry = lambda settings: run_steps([step], case, tmp_path, settings, Files(), Workers(1), lambda f, m: None)
     assert carry(SETTINGS)["aged"]["summary"] == {"age": case.clinical["age"]}
     assert carry(SETTINGS)["aged"]["status"] == "kept"
     assert carry(replace(SETTINGS, like="unfit"))["aged"] == {"step": "aged", "status": "refused", "why": "too early"}
     case.data["clinical"]["age"] = 3
     assert carry(SETTINGS)["aged"]["summary"] == {"age": 3}
+
+
+def test_a_worker_that_is_ended_from_outside_is_told_in_a_sentence(done, tmp_path):
+    import multiprocessing
+
+    def kill(fraction: float, message: str) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    with pytest.raises(InputError, match="a process of the run was ended from outside.*--workers 1"):
+        run_case(Case.load(done[0]), tmp_path / "out", SETTINGS, kill, workers=2)

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...images import Grid, as_grid, boolean, resample_mask
 from .distances import edge_distances, surface_dice
 
-TOLERANCE_MM = 2.0
+TOLERANCE_MM = 2.0  # chosen: about what two physicians' outlines of one target differ by; the measure is Nikolov 2021's
 # Column -> what it is, for tables.
 PAIR_TITLES = {
     "first_cc": "first (cc)",
@@ -24,7 +24,7 @@ PAIR_TITLES = {
     "surface_mean_mm": "mean surface distance (mm)",
     "hd95_mm": "HD95 (mm)",
 }
-_MOST = 8
+_MOST = 8  # bits of the difference map's uint8 labels
 
 
 @dataclass(frozen=True)

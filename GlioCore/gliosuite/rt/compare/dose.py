@@ -7,14 +7,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ...dicom.geometry import quiet_pydicom
+from ...dicom.geometry import RT_DOSE, quiet_pydicom
 from ...errors import InputError, require
 from ...images import Grid, array, boolean, signed_distance
 
-RT_DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
 # Doses are taken at points no farther apart than this: a third of the finest dose grids in use, so that the steepest fall-off is resolved.
 _POINT_MM = 0.5
-_BIN_GY = 0.05
+_BIN_GY = 0.05  # chosen: below the 0.1 Gy that doses are reported to
 DOSE_TITLES = {
     "volume_cc": "volume (cc)",
     "mean_gy": "mean (Gy)",
@@ -126,10 +125,11 @@ def read_dose(path: str | Path) -> Dose:
     step = float(steps.mean()) if steps.size else float(d.get("SliceThickness") or 1.0)
     if step < 0:
         values, origin, step = values[::-1], origin + normal * offsets[-1], -step
+    x, y, z = (float(v) for v in origin)
     grid = Grid(
         (values.shape[2], values.shape[1], values.shape[0]),
         (float(d.PixelSpacing[1]), float(d.PixelSpacing[0]), step),
-        tuple(float(v) for v in origin),
+        (x, y, z),
         tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
     )
     image = grid.image(np.ascontiguousarray(values, np.float32))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -179,7 +180,7 @@ def comparison_table(
     grid = Grid.of(brain)
     progression = resample_mask(progression, grid)
     on_grid = {name: resample_mask(mask, grid) for name, mask in ctvs.items()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, ctv in on_grid.items():
         metrics = compare_ctv(ctv, progression, brain)
         if volume_cc is None:

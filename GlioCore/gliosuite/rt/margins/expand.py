@@ -15,7 +15,7 @@ from .geodesic import geodesic
 from .surface import Surface, box_round, centre_distance
 
 _FAR_MM = 3.0  # from here on the surface may be sampled every _CELL_MM
-_CELL_MM = 0.7
+_CELL_MM = 0.7  # chosen: at that distance it changes no margin by more than 0.7^2 / (8 * 3) = 0.02 mm
 
 
 def expand(mask: sitk.Image, margin_mm: float, barriers: Barriers | None = None) -> sitk.Image:

@@ -14,7 +14,7 @@ from itertools import permutations, product
 import numpy as np
 from scipy import ndimage
 
-_CHUNK = 65536
+_CHUNK = 65536  # chosen: lines that are looked at in one go, a few MB of memory
 
 
 def geodesic(
@@ -195,7 +195,9 @@ def taut(
     cornered = np.any([e[0] for e in edges], axis=0)
     todo = np.flatnonzero(np.pad(hidden, pad).ravel() & np.isfinite(t))
     todo = todo[np.argsort(t[todo], kind="stable")]
-    bounds = np.searchsorted(t[todo], np.arange(t[todo[0]], t[todo[-1]] + 1, step.min() / 2)) if len(todo) else []
+    bounds: list[int] = []
+    if len(todo):
+        bounds = np.searchsorted(t[todo], np.arange(t[todo[0]], t[todo[-1]] + 1, step.min() / 2)).tolist()
     length = lambda v: np.sqrt(((v * step) ** 2).sum(axis=-1))
     ordered = [todo[a:b] for a, b in zip(bounds, [*bounds[1:], len(todo)])]
     # What a first round left, since its neighbours came later, a second one finds.
@@ -209,20 +211,9 @@ def taut(
         near = at[:, None] + around
         back = anchor[near]
         value = np.where(back >= 0, base[back] + length(here[:, None] - place[back]), np.inf)
-        done = np.zeros(len(at), bool)
-        for _ in range(3):
-            best = value.argmin(axis=1)
-            row = np.flatnonzero(~done & np.isfinite(value[np.arange(len(at)), best]))
-            if not len(row):
-                break
-            chosen = back[row, best[row]]
-            clear = sees(open_, place[chosen], here[row])
-            found = row[clear]
-            t[at[found]], anchor[at[found]] = value[found, best[found]], chosen[clear]
-            done[found] = True
-            same = back[row] == chosen[:, None]
-            value[row] = np.where(same, np.inf, value[row])
-        row = np.flatnonzero(~done)
+        found, chosen, shortest = _straight(open_, here, back, value, place)
+        t[at[found]], anchor[at[found]] = shortest, chosen
+        row = np.setdiff1d(np.arange(len(at)), found)
         if not len(row):
             continue
         close = at[row][:, None] + wider
@@ -239,6 +230,36 @@ def taut(
         count += len(total)
     inner = (slice(pad, -pad),) * 3
     return t.reshape(shape)[inner]
+
+
+def _straight(
+    free: np.ndarray, here: np.ndarray, back: np.ndarray, value: np.ndarray, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The shortest way from each voxel straight to a bend in sight; up to three bends are tried.
+
+    `back` (n, neighbours) numbers the bends in `place` that a voxel's neighbours look back to, `value` is the way's length by each; what
+    was tried in vain is struck out in it.
+
+    Returns
+    -------
+    Which of the voxels have one, to which bend, and its length.
+    """
+    none = np.zeros(0, np.int64)
+    found, chosen, length = [none], [none.astype(back.dtype)], [none.astype(value.dtype)]
+    done = np.zeros(len(here), bool)
+    for _ in range(3):
+        best = value.argmin(axis=1)
+        row = np.flatnonzero(~done & np.isfinite(value[np.arange(len(here)), best]))
+        if not len(row):
+            break
+        bend = back[row, best[row]]
+        clear = sees(free, place[bend], here[row])
+        found.append(row[clear])
+        chosen.append(bend[clear])
+        length.append(value[row, best[row]][clear])
+        done[row[clear]] = True
+        value[row] = np.where(back[row] == bend[:, None], np.inf, value[row])
+    return np.concatenate(found), np.concatenate(chosen), np.concatenate(length)
 
 
 _OFF = 0.499  # a bend lies this far (in voxels) from the centre of the voxel beside the edge: just off the edge, so that lines graze it
@@ -341,20 +362,7 @@ def march(
             with np.errstate(invalid="ignore"):
                 sides.append(np.where(smooth, (4 * best - second) / 3, best))
             weights.append(np.where(smooth, 1.5, 1.0) / way)
-        a, w = np.stack(sides), np.stack(weights) ** 2
-        order = np.argsort(a, axis=0)
-        a, w = np.take_along_axis(a, order, 0), np.take_along_axis(w, order, 0)
-        value = a[0] + 1 / np.sqrt(w[0])
-        sw, swa, swaa = w[0], w[0] * a[0], w[0] * a[0] ** 2
-        for k in (1, 2):
-            use = value > a[k]
-            with np.errstate(invalid="ignore"):
-                sw, swa, swaa = sw + w[k], swa + w[k] * a[k], swaa + w[k] * a[k] ** 2
-                root = swa**2 - sw * (swaa - 1)
-                wanted = (swa + np.sqrt(np.maximum(root, 0))) / sw
-            value = np.where(use & (root >= 0), wanted, value)
-            sw, swa, swaa = (np.where(use, s, np.inf) for s in (sw, swa, swaa))
-        return value
+        return _eikonal(np.stack(sides), np.stack(weights) ** 2)
 
     def beside(at: np.ndarray) -> np.ndarray:
         near = (at[:, None] + around).ravel()
@@ -384,3 +392,23 @@ def march(
     result = ways.copy()
     result[hidden] = t.reshape(shape)[inner][hidden]
     return result
+
+
+def _eikonal(a: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The largest root of ``sum of w (value - a)^2 = 1`` over the axes that the way comes along: those with ``a`` below the value.
+
+    `a` are the neighbours' values by axis (3, n), infinite where there is none, `w` the squares of the inverse steps.
+    """
+    order = np.argsort(a, axis=0)
+    a, w = np.take_along_axis(a, order, 0), np.take_along_axis(w, order, 0)
+    value = a[0] + 1 / np.sqrt(w[0])
+    sw, swa, swaa = w[0], w[0] * a[0], w[0] * a[0] ** 2
+    for k in (1, 2):
+        use = value > a[k]
+        with np.errstate(invalid="ignore"):
+            sw, swa, swaa = sw + w[k], swa + w[k] * a[k], swaa + w[k] * a[k] ** 2
+            root = swa**2 - sw * (swaa - 1)
+            wanted = (swa + np.sqrt(np.maximum(root, 0))) / sw
+        value = np.where(use & (root >= 0), wanted, value)
+        sw, swa, swaa = (np.where(use, s, np.inf) for s in (sw, swa, swaa))
+    return value

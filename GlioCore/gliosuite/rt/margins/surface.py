@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 # what more would take away from thin parts is given back by the level, which keeps the volume.
 _SMOOTHING = 0.7
 _LEAST_MM = 1.0
-_STEP_MM = 1.5  # the surface is sampled at least this finely
+_STEP_MM = 1.5  # chosen: the surface is sampled at least this finely, so that its smoothing of 1 mm or more is resolved
 
 
 @dataclass(frozen=True)

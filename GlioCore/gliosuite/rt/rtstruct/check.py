@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from ...dicom.geometry import DicomSeries
+from ...dicom.geometry import Stack
 from ...images import volume_cc
 from .reading import Structure, StructureSet, contour_volume_cc, own_mask, planes_of, rasterise
 
 
-def check_structures(contents: StructureSet, series: DicomSeries | None = None) -> dict[str, Any]:
+def check_structures(contents: StructureSet, series: Stack | None = None) -> dict[str, Any]:
     """What a structure set holds and what is wrong with it.
 
     Returns
@@ -26,10 +26,10 @@ def check_structures(contents: StructureSet, series: DicomSeries | None = None) 
         problems.append("it has no frame of reference UID")
     by_uid: dict[tuple[str, int | None], int] = {}
     if series is not None:
-        by_uid = {(s.instance, s.frame): k for k, s in enumerate(series.slices)}
-        if contents.series_uid != series.series_uid:
+        by_uid = {(s.instance, s.number): k for k, s in enumerate(series.slices)}
+        if contents.series_uid != series.header.series_uid:
             problems.append("it refers to another series (SeriesInstanceUID differs)")
-        if contents.frame_of_reference and contents.frame_of_reference != series.frame_of_reference:
+        if contents.frame_of_reference and contents.frame_of_reference != series.header.frame_of_reference:
             problems.append("its frame of reference is not that of the series")
     rois = []
     for structure in contents.structures:
@@ -62,7 +62,7 @@ def check_structures(contents: StructureSet, series: DicomSeries | None = None) 
     return {"label": contents.label, "approval": contents.approval, "rois": rois, "problems": problems}
 
 
-def _references(structure: Structure, series: DicomSeries, by_uid: dict[tuple[str, int | None], int]) -> list[str]:
+def _references(structure: Structure, series: Stack, by_uid: dict[tuple[str, int | None], int]) -> list[str]:
     """How many contours refer to no slice, to an unknown one, or to another than they lie on."""
     normal = np.reshape(series.grid.direction, (3, 3))[:, 2]
     none = unknown = wrong = 0

@@ -105,7 +105,8 @@ def _loops(mask: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     for start in range(len(nodes)):
         if seen[start]:
             continue
-        loop, node = [], start
+        loop: list[int] = []
+        node = start
         while not seen[node]:
             after = across_list[node]
             seen[node] = seen[after] = True

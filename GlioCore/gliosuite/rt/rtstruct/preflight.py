@@ -8,14 +8,14 @@ from datetime import date
 import numpy as np
 from scipy import ndimage
 
-from ...dicom.geometry import DicomSeries
+from ...dicom.geometry import Stack
 from ...errors import InputError
 from ...images import Grid, boolean
 from .writing import Roi
 
-OLD_DAYS = 14
-THICK_MM = 3.0
-NAME_LENGTH = 16
+OLD_DAYS = 14  # chosen: cavities shrink within weeks of an operation, so planning MR is repeated within two
+THICK_MM = 3.0  # chosen: planning protocols ask for 1 to 3 mm
+NAME_LENGTH = 16  # TG-263, and DICOM's SH of the Structure Set Label
 # PS3.3 C.8.8.8.1, those that a mask can stand for.
 TYPES = (
     "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
@@ -91,7 +91,7 @@ def check_rois(rois: Sequence[Roi], label: str) -> list[Finding]:
     return found
 
 
-def check_series(series: DicomSeries, planned_on: str = "", allow_derived: bool = False) -> list[Finding]:
+def check_series(series: Stack, planned_on: str = "", allow_derived: bool = False) -> list[Finding]:
     """Completeness, origin, frame of reference, age and slice thickness of the series that is drawn on.
 
     Parameters
@@ -102,9 +102,11 @@ def check_series(series: DicomSeries, planned_on: str = "", allow_derived: bool 
         A derived series (ImageType) is told, not refused.
     """
     n, step = len(series.slices), series.grid.spacing[2]
-    found = [Finding("series", "ok", f"The {series.modality} series is complete: {n} slices, {step:.2f} mm apart.")]
-    if series.image_type[:1] == ("DERIVED",):
-        derived = f"a derived series (ImageType {'/'.join(series.image_type)})"
+    found = [
+        Finding("series", "ok", f"The {series.header.modality} series is complete: {n} slices, {step:.2f} mm apart.")
+    ]
+    if series.header.object_type[:1] == ("DERIVED",):
+        derived = f"a derived series (ImageType {'/'.join(series.header.object_type)})"
         if allow_derived:
             found.append(
                 Finding(
@@ -122,7 +124,7 @@ def check_series(series: DicomSeries, planned_on: str = "", allow_derived: bool 
                 "is needed. Where the scanner marks its planning MR as derived (a distortion correction does that), and this is the "
                 "series that is planned on, allow it: --allow-derived",
             )
-    if series.frame_of_reference:
+    if series.header.frame_of_reference:
         found.append(Finding("frame of reference", "ok", "All slices share one frame of reference."))
     else:
         found.append(
@@ -133,9 +135,9 @@ def check_series(series: DicomSeries, planned_on: str = "", allow_derived: bool 
                 "it with the images will refuse it.",
             )
         )
-    if series.modality == "MR":
-        found.append(_age(series.acquired, planned_on))
-    thickness = max(step, series.thickness_mm or 0.0)
+    if series.header.modality == "MR":
+        found.append(_age(series.header.acquired, planned_on))
+    thickness = max(step, series.header.thickness_mm or 0.0)
     if thickness > THICK_MM:
         sentence = f"The slices are {thickness:.1f} mm thick; at most {THICK_MM:g} mm is advised for target volumes."
         found.append(Finding("slice thickness", "warning", sentence))
@@ -169,7 +171,7 @@ def _age(acquired: str, planned_on: str) -> Finding:
 
 
 def check_masks(
-    rois: Sequence[Roi], masks: Sequence[np.ndarray], beyond: Sequence[float], series: DicomSeries
+    rois: Sequence[Roi], masks: Sequence[np.ndarray], beyond: Sequence[float], series: Stack
 ) -> list[Finding]:
     """Overlap with the slices, and holes, once the masks (z, y, x) lie on the series' grid.
 

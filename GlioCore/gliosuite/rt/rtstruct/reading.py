@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import quiet_pydicom
+from ...dicom.geometry import RT_STRUCTURE_SET, quiet_pydicom
 from ...errors import InputError, require
 from ...images import Grid, boolean, resample_mask
 from .contours import area, fill
@@ -17,7 +17,6 @@ from .contours import area, fill
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 _CONTOUR_DATA = 0x30060050
 
@@ -156,7 +155,7 @@ def _structure(name: str, number: int, kind: str, drawn: "Dataset | None") -> St
         if n
     ]
     color = drawn.get("ROIDisplayColor") if drawn is not None else None
-    rgb = tuple(int(v) for v in color) if color is not None and len(color) == 3 else None
+    rgb = (int(color[0]), int(color[1]), int(color[2])) if color is not None and len(color) == 3 else None
     return Structure(name, number, kind, rgb, tuple(contours), tuple(problems))
 
 
@@ -296,10 +295,11 @@ def _extruded(planes: Planes, like: Grid) -> sitk.Image:
     # Empty voxels all round, since the signed distance is taken from the edge; outlines of voxels fall between the new voxels' centres.
     low = np.append(points[:, :2].min(axis=0) - 2.5 * step, planes.at[0] - spacing * (1 + (1 - 1 / layers) / 2))
     size = np.ceil((points[:, :2].max(axis=0) + 3 * step - low[:2]) / step).astype(int) + 1
+    x, y, z = (float(v) for v in low @ frame)
     grid = Grid(
         (int(size[0]), int(size[1]), int(index[-1] + 2) * layers),
         (step, step, spacing / layers),
-        tuple(float(v) for v in low @ frame),
+        (x, y, z),
         tuple(float(v) for v in frame.T.ravel()),
     )
     mask = np.zeros((index[-1] + 2, *grid.shape[1:]), bool)

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import DicomSeries, quiet_pydicom
+from ...dicom.geometry import SPATIAL_REGISTRATION, Stack, quiet_pydicom
 from ...errors import InputError, require
 from ...steps import version
-from .writing import content_uid, patient_and_study, save
+from .writing import content_uid, item, patient_and_study, save
 
-SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,7 @@ def rigid_matrix(transform: sitk.Transform) -> np.ndarray:
     return matrix
 
 
-def write_registration(
-    path: str | Path, series: DicomSeries, planning: DicomSeries, registration: AcceptedRegistration
-) -> None:
+def write_registration(path: str | Path, series: Stack, planning: Stack, registration: AcceptedRegistration) -> None:
     """Write a DICOM Spatial Registration object that ties the frame of reference of an MR to that of its planning CT.
 
     The object's own frame of reference is the CT's; its matrix for the MR's frame maps points of the MR to the CT (PS3.3 C.20.2).
@@ -96,11 +96,11 @@ def write_registration(
         If either series has no frame of reference, both have the same, or they belong to different patients.
     """
     for one in (series, planning):
-        if not one.frame_of_reference:
+        if not one.header.frame_of_reference:
             raise InputError(
                 f"the images in {one.folder} have no frame of reference UID, so nothing can be registered to them"
             )
-    if series.frame_of_reference == planning.frame_of_reference:
+    if series.header.frame_of_reference == planning.header.frame_of_reference:
         raise InputError(
             f"{series.folder} and {planning.folder} share one frame of reference already; a registration object would contradict it"
         )
@@ -109,23 +109,11 @@ def write_registration(
         raise InputError(
             f"{series.folder} and {planning.folder} are of different patients (PatientID differs); one patient is needed"
         )
-    dataset_class = require("pydicom.dataset", "writing registration objects").Dataset
-    sequence = require("pydicom.sequence", "writing registration objects").Sequence
-
-    def item(**elements: object) -> object:
-        result = dataset_class()
-        for keyword, value in elements.items():
-            setattr(result, keyword, value)
-        return result
-
-    images = lambda one: sequence(
-        [item(ReferencedSOPClassUID=one.sop_class, ReferencedSOPInstanceUID=uid) for uid in _instances(one)]
-    )
     to_planning = np.linalg.inv(registration.matrix)
     text = "\n".join(f"{v:.9g}" for v in to_planning.ravel())
-    content = (series.series_uid, planning.series_uid, text, registration.accepted_by)
+    content = (series.header.series_uid, planning.header.series_uid, text, registration.accepted_by)
     today = date.today().strftime("%Y%m%d")
-    d = dataset_class()
+    d = item()
     patient_and_study(d, planning)
     d.SOPClassUID = SPATIAL_REGISTRATION
     d.SOPInstanceUID = content_uid("registration", *content)
@@ -138,55 +126,58 @@ def write_registration(
     d.Manufacturer = d.ManufacturerModelName = "GlioSuite"
     d.DeviceSerialNumber = "none"
     d.SoftwareVersions = version()
-    d.FrameOfReferenceUID = planning.frame_of_reference
-    d.PositionReferenceIndicator = planning.position_reference
+    d.FrameOfReferenceUID = planning.header.frame_of_reference
+    d.PositionReferenceIndicator = planning.header.position_reference
     d.ContentDate, d.ContentTime = today, "000000"
     d.ContentLabel = "GLIOSUITE"
     d.ContentDescription = "MR to planning CT, research use only"
     d.ContentCreatorName = registration.accepted_by
     comment = f"rigid, accepted by {registration.accepted_by}"[:64]
-    code = item(CodeValue="125025", CodingSchemeDesignator="DCM", CodeMeaning="Visual Alignment")
-    d.RegistrationSequence = sequence(
-        [
-            item(
-                FrameOfReferenceUID=one.frame_of_reference,
-                ReferencedImageSequence=images(one),
-                MatrixRegistrationSequence=sequence(
-                    [
-                        item(
-                            FrameOfReferenceTransformationComment="identity" if one is planning else comment,
-                            RegistrationTypeCodeSequence=sequence([code]),
-                            MatrixSequence=sequence(
-                                [
-                                    item(
-                                        FrameOfReferenceTransformationMatrix=[_decimal(v) for v in matrix.ravel()],
-                                        FrameOfReferenceTransformationMatrixType="RIGID",
-                                    )
-                                ]
-                            ),
-                        )
-                    ]
-                ),
-            )
-            for one, matrix in ((planning, np.eye(4)), (series, to_planning))
+    d.RegistrationSequence = [
+        _registered(planning, np.eye(4), "identity"),
+        _registered(series, to_planning, comment),
+    ]
+    one_study = series.header.study_uid == planning.header.study_uid
+    d.ReferencedSeriesSequence = [_referenced(one) for one in (planning, series)[: 2 if one_study else 1]]
+    if not one_study:
+        d.StudiesContainingOtherReferencedInstancesSequence = [
+            item(StudyInstanceUID=series.header.study_uid, ReferencedSeriesSequence=[_referenced(series)])
         ]
-    )
-    d.ReferencedSeriesSequence = sequence(
-        [
-            item(SeriesInstanceUID=one.series_uid, ReferencedInstanceSequence=images(one))
-            for one in (planning, series)
-            if one.study_uid == planning.study_uid
-        ]
-    )
-    if series.study_uid != planning.study_uid:
-        referenced = item(SeriesInstanceUID=series.series_uid, ReferencedInstanceSequence=images(series))
-        d.StudiesContainingOtherReferencedInstancesSequence = sequence(
-            [item(StudyInstanceUID=series.study_uid, ReferencedSeriesSequence=sequence([referenced]))]
-        )
     save(d, Path(path))
     again = read_registration(path)
-    if not np.allclose(again[series.frame_of_reference], to_planning, atol=1e-6):
+    if not np.allclose(again[series.header.frame_of_reference], to_planning, atol=1e-6):
         raise RuntimeError("the registration object did not read back as it was written")
+
+
+def _registered(series: Stack, matrix: np.ndarray, comment: str) -> "Dataset":
+    """How the frame of reference of a series goes to the object's own."""
+    rigid = item(
+        FrameOfReferenceTransformationMatrix=[_decimal(v) for v in matrix.ravel()],
+        FrameOfReferenceTransformationMatrixType="RIGID",
+    )
+    code = item(CodeValue="125025", CodingSchemeDesignator="DCM", CodeMeaning="Visual Alignment")
+    registered = item(
+        FrameOfReferenceTransformationComment=comment,
+        RegistrationTypeCodeSequence=[code],
+        MatrixSequence=[rigid],
+    )
+    return item(
+        FrameOfReferenceUID=series.header.frame_of_reference,
+        ReferencedImageSequence=_images(series),
+        MatrixRegistrationSequence=[registered],
+    )
+
+
+def _referenced(series: Stack) -> "Dataset":
+    return item(SeriesInstanceUID=series.header.series_uid, ReferencedInstanceSequence=_images(series))
+
+
+def _images(series: Stack) -> list["Dataset"]:
+    """References to all instances of a series."""
+    return [
+        item(ReferencedSOPClassUID=series.header.sop_class, ReferencedSOPInstanceUID=instance)
+        for instance in dict.fromkeys(s.instance for s in series.slices)
+    ]
 
 
 def read_registration(path: str | Path) -> dict[str, np.ndarray]:
@@ -217,10 +208,6 @@ def read_registration(path: str | Path) -> dict[str, np.ndarray]:
                 matrix = np.reshape([float(v) for v in one.FrameOfReferenceTransformationMatrix], (4, 4)) @ matrix
         found[str(entry.FrameOfReferenceUID)] = matrix
     return found
-
-
-def _instances(series: DicomSeries) -> list[str]:
-    return list(dict.fromkeys(s.instance for s in series.slices))
 
 
 def _decimal(value: float) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import DicomSeries, quiet_pydicom, read_dicom_series
+from ...dicom.geometry import Stack, quiet_pydicom, read_stack
 from ...errors import InputError, require
 from ...images import boolean
 from ...resources import read_text
@@ -21,7 +21,7 @@ _OTHER = {"category": ("SCT", "91723000", "Anatomical Structure"), "type": ("SCT
 
 def write_seg(
     path: Path,
-    series: DicomSeries,
+    series: Stack,
     rois: Sequence[Roi],
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
@@ -54,18 +54,20 @@ def write_seg(
             algorithm_type=roi.algorithm,
             algorithm_identification=None if manual else algorithm,
             tracking_id=roi.name,
-            tracking_uid=content_uid("segment", series.series_uid, roi.name),
+            tracking_uid=content_uid("segment", series.header.series_uid, roi.name),
         )
         description.SegmentDescription = f"{roi.description[:960]} For research use only.".strip()
         description.RecommendedDisplayCIELabValue = _cielab(color)
         descriptions.append(description)
-    multi = series.slices[0].frame is not None
+    multi = series.slices[0].number is not None
     with quiet_pydicom():
         files = list(dict.fromkeys(s.file for s in series.slices))
         images = [pydicom.dcmread(f, stop_before_pixels=True) for f in files]
-        order = np.argsort([s.frame for s in series.slices]) if multi else np.arange(len(series.slices))
+        order = np.argsort([s.number or 0 for s in series.slices]) if multi else np.arange(len(series.slices))
         pixels = np.stack([m[order] for m in masks], axis=-1).astype(np.uint8)
-        content = [series.series_uid, label, *(np.packbits(m).tobytes() for m in masks), *(r.name for r in rois)]
+        content: list[str | bytes] = [series.header.series_uid, label]
+        content += [np.packbits(m).tobytes() for m in masks]
+        content += [r.name for r in rois]
         try:
             segmentation = hd.seg.Segmentation(
                 source_images=images,
@@ -95,7 +97,7 @@ def write_seg(
             raise RuntimeError(f"segment {roi.name} did not read back as it was written")
 
 
-def read_seg(path: str | Path, series: DicomSeries | str | Path) -> dict[str, sitk.Image]:
+def read_seg(path: str | Path, series: Stack | str | Path) -> dict[str, sitk.Image]:
     """Read the segments of a DICOM segmentation object as masks on the grid of the series that it was made on, by label.
 
     Raises
@@ -104,7 +106,7 @@ def read_seg(path: str | Path, series: DicomSeries | str | Path) -> dict[str, si
         If highdicom is missing or the file is no segmentation of that series.
     """
     hd = require("highdicom", "DICOM segmentation objects")
-    series = series if isinstance(series, DicomSeries) else read_dicom_series(series)
+    series = series if isinstance(series, Stack) else read_stack(series)
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; a DICOM segmentation object is needed")
@@ -112,11 +114,11 @@ def read_seg(path: str | Path, series: DicomSeries | str | Path) -> dict[str, si
         with quiet_pydicom():
             seg = hd.seg.segread(path)
             numbers = {str(seg.get_segment_description(n).segment_label): n for n in seg.segment_numbers}
-            multi = series.slices[0].frame is not None
+            multi = series.slices[0].number is not None
             if multi:
                 pixels = seg.get_pixels_by_source_frame(
                     source_sop_instance_uid=series.slices[0].instance,
-                    source_frame_numbers=[s.frame for s in series.slices],
+                    source_frame_numbers=[s.number for s in series.slices],
                     assert_missing_frames_are_empty=True,
                 )
             else:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from .contours import MAX_POINTS, outlines, shoelace
 
 _SIGMA = 1.0  # pixels: as much as a step is wide
-_TOLERANCE = 2e-4
+_TOLERANCE = 2e-4  # of the area: a tenth of what a smooth structure's volume may be off by
 # From one edge of a cell of four pixel centres to another, the inside on the left hand; cells by tl + 2 tr + 4 br + 8 bl.
 _TOP, _RIGHT, _BOTTOM, _LEFT = range(4)
 _SEGMENTS = {

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import IDENTITY, DicomSeries, quiet_pydicom
+from ...dicom.geometry import IDENTITY, RT_STRUCTURE_SET, Stack, quiet_pydicom
 from ...errors import require
 from ...steps import version
 from .contours import outlines
-from .reading import RT_STRUCTURE_SET
 from .smooth import smooth_outlines
 
 if TYPE_CHECKING:
@@ -65,18 +64,18 @@ def content_uid(*content: str | bytes) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
 
 
-def _frame_of_reference(series: DicomSeries) -> str:
-    if series.frame_of_reference:
-        return series.frame_of_reference
+def _frame_of_reference(series: Stack) -> str:
+    if series.header.frame_of_reference:
+        return series.header.frame_of_reference
     warnings.warn(
         f"the images in {series.folder} have no FrameOfReferenceUID, so the structure set gets one made from their "
         "SeriesInstanceUID; planning systems that compare it with the images will refuse it",
         stacklevel=4,
     )
-    return content_uid("frame of reference", series.series_uid)
+    return content_uid("frame of reference", series.header.series_uid)
 
 
-def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
+def patient_and_study(dataset: "Dataset", series: Stack) -> None:
     """Copy patient and study of a series' images into an object that belongs to them."""
     for keyword in IDENTITY:
         if keyword in series.identity:
@@ -90,7 +89,7 @@ def patient_and_study(dataset: "Dataset", series: DicomSeries) -> None:
 
 
 def structure_set(
-    series: DicomSeries,
+    series: Stack,
     rois: Sequence[Roi],
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
@@ -102,18 +101,13 @@ def structure_set(
 
     `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines.
     """
-    dataset_class = require("pydicom.dataset", "writing RT structure sets").Dataset
-    sequence = require("pydicom.sequence", "writing RT structure sets").Sequence
-    item = lambda **elements: _item(dataset_class, elements)
-
     today = date.today().strftime("%Y%m%d")
     frame = _frame_of_reference(series)
-    trace = smooth_outlines if smooth else outlines
-    content = [series.series_uid, label, today, version(), carried, str(smooth)]
+    content: list[str | bytes] = [series.header.series_uid, label, today, version(), carried, str(smooth)]
     for roi, mask in zip(rois, masks):
         content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
 
-    dataset = dataset_class()
+    dataset = item()
     patient_and_study(dataset, series)
     dataset.SOPClassUID = RT_STRUCTURE_SET
     dataset.SOPInstanceUID = content_uid("instance", *content)
@@ -127,80 +121,97 @@ def structure_set(
     dataset.ManufacturerModelName = "GlioSuite"
     dataset.SoftwareVersions = version()
     dataset.FrameOfReferenceUID = frame
-    dataset.PositionReferenceIndicator = series.position_reference
+    dataset.PositionReferenceIndicator = series.header.position_reference
     dataset.StructureSetLabel = label
     dataset.StructureSetName = label
-    drawn_on = (
-        f"Carried to the {series.modality} series referred to by {carried}."
-        if carried
-        else f"Drawn on the {series.modality} series referred to."
-    )
-    if series.image_type[:1] == ("DERIVED",):
-        drawn_on += f" That series is derived ({'/'.join(series.image_type)})."
-    outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
-    dataset.StructureSetDescription = f"{drawn_on} {outline} {_RESEARCH}"
+    dataset.StructureSetDescription = _description(series, carried, smooth)
     dataset.StructureSetDate = today
     dataset.StructureSetTime = ""
     dataset.ApprovalStatus = "UNAPPROVED"
 
-    instances = dict.fromkeys(s.instance for s in series.slices)
-    images = [_reference(item, series, uid) for uid in instances]
-    referenced_series = item(SeriesInstanceUID=series.series_uid, ContourImageSequence=sequence(images))
-    study = item(
-        ReferencedSOPClassUID=_STUDY_CLASS,
-        ReferencedSOPInstanceUID=series.study_uid,
-        RTReferencedSeriesSequence=sequence([referenced_series]),
-    )
-    dataset.ReferencedFrameOfReferenceSequence = sequence(
-        [item(FrameOfReferenceUID=frame, RTReferencedStudySequence=sequence([study]))]
-    )
-    structures, drawn, observations = [], [], []
-    for number, (roi, mask, color) in enumerate(zip(rois, masks, colors), start=1):
-        text = f"{roi.description.rstrip('.')}. {_RESEARCH}" if roi.description else _RESEARCH
-        structures.append(
-            item(
-                ROINumber=number,
-                ReferencedFrameOfReferenceUID=frame,
-                ROIName=roi.name,
-                ROIDescription=text[:1024],
-                ROIGenerationAlgorithm=roi.algorithm,
-                ROIGenerationDescription=f"GlioSuite {version()}",
-            )
+    dataset.ReferencedFrameOfReferenceSequence = [
+        item(FrameOfReferenceUID=frame, RTReferencedStudySequence=[_referenced_study(series)])
+    ]
+    numbered = list(enumerate(zip(rois, masks, colors), start=1))
+    dataset.StructureSetROISequence = [_structure(number, roi, frame) for number, (roi, *_) in numbered]
+    dataset.ROIContourSequence = [
+        item(
+            ROIDisplayColor=list(color),
+            ReferencedROINumber=number,
+            ContourSequence=_contours(series, mask, smooth_outlines if smooth else outlines),
         )
-        contours = [
-            _contour(item, sequence, series, k, polygon)
-            for k in range(len(series.slices))
-            for polygon in trace(mask[k])
-        ]
-        drawn.append(item(ROIDisplayColor=list(color), ReferencedROINumber=number, ContourSequence=sequence(contours)))
-        observations.append(
-            item(
-                ObservationNumber=number,
-                ReferencedROINumber=number,
-                ROIObservationLabel=roi.name,
-                RTROIInterpretedType=roi.interpreted_type,
-                ROIInterpreter="",
-            )
-        )
-    dataset.StructureSetROISequence = sequence(structures)
-    dataset.ROIContourSequence = sequence(drawn)
-    dataset.RTROIObservationsSequence = sequence(observations)
+        for number, (_, mask, color) in numbered
+    ]
+    dataset.RTROIObservationsSequence = [_observation(number, roi) for number, (roi, *_) in numbered]
     return dataset
 
 
-def _item(dataset_class: type, elements: dict[str, object]) -> "Dataset":
-    result = dataset_class()
+def _description(series: Stack, carried: str, smooth: bool) -> str:
+    header = series.header
+    text = (
+        f"Carried to the {header.modality} series referred to by {carried}."
+        if carried
+        else f"Drawn on the {header.modality} series referred to."
+    )
+    if header.object_type[:1] == ("DERIVED",):
+        text += f" That series is derived ({'/'.join(header.object_type)})."
+    outline = "Contours are smooth, with the voxels' area." if smooth else "Contours follow voxel edges."
+    return f"{text} {outline} {_RESEARCH}"
+
+
+def _referenced_study(series: Stack) -> "Dataset":
+    """The study with the series and all its instances."""
+    images = [_reference(series, instance) for instance in dict.fromkeys(s.instance for s in series.slices)]
+    return item(
+        ReferencedSOPClassUID=_STUDY_CLASS,
+        ReferencedSOPInstanceUID=series.header.study_uid,
+        RTReferencedSeriesSequence=[item(SeriesInstanceUID=series.header.series_uid, ContourImageSequence=images)],
+    )
+
+
+def _structure(number: int, roi: Roi, frame: str) -> "Dataset":
+    text = f"{roi.description.rstrip('.')}. {_RESEARCH}" if roi.description else _RESEARCH
+    return item(
+        ROINumber=number,
+        ReferencedFrameOfReferenceUID=frame,
+        ROIName=roi.name,
+        ROIDescription=text[:1024],
+        ROIGenerationAlgorithm=roi.algorithm,
+        ROIGenerationDescription=f"GlioSuite {version()}",
+    )
+
+
+def _observation(number: int, roi: Roi) -> "Dataset":
+    return item(
+        ObservationNumber=number,
+        ReferencedROINumber=number,
+        ROIObservationLabel=roi.name,
+        RTROIInterpretedType=roi.interpreted_type,
+        ROIInterpreter="",
+    )
+
+
+def _contours(series: Stack, mask: np.ndarray, trace: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list["Dataset"]:
+    """The outlines of a mask, slice by slice."""
+    return [_contour(series, k, polygon) for k in range(len(series.slices)) for polygon in trace(mask[k])]
+
+
+def item(**elements: object) -> "Dataset":
+    """A data set, or an item of a sequence, with these elements by keyword."""
+    result = require("pydicom.dataset", "writing DICOM objects").Dataset()
     for keyword, value in elements.items():
         setattr(result, keyword, value)
     return result
 
 
-def _reference(item: Callable, series: DicomSeries, instance: str, frame: int | None = None) -> "Dataset":
-    elements = {"ReferencedSOPClassUID": series.sop_class, "ReferencedSOPInstanceUID": instance}
-    return item(**elements) if frame is None else item(**elements, ReferencedFrameNumber=frame)
+def _reference(series: Stack, instance: str, frame: int | None = None) -> "Dataset":
+    result = item(ReferencedSOPClassUID=series.header.sop_class, ReferencedSOPInstanceUID=instance)
+    if frame is not None:
+        result.ReferencedFrameNumber = frame
+    return result
 
 
-def _contour(item: Callable, sequence: type, series: DicomSeries, k: int, polygon: np.ndarray) -> "Dataset":
+def _contour(series: Stack, k: int, polygon: np.ndarray) -> "Dataset":
     """One closed contour in the plane of slice `k`, by that slice's own position."""
     place = series.slices[k]
     axes = np.reshape(series.grid.direction, (3, 3))
@@ -214,7 +225,7 @@ def _contour(item: Callable, sequence: type, series: DicomSeries, k: int, polygo
     closing = np.abs(points - np.roll(points, -1, axis=0))[:, :2].max(axis=1)
     points = np.roll(points, -1 - int(np.argmax(closing)), axis=0)
     result = item(
-        ContourImageSequence=sequence([_reference(item, series, place.instance, place.frame)]),
+        ContourImageSequence=[_reference(series, place.instance, place.number)],
         ContourGeometricType="CLOSED_PLANAR",
         NumberOfContourPoints=len(points),
     )

@@ -1,6 +1,6 @@
 """Clinical target volumes by rule: which masks make the GTV, how far the margin goes, all inside the brain."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +47,15 @@ class Structures:
 
     def on(self, grid: Grid) -> "Structures":
         """The same masks on one grid, carried by their signed distance."""
-        carried = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.name == "critical":
-                carried[f.name] = tuple(resample_mask(m, grid) for m in value)
-            elif value is not None:
-                carried[f.name] = resample_mask(value, grid)
-        return Structures(**carried)
+        carried = lambda mask: None if mask is None else resample_mask(mask, grid)
+        return Structures(
+            resample_mask(self.brain, grid),
+            carried(self.cel),
+            carried(self.t2l),
+            carried(self.cavity),
+            carried(self.necrosis),
+            tuple(resample_mask(m, grid) for m in self.critical),
+        )
 
 
 @dataclass(frozen=True)
@@ -179,28 +180,19 @@ def target_volumes(
             notes.append(f"{rule.ctv_name} was not made: it needs the {_TITLES[absent[0]]}, which is not given.")
             continue
         gtv, parts = _gtv(name, rule, structures, brain, grid, notes)
-        if rule.margin_mm is None:
+        if rule.margin_mm is not None:
+            margin = rule.margin_mm if margin_mm is None else margin_mm
+            ctv, how = _expanded(gtv, parts, margin, structures, grid, barriers)
+        else:
+            assert probability is not None  # `_check_options` has seen to it
             if like_scheme is not None:
                 made = target_volumes(like_scheme, structures, grid, barriers=barriers, table=table)
-                volume_cc = next(iter(made.volumes_cc[t.rule.ctv_name] for t in made.targets))
+                volume_cc = made.volumes_cc[made.targets[0].rule.ctv_name]
             candidates = Candidates.of(gtv, brain, probability, grid, smoothing_mm, keep_satellites)
             ctv, how, satellites = _predicted(candidates, threshold, volume_cc, notes)
             how += f" from {probability_source}, with {' + '.join(parts)}"
             how += f" (volume of {like_scheme})" if like_scheme else ""
-        else:
-            margin = rule.margin_mm if margin_mm is None else margin_mm
-            walls = barriers.barriers(structures.brain, margin) if barriers is not None else None
-            ctv = boolean(expand(grid.image(gtv), margin, walls)) & brain
-            how = f"{' + '.join(parts)} + {margin:g} mm, inside the brain"
-            if barriers is not None:
-                how += f", round {', '.join(barriers.rules)} ({barriers.source})"
-        for mask in structures.critical:
-            ctv &= ~boolean(mask)
-        if structures.critical:
-            how += ", critical structures removed"
-        if rule.rest_of:
-            ctv &= ~np.any([boolean(t.ctv) for t in targets if t.rule.ctv_name == rule.rest_of], axis=0)
-            how += f", without {rule.rest_of}"
+        ctv, how = _cut(ctv, how, rule, structures, targets)
         if not ctv.any():
             if rule.rest_of:
                 notes.append(f"{rule.ctv_name} was not made: {rule.rest_of} leaves nothing of it over.")
@@ -210,20 +202,56 @@ def target_volumes(
             )
         ptv = expand(grid.image(ctv), ptv_mm) if ptv_mm is not None else None
         targets.append(Target(rule, grid.image(gtv), grid.image(ctv), how, ptv))
-    volumes: dict[str, float] = {}
-    for t in targets:
-        for roi, mask in ((t.rule.gtv_name, t.gtv), (t.rule.ctv_name, t.ctv), (t.rule.ptv_name, t.ptv)):
-            if mask is not None:
-                volumes[roi] = round(float(boolean(mask).sum()) * grid.voxel_cc, 4)
     return TargetVolumes(
         rules,
         tuple(targets),
-        volumes,
+        _volumes(targets, grid),
         tuple(dict.fromkeys(notes)),
         barriers.rules if barriers is not None else {},
         barriers.source if barriers is not None else "none",
         tuple(satellites),
     )
+
+
+def _expanded(
+    gtv: np.ndarray,
+    parts: list[str],
+    margin_mm: float,
+    structures: Structures,
+    grid: Grid,
+    barriers: BarrierMasks | None,
+) -> tuple[np.ndarray, str]:
+    """The GTV and its margin, inside the brain and round barriers; and how it was made."""
+    walls = barriers.barriers(structures.brain, margin_mm) if barriers is not None else None
+    ctv = boolean(expand(grid.image(gtv), margin_mm, walls)) & boolean(structures.brain)
+    how = f"{' + '.join(parts)} + {margin_mm:g} mm, inside the brain"
+    if barriers is not None:
+        how += f", round {', '.join(barriers.rules)} ({barriers.source})"
+    return ctv, how
+
+
+def _cut(
+    ctv: np.ndarray, how: str, rule: TargetRule, structures: Structures, earlier: list[Target]
+) -> tuple[np.ndarray, str]:
+    """A CTV without critical structures and without the earlier target that it is the rest of; and how it was made."""
+    for mask in structures.critical:
+        ctv &= ~boolean(mask)
+    if structures.critical:
+        how += ", critical structures removed"
+    if rule.rest_of:
+        ctv &= ~np.any([boolean(t.ctv) for t in earlier if t.rule.ctv_name == rule.rest_of], axis=0)
+        how += f", without {rule.rest_of}"
+    return ctv, how
+
+
+def _volumes(targets: list[Target], grid: Grid) -> dict[str, float]:
+    """Volume in cc by ROI name."""
+    volumes: dict[str, float] = {}
+    for t in targets:
+        for roi, mask in ((t.rule.gtv_name, t.gtv), (t.rule.ctv_name, t.ctv), (t.rule.ptv_name, t.ptv)):
+            if mask is not None:
+                volumes[roi] = round(float(boolean(mask).sum()) * grid.voxel_cc, 4)
+    return volumes
 
 
 def _check_options(
@@ -291,6 +319,7 @@ def _predicted(
     if threshold is not None:
         level, how = threshold, f"probability >= {threshold:.3g}"
     else:
+        assert volume is not None  # `_check_options` has seen to it
         count = volume / voxel_cc
         least, most = (float(m.sum()) for m in (candidates.lesion, candidates.score > -1))
         if not least <= count <= most:

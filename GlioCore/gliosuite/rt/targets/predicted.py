@@ -13,7 +13,7 @@ from ...images import Grid, array, boolean, read_image, read_mask, resample
 from ..margins import box_round, centre_distance
 
 REACH_MM = 40.0  # the farthest from the lesion that clinicians would treat (Tran 2025)
-SMOOTHING_MM = 2.0
+SMOOTHING_MM = 2.0  # chosen: two voxels of the images that probabilities are made on; specks and pits of one voxel go
 _LESION = 2.0  # above every probability
 _CUBE = np.ones((3, 3, 3), bool)
 

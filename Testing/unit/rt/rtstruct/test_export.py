@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_series import Stack, save, shapes, uid, write_series
-from gliosuite.dicom.geometry import read_dicom_series
+from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, check_structures, on_grid, read_rtstruct, read_structures, write_rtstruct
@@ -59,7 +59,7 @@ def test_the_polygons_have_the_voxels_volume(written):
 
 def test_every_contour_refers_to_the_slice_that_it_lies_on(written):
     folder, *_ = written
-    report = check_structures(read_structures(folder / "rs.dcm"), read_dicom_series(folder / "series"))
+    report = check_structures(read_structures(folder / "rs.dcm"), read_stack(folder / "series"))
     assert report["problems"] == []
     assert [r["problems"] for r in report["rois"]] == [[]] * 6
 
@@ -206,9 +206,9 @@ def test_an_enhanced_multi_frame_series_is_referred_to_frame_by_frame(tmp_path):
     d.PerFrameFunctionalGroupsSequence = Sequence(frames)
     (tmp_path / "multi").mkdir()
     save(d, tmp_path / "multi" / "e.dcm")
-    series = read_dicom_series(tmp_path / "multi")
-    assert series.grid.matches(read_dicom_series(tmp_path / "single").grid)
-    assert [s.frame for s in series.slices] == list(range(10, 0, -1))
+    series = read_stack(tmp_path / "multi")
+    assert series.grid.matches(read_stack(tmp_path / "single").grid)
+    assert [s.number for s in series.slices] == list(range(10, 0, -1))
     write_rtstruct(tmp_path / "rs.dcm", tmp_path / "multi", [Roi("CTV", box(series.grid), "CTV")])
     contour = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[0].ContourSequence[0]
     assert contour.ContourImageSequence[0].ReferencedFrameNumber == 7, "z index 3 is the seventh frame"
@@ -269,7 +269,7 @@ def test_contours_with_broken_references_are_taken_by_position(base, tmp_path):
 
     broken = edited(path, tmp_path / "broken.dcm", change)
     assert np.array_equal(boolean(read_rtstruct(broken, folder)["CTV"]), boolean(box(grid)))
-    report = check_structures(read_structures(broken), read_dicom_series(folder))
+    report = check_structures(read_structures(broken), read_stack(folder))
     assert report["rois"][0]["problems"] == ["4 of 4 contours refer to images that are not in the series"]
 
 
@@ -285,7 +285,7 @@ def test_contours_that_refer_to_another_slice_are_taken_by_position(base, tmp_pa
 
     wrong = edited(path, tmp_path / "wrong.dcm", change)
     assert np.array_equal(boolean(read_rtstruct(wrong, folder)["CTV"]), boolean(box(grid)))
-    report = check_structures(read_structures(wrong), read_dicom_series(folder))
+    report = check_structures(read_structures(wrong), read_stack(folder))
     assert report["rois"][0]["problems"] == ["3 of 4 contours refer to another slice than they lie on"]
 
 
@@ -510,7 +510,7 @@ def test_files_that_are_no_slices_are_left_out_with_a_warning(series, tmp_path):
         write_rtstruct(tmp_path / "rs.dcm", folder, [Roi("CTV", box(grid), "CTV")])
     (tmp_path / "rs.dcm").rename(folder / "rs.dcm")
     with pytest.warns(UserWarning, match=r"files that are no slices were left out \(1 RTSTRUCT, 1 not DICOM\)"):
-        assert len(read_dicom_series(folder).slices) == 10
+        assert len(read_stack(folder).slices) == 10
 
 
 def test_a_series_without_a_frame_of_reference_is_written_with_a_warning(series, tmp_path):

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_series import Stack, save, uid, write_series
-from gliosuite.dicom.geometry import read_dicom_series
+from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
 from gliosuite.images import boolean, write_image
 from gliosuite.rt.rtstruct import Roi, accepted_registration, export_rtstruct, read_rtstruct, write_registration
@@ -69,7 +69,7 @@ def test_what_bends_or_scales_is_refused(tmp_path):
 
 
 def test_structures_arrive_on_the_planning_ct_where_the_registration_puts_them(pair):
-    mr, ct = read_dicom_series(pair / "mr"), read_dicom_series(pair / "ct")
+    mr, ct = read_stack(pair / "mr"), read_stack(pair / "ct")
     on_ct = np.array([3.0, -11.0, 20.0])
     mask = ball(mr.grid, rigid().TransformPoint(on_ct.tolist()), 9.0)
     accepted = accepted_registration(pair / "T.tfm", "Dr Example")
@@ -79,20 +79,20 @@ def test_structures_arrive_on_the_planning_ct_where_the_registration_puts_them(p
     assert where + ct.grid.origin == pytest.approx(on_ct, abs=0.3)
     assert exported.rois[0].volume_voxels_cc == pytest.approx(4 / 3 * np.pi * 0.9**3, rel=0.04)
     d = pydicom.dcmread(pair / "rs.dcm")
-    assert d.FrameOfReferenceUID == ct.frame_of_reference
+    assert d.FrameOfReferenceUID == ct.header.frame_of_reference
     assert "accepted by Dr Example" in d.StructureSetDescription
 
 
 def test_the_registration_object_reads_back_and_passes_dciodvfy(pair, tool):
-    mr, ct = read_dicom_series(pair / "mr"), read_dicom_series(pair / "ct")
+    mr, ct = read_stack(pair / "mr"), read_stack(pair / "ct")
     write_registration(pair / "reg.dcm", mr, ct, accepted_registration(pair / "T.tfm", "Dr Example"))
     matrices = read_registration(pair / "reg.dcm")
-    assert np.array_equal(matrices[ct.frame_of_reference], np.eye(4))
+    assert np.array_equal(matrices[ct.header.frame_of_reference], np.eye(4))
     point = np.array([12.0, -30.0, 25.0, 1.0])
     on_mr = np.append(rigid().TransformPoint(point[:3].tolist()), 1.0)
-    assert matrices[mr.frame_of_reference] @ on_mr == pytest.approx(point, abs=1e-6)
+    assert matrices[mr.header.frame_of_reference] @ on_mr == pytest.approx(point, abs=1e-6)
     d = pydicom.dcmread(pair / "reg.dcm")
-    assert d.FrameOfReferenceUID == ct.frame_of_reference
+    assert d.FrameOfReferenceUID == ct.header.frame_of_reference
     assert [len(r.ReferencedImageSequence) for r in d.RegistrationSequence] == [24, 30]
     assert d.ContentCreatorName == "Dr Example"
     output = subprocess.run([tool("dciodvfy"), str(pair / "reg.dcm")], capture_output=True, text=True).stderr
@@ -104,39 +104,39 @@ def test_two_studies_are_both_referred_to(tmp_path, tool):
     write_series(tmp_path / "mr", MR, "mr", study="earlier")
     write_series(tmp_path / "ct", CT, "ct", frame="CT")
     sitk.WriteTransform(rigid(), str(tmp_path / "T.tfm"))
-    mr, ct = read_dicom_series(tmp_path / "mr"), read_dicom_series(tmp_path / "ct")
+    mr, ct = read_stack(tmp_path / "mr"), read_stack(tmp_path / "ct")
     write_registration(tmp_path / "reg.dcm", mr, ct, accepted_registration(tmp_path / "T.tfm", "Dr Example"))
     d = pydicom.dcmread(tmp_path / "reg.dcm")
-    assert d.StudyInstanceUID == ct.study_uid
-    assert d.StudiesContainingOtherReferencedInstancesSequence[0].StudyInstanceUID == mr.study_uid
+    assert d.StudyInstanceUID == ct.header.study_uid
+    assert d.StudiesContainingOtherReferencedInstancesSequence[0].StudyInstanceUID == mr.header.study_uid
     output = subprocess.run([tool("dciodvfy"), str(tmp_path / "reg.dcm")], capture_output=True, text=True).stderr
     assert "Error" not in output
 
 
 def test_one_frame_of_reference_or_two_patients_are_refused(pair):
     accepted = accepted_registration(pair / "T.tfm", "Dr Example")
-    mr, ct = read_dicom_series(pair / "mr"), read_dicom_series(pair / "ct")
+    mr, ct = read_stack(pair / "mr"), read_stack(pair / "ct")
     with pytest.raises(InputError, match="share one frame of reference already"):
         write_registration(pair / "reg.dcm", mr, mr, accepted)
     write_series(pair / "other", CT, "other", patient="Somebody^Else")
     with pytest.raises(InputError, match="are of different patients"):
-        write_registration(pair / "reg.dcm", mr, read_dicom_series(pair / "other"), accepted)
+        write_registration(pair / "reg.dcm", mr, read_stack(pair / "other"), accepted)
     for file in (pair / "ct").iterdir():
         d = pydicom.dcmread(file)
         del d.FrameOfReferenceUID
         save(d, file)
     with pytest.raises(InputError, match="have no frame of reference UID"):
-        write_registration(pair / "reg.dcm", mr, read_dicom_series(pair / "ct"), accepted)
+        write_registration(pair / "reg.dcm", mr, read_stack(pair / "ct"), accepted)
     assert not (pair / "reg.dcm").exists()
     with pytest.raises(InputError, match="a spatial registration object is needed"):
         read_registration(next((pair / "mr").iterdir()))
-    assert ct.frame_of_reference != uid("Stand-In frame of reference")
+    assert ct.header.frame_of_reference != uid("Stand-In frame of reference")
 
 
 def test_the_command_carries_and_ties_and_writes_all_or_nothing(pair, gliosuite):
     import json
 
-    mr = read_dicom_series(pair / "mr")
+    mr = read_stack(pair / "mr")
     write_image(ball(mr.grid, (5.0, -12.0, 22.0), 8.0), pair / "ctv.nii.gz", "drawn")
     roi, rs = f"CTV:CTV={pair / 'ctv.nii.gz'}", pair / "out" / "rs.dcm"
     code, _, err = gliosuite(
@@ -153,8 +153,8 @@ def test_the_command_carries_and_ties_and_writes_all_or_nothing(pair, gliosuite)
     code, out, _ = gliosuite("rtstruct", "--series", pair / "mr", "--roi", roi, *by, *tie, "--out", rs)
     assert code == 0
     assert json.loads(out)["registration"] == str(reg)
-    assert pydicom.dcmread(rs).FrameOfReferenceUID == mr.frame_of_reference == uid("Stand-In frame of reference")
-    assert set(read_registration(reg)) == {mr.frame_of_reference, uid("CT frame of reference")}
+    assert pydicom.dcmread(rs).FrameOfReferenceUID == mr.header.frame_of_reference == uid("Stand-In frame of reference")
+    assert set(read_registration(reg)) == {mr.header.frame_of_reference, uid("CT frame of reference")}
     rs2, reg2 = pair / "two" / "rs.dcm", pair / "two" / "reg.dcm"
     tie = ("--planning", pair / "ct", "--registration", reg2)
     bad = f"CTV_WITH_A_LONG_NAME:CTV={pair / 'ctv.nii.gz'}"
