@@ -237,5 +237,5 @@ def test_a_worker_that_is_ended_from_outside_is_told_in_a_sentence(done, tmp_pat
         for child in multiprocessing.active_children():
             child.kill()
 
-    with pytest.raises(InputError, match="a process of the run was ended from outside.*--workers 1"):
+    with pytest.raises(InputError, match=r"a process of the run was ended from outside.*--workers 1"):
         run_case(Case.load(done[0]), tmp_path / "out", SETTINGS, kill, workers=2)
