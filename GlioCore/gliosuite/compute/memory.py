@@ -3,7 +3,11 @@
 import contextlib
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_OWN = (
+    2**25 - 1
+)  # bytes: a float32 volume of 1 mm is smaller; chosen, because larger arrays are few and would keep much memory
+_IDLE = 2**28  # bytes at the end of the heap that are kept
 
 
 def keep_memory() -> None:
@@ -13,5 +17,5 @@ def keep_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_MMAP_MAX, 0)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_MMAP_THRESHOLD, _OWN)
+        library.mallopt(_TRIM_THRESHOLD, _IDLE)

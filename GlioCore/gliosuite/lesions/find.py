@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from ..atlas import register_template, template_ventricles
 from ..atlas.template import template
+from ..compute import each
 from ..errors import InputError
 from ..images import Grid, boolean, resample, resample_mask, volume_cc
 from ..settings import setting
@@ -232,7 +233,8 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     """Draft what is missing in `masks`, in the order in which one needs the other."""
     inside = masks["brain"]
     progress(0.3, "comparing with normal brain")
-    scans = {role: drafts.relative(images[role], inside) for role in ("t1c", "t1", "flair") if role in images}
+    compared = [role for role in ("t1c", "t1", "flair") if role in images]
+    scans = dict(zip(compared, each(lambda role: drafts.relative(images[role], inside), compared)))
     progress(0.5, "placing the template")
     stage = next(images[r] for r in ("t1", "t1c", "flair", "t2") if r in images)
     stripped = sitk.Mask(

@@ -1,11 +1,12 @@
 """Registration, lesions and follow-up of a case."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
 from ..case import Case
+from ..compute import each
 from ..errors import InputError
 from ..files import plain, write_json
 from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
@@ -27,20 +28,25 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     settings = RegistrationSettings(stages=("rigid",))
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
     moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
-    for i, role in enumerate(moving):
-        stretch = part(named(progress, role), i / len(moving), (i + 1) / len(moving))
+
+    def carry(role: str) -> dict[str, Any]:
+        stretch = part(named(progress, role), moving.index(role) / len(moving), (moving.index(role) + 1) / len(moving))
         image = _before_bolus(run, role) if role in SERIES_NEEDS else run.case.image(role)
         try:
             result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
         except InputError as error:
-            done.summary[role] = {"verdict": "refused", "why": str(error)}
-            done.notes.append(f"{role} was left out: {error}")
-            continue
+            return {"verdict": "refused", "why": str(error)}
         sitk.WriteTransform(result.transform, str(folder / f"{role}.tfm"))
         if role not in SERIES_NEEDS:
             write_image(resample(image, run.grid, result.transform), folder / f"{role}.nii.gz", role)
-        done.summary[role] = plain(result.quality) | {"engine": result.engine}
-        write_json(folder / f"{role}.json", done.summary[role])
+        return plain(result.quality) | {"engine": result.engine}
+
+    for role, said in zip(moving, each(carry, moving)):
+        done.summary[role] = said
+        if said["verdict"] == "refused":
+            done.notes.append(f"{role} was left out: {said['why']}")
+        else:
+            write_json(folder / f"{role}.json", said)
     return done
 
 

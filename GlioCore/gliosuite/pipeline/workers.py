@@ -56,7 +56,8 @@ class Workers:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._queue = context.Queue()
-            threads = max((os.cpu_count() or 1) // self.count, 1)
+            # One more than its share: now and then a process has nothing to do.
+            threads = (os.cpu_count() or 1) // self.count + 1
             self._pool = ProcessPoolExecutor(self.count, context, _begin, (self._queue, threads, self._shared))
         return self._pool.submit(_in_worker, name, work, args)
 
