@@ -1,6 +1,15 @@
 """Brain and lesions: drafts for what a reader has not drawn."""
 
-from .brain import series_brain
-from .find import MASKS, LesionSettings, find_lesions, from_labelmap
+from .brain import Brain, brain_mask, series_brain
+from .find import MASKS, LesionSettings, find_lesions, from_labelmap, main_image
 
-__all__ = ["MASKS", "LesionSettings", "find_lesions", "from_labelmap", "series_brain"]
+__all__ = [
+    "MASKS",
+    "Brain",
+    "LesionSettings",
+    "brain_mask",
+    "find_lesions",
+    "from_labelmap",
+    "main_image",
+    "series_brain",
+]

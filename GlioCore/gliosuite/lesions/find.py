@@ -3,7 +3,7 @@
 Masks come from files where there are any; what is missing is drafted (`drafts`), and a draft is called a draft wherever it is shown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +15,9 @@ from ..compute import each
 from ..errors import InputError
 from ..images import Grid, boolean, resample, resample_mask, volume_cc
 from ..settings import setting
-from ..steps import Progress, silent
+from ..steps import Progress, part, silent
 from . import drafts
-from .brain import METHODS, brain_mask
+from .brain import METHODS, Brain, brain_mask
 
 MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
 
@@ -148,11 +148,17 @@ def from_labelmap(
     return {role: grid.image(mask) for role, mask in result.items()}
 
 
+def main_image(roles: Container[str]) -> str:
+    """The role of the image that the brain is found on: the first of t1c, t1, flair and t2 that there is."""
+    return next(r for r in ("t1c", "t1", "flair", "t2") if r in roles)
+
+
 def find_lesions(
     images: Mapping[str, sitk.Image],
     given: Mapping[str, sitk.Image] | None = None,
     settings: LesionSettings | None = None,
     progress: Progress = silent,
+    brain: Brain | None = None,
 ) -> Lesions:
     """Complete the masks of one visit: given ones win, missing ones are drafted or derived.
 
@@ -162,6 +168,8 @@ def find_lesions(
         Any of ``t1c t1 flair t2`` on one grid (registered to each other); T1c or FLAIR is needed.
     given
         Masks on the same grid, by names of `MASKS`.
+    brain
+        What `brain_mask` found in the main one of the same images, where that has been done before.
 
     Raises
     ------
@@ -171,7 +179,7 @@ def find_lesions(
     settings, given = settings or LesionSettings(), dict(given or {})
     if not {"t1c", "flair", "t1", "t2"} & set(images):
         raise InputError("lesions need an image: t1c (enhancing lesion) and flair (T2 lesion) are best")
-    main = next(images[r] for r in ("t1c", "t1", "flair", "t2") if r in images)
+    main = images[main_image(images)]
     grid = Grid.of(main)
     for role, image in [*images.items(), *given.items()]:
         if not Grid.of(image).matches(grid):
@@ -189,7 +197,7 @@ def find_lesions(
     progress(0.0, "brain")
     placed = None
     if "brain" not in masks:
-        found = brain_mask(main, settings.brain_method, lambda f, m: progress(0.3 * f, m))
+        found = brain or brain_mask(main, settings.brain_method, part(progress, 0.0, 0.3))
         placed = found.transform
         put("brain", boolean(found.mask), found.source, found.how)
         if found.covered < 0.95:

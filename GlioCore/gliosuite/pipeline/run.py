@@ -18,13 +18,13 @@ from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, regions, steady_dce, steady_dsc
 from .seen import Files
 from .step import Step, kept, run_steps
-from .structure import lesions, progression, registered, visits
+from .structure import brain, lesions, progression, registered, visits
 from .targets import rt
 from .workers import Workers
 
 STEPS = (
     Step("registered", registered, report.REGISTRATION),
-    Step("lesions", lesions, report.LESIONS, after=("registered",)),
+    Step("lesions", lesions, report.LESIONS, after=("registered",), early=brain),
     Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),

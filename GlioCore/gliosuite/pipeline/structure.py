@@ -14,6 +14,7 @@ from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
 if TYPE_CHECKING:
+    from ..lesions import Brain
     from ..registration import Visits
 
 
@@ -56,6 +57,17 @@ def _before_bolus(run: Run, role: str) -> sitk.Image:
     return series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
 
 
+def brain(run: Run, progress: Progress) -> "Brain | None":
+    """The brain, where it has to be found and is found on the reference, which no registration moves; else None."""
+    from ..lesions import LesionSettings, brain_mask, main_image
+
+    given = "brain" in run.case.masks and not run.settings.skips("brain")
+    if given or run.reference is None or main_image([r for r in REFERENCES if r in run]) != run.reference:
+        return None
+    fixed = resample(run.case.image(run.reference), run.grid)
+    return brain_mask(fixed, LesionSettings().brain_method, progress)
+
+
 def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     """The case's own masks on the common grid, and drafts for what it lacks."""
     from ..lesions import MASKS, LesionSettings, find_lesions
@@ -66,7 +78,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
-    found = find_lesions(images, given, settings, progress)
+    found = find_lesions(images, given, settings, progress, run.early)
     done = Done(settings=plain(settings), notes=list(found.notes))
     for name, mask in found.masks.items():
         write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.sources[name]})")

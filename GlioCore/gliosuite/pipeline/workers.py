@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ..compute import keep_memory
 from ..images import share_reading
@@ -99,12 +99,18 @@ def _begin(messages: Any, threads: int, shared: str | None) -> None:
 
     global _messages
     _messages = messages
-    # An ended worker leaves its step through the same doors as an interrupted one, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ctrl-C reaches all processes of a terminal: the first one ends the others, and each leaves its step through the same doors as a
+    # failing one, without a word, so that nothing half-written stays.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     share_reading(shared)
     keep_memory()
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(130)
 
 
 def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Outcome[T]:
