@@ -36,3 +36,10 @@ def require(module: str, purpose: str, install: str | None = None) -> ModuleType
         raise InputError(
             f"{package} is needed for {purpose} and cannot be imported ({error}); install it with: pip install {package}"
         ) from error
+
+
+def beside(value: float, limit: float, digits: int = 0) -> str:
+    """`value` with so many decimals, or as many more as show that it is not `limit`: "50 % found, 50 % needed" helps nobody."""
+    while digits < 9 and round(value, digits) == round(limit, digits) and value != limit:
+        digits += 1
+    return f"{value:.{digits}f}"

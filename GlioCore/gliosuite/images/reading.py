@@ -121,6 +121,17 @@ def _read_file(path: str | Path) -> _Voxels:
     )
 
 
+def read_ahead(path: str | Path) -> None:
+    """Read a file of any number of dimensions for those that will ask for it (see `share_reading`).
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged or no image.
+    """
+    _read(path)
+
+
 def read_image(path: str | Path) -> sitk.Image:
     """Read a 3-D image (NIfTI, NRRD, MHA).
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from ..atlas import covered, register_template, similarity_to_template, stripped
 from ..atlas.template import template
-from ..errors import InputError
+from ..errors import InputError, beside
 from ..images import (
     Grid,
     Series,
@@ -204,23 +204,25 @@ def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: f
     remedy = "give a brain mask with --brain, or install SynthStrip or HD-BET"
     if seen < 0.3:
         raise InputError(
-            f"only {100 * seen:.0f} % of a brain lies in the image's field of view; at least 30 % is needed: {remedy}"
+            f"only {beside(100 * seen, 30)} % of a brain lies in the image's field of view; at least 30 % is needed: {remedy}"
         )
     if fit < 0.03 or edge < 0.5:
+        explained, clear = beside(100 * fit, 3), beside(100 * edge, 50)
         raise InputError(
-            f"no brain was recognised in the image (the template explains {100 * fit:.1f} % of its grey levels, a clear edge was found "
-            f"over {100 * edge:.1f} % of the surface; 3 % and 50 % are needed): {remedy}"
+            f"no brain was recognised in the image (the template explains {explained} % of its grey levels, a clear edge was found "
+            f"over {clear} % of the surface; 3 % and 50 % are needed): {remedy}"
         )
-    volume = volume_cc(mask) / seen
-    if not _VOLUME_CC[0] <= volume <= _VOLUME_CC[1]:
+    volume, (least, most) = volume_cc(mask) / seen, _VOLUME_CC
+    if not least <= volume <= most:
+        found = beside(volume, least if volume < least else most)
         raise InputError(
-            f"the brain mask would mean a brain of {volume:.0f} cc; {_VOLUME_CC[0]:.0f}-{_VOLUME_CC[1]:.0f} cc is plausible: {remedy}"
+            f"the brain mask would mean a brain of {found} cc; {least:.0f}-{most:.0f} cc is plausible: {remedy}"
         )
     a, b = boolean(mask), boolean(atlas)
     dice = 2.0 * float((a & b).sum()) / max(float(a.sum() + b.sum()), 1.0)
     if dice < 0.8:
         raise InputError(
-            f"the brain mask and the registered template overlap by a Dice of {dice:.2f}; 0.8 is needed: {remedy}"
+            f"the brain mask and the registered template overlap by a Dice of {beside(dice, 0.8, 2)}; 0.8 is needed: {remedy}"
         )
 
 

@@ -114,8 +114,8 @@ class Run:
     def _note(self, what: What, content: str) -> None:
         self.seen[what] = content
 
-    def __contains__(self, role: str) -> bool:
-        return role in self.case.images and not self.settings.skips(role)
+    def __contains__(self, role: object) -> bool:
+        return role in self.case.images and not self.settings.skips(str(role))
 
     @cached_property
     def reference(self) -> str | None:

@@ -12,7 +12,7 @@ from ..case import Case
 from ..compute import each
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_json
-from ..images import array, check_file, shared_reading
+from ..images import array, check_file, read_ahead, shared_reading
 from ..steps import Progress, part, silent, version
 from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, regions, steady_dce, steady_dsc
@@ -66,7 +66,7 @@ def check(case: Case, settings: RunSettings) -> None:
             case.series(role)
             case.need(role, *SERIES_NEEDS[role])
         else:
-            check_file(case.path(role))
+            read_ahead(case.path(role))
 
     # In threads, since most of it is inflating; the first fault in the case's order is the one that is told.
     each(look, [r for r in case.images if r not in settings.skip])

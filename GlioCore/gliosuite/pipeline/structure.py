@@ -62,7 +62,7 @@ def brain(run: Run, progress: Progress) -> "Brain | None":
     from ..lesions import LesionSettings, brain_mask, main_image
 
     given = "brain" in run.case.masks and not run.settings.skips("brain")
-    if given or run.reference is None or main_image([r for r in REFERENCES if r in run]) != run.reference:
+    if given or run.reference is None or main_image(run) != run.reference:
         return None
     fixed = resample(run.case.image(run.reference), run.grid)
     return brain_mask(fixed, LesionSettings().brain_method, progress)

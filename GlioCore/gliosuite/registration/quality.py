@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, beside
 from ..images import Grid, array, boolean, resample, resample_mask
 from .freeform import spline_displacement
 from .settings import RegistrationSettings
@@ -155,9 +155,11 @@ def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings)
     elif after <= displaced:
         reason = f"mutual information is {after:.3f} and no higher than {displaced:.3f} after a shift by 10 mm, so this is no match"
     elif overlap < settings.min_overlap:
-        reason = f"the overlap of the two heads (Dice) is {overlap:.2f}; at least {settings.min_overlap:g} is needed"
+        found = beside(overlap, settings.min_overlap, 2)
+        reason = f"the overlap of the two heads (Dice) is {found}; at least {settings.min_overlap:g} is needed"
     elif mirrored or degrees > settings.max_rotation_deg:
-        reason = f"a rotation by {degrees:.0f} degrees was found; at most {settings.max_rotation_deg:g} is accepted"
+        found = beside(degrees, settings.max_rotation_deg)
+        reason = f"a rotation by {found} degrees was found; at most {settings.max_rotation_deg:g} is accepted"
     elif scales.max() > settings.max_scale or scales.min() < 1 / settings.max_scale:
         reason = f"a stretch by {scales.max():.2f} and {scales.min():.2f} was found; at most {settings.max_scale:g} is accepted"
     elif jacobian is not None and jacobian <= 0:

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..atlas import LABELS, continued_compartments, register_template, similarity_to_template, template_structures
-from ..errors import InputError
+from ..errors import InputError, beside
 from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
 
 WALLS = ("falx", "tentorium")
@@ -216,8 +216,8 @@ def find_barriers(
     found = similarity_to_template(image, transform)
     if found < _LEAST_SIMILARITY:
         raise InputError(
-            f"barriers cannot be placed: the template does not fit the image (similarity {found:.2f}, {_LEAST_SIMILARITY} is needed); "
-            "give masks (--barriers DIR) or none"
+            "barriers cannot be placed: the template does not fit the image (similarity "
+            f"{beside(found, _LEAST_SIMILARITY, 2)}, {_LEAST_SIMILARITY} is needed); give masks (--barriers DIR) or none"
         )
     masks = carried_barriers(transform, grid)
     inside = resample_mask(brain, grid)

@@ -167,3 +167,19 @@ def test_where_the_mean_is_refused_the_fall_of_the_signal_is_taken(monkeypatch):
     assert brain.series_brain(Series(frames, GRID)).how == "found"
     assert seen[1][30, 0, 0] == 60
     assert seen[1][0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("value, said", [(49.97, "49.97"), (49.6, "49.6"), (49.4, "49"), (12.0, "12"), (50.0, "50")])
+def test_what_was_found_never_reads_as_what_is_needed(value, said):
+    from gliosuite.errors import beside
+
+    assert beside(value, 50.0) == said
+
+
+def test_a_brain_that_just_misses_a_clear_edge_is_told_apart_from_the_limit():
+    from gliosuite.lesions.brain import _check
+
+    with pytest.raises(
+        InputError, match=r"explains 20 % of its grey levels, a clear edge was found over 49\.99 % of the"
+    ):
+        _check(None, None, 1.0, 0.2, 0.4999)

@@ -195,7 +195,7 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
     out = tmp_path / "out"
 
     def cancel(fraction: float, message: str) -> None:
-        if message.startswith("lesions: "):
+        if message.startswith("lesions: comparing"):  # registered is whole by then; the brain is found before
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"cancelled: registered is whole in .*out; the same command goes on"):
@@ -239,3 +239,20 @@ def test_a_worker_that_is_ended_from_outside_is_told_in_a_sentence(done, tmp_pat
 
     with pytest.raises(InputError, match=r"a process of the run was ended from outside.*--workers 1"):
         run_case(Case.load(done[0]), tmp_path / "out", SETTINGS, kill, workers=2)
+
+
+def test_each_file_is_inflated_once(done, tmp_path, monkeypatch):
+    from collections import Counter
+
+    from gliosuite.images import reading
+
+    read, count = reading._read_file, Counter()
+
+    def counted(path):
+        count[str(path)] += 1
+        return read(path)
+
+    monkeypatch.setattr(reading, "_read_file", counted)
+    run_case(Case.load(done[0]), tmp_path / "out", SETTINGS)
+    assert str(done[0] / "dce.nii.gz") in count
+    assert set(count.values()) == {1}
