@@ -189,8 +189,10 @@ def main(argv: list[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             raise InputError("a command is needed, e.g. gliosuite demo --out demo")
         # BLAS adds up in another order with another number of threads, and its threads wait for ours: it gets one, we share out the work.
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
+        # It is read when numpy is loaded; later, it would hold for worker processes alone.
+        if "numpy" not in sys.modules:
+            for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+                os.environ.setdefault(name, "1")
         if args.threads:
             for name in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
                 os.environ[name] = str(args.threads)

@@ -1,6 +1,6 @@
 """Where arrays live (numpy or torch) and how work is shared among threads."""
 
-from .arrays import CPU, Device, back, cast, choose_device, dots, product, product_rows, subset, times
+from .arrays import CPU, Device, back, cast, choose_device, dots, product, product_rows, subset
 from .memory import keep_memory
 from .threads import blocks, each
 
@@ -17,5 +17,4 @@ __all__ = [
     "product",
     "product_rows",
     "subset",
-    "times",
 ]

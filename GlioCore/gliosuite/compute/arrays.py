@@ -123,19 +123,6 @@ def product_rows(columns: Any, matrix: Any) -> Any:
     return result
 
 
-def times(rows: Any, matrix: Any) -> Any:
-    """Rows (n, k) times a matrix (k, m), rows again."""
-    if not isinstance(rows, np.ndarray):
-        return rows @ matrix
-    (n, k), m = rows.shape, matrix.shape[1]
-    size = max(1, _ALONE // max(k * m, 1))
-    whole = n // size * size
-    result = np.empty((n, m), np.result_type(rows, matrix))
-    np.matmul(rows[:whole].reshape(-1, size, k), matrix, out=result[:whole].reshape(-1, size, m))
-    np.matmul(rows[whole:], matrix, out=result[whole:])
-    return result
-
-
 def dots(xp: Any, a: Any, b: Any) -> Any:
     """Scalar products of columns (r, n); either may be one column (r, 1)."""
     return xp.einsum("rn,rn->n", a, b)

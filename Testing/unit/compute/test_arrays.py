@@ -1,10 +1,6 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from gliosuite.compute import back, choose_device, each, product, product_rows, times
+from gliosuite.compute import back, choose_device, each, product, product_rows
 from gliosuite.compute.threads import thread_count
 from gliosuite.errors import InputError
 from gliosuite.perfusion import kinetics
@@ -31,7 +27,6 @@ def test_products_in_blocks_are_products(n):
     np.testing.assert_allclose(product(matrix, columns), matrix @ columns, rtol=1e-12, atol=1e-12)
     rows = np.ascontiguousarray(columns.T)
     np.testing.assert_allclose(product(matrix, rows.T), matrix @ columns, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(times(rows, matrix.T), rows @ matrix.T, rtol=1e-12, atol=1e-12)
     wide = np.ascontiguousarray(matrix.T)
     np.testing.assert_allclose(product_rows(columns, wide), columns.T @ wide, rtol=1e-12, atol=1e-12)
 
@@ -119,41 +114,3 @@ def test_numpy_and_torch_agree_on_t1(device):
     for b1 in (1.0, rng.uniform(0.8, 1.2, 300)):
         for a, b in zip(*(fit_vfa(signals, [2, 5, 10, 15], 0.005, b1, d) for d in ("cpu", device))):
             np.testing.assert_allclose(b, a, rtol=1e-4)
-
-
-_BLOCKED_SUMS = """
-import hashlib, sys
-import numpy as np
-from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.registration.freeform import _basis, _expand
-
-rng = np.random.default_rng(0)
-seconds = np.arange(60) * 1.5
-blood = 80 * np.clip((seconds - 20) / 4, 0, None) ** 3 * np.exp(-(seconds - 20) / 1.6)
-blood /= blood.max() / 80
-tissue = np.array([np.convolve(blood, np.exp(-seconds / m))[:60] * 0.01 for m in rng.uniform(2, 12, 6000)])
-tissue = (tissue + rng.normal(0, 0.5, tissue.shape)).astype(np.float32)
-digest = hashlib.sha256()
-for method in ("osvd", "csvd", "ssvd", "tikhonov"):
-    maps = perfusion_maps(tissue, 1.5, blood, leakage="residue", deconvolution=method)
-    digest.update(maps.cbv.tobytes() + maps.cbf.tobytes() + maps.tmax_s.tobytes())
-basis = [_basis(np.linspace(1, 9, n), 12) for n in (60, 76, 64)]
-digest.update(_expand(rng.normal(size=(12, 12, 12)), basis).tobytes())
-print(digest.hexdigest())
-"""
-
-
-def test_the_number_of_blas_threads_decides_nothing_in_deconvolution_and_splines():
-    """The kinetic fit's tables come from LAPACK, which may go other ways with more threads: commands give it one.
-
-    Libraries are loaded anew in each process, since they read the number once.
-    """
-    found = set()
-    for threads in ("1", "2", "4"):
-        env = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-        env["PYTHONPATH"] = os.pathsep.join(sys.path)
-        done = subprocess.run(
-            [sys.executable, "-c", _BLOCKED_SUMS], env=env, capture_output=True, text=True, check=True
-        )
-        found.add(done.stdout.strip())
-    assert len(found) == 1

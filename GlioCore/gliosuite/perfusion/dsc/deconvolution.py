@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import CPU, Device, back, times
+from ...compute import CPU, Device, back
 
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
 OSCILLATION = 0.065  # oscillation index that oSVD allows (Wu O et al., Magn Reson Med 2003;50:164)
@@ -118,7 +118,7 @@ def _singular(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) ->
 
 def _cut(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
     keep = int((operator.values >= threshold * operator.values[0]).sum())
-    return times(y, (operator.analysis[:, :keep] * operator.inverse[:keep]) @ operator.synthesis[:keep])
+    return y @ ((operator.analysis[:, :keep] * operator.inverse[:keep]) @ operator.synthesis[:keep])
 
 
 def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
@@ -127,7 +127,7 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
     Frequencies are added strongest first. As the index rises with their number but for small dips, the number is found by doubling and
     halving, each step one product for all voxels.
     """
-    scaled = times(y, operator.analysis) * operator.inverse
+    scaled = (y @ operator.analysis) * operator.inverse
     waves = operator.synthesis
     bends = waves[:, 2:] - 2.0 * waves[:, 1:-1] + waves[:, :-2]
     limit = OSCILLATION * waves.shape[1]
@@ -136,8 +136,8 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
     def calm(parts: Any) -> Any:
         """Whether residues with these coefficients oscillate little enough."""
         columns = parts.shape[1]
-        top = xp.amax(times(parts, waves[:columns]), axis=1)
-        return xp.abs(times(parts, bends[:columns])).sum(axis=1) < limit * top
+        top = xp.amax(parts @ waves[:columns], axis=1)
+        return xp.abs(parts @ bends[:columns]).sum(axis=1) < limit * top
 
     result = xp.zeros_like(scaled[:, :1] * waves[0])
     rank = xp.cumsum(xp.ones_like(scaled[0]), 0)
@@ -155,7 +155,7 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
             step = (step + 1) // 2
             middle = xp.clip(low + step, 1, more)
             low = xp.where(calm(parts * (rank[: 2 * more] <= middle))[:, None] & (middle < more), middle, low)
-        result[some] = times(parts * (rank[: 2 * more] <= low), waves[: 2 * more])
+        result[some] = (parts * (rank[: 2 * more] <= low)) @ waves[: 2 * more]
         number = more
     return result
 
@@ -168,8 +168,8 @@ def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
     factor = values[:, None] ** 2 / (values[:, None] ** 2 + weights[None, :] ** 2)
     like = operator.inverse
     tables = [_as(like, (1.0 - factor) ** 2, xp), _as(like, (factor / values[:, None]) ** 2, xp)]
-    beta = times(y, operator.analysis)
-    rest, size = (0.5 * xp.log(times(beta**2, table) + 1e-35) for table in tables)
+    beta = y @ operator.analysis
+    rest, size = (0.5 * xp.log((beta**2) @ table + 1e-35) for table in tables)
     slope = lambda x: (x[:, 2:] - x[:, :-2]) / (2.0 * step)
     d_rest, d_size = slope(rest), slope(size)
     dd_rest, dd_size = slope(d_rest), slope(d_size)
@@ -178,7 +178,7 @@ def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
     top, shift = _vertex(curvature, False, xp)[:2]
     weight = float(weights[2]) * xp.exp(step * (top + shift))
     singular = 1.0 / like
-    return times(beta * (singular / (singular**2 + weight[:, None] ** 2)), operator.synthesis)
+    return (beta * (singular / (singular**2 + weight[:, None] ** 2))) @ operator.synthesis
 
 
 def _as(like: Any, values: np.ndarray, xp: Any) -> Any:

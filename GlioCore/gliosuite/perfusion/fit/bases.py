@@ -263,8 +263,10 @@ def _delay_nodes(aif_times_s: np.ndarray, delay_range_s: tuple[float, float]) ->
     frame = float(np.median(np.diff(aif_times_s)))
     step = frame / np.ceil(frame) if frame >= 0.5 else frame * np.ceil(0.5 / frame)
     first, last = np.floor(delay_range_s[0] / step + 1e-9), np.ceil(delay_range_s[1] / step - 1e-9)
-    last = max(last, first + 1)
-    return step * np.arange(first, last + 1)
+    nodes = step * np.arange(first, max(last, first + 1) + 1)
+    # Rounding may leave the last node a hair short of the bound, and a voxel there would lie in no cell.
+    nodes[0], nodes[-1] = min(nodes[0], delay_range_s[0]), max(nodes[-1], delay_range_s[1])
+    return nodes
 
 
 def _directions(curves: np.ndarray) -> np.ndarray:

@@ -228,3 +228,17 @@ def test_unfit_input_is_refused(change, sentence):
     arguments = {"curves_mM": np.zeros((2, 60)), "times_s": TIMES, "aif_plasma_mM": AIF} | change
     with pytest.raises(InputError, match=sentence):
         fit_curves(**arguments)
+
+
+@pytest.mark.parametrize("dt", [0.05, 0.1, 0.2, 0.7, 1.1])
+@pytest.mark.parametrize("model", ["patlak", "etm", "2cxm"])
+def test_arrivals_beyond_the_bounds_of_the_delay_are_fitted_whatever_the_aif_is_sampled_at(dt, model):
+    aif_times = np.arange(0, TIMES[-1] + dt, dt)
+    aif = kinetics.parker_aif(aif_times, 30.0) / 0.58
+    delays = np.array([-8.0, -5.0, 0.0, 11.99, 12.0, 12.01, 20.0])
+    curves = kinetics.extended_tofts(TIMES, aif, 0.05, 0.2, 0.02, delays, aif_times)
+    fit = fit_curves(curves, TIMES, aif, model=model, delay=True, aif_times_s=aif_times)
+    assert np.isfinite(fit.delay_s).all()
+    low, high = DEFAULT_BOUNDS["delay"]
+    np.testing.assert_allclose(fit.delay_s[3:6], high, atol=0.3)
+    assert low <= fit.delay_s.min() <= fit.delay_s.max() <= high
