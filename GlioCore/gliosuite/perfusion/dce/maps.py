@@ -5,6 +5,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...curves import Bolus, enhancing_mean, find_bolus
+from ...errors import InputError
 from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
@@ -97,6 +98,7 @@ def dce_maps(
     p.notes.extend([*chosen.notes, *aif_notes])
     progress(0.2, "concentration")
     curves = concentrations(p.fitted_curves(), acquisition(settings), t10_s, p.n_baseline, scale)
+    _check_curves(curves, t10_s, scale)
     fit = fit_curves(
         curves,
         p.times_s,
@@ -118,6 +120,19 @@ def dce_maps(
         )
     record = {"t10_s": "map" if one_t10 is None else one_t10, "b1": "nominal" if b1 is None else "map", **more}
     return _collect(p, settings, chosen, curves, fit, record)
+
+
+def _check_curves(curves: np.ndarray, t10_s: float | np.ndarray, scale: float | np.ndarray) -> None:
+    """Refuse curves (n, t) none of which can be fitted, with the reason."""
+    if np.isfinite(curves).all(axis=1).any():
+        return
+    for name, values in (("T1", t10_s), ("B1", scale)):
+        if not (np.isfinite(values) & (np.asarray(values) > 0)).any():
+            raise InputError(f"the {name} map has no value above 0 inside the mask, so no curve there can be fitted")
+    raise InputError(
+        f"none of the {len(curves)} curves inside the mask can be fitted: a signal, T1 or B1 there is 0, negative or undefined, or no "
+        "concentration gives such a signal; check them, the flip angle and the repetition time"
+    )
 
 
 def _collect(

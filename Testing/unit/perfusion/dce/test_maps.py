@@ -199,3 +199,14 @@ def test_maps_on_request(phantom):
     assert any("1 % is expected by chance" in n for n in result.notes)
     with pytest.raises(InputError, match=r"T2\* relaxivity is given without the echo time; give both"):
         dce_maps(series(frames), TIMES, DceSettings(tr_ms=5.0, flip_angle_deg=15.0, r2star=5.0), "auto", 1.2)
+
+
+def test_where_no_curve_can_be_fitted_the_reason_is_said(phantom):
+    frames, _, head, _, artery = phantom
+    inside, nowhere = GRID.image(head & ~artery), np.where(head & ~artery, 0.0, 1.0).astype(np.float32)
+    with pytest.raises(InputError, match="the T1 map has no value above 0 inside the mask, so no curve there can be"):
+        dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), GRID.image(nowhere), inside)
+    flat = frames.copy()
+    flat[:, head & ~artery] = 0.0
+    with pytest.raises(InputError, match=r"none of the \d+ curves inside the mask can be fitted: a signal, T1 or B1"):
+        dce_maps(series(flat), TIMES, SETTINGS, GRID.image(artery), 1.2, inside)

@@ -242,3 +242,10 @@ def test_arrivals_beyond_the_bounds_of_the_delay_are_fitted_whatever_the_aif_is_
     low, high = DEFAULT_BOUNDS["delay"]
     np.testing.assert_allclose(fit.delay_s[3:6], high, atol=0.3)
     assert low <= fit.delay_s.min() <= fit.delay_s.max() <= high
+
+
+@pytest.mark.parametrize("model", ["etm", "auto"])
+@pytest.mark.parametrize("n", [0, 3])
+def test_curves_none_of_which_is_finite_are_refused(model, n):
+    with pytest.raises(InputError, match=f"none of {n} curves is finite in all frames"):
+        fit_curves(np.full((n, TIMES.size), np.nan), TIMES, AIF, model=model)
