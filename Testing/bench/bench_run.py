@@ -82,9 +82,9 @@ def main(case: Path | None) -> None:
         steps = json.loads((out / "provenance.json").read_text())["steps"]
         rows.append(("nothing changed", run(case, out)))
         rows.append(("without follow-up and DSC", run(case, Path(folder) / "less", *WITHOUT)))
-    print("| step | wall s | CPU s |\n|---|---|---|")
+    print("| step | wall s | CPU s | peak GiB |\n|---|---|---|---|")
     for name, step in steps.items():
-        print(f"| {name} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} |")
+        print(f"| {name} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} | {step['peak_gib'] or 'unknown'} |")
     print("\n| run | wall s (bar) | CPU s (bar) | peak GiB (bar) |\n|---|---|---|---|")
     for name, found in rows:
         cells = [f"{v:.1f}" + (f" ({b})" if b else "") for v, b in zip(found, BARS[name], strict=True)]

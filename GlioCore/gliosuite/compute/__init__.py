@@ -1,7 +1,7 @@
 """Where arrays live (numpy or torch) and how work is shared among threads."""
 
 from .arrays import CPU, Device, back, cast, choose_device, dots, product, product_rows, subset
-from .memory import keep_memory
+from .memory import forget_peak, keep_memory, peak_gib
 from .threads import blocks, each
 
 __all__ = [
@@ -13,7 +13,9 @@ __all__ = [
     "choose_device",
     "dots",
     "each",
+    "forget_peak",
     "keep_memory",
+    "peak_gib",
     "product",
     "product_rows",
     "subset",

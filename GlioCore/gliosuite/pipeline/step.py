@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..case import Case
+from ..compute import forget_peak, peak_gib
 from ..errors import InputError
 from ..files import plain, read_json, staged, write_json
 from ..report import Section
@@ -68,6 +69,7 @@ class _Early:
     seen: dict[What, str]
     seconds: float
     cpu_seconds: float
+    peak_gib: float | None
 
 
 def kept(step: Step, case: Case, out: Path, settings: RunSettings, files: Files) -> dict[str, Any] | None:
@@ -90,13 +92,14 @@ def as_seen(notes: Sequence[Any], case: Case, out: Path, settings: RunSettings, 
 
 def _prepare(step: Step, case: Case, out: Path, settings: RunSettings, files: Files, progress: Progress) -> _Early:
     run = Run(case, out, settings, files)
+    forget_peak()
     start, cpu = time.perf_counter(), time.process_time()
     value, refusal = None, None
     try:
         value = step.early(run, progress) if step.early else None
     except (InputError, SkippedStep) as error:
         refusal = error
-    return _Early(value, refusal, run.seen, time.perf_counter() - start, time.process_time() - cpu)
+    return _Early(value, refusal, run.seen, time.perf_counter() - start, time.process_time() - cpu, peak_gib())
 
 
 def run_step(
@@ -117,6 +120,7 @@ def run_step(
             raise early.refusal
         run.seen.update(early.seen)
         run.early = early.value
+        forget_peak()
         start, cpu = time.perf_counter(), time.process_time()
         stretch = part(progress, _EARLY_PART, 1.0) if step.early else progress
         # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
@@ -133,6 +137,7 @@ def run_step(
                     "device": "cpu",
                     "seconds": round(early.seconds + time.perf_counter() - start, 2),
                     "cpu_seconds": round(early.cpu_seconds + time.process_time() - cpu, 2),
+                    "peak_gib": max((p for p in (early.peak_gib, peak_gib()) if p is not None), default=None),
                     "record": record,
                 },
             )

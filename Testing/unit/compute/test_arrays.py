@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.compute import back, choose_device, each, product, product_rows
+from gliosuite.compute import back, choose_device, each, forget_peak, peak_gib, product, product_rows
 from gliosuite.compute.threads import thread_count
 from gliosuite.errors import InputError
 from gliosuite.perfusion import kinetics
@@ -114,3 +114,14 @@ def test_numpy_and_torch_agree_on_t1(device):
     for b1 in (1.0, rng.uniform(0.8, 1.2, 300)):
         for a, b in zip(*(fit_vfa(signals, [2, 5, 10, 15], 0.005, b1, d) for d in ("cpu", device))):
             np.testing.assert_allclose(b, a, rtol=1e-4)
+
+
+@pytest.mark.skipif(peak_gib() is None, reason="this system does not say how much memory was held")
+def test_the_peak_of_memory_is_counted_from_where_it_was_forgotten():
+    forget_peak()
+    before = peak_gib()
+    held = np.ones(2**26)  # half a GiB
+    assert peak_gib() >= before + 0.45
+    del held
+    forget_peak()
+    assert peak_gib() < before + 0.45
