@@ -4,7 +4,7 @@ At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays
 SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
-from .grid import Grid, Series, array, as_grid, boolean, map_image, volume_cc
+from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series, share_reading, shared_reading
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
@@ -17,6 +17,7 @@ __all__ = [
     "array",
     "as_grid",
     "boolean",
+    "box_around",
     "check_file",
     "interpolation",
     "map_image",

@@ -1,6 +1,6 @@
 """The geometry of an image, 4-D series as curves, and the voxels of an image as an array."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -146,6 +146,13 @@ def array(image: sitk.Image, dtype: type = np.float32) -> np.ndarray:
 def boolean(mask: sitk.Image) -> np.ndarray:
     """The mask as a boolean array (z, y, x)."""
     return sitk.GetArrayViewFromImage(mask) > 0
+
+
+def box_around(inside: np.ndarray, reach: Sequence[int] = (0, 0, 0)) -> tuple[slice, slice, slice]:
+    """The box (z, y, x) of a boolean array that is not empty, and `reach` voxels around it along each axis, as far as the array goes."""
+    spans = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    z, y, x = (slice(max(int(s[0]) - r, 0), int(s[-1]) + r + 1) for s, r in zip(spans, reach))
+    return z, y, x
 
 
 def volume_cc(mask: sitk.Image) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from .grid import Grid, array, as_grid, boolean
+from .grid import Grid, array, as_grid, boolean, box_around
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -158,8 +158,7 @@ def _carried_distance(
 def _near_distance(mask: sitk.Image) -> sitk.Image:
     """The signed distance of a mask that is not empty, in its box and `_EDGE` voxels around it."""
     inside = boolean(mask)
-    spans = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = tuple(slice(max(int(s[0]) - _EDGE, 0), int(s[-1]) + _EDGE + 1) for s in spans)
+    box = box_around(inside, (_EDGE,) * 3)
     part = np.ascontiguousarray(inside[box])
     grid = Grid.of(mask).box(box)
     key = hashlib.blake2b(repr(grid).encode() + np.packbits(part).tobytes(), digest_size=16).digest()

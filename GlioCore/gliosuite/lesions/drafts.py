@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..images import Grid, array
+from ..images import Grid, array, box_around
 
 # Hysteresis in robust SD of normal brain: a lesion starts where 1 in 700 normal voxels would lie by chance and grows to where 1 in 40 would
 # (de Boer et al. 2009 cut FLAIR at 2.3 SD above grey matter).
@@ -122,12 +122,7 @@ def dilate(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
 
 def _around(mask: np.ndarray, grid: Grid, margin_mm: float) -> tuple[slice, ...]:
     """The box of a mask, which is not empty, and `margin_mm` around it, one voxel at least: distances are needed nowhere else."""
-    box = []
-    for axis, spacing in enumerate(grid.spacing[::-1]):
-        where = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        reach = int(np.ceil(margin_mm / spacing)) + 1
-        box.append(slice(max(0, where[0] - reach), where[-1] + reach + 1))
-    return tuple(box)
+    return box_around(mask, [int(np.ceil(margin_mm / s)) + 1 for s in grid.spacing[::-1]])
 
 
 def depth_below(mask: np.ndarray, grid: Grid) -> np.ndarray:

@@ -147,8 +147,13 @@ def run_step(
     except InputError as error:
         return {"step": step.name, "status": "refused", "why": str(error)}
     finally:
-        if not step.among_results:
-            files.forget(step.folder(out))
+        _written(step, out, files)
+
+
+def _written(step: Step, out: Path, files: Files) -> None:
+    """Forget the hashes of what a step has written anew; nobody reads the tables among the results."""
+    if not step.among_results:
+        files.forget(step.folder(out))
 
 
 def notes_of(run: Run) -> list[list[Any]]:
@@ -209,8 +214,7 @@ def run_steps(
                 early[step.name] = work.result().value()
             else:
                 records[step.name] = work.result().value()
-                if not step.among_results:
-                    files.forget(step.folder(out))
+                _written(step, out, files)
                 line.done(step.name, True)
     return {s.name: records[s.name] for s in steps}
 
