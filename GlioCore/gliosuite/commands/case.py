@@ -90,11 +90,7 @@ def _options(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--no-motion", action="store_true", help="do not correct 4-D series for motion")
     add_options(p, DceSettings, "model", help="DCE model", more=", extended Tofts")
-    p.add_argument(
-        "--no-delay",
-        action="store_true",
-        help="fit no arrival delay per voxel in DCE; tissue later than the AIF then biases ktrans",
-    )
+    add_options(p, DceSettings, "delay", "dispersion_s", unset=True)
     p.add_argument(
         "--aif",
         default="auto",
@@ -104,7 +100,7 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--preset",
         choices=preset_names(),
-        help="DCE as that paper states it, in place of --model, --no-delay, --aif and the case's T1",
+        help="DCE as that paper states it, in place of --model, --delay, --dispersion, --aif and the case's T1",
     )
     add_options(p, DscSettings, "leakage", help="DSC leakage correction")
     add_options(p, DscSettings, "deconvolution", help="DSC deconvolution")
@@ -136,7 +132,8 @@ def _settings(args: argparse.Namespace) -> Any:
         "motion": not args.no_motion,
         "dce_model": args.model,
         "dce_aif": args.aif,
-        "dce_delay": not args.no_delay,
+        "dce_delay": args.delay,
+        "dce_dispersion_s": args.dispersion,
         "dce_preset": args.preset,
         "leakage": args.leakage,
         "deconvolution": args.deconvolution,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..perfusion.settings import POPULATION_AIFS, T10_TISSUE_S, DceSettings, DscSettings, preset_names
-from ..settings import add_options, settings_of
+from ..settings import add_options
 from ..steps import Progress
 from .series import format_option, mask_of, read, region_option, regions_of, signal_options, times_of
 
@@ -125,9 +125,14 @@ def _register_dce(add: Callable) -> None:
     _aif_options(p)
     add_options(p, DceSettings, "sinus", "aif_fit", unset=True)
     add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
-    p.add_argument("--delay", action="store_true", default=None, help=settings_of(DceSettings)["delay"].help)
+    add_options(p, DceSettings, "delay", "dispersion_s", unset=True)
     p.add_argument(
-        "--bounds", action="append", type=_bounds, default=[], metavar="NAME=LOW,HIGH", help="e.g. ktrans=0,5 (1/min)"
+        "--bounds",
+        action="append",
+        type=_bounds,
+        default=[],
+        metavar="NAME=LOW,HIGH",
+        help="in place of the fit's own, e.g. kep=0.001,20 (1/min; default 0.001 to 5, which is a brain's: phantoms and bodies need more)",
     )
     add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative")
     format_option(p)
@@ -267,6 +272,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         device=args.device,
         model=args.model,
         delay=args.delay,
+        dispersion_s=args.dispersion,
         input=args.input,
         aif_fit=args.aif_fit,
         bounds=dict(args.bounds),

@@ -146,7 +146,7 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     from matplotlib.figure import Figure
 
     inside, mean = boolean(result.mask), result.mean
-    shown = [n for n in result.maps if n not in ("rmse", "misfit", *CATEGORIES)][:12]
+    shown = [n for n in result.maps if n not in ("rmse", "misfit", "fast", *CATEGORIES)][:12]
     masks = {n: boolean(m) for n, m in result.masks.items()}
     if result.aif.voxels is not None:
         masks["AIF"] = result.aif.voxels

@@ -70,7 +70,10 @@ class DceSettings:
     model
         One of `MODELS`.
     delay
-        Whether to fit each voxel's arrival after the AIF.
+        Whether to fit each voxel's arrival after the AIF; None: unless the AIF is a population's, which is aligned to the tissue.
+    dispersion_s
+        Mean of the exponential by which the bolus is dispersed between the AIF's artery and the tissue, in s, the same for all voxels;
+        None: found from the voxels wherever the delay is fitted and the model has no flow of its own. See `dce.dispersion`.
     input
         ``"signal"`` or ``"concentration"`` (mM).
     aif_fit
@@ -143,7 +146,20 @@ class DceSettings:
         T10_BLOOD_S, "T1 of blood in s for the AIF", option="--t10-blood", metavar="S", unit="s"
     )
     model: str = setting("etm", "kinetic model", title="kinetic model", choices=MODELS)
-    delay: bool = setting(False, "fit each voxel's arrival after the AIF")
+    delay: bool | None = setting(
+        None, "fit each voxel's arrival after the AIF (default: unless the AIF is a population's)"
+    )
+    dispersion_s: float | None = setting(
+        None,
+        "mean dispersion of the bolus between artery and tissue in s; 0: none (default: found from all voxels where the delay is fitted)",
+        title="the dispersion",
+        option="--dispersion",
+        metavar="S",
+        unit="s",
+        low=0,
+        high=30,
+        needed="a mean between 0 and 30 s is needed (--dispersion)",
+    )
     input: str = setting("signal", "what SERIES holds (mM)", choices=("signal", "concentration"))
     aif_fit: bool | None = setting(None, "replace the AIF by Parker's form fitted to it (default: see fit.json)")
     allow_invalid_voxels: bool = _invalid()

@@ -38,7 +38,7 @@ class RunSettings:
         CTV schemes (names of the scheme table).
     motion
         Whether 4-D series are corrected for rigid motion, frame by frame.
-    dce_model, dce_aif, dce_delay, hematocrit, relaxivity
+    dce_model, dce_aif, dce_delay, dce_dispersion_s, hematocrit, relaxivity
         As in ``gliosuite dce``; values in case.json win.
     dce_preset
         A preset of ``gliosuite dce``, which decides model, delay, AIF and T1 in place of the settings above; None for none.
@@ -70,7 +70,8 @@ class RunSettings:
     motion: bool = True
     dce_model: str = same(DceSettings, "model", option="--model")
     dce_aif: str = setting("auto", "DCE arterial input function", option="--aif", choices=("auto", *POPULATION_AIFS))
-    dce_delay: bool = True
+    dce_delay: bool | None = same(DceSettings, "delay")
+    dce_dispersion_s: float | None = same(DceSettings, "dispersion_s")
     dce_preset: str | None = setting(None, "DCE as that paper states it", option="--preset", choices=preset_names())
     hematocrit: float = same(DceSettings, "hematocrit")
     relaxivity: float = same(DceSettings, "relaxivity")

@@ -117,7 +117,11 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     notes, more = _motion(run.early.motion, folder)
     masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
-    own = {"model": run.settings.dce_model, "delay": run.settings.dce_delay}
+    own = {
+        "model": run.settings.dce_model,
+        "delay": run.settings.dce_delay,
+        "dispersion_s": run.settings.dce_dispersion_s,
+    }
     settings = preset_settings(
         run.settings.dce_preset,
         **({} if named else own),

@@ -1,5 +1,7 @@
 """DCE from a series to maps: bolus, concentration, AIF, kinetic fit; one function for the command line, the pipeline and Slicer."""
 
+from dataclasses import replace
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
@@ -8,14 +10,15 @@ from ...curves import Bolus, enhancing_mean, find_bolus
 from ...errors import InputError
 from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
-from ..aif import Aif
-from ..fit import AUTO, FALSE_ALARMS, CurveFit, fit_curves
+from ..aif import POPULATIONS, Aif
+from ..fit import AUTO, DEFAULT_BOUNDS, FALSE_ALARMS, CurveFit, fit_curves
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
 from ..t1 import b1_values
 from .aif import choose_aif, maybe_fit
+from .dispersion import LONGEST_S, disperse, find_dispersion
 from .presets import preset_record
 from .semiquantitative import semiquantitative
 from .settings import acquisition, check_settings, check_t10
@@ -29,6 +32,7 @@ _MAPS = {
     "2cum": ("ktrans", "vp", "fp", "ps"),
     "auto": ("ktrans", "ve", "vp", "kep"),
 }
+_AT_BOUND = 0.98  # of kep's upper bound; chosen: the polish ends this close to it or at it
 _FEW = 3  # frames; chosen: the mean of a shorter baseline is hardly better than one frame
 
 
@@ -99,13 +103,15 @@ def dce_maps(
     progress(0.2, "concentration")
     curves = concentrations(p.fitted_curves(), acquisition(settings), t10_s, p.n_baseline, scale)
     _check_curves(curves, t10_s, scale)
+    settings = _resolved(settings, curves, p, chosen)
+    at, feeding = disperse(chosen.times_s, chosen.concentration, settings.dispersion_s or 0.0)
     fit = fit_curves(
         curves,
         p.times_s,
-        chosen.concentration,
+        feeding,
         settings.model,
-        settings.delay,
-        chosen.times_s,
+        bool(settings.delay),
+        at,
         settings.bounds,
         settings.device,
         progress=part(progress, 0.25, 0.95),
@@ -120,6 +126,27 @@ def dce_maps(
         )
     record = {"t10_s": "map" if one_t10 is None else one_t10, "b1": "nominal" if b1 is None else "map", **more}
     return _collect(p, settings, chosen, curves, fit, record)
+
+
+def _resolved(settings: DceSettings, curves: np.ndarray, p: Prepared, aif: Aif) -> DceSettings:
+    """Settings whose delay, dispersion and bounds are those that the fit takes; the notes say what was found."""
+    delay = aif.method not in POPULATIONS if settings.delay is None else settings.delay
+    bounds = {**DEFAULT_BOUNDS, **settings.bounds}
+    dispersion_s = settings.dispersion_s
+    if dispersion_s is None:
+        # An exchange model's plasma spreads the bolus itself.
+        fitted = delay and settings.model in ("tofts", "etm", "patlak", "auto")
+        dispersion_s = find_dispersion(curves, p.times_s, aif.concentration, aif.times_s, bounds) if fitted else 0.0
+        if fitted:
+            p.notes.append(
+                f"dispersion of the bolus between the AIF's artery and the tissue: mean {dispersion_s:.1f} s, found from all voxels"
+            )
+            if dispersion_s > 0.95 * LONGEST_S:
+                p.notes.append(
+                    "the dispersion found is the longest that is sought: the AIF is not what feeds this tissue, or it is too narrow; "
+                    "ktrans and vp may be wrong"
+                )
+    return replace(settings, delay=delay, dispersion_s=dispersion_s, bounds=bounds)
 
 
 def _check_curves(curves: np.ndarray, t10_s: float | np.ndarray, scale: float | np.ndarray) -> None:
@@ -147,6 +174,15 @@ def _collect(
     if fit.chosen is not None:
         maps["model"] = map_image(fit.chosen.astype(np.float32), p.fitted, grid)
     maps["misfit"] = map_image(fit.misfit.astype(np.float32), p.fitted, grid)
+    if "kep" in names and "fp" not in names:
+        # What the frames cannot tell from plasma that comes late: its ktrans is no leakage.
+        fast = fit.values["kep"] >= _AT_BOUND * settings.bounds["kep"][1]
+        maps["fast"] = map_image(fast.astype(np.float32), p.fitted, grid)
+        if known.any():
+            p.notes.append(
+                f"kep lies at its upper bound of {settings.bounds['kep'][1]:g} /min in {100 * float(fast[known].mean()):.1f} % of the "
+                "voxels (fast.nii.gz): there ktrans says how blood arrives rather than how it leaks"
+            )
     for name, values in (fit.unclamped or {}).items():
         maps[f"{name}_unclamped"] = p.image(values, known)
     if settings.semiquantitative:

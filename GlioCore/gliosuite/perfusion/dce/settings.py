@@ -47,3 +47,5 @@ def check_settings(settings: DceSettings, series: Series) -> None:
     if settings.te_ms is None and settings.r2star is not None:
         raise InputError("the T2* relaxivity is given without the echo time; give both (--te-ms, --r2star)")
     check(settings, "relaxivity")
+    if settings.dispersion_s is not None:
+        check(settings, "dispersion_s")

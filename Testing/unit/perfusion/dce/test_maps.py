@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean, read_image
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dce import check_t10, dce_maps, write
+from gliosuite.perfusion.dce.dispersion import disperse
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
 from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.signal import concentration_to_spgr
@@ -52,7 +54,7 @@ def test_maps_are_right_with_a_mask_of_the_artery(phantom):
     assert np.median(array(result.maps["vp"])[lesion]) == pytest.approx(0.05, abs=0.005)
     assert (found[~head] == 0).all()
     assert result.aif.concentration.max() == pytest.approx(parker_aif(TIMES, 30.0).max() / 0.58, rel=0.1)
-    assert set(result.sd) == {"ktrans", "ve", "vp", "kep"}
+    assert set(result.sd) == {"ktrans", "ve", "vp", "kep", "delay"}
     assert any("contrast agent arrives" in n for n in result.notes)
 
 
@@ -161,7 +163,9 @@ def test_every_model_writes_its_maps(phantom, tmp_path, model):
         "2cum": {"ktrans", "vp", "fp", "ps"},
         "auto": {"ktrans", "ve", "vp", "kep", "model"},
     }[model]
-    assert set(result.maps) == expected | {"rmse", "misfit"}
+    # An exchange model has a flow, and its kep no bound of its own; Patlak has no kep.
+    fast = {"fast"} if model in ("tofts", "etm", "auto") else set()
+    assert set(result.maps) == expected | fast | {"delay", "rmse", "misfit"}
 
 
 @pytest.mark.parametrize(
@@ -210,3 +214,38 @@ def test_where_no_curve_can_be_fitted_the_reason_is_said(phantom):
     flat[:, head & ~artery] = 0.0
     with pytest.raises(InputError, match=r"none of the \d+ curves inside the mask can be fitted: a signal, T1 or B1"):
         dce_maps(series(flat), TIMES, SETTINGS, GRID.image(artery), 1.2, inside)
+
+
+def test_the_delay_is_fitted_unless_the_aif_is_a_populations(phantom):
+    frames, _, _, lesion, artery = phantom
+    here = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(lesion))
+    assert "delay" in here.maps
+    assert here.settings.delay is True
+    assert any("dispersion of the bolus" in note for note in here.notes)
+    population = dce_maps(series(frames), TIMES, SETTINGS, "parker", 1.2, GRID.image(lesion))
+    assert "delay" not in population.maps
+    assert population.settings.dispersion_s == 0
+    off = dce_maps(series(frames), TIMES, replace(SETTINGS, delay=False), GRID.image(artery), 1.2, GRID.image(lesion))
+    assert "delay" not in off.maps
+
+
+def test_late_and_dispersed_plasma_is_no_leakage_and_what_is_fast_is_labelled():
+    rng = np.random.default_rng(2)
+    fine = np.arange(0.0, TIMES[-1] + 1, 0.5)
+    aif = Aif(fine, parker_aif(fine, 30.0) / 0.58, "known", "csv")
+    at, fed = disperse(aif.times_s, aif.concentration, 4.0)
+    shape = GRID.shape
+    n = int(np.prod(shape))
+    curves = extended_tofts(TIMES, fed, 0.0015, 0.1, rng.uniform(0.01, 0.04, n), rng.uniform(0.5, 2, n), at)
+    frames = (curves + rng.normal(0, 0.01, curves.shape)).T.reshape(TIMES.size, *shape)
+    whole = GRID.image(np.ones(shape, bool))
+    settings = DceSettings(input="concentration")
+    result = dce_maps(series(frames), TIMES, settings, aif, 1.0, whole)
+    leaky = lambda r: (array(r.maps["ktrans"]) > 0.05).mean()
+    assert result.settings.dispersion_s == pytest.approx(4.0, abs=0.4)
+    assert leaky(result) < 0.05
+    without = dce_maps(series(frames), TIMES, replace(settings, dispersion_s=0.0), aif, 1.0, whole)
+    assert leaky(without) > 3 * leaky(result) + 0.05
+    fast = array(without.maps["fast"]) > 0
+    assert fast.any()
+    assert (array(without.maps["kep"])[fast] > 4.8).all()

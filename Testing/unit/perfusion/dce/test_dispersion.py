@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from gliosuite.perfusion.dce.dispersion import disperse, find_dispersion
+from gliosuite.perfusion.fit import DEFAULT_BOUNDS
+from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
+
+TIMES = np.arange(0.0, 300.0, 5.0)
+FINE = np.arange(0.0, 300.0, 0.5)
+AIF = parker_aif(FINE, 25.0) / 0.58
+
+
+def curves(mean_s: float, n: int = 200, noise: float = 0.01) -> np.ndarray:
+    """Normal brain, late by 0 to 2 s, behind a dispersion."""
+    rng = np.random.default_rng(4)
+    at, fed = disperse(FINE, AIF, mean_s)
+    clean = extended_tofts(TIMES, fed, 0.002, 0.1, rng.uniform(0.01, 0.04, n), rng.uniform(0, 2, n), at)
+    return clean + rng.normal(0, noise, clean.shape)
+
+
+def test_dispersion_keeps_the_area_and_delays_by_its_mean():
+    short = np.where(FINE < 100, AIF, 0.0)
+    at, fed = disperse(FINE, short, 4.0)
+    assert np.trapezoid(fed, at) == pytest.approx(np.trapezoid(short, FINE), rel=1e-3)
+    moment = lambda t, c: np.trapezoid(t * c, t) / np.trapezoid(c, t)
+    assert moment(at, fed) - moment(FINE, short) == pytest.approx(4.0, abs=0.02)
+    assert disperse(FINE, AIF, 0.0)[1] is AIF
+
+
+def test_an_aif_of_coarse_frames_gets_nodes_a_second_apart():
+    at, fed = disperse(TIMES, AIF[::10], 3.0)
+    assert np.diff(at).max() <= 1.0
+    assert at[0] == TIMES[0]
+    assert at[-1] == TIMES[-1]
+    # Far from the bolus both are the same slow curve, later by the mean.
+    assert fed[-1] == pytest.approx(np.interp(TIMES[-1] - 3.0, TIMES, AIF[::10]), rel=1e-3)
+
+
+@pytest.mark.parametrize("mean_s", [0.0, 1.5, 4.0])
+def test_the_dispersion_is_found(mean_s):
+    found = find_dispersion(curves(mean_s), TIMES, AIF, FINE, DEFAULT_BOUNDS)
+    assert found == pytest.approx(mean_s, abs=0.3)
+
+
+def test_rows_that_are_not_finite_do_not_count():
+    data = curves(4.0)
+    data[::3] = np.nan
+    assert find_dispersion(data, TIMES, AIF, FINE, DEFAULT_BOUNDS) == pytest.approx(4.0, abs=0.4)
