@@ -1,0 +1,69 @@
+"""Tables of the compiled kinetic fit (DCE): the convolved AIF as short polynomials, and the scalar products that all voxels share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..bases import Bases
+
+# Chosen: seven powers over pieces of this width of ln(k + 1 / T) repeat the Chebyshev series of `Bases` to its last digit or two.
+TERMS = 8
+_WIDTH = 0.3
+_LANES = 8  # numbers in the processor's widest register: vectors are filled up with zeros to a multiple of it
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the kernels read; all float64.
+
+    Attributes
+    ----------
+    directions
+        (t, R) the subspace's directions, filled up with columns of zeros.
+    powers
+        (cells, pieces, TERMS, R) at the later delay of every cell, ``(k + damping)`` times the convolution as polynomials of the place in
+        a piece (-1 to 1).
+    grid
+        (4,) the first ln(k + damping), half the width of a piece, the damping in 1/min, and the length of a cell in min.
+    late, gain, integral
+        (cells, R) the AIF at the later delay, what is added to it towards the earlier one, and its running integral at the later one.
+    products
+        (cells, 4) products of late with late, late with gain, gain with gain; the later delay in s.
+    """
+
+    directions: np.ndarray
+    powers: np.ndarray
+    grid: np.ndarray
+    late: np.ndarray
+    gain: np.ndarray
+    integral: np.ndarray
+    products: np.ndarray
+
+
+def build_tables(bases: Bases) -> Tables:
+    """From `bases` in numpy."""
+    rank = bases.directions.shape[1]
+    filled = -(-rank // _LANES) * _LANES
+    fill = lambda v: np.ascontiguousarray(np.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, filled - rank)]))
+    low, high = (float(np.log(np.exp(v) + bases.damping)) for v in bases.log_rates)
+    pieces = max(int(np.ceil((high - low) / _WIDTH)), 1)
+    half = 0.5 * (high - low) / pieces
+    points = -np.cos(np.pi * (np.arange(TERMS) + 0.5) / TERMS)
+    at = low + half * (2.0 * np.arange(pieces)[:, None] + 1.0 + points)
+    x = (at.ravel() - low) * (2.0 / (high - low)) - 1.0
+    chebyshev = np.polynomial.chebyshev.chebvander(x, bases.series.shape[2] - 1)
+    last = np.minimum(np.arange(bases.n_cells) + 1, bases.delays.size - 1)
+    values = (bases.series[last, :rank] @ chebyshev.T).reshape(-1, rank, pieces, TERMS)
+    powers = values @ np.linalg.inv(np.vander(points, increasing=True)).T
+    late = bases.plasma[last]
+    gain = bases.plasma[np.arange(bases.n_cells)] - late
+    products = [(late * late).sum(1), (late * gain).sum(1), (gain * gain).sum(1), bases.delays[last]]
+    return Tables(
+        fill(bases.directions),
+        fill(powers.transpose(0, 2, 3, 1)),
+        np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0]),
+        fill(late),
+        fill(gain),
+        fill(bases.integral[last]),
+        np.stack(products, axis=1),
+    )

@@ -1,0 +1,458 @@
+"""The compiled kinetic fit (DCE) of models with one rate or none: extended Tofts, Tofts, Patlak; with a delay or without.
+
+For every voxel by itself: the best node of the search grid and other local maxima along the delay; from each, Newton's method on the rate
+and the delay, the two weights being solved for within their bounds at each step (variable projection). Between two delays the AIF is a
+line, so that the column b of the rate is, at the place tau (min before the later delay) of a cell,
+
+    b = exp(-k tau) L + (1 - exp(-k tau)) / k late + (k tau - 1 + exp(-k tau)) / (k^2 T) gain
+
+with L the convolution at the later delay, ``late`` the AIF there, ``gain`` what it gains over the cell's length T. All scalar products
+follow from those of L, its two derivatives by v = ln(k + damping), late and gain.
+"""
+
+import math
+
+import numpy as np
+
+from ....compute.compiled import kernel
+from .algebra import decayed, two_weights
+from .tables import TERMS
+
+_WORTH_REFINING = 0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
+_MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
+_CLOSE = 1e-8  # of the residual: what a last step, taken without looking, may still gain; the next would gain its square
+_ROUNDING = 1e-15  # of the curve's own sum of squares
+_LONGEST = 1.0  # step of ln(k + damping); chosen, so that one step leads no further than a few nodes
+_GIVEN_UP = 1e12  # damping beyond which no step changes anything
+
+
+@kernel
+def column_products(
+    y: np.ndarray, powers: np.ndarray, late: np.ndarray, gain: np.ndarray, x: float
+) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]:
+    """Scalar products of a polynomial column F (TERMS, R) at x and its derivatives F', F'' with y, late, gain and each other."""
+    y0 = y1 = y2 = l0 = l1 = l2 = g0 = g1 = g2 = f00 = f01 = f11 = f02 = 0.0
+    for i in range(y.shape[0]):
+        c2, c3, c4, c5, c6, c7 = powers[2, i], powers[3, i], powers[4, i], powers[5, i], powers[6, i], powers[7, i]
+        f = ((((((c7 * x + c6) * x + c5) * x + c4) * x + c3) * x + c2) * x + powers[1, i]) * x + powers[0, i]
+        d = (((((7.0 * c7 * x + 6.0 * c6) * x + 5.0 * c5) * x + 4.0 * c4) * x + 3.0 * c3) * x + 2.0 * c2) * x + powers[1, i]
+        e = ((((42.0 * c7 * x + 30.0 * c6) * x + 20.0 * c5) * x + 12.0 * c4) * x + 6.0 * c3) * x + 2.0 * c2
+        a, b, c = y[i], late[i], gain[i]
+        y0 += a * f
+        y1 += a * d
+        y2 += a * e
+        l0 += b * f
+        l1 += b * d
+        l2 += b * e
+        g0 += c * f
+        g1 += c * d
+        g2 += c * e
+        f00 += f * f
+        f01 += f * d
+        f11 += d * d
+        f02 += f * e
+    return y0, y1, y2, l0, l1, l2, g0, g1, g2, f00, f01, f11, f02
+
+
+@kernel
+def dot(a: np.ndarray, b: np.ndarray) -> float:
+    """Scalar product of two vectors."""
+    total = 0.0
+    for i in range(a.shape[0]):
+        total += a[i] * b[i]
+    return total
+
+
+# What `evaluate` writes: the place and the sum of squares there, the gradient of its half and two versions of the second derivatives by
+# v and tau (Newton's and Gauss-Newton's, the weights being eliminated), then J^T J for the weights w and p, v and tau.
+V, TAU, CELL, SSE, W, P, BY_V, BY_TAU = 0, 1, 2, 3, 4, 5, 6, 7
+NEWTON, GAUSS, JTJ = 8, 11, 14
+STATE = 24  # numbers in all
+
+
+@kernel
+def evaluate(
+    y: np.ndarray,
+    yy: float,
+    cell: int,
+    v: float,
+    tau: float,
+    has_rate: bool,
+    has_second: bool,
+    box: np.ndarray,
+    grid: np.ndarray,
+    powers: np.ndarray,
+    late: np.ndarray,
+    gain: np.ndarray,
+    products: np.ndarray,
+    state: np.ndarray,
+) -> None:
+    """The best weights at (v, tau) of a cell, and how the sum of squares changes from there; into `state`.
+
+    `box` holds the bounds of w and p; `grid` the first v, half the width of a piece, the damping and T; `products` (cells, 5) those of
+    late and gain with each other, then the later delay.
+    """
+    first, half, damping, length = grid[0], grid[1], grid[2], grid[3]
+    if has_rate:
+        piece = min(max(int((v - first) / (2.0 * half)), 0), powers.shape[1] - 1)
+        x = (v - first) / half - (2.0 * piece + 1.0)
+        h, scale, growth = math.exp(-v), 1.0 / half, math.exp(v)
+        k = max(growth - damping, 0.0)
+    else:
+        piece, x, h, scale, growth, k = 0, 0.0, 1.0, 0.0, 0.0, 0.0
+    y0, y1, y2, l0, l1, l2, g0, g1, g2, f00, f01, f11, f02 = column_products(
+        y, powers[cell, piece], late[cell], gain[cell], x
+    )
+    # From the polynomials' derivatives by x to those of L = exp(-v) F by v.
+    y2, y1, y0 = h * (scale * (scale * y2 - 2.0 * y1) + y0), h * (scale * y1 - y0), h * y0
+    l2, l1, l0 = h * (scale * (scale * l2 - 2.0 * l1) + l0), h * (scale * l1 - l0), h * l0
+    g2, g1, g0 = h * (scale * (scale * g2 - 2.0 * g1) + g0), h * (scale * g1 - g0), h * g0
+    f02 = h * h * (scale * (scale * f02 - 2.0 * f01) + f00)
+    f11 = h * h * (scale * (scale * f11 - 2.0 * f01) + f00)
+    f01, f00 = h * h * (scale * f01 - f00), h * h * f00
+    ll, lg, gg = products[cell, 0], products[cell, 1], products[cell, 2]
+    ya, yg = dot(y, late[cell]), dot(y, gain[cell])
+
+    # b = E L + A late + C gain and its derivatives by k and tau.
+    q = k * tau
+    f, f1, f2 = decayed(q)
+    phi, phi1, phi2 = 1.0 - q * f, -f - q * f1, -2.0 * f1 - q * f2
+    e = 1.0 - q * phi
+    per = 1.0 / length
+    a, c = tau * phi, tau * tau * f * per
+    a_k, c_k = tau * tau * phi1, tau**3 * f1 * per
+    a_kk, c_kk = tau**3 * phi2, tau**4 * f2 * per
+    e_k, e_tau, c_tau = -tau * e, -k * e, a * per
+    u = tau * per if has_second else 0.0
+    one = 1.0 if has_second else 0.0
+    bv_0, bv_a, bv_g = growth * e_k, growth * a_k, growth * c_k
+
+    b_0, b_1 = e * f00 + a * l0 + c * g0, e * f01 + a * l1 + c * g1
+    b_2 = e * f02 + a * l2 + c * g2
+    b_a, b_g = e * l0 + a * ll + c * lg, e * g0 + a * lg + c * gg
+    s_a, s_g = one * ll + u * lg, one * lg + u * gg
+    yb, ys = e * y0 + a * ya + c * yg, one * ya + u * yg
+    bb, bs, ss = e * b_0 + a * b_a + c * b_g, one * b_a + u * b_g, one * s_a + u * s_g
+    w, p, free_w, free_p = two_weights(yb, ys, bb, bs, ss, box[0], box[1], box[2], box[3])
+    # The residual's products with L, its derivatives, late and gain.
+    r0 = y0 - w * b_0 - p * (one * l0 + u * g0)
+    r1 = y1 - w * b_1 - p * (one * l1 + u * g1)
+    r2 = y2 - w * b_2 - p * (one * l2 + u * g2)
+    ra, rg = ya - w * b_a - p * s_a, yg - w * b_g - p * s_g
+    r_v = e * r1 + bv_0 * r0 + bv_a * ra + bv_g * rg
+    r_tau = e_tau * r0 + e * ra + c_tau * rg
+    r_s = one * per * rg
+    r_vv = e * r2 + 2.0 * bv_0 * r1 + (growth * growth * tau * tau * e + bv_0) * r0
+    r_vv += (growth * growth * a_kk + bv_a) * ra + (growth * growth * c_kk + bv_g) * rg
+    r_vtau = e_tau * r1 + growth * ((q - 1.0) * e * r0 + e_k * ra + a_k * per * rg)
+    r_tautau = k * k * e * r0 - k * e * ra + e * per * rg
+    # J^T J: columns b, s, w db/dv, and w db/dtau + p ds/dtau = t0 L + ta late + tg gain.
+    v_0 = e * f01 + bv_0 * f00 + bv_a * l0 + bv_g * g0
+    v_1 = e * f11 + bv_0 * f01 + bv_a * l1 + bv_g * g1
+    v_a = e * l1 + bv_0 * l0 + bv_a * ll + bv_g * lg
+    v_g = e * g1 + bv_0 * g0 + bv_a * lg + bv_g * gg
+    t0, ta, tg = w * e_tau, w * e, w * c_tau + p * one * per
+    t_0, t_1 = t0 * f00 + ta * l0 + tg * g0, t0 * f01 + ta * l1 + tg * g1
+    t_a, t_g = t0 * l0 + ta * ll + tg * lg, t0 * g0 + ta * lg + tg * gg
+    vv = w * w * (e * v_1 + bv_0 * v_0 + bv_a * v_a + bv_g * v_g)
+    bv, sv = w * (e * v_0 + a * v_a + c * v_g), w * (one * v_a + u * v_g)
+    tt = t0 * t_0 + ta * t_a + tg * t_g
+    bt, st = e * t_0 + a * t_a + c * t_g, one * t_a + u * t_g
+    vt = w * (e * t_1 + bv_0 * t_0 + bv_a * t_a + bv_g * t_g)
+
+    state[V], state[TAU], state[CELL] = v, tau, cell
+    state[SSE] = yy - 2.0 * (w * yb + p * ys) + w * (w * bb + 2.0 * p * bs) + p * p * ss
+    state[W], state[P] = w, p
+    state[BY_V], state[BY_TAU] = -w * r_v, -(w * r_tau + p * r_s)
+    for second in range(2):
+        more = 1.0 - second  # Newton's with what the residual adds, Gauss-Newton's without
+        h_vv, h_vt, h_tt = vv - more * w * r_vv, vt - more * w * r_vtau, tt - more * w * r_tautau
+        h_wv, h_wt = bv - more * r_v, bt - more * r_tau
+        h_pv, h_pt = sv, st - more * r_s
+        if free_w and free_p:
+            determinant = bb * ss - bs * bs
+            w_v, w_t = (ss * h_wv - bs * h_pv) / determinant, (ss * h_wt - bs * h_pt) / determinant
+            p_v, p_t = (bb * h_pv - bs * h_wv) / determinant, (bb * h_pt - bs * h_wt) / determinant
+            h_vv -= h_wv * w_v + h_pv * p_v
+            h_vt -= h_wv * w_t + h_pv * p_t
+            h_tt -= h_wt * w_t + h_pt * p_t
+        elif free_w:
+            h_vv -= h_wv * h_wv / bb
+            h_vt -= h_wv * h_wt / bb
+            h_tt -= h_wt * h_wt / bb
+        elif free_p:
+            h_vv -= h_pv * h_pv / ss
+            h_vt -= h_pv * h_pt / ss
+            h_tt -= h_pt * h_pt / ss
+        at = NEWTON + 3 * second
+        state[at], state[at + 1], state[at + 2] = h_vv, h_vt, h_tt
+    state[JTJ], state[JTJ + 1], state[JTJ + 2], state[JTJ + 3] = bb, bv, vv, bs
+    state[JTJ + 4], state[JTJ + 5], state[JTJ + 6], state[JTJ + 7] = sv, ss, bt, vt
+    state[JTJ + 8], state[JTJ + 9] = st, tt
+
+
+@kernel
+def newton_step(
+    state: np.ndarray, move_v: bool, move_tau: bool, damping: float
+) -> tuple[float, float, float]:
+    """A damped step of v and tau, and by how much half the sum of squares would fall."""
+    g_v, g_t = state[BY_V], state[BY_TAU]
+    dv = dt = gain = 0.0
+    for second in range(2):
+        at = NEWTON + 3 * second
+        h_vv, h_vt, h_tt = state[at] , state[at + 1], state[at + 2]
+        if second == 1:
+            # Where the weights leave nothing of a column, a little of it keeps its step finite.
+            h_vv += 1e-12 * state[JTJ + 2] + 1e-300
+            h_tt += 1e-12 * state[JTJ + 9] + 1e-300
+        h_vv, h_tt = h_vv * (1.0 + damping), h_tt * (1.0 + damping)
+        if move_v and move_tau:
+            determinant = h_vv * h_tt - h_vt * h_vt
+            if second == 1:
+                determinant = max(determinant, 1e-12 * h_vv * h_tt)
+            elif not (h_vv > 0.0 and h_tt > 0.0 and determinant > 1e-6 * h_vv * h_tt):
+                continue
+            dv = (h_vt * g_t - h_tt * g_v) / determinant
+            dt = (h_vt * g_v - h_vv * g_t) / determinant
+        elif move_v:
+            if second == 0 and not h_vv > 1e-6 * state[JTJ + 2]:
+                continue
+            dv = -g_v / h_vv
+        elif move_tau:
+            if second == 0 and not h_tt > 1e-6 * state[JTJ + 9]:
+                continue
+            dt = -g_t / h_tt
+        break
+    gain = -0.5 * (g_v * dv + g_t * dt)
+    return dv, dt, gain
+
+
+@kernel
+def descend(
+    y: np.ndarray,
+    yy: float,
+    outside: float,
+    has_rate: bool,
+    has_second: bool,
+    has_delay: bool,
+    direction: int,
+    enough: float,
+    limits: np.ndarray,
+    grid: np.ndarray,
+    powers: np.ndarray,
+    late: np.ndarray,
+    gain: np.ndarray,
+    products: np.ndarray,
+    state: np.ndarray,
+    trial: np.ndarray,
+) -> None:
+    """From the v, tau and cell in `state` to the local minimum, there too.
+
+    Cells are left in `direction` alone (-1 earlier, 1 later). The way is broken off where it will not lead below the sum of squares
+    `enough`. `limits` holds the bounds of w and p, of v, and of the delay in s.
+    """
+    low_v, high_v, low_delay, high_delay, length = limits[4], limits[5], limits[6], limits[7], grid[3]
+    last = products.shape[0] - 1
+    cell = int(state[CELL])
+    evaluate(
+        y, yy, cell, state[V], state[TAU], has_rate, has_second, limits, grid, powers, late, gain, products, state
+    )
+    damping, may_leave = 0.0, has_delay
+    for step in range(_MOST_STEPS):
+        v, tau, sse = state[V], state[TAU], state[SSE]
+        low_tau = high_tau = 0.0
+        if has_delay:
+            low_tau = (products[cell, 3] - min(products[cell, 3], high_delay)) / 60.0
+            high_tau = min((products[cell, 3] - low_delay) / 60.0, length)
+        move_v = has_rate and not ((v <= low_v and state[BY_V] >= 0.0) or (v >= high_v and state[BY_V] <= 0.0))
+        on_late, on_early = tau <= low_tau and state[BY_TAU] >= 0.0, tau >= high_tau and state[BY_TAU] <= 0.0
+        move_tau = has_delay and not (on_late or on_early)
+        dv, dt, falls = newton_step(state, move_v, move_tau, damping)
+        if step > 0 and sse - 8.0 * falls > enough:
+            return
+        residual = sse + outside
+        if may_leave and (on_late or on_early) and falls <= 0.01 * residual:
+            further = cell + 1 if on_late else cell - 1
+            inner = low_tau <= 0.0 if on_late else high_tau >= length
+            if inner and 0 <= further <= last and (further - cell) * direction > 0:
+                from_border = length if on_late else 0.0
+                evaluate(
+                    y, yy, further, v, from_border, has_rate, has_second, limits, grid, powers, late, gain, products, trial
+                )
+                if (trial[BY_TAU] > 0.0) == on_late and trial[BY_TAU] != 0.0:
+                    state[:] = trial
+                    cell, damping = further, 0.0
+                    continue
+            may_leave = False
+        settled = (falls <= _CLOSE * residual and damping <= 1e-3) or falls <= _ROUNDING * yy or damping > _GIVEN_UP
+        to_v = min(max(v + min(max(dv, -_LONGEST), _LONGEST), low_v), high_v)
+        to_tau = min(max(tau + dt, low_tau), high_tau)
+        evaluate(y, yy, cell, to_v, to_tau, has_rate, has_second, limits, grid, powers, late, gain, products, trial)
+        if settled:
+            # The last step gains next to nothing, but brings the parameters ever closer to the optimum.
+            if trial[SSE] <= sse + 1e-3 * _CLOSE * residual:
+                state[:] = trial
+            return
+        if trial[SSE] < sse:
+            state[:] = trial
+            damping = 0.1 * damping if damping > 1e-4 else 0.0
+        else:
+            damping = max(10.0 * damping, 1e-2)
+
+
+@kernel
+def fit_rates(
+    y: np.ndarray,
+    energy: np.ndarray,
+    on_first: np.ndarray,
+    on_second: np.ndarray,
+    has_rate: bool,
+    has_second: bool,
+    has_delay: bool,
+    signed: bool,
+    node_tables: np.ndarray,
+    log_rates: np.ndarray,
+    limits: np.ndarray,
+    grid: np.ndarray,
+    powers: np.ndarray,
+    late: np.ndarray,
+    gain: np.ndarray,
+    products: np.ndarray,
+    found: np.ndarray,
+    curve: np.ndarray,
+) -> None:
+    """Fit voxels (n,): the states at their optima into `found` (n, STATE), the curves there into `curve` (n, R).
+
+    Parameters
+    ----------
+    y, energy
+        (n, R) coordinates; (n,) sums of squares of the curves, with what lies outside the subspace.
+    on_first, on_second
+        (n, d k), (n, d) projections on the search grid's basis functions, float32; see `search.SearchGrid`.
+    signed
+        Whether weights may be below 0.
+    node_tables
+        (3, d k) of every node, float32: overlap over length, and the two shares of the first basis function's direction.
+    log_rates
+        (k,) ln of the nodes' rates.
+    limits, grid, powers, late, gain, products
+        See `descend`, `evaluate`.
+    """
+    n_delays, n_rates = on_second.shape[1], log_rates.shape[0]
+    spacing = log_rates[1] - log_rates[0] if n_rates > 1 else 0.0
+    length, damping = grid[3], grid[2]
+    explained = np.empty(n_rates, np.float32)
+    height, log_rate = np.empty(n_delays), np.empty(n_delays)
+    state, trial, best = np.empty(STATE), np.empty(STATE), np.empty(STATE)
+    for i in range(y.shape[0]):
+        best_delay = 0
+        for d in range(n_delays):
+            b = on_second[i, d]
+            positive = max(b, np.float32(0.0))
+            for j in range(n_rates):
+                a = on_first[i, d * n_rates + j]
+                both = a * a + b * b
+                if not signed:
+                    node = d * n_rates + j
+                    first = a * node_tables[1, node] + b * node_tables[2, node]
+                    alone = max(max(first, np.float32(0.0)), positive)
+                    inside = a >= np.float32(0.0) and b >= a * node_tables[0, node]
+                    both = both if inside else alone * alone
+                explained[j] = both
+            at = 0
+            for j in range(1, n_rates):
+                if explained[j] > explained[at]:
+                    at = j
+            height[d], log_rate[d] = explained[at], log_rates[at]
+            if 0 < at < n_rates - 1:
+                # The rates lie far apart: the maximum of a parabola through the highest three counts.
+                before, after = float(explained[at - 1]), float(explained[at + 1])
+                bend = max(2.0 * height[d] - before - after, 1e-30)
+                height[d] += (after - before) ** 2 / (8.0 * bend)
+                log_rate[d] += min(max(0.5 * (after - before) / bend, -0.5), 0.5) * spacing
+            if height[d] > height[best_delay]:
+                best_delay = d
+        here = y[i]
+        yy = dot(here, here)
+        outside = max(energy[i] - yy, 0.0)
+        limit = height[best_delay] - _WORTH_REFINING * (energy[i] - height[best_delay])
+        best[SSE] = math.inf
+        for rank in range(-1, n_delays):
+            # The best node first: others are given up where they will not lead below it.
+            d = best_delay if rank < 0 else rank
+            if rank >= 0 and (
+                rank == best_delay
+                or height[d] <= limit
+                or (d > 0 and height[d] < height[d - 1])
+                or (d < n_delays - 1 and height[d] <= height[d + 1])
+            ):
+                continue
+            v = min(max(math.log(math.exp(log_rate[d]) + damping), limits[4]), limits[5]) if has_rate else 0.0
+            for side in range(2 if has_delay else 1):
+                cell = d - 1 + side if has_delay else 0
+                if cell < 0 or (has_delay and cell >= products.shape[0]):
+                    continue
+                tau = 0.0
+                if has_delay:
+                    # Halfway between the node and the middle of the cell, within the bounds of the delay.
+                    late_s = products[cell, 3]
+                    if late_s - 60.0 * length >= limits[7] or late_s <= limits[6]:
+                        continue
+                    tau = (0.25 + 0.5 * side) * length
+                    tau = max(tau, (late_s - limits[7]) / 60.0)
+                    tau = min(tau, (late_s - limits[6]) / 60.0)
+                state[V], state[TAU], state[CELL] = v, tau, cell
+                descend(
+                    here,
+                    yy,
+                    outside,
+                    has_rate,
+                    has_second,
+                    has_delay,
+                    2 * side - 1,
+                    best[SSE],
+                    limits,
+                    grid,
+                    powers,
+                    late,
+                    gain,
+                    products,
+                    state,
+                    trial,
+                )
+                if state[SSE] < best[SSE]:
+                    best[:] = state
+        found[i] = best
+        write_curve(best, has_rate, has_second, grid, powers, late, gain, curve[i])
+
+
+@kernel
+def write_curve(
+    state: np.ndarray,
+    has_rate: bool,
+    has_second: bool,
+    grid: np.ndarray,
+    powers: np.ndarray,
+    late: np.ndarray,
+    gain: np.ndarray,
+    curve: np.ndarray,
+) -> None:
+    """The fitted curve (R,) of a state."""
+    first, half, damping, length = grid[0], grid[1], grid[2], grid[3]
+    cell, v, tau, w, p = int(state[CELL]), state[V], state[TAU], state[W], state[P]
+    piece, x, h, k = 0, 0.0, 1.0, 0.0
+    if has_rate:
+        piece = min(max(int((v - first) / (2.0 * half)), 0), powers.shape[1] - 1)
+        x = (v - first) / half - (2.0 * piece + 1.0)
+        h, k = math.exp(-v), max(math.exp(v) - damping, 0.0)
+    f = decayed(k * tau)[0]
+    share = tau * (1.0 - k * tau * f)
+    by_column = w * (1.0 - k * share) * h
+    by_late = w * share + (p if has_second else 0.0)
+    by_gain = (w * tau * f + (p if has_second else 0.0)) * tau / length
+    c = powers[cell, piece]
+    for i in range(curve.shape[0]):
+        value = c[TERMS - 1, i]
+        for m in range(TERMS - 2, -1, -1):
+            value = value * x + c[m, i]
+        curve[i] = by_column * value + by_late * late[cell, i] + by_gain * gain[cell, i]
