@@ -19,6 +19,7 @@ from .algebra import decayed, two_weights
 from .tables import TERMS
 
 _WORTH_REFINING = 0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
+_NEAR_BORDER = 0.3  # of a cell: chosen
 _MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
 _CLOSE = 1e-8  # of the residual: what a last step, taken without looking, may still gain; the next would gain its square
 _ROUNDING = 1e-15  # of the curve's own sum of squares
@@ -311,7 +312,7 @@ def fit_rates(
     has_delay: bool,
     signed: bool,
     node_tables: np.ndarray,
-    log_rates: np.ndarray,
+    nodes_v: np.ndarray,
     limits: np.ndarray,
     grid: np.ndarray,
     powers: np.ndarray,
@@ -333,16 +334,16 @@ def fit_rates(
         Whether weights may be below 0.
     node_tables
         (3, d k) of every node, float32: overlap over length, and the two shares of the first basis function's direction.
-    log_rates
-        (k,) ln of the nodes' rates.
+    nodes_v
+        (k,) ln(k + damping) of the nodes, even.
     limits, grid, powers, late, gain, products
         See `descend`, `evaluate`.
     """
-    n_delays, n_rates = on_second.shape[1], log_rates.shape[0]
-    spacing = log_rates[1] - log_rates[0] if n_rates > 1 else 0.0
-    length, damping = grid[3], grid[2]
+    n_delays, n_rates = on_second.shape[1], nodes_v.shape[0]
+    spacing = nodes_v[1] - nodes_v[0] if n_rates > 1 else 0.0
+    length = grid[3]
     explained = np.empty(n_rates, np.float32)
-    height, log_rate = np.empty(n_delays), np.empty(n_delays)
+    height, node_v = np.empty(n_delays), np.empty(n_delays)
     state, trial, best = np.empty(STATE), np.empty(STATE), np.empty(STATE)
     for i in range(y.shape[0]):
         best_delay = 0
@@ -363,13 +364,13 @@ def fit_rates(
             for j in range(1, n_rates):
                 if explained[j] > explained[at]:
                     at = j
-            height[d], log_rate[d] = explained[at], log_rates[at]
+            height[d], node_v[d] = explained[at], nodes_v[at]
             if 0 < at < n_rates - 1:
                 # The rates lie far apart: the maximum of a parabola through the highest three counts.
                 before, after = float(explained[at - 1]), float(explained[at + 1])
                 bend = max(2.0 * height[d] - before - after, 1e-30)
                 height[d] += (after - before) ** 2 / (8.0 * bend)
-                log_rate[d] += min(max(0.5 * (after - before) / bend, -0.5), 0.5) * spacing
+                node_v[d] += min(max(0.5 * (after - before) / bend, -0.5), 0.5) * spacing
             if height[d] > height[best_delay]:
                 best_delay = d
         here = y[i]
@@ -387,7 +388,7 @@ def fit_rates(
                 or (d < n_delays - 1 and height[d] <= height[d + 1])
             ):
                 continue
-            v = min(max(math.log(math.exp(log_rate[d]) + damping), limits[4]), limits[5]) if has_rate else 0.0
+            v = min(max(node_v[d], limits[4]), limits[5])
             for side in range(2 if has_delay else 1):
                 cell = d - 1 + side if has_delay else 0
                 if cell < 0 or (has_delay and cell >= products.shape[0]):
@@ -402,6 +403,40 @@ def fit_rates(
                     tau = max(tau, (late_s - limits[7]) / 60.0)
                     tau = min(tau, (late_s - limits[6]) / 60.0)
                 state[V], state[TAU], state[CELL] = v, tau, cell
+                descend(
+                    here,
+                    yy,
+                    outside,
+                    has_rate,
+                    has_second,
+                    has_delay,
+                    2 * side - 1,
+                    best[SSE],
+                    limits,
+                    grid,
+                    powers,
+                    late,
+                    gain,
+                    products,
+                    state,
+                    trial,
+                )
+                if state[SSE] < best[SSE]:
+                    best[:] = state
+        if has_delay:
+            # Beyond a border that is near there may be another minimum, as near to it.
+            cell, place = int(best[CELL]), best[TAU] / length
+            for side in range(2):
+                further = cell - 1 + 2 * side
+                near = place < _NEAR_BORDER if side == 1 else place > 1.0 - _NEAR_BORDER
+                if not near or further < 0 or further >= products.shape[0]:
+                    continue
+                late_s = products[further, 3]
+                if late_s - 60.0 * length >= limits[7] or late_s <= limits[6]:
+                    continue
+                tau = (0.75 if side == 1 else 0.25) * length
+                tau = min(max(tau, (late_s - limits[7]) / 60.0), (late_s - limits[6]) / 60.0)
+                state[V], state[TAU], state[CELL] = best[V], tau, further
                 descend(
                     here,
                     yy,
