@@ -8,6 +8,7 @@ from ..bases import Bases
 
 # Chosen: seven powers over pieces of this width of ln(k + 1 / T) repeat the Chebyshev series of `Bases` to its last digit or two.
 TERMS = 8
+GRAM_TERMS = 12  # of products of two such polynomials
 _WIDTH = 0.3
 _LANES = 8  # numbers in the processor's widest register: vectors are filled up with zeros to a multiple of it
 
@@ -23,6 +24,8 @@ class Tables:
     powers
         (cells, pieces, TERMS, R) at the later delay of every cell, ``(k + damping)`` times the convolution as polynomials of the place in
         a piece (-1 to 1).
+    gram
+        (cells, pieces, GRAM_TERMS, 4) the same of their products with late, with gain, with themselves, and of their slopes with themselves.
     grid
         (4,) the first ln(k + damping), half the width of a piece, the damping in 1/min, and the length of a cell in min.
     late, gain, integral
@@ -33,6 +36,7 @@ class Tables:
 
     directions: np.ndarray
     powers: np.ndarray
+    gram: np.ndarray
     grid: np.ndarray
     late: np.ndarray
     gain: np.ndarray
@@ -55,15 +59,29 @@ def build_tables(bases: Bases) -> Tables:
     last = np.minimum(np.arange(bases.n_cells) + 1, bases.delays.size - 1)
     values = (bases.series[last, :rank] @ chebyshev.T).reshape(-1, rank, pieces, TERMS)
     powers = values @ np.linalg.inv(np.vander(points, increasing=True)).T
+    powers = powers.transpose(0, 2, 3, 1)
     late = bases.plasma[last]
     gain = bases.plasma[np.arange(bases.n_cells)] - late
+    gram = _gram(powers, late, gain)
     products = [(late * late).sum(1), (late * gain).sum(1), (gain * gain).sum(1), bases.delays[last]]
     return Tables(
         fill(bases.directions),
-        fill(powers.transpose(0, 2, 3, 1)),
+        fill(powers),
+        gram,
         np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0]),
         fill(late),
         fill(gain),
         fill(bases.integral[last]),
         np.stack(products, axis=1),
     )
+
+
+def _gram(powers: np.ndarray, late: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """`Tables.gram` from powers (cells, pieces, TERMS, r) and the vectors late and gain (cells, r)."""
+    points = -np.cos(np.pi * (np.arange(GRAM_TERMS) + 0.5) / GRAM_TERMS)
+    to_points = np.vander(points, TERMS, increasing=True)
+    value = to_points @ powers
+    slope = (to_points[:, :-1] * np.arange(1, TERMS)) @ powers[:, :, 1:]
+    products = [value @ late[:, None, :, None], value @ gain[:, None, :, None]]
+    products += [(value * value).sum(-1, keepdims=True), (slope * slope).sum(-1, keepdims=True)]
+    return np.linalg.inv(np.vander(points, increasing=True)) @ np.concatenate(products, axis=-1)

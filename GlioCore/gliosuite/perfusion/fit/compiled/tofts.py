@@ -16,43 +16,17 @@ import numpy as np
 
 from ....compute.compiled import kernel
 from .algebra import decayed, two_weights
-from .tables import TERMS
+from .tables import GRAM_TERMS, TERMS
 
 _WORTH_REFINING = 0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
 _NEAR_BORDER = 0.3  # of a cell: chosen
 _MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
-_CLOSE = 1e-8  # of the residual: what a last step, taken without looking, may still gain; the next would gain its square
+# Of the residual: what Newton's last step, taken without looking, may still gain (the next would gain about its square), and what any
+# step may leave.
+_CLOSE, _NOTHING = 1e-6, 1e-9
 _ROUNDING = 1e-15  # of the curve's own sum of squares
 _LONGEST = 1.0  # step of ln(k + damping); chosen, so that one step leads no further than a few nodes
 _GIVEN_UP = 1e12  # damping beyond which no step changes anything
-
-
-@kernel
-def column_products(
-    y: np.ndarray, powers: np.ndarray, late: np.ndarray, gain: np.ndarray, x: float
-) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]:
-    """Scalar products of a polynomial column F (TERMS, R) at x and its derivatives F', F'' with y, late, gain and each other."""
-    y0 = y1 = y2 = l0 = l1 = l2 = g0 = g1 = g2 = f00 = f01 = f11 = f02 = 0.0
-    for i in range(y.shape[0]):
-        c2, c3, c4, c5, c6, c7 = powers[2, i], powers[3, i], powers[4, i], powers[5, i], powers[6, i], powers[7, i]
-        f = ((((((c7 * x + c6) * x + c5) * x + c4) * x + c3) * x + c2) * x + powers[1, i]) * x + powers[0, i]
-        d = (((((7.0 * c7 * x + 6.0 * c6) * x + 5.0 * c5) * x + 4.0 * c4) * x + 3.0 * c3) * x + 2.0 * c2) * x + powers[1, i]
-        e = ((((42.0 * c7 * x + 30.0 * c6) * x + 20.0 * c5) * x + 12.0 * c4) * x + 6.0 * c3) * x + 2.0 * c2
-        a, b, c = y[i], late[i], gain[i]
-        y0 += a * f
-        y1 += a * d
-        y2 += a * e
-        l0 += b * f
-        l1 += b * d
-        l2 += b * e
-        g0 += c * f
-        g1 += c * d
-        g2 += c * e
-        f00 += f * f
-        f01 += f * d
-        f11 += d * d
-        f02 += f * e
-    return y0, y1, y2, l0, l1, l2, g0, g1, g2, f00, f01, f11, f02
 
 
 @kernel
@@ -64,46 +38,81 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-# What `evaluate` writes: the place and the sum of squares there, the gradient of its half and two versions of the second derivatives by
-# v and tau (Newton's and Gauss-Newton's, the weights being eliminated), then J^T J for the weights w and p, v and tau.
+# A state: the place, the sum of squares and the best weights w and p there; the gradient of half the sum of squares by v and tau; J^T J
+# for w, p, v and tau (bb, bv, vv, bs, sv, ss, bt, vt, st, tt); how w and p follow v and tau; the residual's products with db/dv, db/dtau,
+# ds/dtau, and with the second derivatives of w b; whether the weights lie inside their bounds.
 V, TAU, CELL, SSE, W, P, BY_V, BY_TAU = 0, 1, 2, 3, 4, 5, 6, 7
-NEWTON, GAUSS, JTJ = 8, 11, 14
-STATE = 24  # numbers in all
+JTJ, FOLLOW, BY_B_V, BY_B_TAU, BY_S_TAU, BEND, FREE_W, FREE_P = 8, 18, 22, 23, 24, 25, 28, 29
+STATE = 30  # numbers in all
+
+
+@kernel
+def enter(y: np.ndarray, powers: np.ndarray, late: np.ndarray, gain: np.ndarray, own: np.ndarray) -> None:
+    """A voxel's scalar products with a piece's powers (TERMS, R), with late and with gain, into `own` (TERMS + 2,)."""
+    for m in range(TERMS):
+        own[m] = dot(y, powers[m])
+    own[TERMS], own[TERMS + 1] = dot(y, late), dot(y, gain)
 
 
 @kernel
 def evaluate(
-    y: np.ndarray,
     yy: float,
-    cell: int,
     v: float,
     tau: float,
+    x: float,
     has_rate: bool,
     has_second: bool,
-    box: np.ndarray,
+    limits: np.ndarray,
     grid: np.ndarray,
-    powers: np.ndarray,
-    late: np.ndarray,
-    gain: np.ndarray,
+    own: np.ndarray,
+    gram: np.ndarray,
     products: np.ndarray,
     state: np.ndarray,
 ) -> None:
     """The best weights at (v, tau) of a cell, and how the sum of squares changes from there; into `state`.
 
-    `box` holds the bounds of w and p; `grid` the first v, half the width of a piece, the damping and T; `products` (cells, 5) those of
-    late and gain with each other, then the later delay.
+    Parameters
+    ----------
+    x
+        The place of v in its piece, -1 to 1.
+    limits
+        Bounds of w, p, and more; see `descend`.
+    grid
+        See `tables.Tables`.
+    own
+        See `enter`.
+    gram
+        (GRAM_TERMS, 4) powers of the products of F = exp(v) L with late, gain and itself, and of dF/dx with itself.
+    products
+        Of late and gain with each other.
     """
-    first, half, damping, length = grid[0], grid[1], grid[2], grid[3]
+    half, damping, length = grid[1], grid[2], grid[3]
+    h, scale, growth, k = 1.0, 0.0, 0.0, 0.0
     if has_rate:
-        piece = min(max(int((v - first) / (2.0 * half)), 0), powers.shape[1] - 1)
-        x = (v - first) / half - (2.0 * piece + 1.0)
-        h, scale, growth = math.exp(-v), 1.0 / half, math.exp(v)
-        k = max(growth - damping, 0.0)
-    else:
-        piece, x, h, scale, growth, k = 0, 0.0, 1.0, 0.0, 0.0, 0.0
-    y0, y1, y2, l0, l1, l2, g0, g1, g2, f00, f01, f11, f02 = column_products(
-        y, powers[cell, piece], late[cell], gain[cell], x
-    )
+        growth = math.exp(v)
+        h, scale, k = 1.0 / growth, 1.0 / half, max(growth - damping, 0.0)
+    y0, y1, y2 = own[TERMS - 1], 0.0, 0.0
+    for m in range(TERMS - 2, -1, -1):
+        y2 = y2 * x + y1
+        y1 = y1 * x + y0
+        y0 = y0 * x + own[m]
+    top = GRAM_TERMS - 1
+    l0, g0, f00, f11 = gram[top, 0], gram[top, 1], gram[top, 2], gram[top, 3]
+    l1 = l2 = g1 = g2 = f01 = f02 = 0.0
+    for m in range(GRAM_TERMS - 2, -1, -1):
+        l2 = l2 * x + l1
+        g2 = g2 * x + g1
+        f02 = f02 * x + f01
+        l1 = l1 * x + l0
+        g1 = g1 * x + g0
+        f01 = f01 * x + f00
+        l0 = l0 * x + gram[m, 0]
+        g0 = g0 * x + gram[m, 1]
+        f00 = f00 * x + gram[m, 2]
+        f11 = f11 * x + gram[m, 3]
+    y2, l2, g2 = 2.0 * y2, 2.0 * l2, 2.0 * g2
+    # (F F)' = 2 F F', and (F F)'' = 2 F' F' + 2 F F''.
+    f01, f02 = 0.5 * f01, f02 - f11
     # From the polynomials' derivatives by x to those of L = exp(-v) F by v.
     y2, y1, y0 = h * (scale * (scale * y2 - 2.0 * y1) + y0), h * (scale * y1 - y0), h * y0
     l2, l1, l0 = h * (scale * (scale * l2 - 2.0 * l1) + l0), h * (scale * l1 - l0), h * l0
@@ -111,8 +120,8 @@ def evaluate(
     f02 = h * h * (scale * (scale * f02 - 2.0 * f01) + f00)
     f11 = h * h * (scale * (scale * f11 - 2.0 * f01) + f00)
     f01, f00 = h * h * (scale * f01 - f00), h * h * f00
-    ll, lg, gg = products[cell, 0], products[cell, 1], products[cell, 2]
-    ya, yg = dot(y, late[cell]), dot(y, gain[cell])
+    ll, lg, gg = products[0], products[1], products[2]
+    ya, yg = own[TERMS], own[TERMS + 1]
 
     # b = E L + A late + C gain and its derivatives by k and tau.
     q = k * tau
@@ -134,7 +143,7 @@ def evaluate(
     s_a, s_g = one * ll + u * lg, one * lg + u * gg
     yb, ys = e * y0 + a * ya + c * yg, one * ya + u * yg
     bb, bs, ss = e * b_0 + a * b_a + c * b_g, one * b_a + u * b_g, one * s_a + u * s_g
-    w, p, free_w, free_p = two_weights(yb, ys, bb, bs, ss, box[0], box[1], box[2], box[3])
+    w, p, free_w, free_p = two_weights(yb, ys, bb, bs, ss, limits[0], limits[1], limits[2], limits[3])
     # The residual's products with L, its derivatives, late and gain.
     r0 = y0 - w * b_0 - p * (one * l0 + u * g0)
     r1 = y1 - w * b_1 - p * (one * l1 + u * g1)
@@ -161,71 +170,102 @@ def evaluate(
     bt, st = e * t_0 + a * t_a + c * t_g, one * t_a + u * t_g
     vt = w * (e * t_1 + bv_0 * t_0 + bv_a * t_a + bv_g * t_g)
 
-    state[V], state[TAU], state[CELL] = v, tau, cell
+    state[V], state[TAU] = v, tau
     state[SSE] = yy - 2.0 * (w * yb + p * ys) + w * (w * bb + 2.0 * p * bs) + p * p * ss
     state[W], state[P] = w, p
     state[BY_V], state[BY_TAU] = -w * r_v, -(w * r_tau + p * r_s)
-    for second in range(2):
-        more = 1.0 - second  # Newton's with what the residual adds, Gauss-Newton's without
-        h_vv, h_vt, h_tt = vv - more * w * r_vv, vt - more * w * r_vtau, tt - more * w * r_tautau
-        h_wv, h_wt = bv - more * r_v, bt - more * r_tau
-        h_pv, h_pt = sv, st - more * r_s
-        if free_w and free_p:
-            determinant = bb * ss - bs * bs
-            w_v, w_t = (ss * h_wv - bs * h_pv) / determinant, (ss * h_wt - bs * h_pt) / determinant
-            p_v, p_t = (bb * h_pv - bs * h_wv) / determinant, (bb * h_pt - bs * h_wt) / determinant
-            h_vv -= h_wv * w_v + h_pv * p_v
-            h_vt -= h_wv * w_t + h_pv * p_t
-            h_tt -= h_wt * w_t + h_pt * p_t
-        elif free_w:
-            h_vv -= h_wv * h_wv / bb
-            h_vt -= h_wv * h_wt / bb
-            h_tt -= h_wt * h_wt / bb
-        elif free_p:
-            h_vv -= h_pv * h_pv / ss
-            h_vt -= h_pv * h_pt / ss
-            h_tt -= h_pt * h_pt / ss
-        at = NEWTON + 3 * second
-        state[at], state[at + 1], state[at + 2] = h_vv, h_vt, h_tt
+    state[BY_B_V], state[BY_B_TAU], state[BY_S_TAU] = r_v, r_tau, r_s
+    state[BEND], state[BEND + 1], state[BEND + 2] = w * r_vv, w * r_vtau, w * r_tautau
+    state[FREE_W], state[FREE_P] = free_w, free_p
     state[JTJ], state[JTJ + 1], state[JTJ + 2], state[JTJ + 3] = bb, bv, vv, bs
     state[JTJ + 4], state[JTJ + 5], state[JTJ + 6], state[JTJ + 7] = sv, ss, bt, vt
     state[JTJ + 8], state[JTJ + 9] = st, tt
 
 
 @kernel
-def newton_step(
-    state: np.ndarray, move_v: bool, move_tau: bool, damping: float
-) -> tuple[float, float, float]:
-    """A damped step of v and tau, and by how much half the sum of squares would fall."""
+def newton_step(state: np.ndarray, move_v: bool, move_tau: bool, damping: float) -> tuple[float, float, float, bool]:
+    """A damped step of v and tau, by how much half the sum of squares would fall, and whether the step is Newton's.
+
+    Where the sum of squares does not bend upwards, the step is Gauss-Newton's. The weights follow as `state[FOLLOW]` says.
+    """
     g_v, g_t = state[BY_V], state[BY_TAU]
-    dv = dt = gain = 0.0
-    for second in range(2):
-        at = NEWTON + 3 * second
-        h_vv, h_vt, h_tt = state[at] , state[at + 1], state[at + 2]
-        if second == 1:
+    bb, bv, vv, bs, sv = state[JTJ], state[JTJ + 1], state[JTJ + 2], state[JTJ + 3], state[JTJ + 4]
+    ss, bt, vt, st, tt = state[JTJ + 5], state[JTJ + 6], state[JTJ + 7], state[JTJ + 8], state[JTJ + 9]
+    free_w, free_p = state[FREE_W] > 0.0, state[FREE_P] > 0.0
+    dv = dt = 0.0
+    for attempt in range(2):
+        more = 1.0 - attempt  # with what the residual adds to the second derivatives, then without
+        h_vv, h_vt, h_tt = vv - more * state[BEND], vt - more * state[BEND + 1], tt - more * state[BEND + 2]
+        h_wv, h_wt = bv - more * state[BY_B_V], bt - more * state[BY_B_TAU]
+        h_pv, h_pt = sv, st - more * state[BY_S_TAU]
+        w_v = w_t = p_v = p_t = 0.0
+        if free_w and free_p:
+            inverse = 1.0 / (bb * ss - bs * bs)
+            w_v, w_t = (ss * h_wv - bs * h_pv) * inverse, (ss * h_wt - bs * h_pt) * inverse
+            p_v, p_t = (bb * h_pv - bs * h_wv) * inverse, (bb * h_pt - bs * h_wt) * inverse
+        elif free_w:
+            w_v, w_t = h_wv / bb, h_wt / bb
+        elif free_p:
+            p_v, p_t = h_pv / ss, h_pt / ss
+        h_vv -= h_wv * w_v + h_pv * p_v
+        h_vt -= h_wv * w_t + h_pv * p_t
+        h_tt -= h_wt * w_t + h_pt * p_t
+        state[FOLLOW], state[FOLLOW + 1], state[FOLLOW + 2], state[FOLLOW + 3] = w_v, w_t, p_v, p_t
+        newton = attempt == 0
+        if not newton:
             # Where the weights leave nothing of a column, a little of it keeps its step finite.
-            h_vv += 1e-12 * state[JTJ + 2] + 1e-300
-            h_tt += 1e-12 * state[JTJ + 9] + 1e-300
+            h_vv += 1e-12 * vv + 1e-300
+            h_tt += 1e-12 * tt + 1e-300
         h_vv, h_tt = h_vv * (1.0 + damping), h_tt * (1.0 + damping)
         if move_v and move_tau:
             determinant = h_vv * h_tt - h_vt * h_vt
-            if second == 1:
-                determinant = max(determinant, 1e-12 * h_vv * h_tt)
-            elif not (h_vv > 0.0 and h_tt > 0.0 and determinant > 1e-6 * h_vv * h_tt):
+            if newton and not (h_vv > 0.0 and h_tt > 0.0 and determinant > 1e-6 * h_vv * h_tt):
                 continue
-            dv = (h_vt * g_t - h_tt * g_v) / determinant
-            dt = (h_vt * g_v - h_vv * g_t) / determinant
+            inverse = 1.0 / max(determinant, 1e-12 * h_vv * h_tt)
+            dv, dt = (h_vt * g_t - h_tt * g_v) * inverse, (h_vt * g_v - h_vv * g_t) * inverse
         elif move_v:
-            if second == 0 and not h_vv > 1e-6 * state[JTJ + 2]:
+            if newton and not h_vv > 1e-6 * vv:
                 continue
             dv = -g_v / h_vv
         elif move_tau:
-            if second == 0 and not h_tt > 1e-6 * state[JTJ + 9]:
+            if newton and not h_tt > 1e-6 * tt:
                 continue
             dt = -g_t / h_tt
-        break
-    gain = -0.5 * (g_v * dv + g_t * dt)
-    return dv, dt, gain
+        return dv, dt, -0.5 * (g_v * dv + g_t * dt), newton
+    return 0.0, 0.0, 0.0, False
+
+
+@kernel
+def look(
+    y: np.ndarray,
+    yy: float,
+    cell: int,
+    v: float,
+    tau: float,
+    has_rate: bool,
+    has_second: bool,
+    limits: np.ndarray,
+    grid: np.ndarray,
+    powers: np.ndarray,
+    gram: np.ndarray,
+    late: np.ndarray,
+    gain: np.ndarray,
+    products: np.ndarray,
+    own: np.ndarray,
+    state: np.ndarray,
+) -> None:
+    """`evaluate` at a place of any cell; `own` remembers the piece that it belongs to."""
+    piece, x = 0, 0.0
+    if has_rate:
+        at = (v - grid[0]) / (2.0 * grid[1])
+        piece = min(max(int(at), 0), powers.shape[1] - 1)
+        x = 2.0 * (at - piece) - 1.0
+    here = cell * powers.shape[1] + piece
+    if own[TERMS + 2] != here:
+        enter(y, powers[cell, piece], late[cell], gain[cell], own)
+        own[TERMS + 2] = here
+    evaluate(yy, v, tau, x, has_rate, has_second, limits, grid, own, gram[cell, piece], products[cell], state)
+    state[CELL] = cell
 
 
 @kernel
@@ -241,11 +281,13 @@ def descend(
     limits: np.ndarray,
     grid: np.ndarray,
     powers: np.ndarray,
+    gram: np.ndarray,
     late: np.ndarray,
     gain: np.ndarray,
     products: np.ndarray,
     state: np.ndarray,
     trial: np.ndarray,
+    own: np.ndarray,
 ) -> None:
     """From the v, tau and cell in `state` to the local minimum, there too.
 
@@ -255,9 +297,8 @@ def descend(
     low_v, high_v, low_delay, high_delay, length = limits[4], limits[5], limits[6], limits[7], grid[3]
     last = products.shape[0] - 1
     cell = int(state[CELL])
-    evaluate(
-        y, yy, cell, state[V], state[TAU], has_rate, has_second, limits, grid, powers, late, gain, products, state
-    )
+    v, tau = state[V], state[TAU]
+    look(y, yy, cell, v, tau, has_rate, has_second, limits, grid, powers, gram, late, gain, products, own, state)
     damping, may_leave = 0.0, has_delay
     for step in range(_MOST_STEPS):
         v, tau, sse = state[V], state[TAU], state[SSE]
@@ -268,7 +309,7 @@ def descend(
         move_v = has_rate and not ((v <= low_v and state[BY_V] >= 0.0) or (v >= high_v and state[BY_V] <= 0.0))
         on_late, on_early = tau <= low_tau and state[BY_TAU] >= 0.0, tau >= high_tau and state[BY_TAU] <= 0.0
         move_tau = has_delay and not (on_late or on_early)
-        dv, dt, falls = newton_step(state, move_v, move_tau, damping)
+        dv, dt, falls, newton = newton_step(state, move_v, move_tau, damping)
         if step > 0 and sse - 8.0 * falls > enough:
             return
         residual = sse + outside
@@ -277,23 +318,57 @@ def descend(
             inner = low_tau <= 0.0 if on_late else high_tau >= length
             if inner and 0 <= further <= last and (further - cell) * direction > 0:
                 from_border = length if on_late else 0.0
-                evaluate(
-                    y, yy, further, v, from_border, has_rate, has_second, limits, grid, powers, late, gain, products, trial
+                look(
+                    y,
+                    yy,
+                    further,
+                    v,
+                    from_border,
+                    has_rate,
+                    has_second,
+                    limits,
+                    grid,
+                    powers,
+                    gram,
+                    late,
+                    gain,
+                    products,
+                    own,
+                    trial,
                 )
                 if (trial[BY_TAU] > 0.0) == on_late and trial[BY_TAU] != 0.0:
                     state[:] = trial
                     cell, damping = further, 0.0
                     continue
             may_leave = False
-        settled = (falls <= _CLOSE * residual and damping <= 1e-3) or falls <= _ROUNDING * yy or damping > _GIVEN_UP
         to_v = min(max(v + min(max(dv, -_LONGEST), _LONGEST), low_v), high_v)
         to_tau = min(max(tau + dt, low_tau), high_tau)
-        evaluate(y, yy, cell, to_v, to_tau, has_rate, has_second, limits, grid, powers, late, gain, products, trial)
-        if settled:
-            # The last step gains next to nothing, but brings the parameters ever closer to the optimum.
-            if trial[SSE] <= sse + 1e-3 * _CLOSE * residual:
-                state[:] = trial
+        if falls <= _CLOSE * residual and newton and damping == 0.0 and to_v == v + dv and to_tau == tau + dt:
+            # The last step gains next to nothing, but brings the parameters ever closer to the optimum; the weights follow.
+            state[V], state[TAU] = to_v, to_tau
+            state[W] = min(max(state[W] - state[FOLLOW] * dv - state[FOLLOW + 1] * dt, limits[0]), limits[1])
+            state[P] = min(max(state[P] - state[FOLLOW + 2] * dv - state[FOLLOW + 3] * dt, limits[2]), limits[3])
             return
+        if (falls <= _NOTHING * residual and damping <= 1e-3) or falls <= _ROUNDING * yy or damping > _GIVEN_UP:
+            return
+        look(
+            y,
+            yy,
+            cell,
+            to_v,
+            to_tau,
+            has_rate,
+            has_second,
+            limits,
+            grid,
+            powers,
+            gram,
+            late,
+            gain,
+            products,
+            own,
+            trial,
+        )
         if trial[SSE] < sse:
             state[:] = trial
             damping = 0.1 * damping if damping > 1e-4 else 0.0
@@ -316,6 +391,7 @@ def fit_rates(
     limits: np.ndarray,
     grid: np.ndarray,
     powers: np.ndarray,
+    gram: np.ndarray,
     late: np.ndarray,
     gain: np.ndarray,
     products: np.ndarray,
@@ -336,8 +412,8 @@ def fit_rates(
         (3, d k) of every node, float32: overlap over length, and the two shares of the first basis function's direction.
     nodes_v
         (k,) ln(k + damping) of the nodes, even.
-    limits, grid, powers, late, gain, products
-        See `descend`, `evaluate`.
+    limits, grid, powers, gram, late, gain, products
+        See `descend` and `tables.Tables`.
     """
     n_delays, n_rates = on_second.shape[1], nodes_v.shape[0]
     spacing = nodes_v[1] - nodes_v[0] if n_rates > 1 else 0.0
@@ -345,6 +421,7 @@ def fit_rates(
     explained = np.empty(n_rates, np.float32)
     height, node_v = np.empty(n_delays), np.empty(n_delays)
     state, trial, best = np.empty(STATE), np.empty(STATE), np.empty(STATE)
+    own = np.empty(TERMS + 3)
     for i in range(y.shape[0]):
         best_delay = 0
         for d in range(n_delays):
@@ -374,6 +451,7 @@ def fit_rates(
             if height[d] > height[best_delay]:
                 best_delay = d
         here = y[i]
+        own[TERMS + 2] = -1.0  # of no piece yet
         yy = dot(here, here)
         outside = max(energy[i] - yy, 0.0)
         limit = height[best_delay] - _WORTH_REFINING * (energy[i] - height[best_delay])
@@ -415,11 +493,13 @@ def fit_rates(
                     limits,
                     grid,
                     powers,
+                    gram,
                     late,
                     gain,
                     products,
                     state,
                     trial,
+                    own,
                 )
                 if state[SSE] < best[SSE]:
                     best[:] = state
@@ -449,11 +529,13 @@ def fit_rates(
                     limits,
                     grid,
                     powers,
+                    gram,
                     late,
                     gain,
                     products,
                     state,
                     trial,
+                    own,
                 )
                 if state[SSE] < best[SSE]:
                     best[:] = state
