@@ -23,6 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 _marked: dict[str, Callable[..., Any]] = {}
+_inside: set[str] = set()
 _lock = threading.Lock()
 _ready: set[str] = set()
 
@@ -31,6 +32,12 @@ def kernel(function: Function) -> Function:
     """Mark a function that numba is to compile. Its name must be its own among all kernels."""
     _marked[function.__name__] = function
     return function
+
+
+def inlined(function: Function) -> Function:
+    """`kernel` for a function that becomes a part of each that calls it: a call costs as much as a hundred multiplications."""
+    _inside.add(function.__name__)
+    return kernel(function)
 
 
 def has_compiler() -> bool:
@@ -65,7 +72,10 @@ def _compile(module: ModuleType) -> None:
         for function in _marked.values():
             home = sys.modules[function.__module__]
             if home.__name__ in homes and getattr(home, function.__name__) is function:
-                ready = numba.njit(function, nogil=True, fastmath=_MATHS, error_model="numpy", cache=folder is not None)
+                inline = "always" if function.__name__ in _inside else "never"
+                ready = numba.njit(
+                    function, nogil=True, fastmath=_MATHS, error_model="numpy", cache=folder is not None, inline=inline
+                )
                 setattr(home, function.__name__, ready)
     finally:
         numba.config.CACHE_DIR = before

@@ -2,14 +2,14 @@
 
 import math
 
-from ....compute.compiled import kernel
+from ....compute.compiled import inlined
 
 # (-1)^n / (n + 2)!; below the limit these terms leave an error of 1e-14, and the closed forms above it lose no more.
 _SERIES = tuple((-1.0) ** n / math.factorial(n + 2) for n in range(12))
 _SMALL = 0.5
 
 
-@kernel
+@inlined
 def decayed(q: float) -> tuple[float, float, float]:
     """``(q - 1 + exp(-q)) / q^2`` for q not below 0, and its two derivatives."""
     if q < _SMALL:
@@ -26,7 +26,7 @@ def decayed(q: float) -> tuple[float, float, float]:
     return f, f1, f2
 
 
-@kernel
+@inlined
 def two_weights(
     yb: float,
     ys: float,

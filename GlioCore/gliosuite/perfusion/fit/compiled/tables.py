@@ -22,14 +22,12 @@ class Tables:
     directions
         (t, R) the subspace's directions, filled up with columns of zeros.
     powers
-        (cells, pieces, TERMS, R) at the later delay of every cell, ``(k + damping)`` times the convolution as polynomials of the place in
-        a piece (-1 to 1).
+        (cells, pieces, R, TERMS + 2) at the later delay of every cell, ``(k + damping)`` times the convolution as polynomials of the place
+        in a piece (-1 to 1); then the AIF at the later delay, and what is added to it towards the earlier one.
     gram
         (cells, pieces, GRAM_TERMS, 4) the same of their products with late, with gain, with themselves, and of their slopes with themselves.
     grid
         (4,) the first ln(k + damping), half the width of a piece, the damping in 1/min, and the length of a cell in min.
-    late, gain, integral
-        (cells, R) the AIF at the later delay, what is added to it towards the earlier one, and its running integral at the later one.
     products
         (cells, 4) products of late with late, late with gain, gain with gain; the later delay in s.
     """
@@ -38,17 +36,13 @@ class Tables:
     powers: np.ndarray
     gram: np.ndarray
     grid: np.ndarray
-    late: np.ndarray
-    gain: np.ndarray
-    integral: np.ndarray
     products: np.ndarray
 
 
 def build_tables(bases: Bases) -> Tables:
     """From `bases` in numpy."""
     rank = bases.directions.shape[1]
-    filled = -(-rank // _LANES) * _LANES
-    fill = lambda v: np.ascontiguousarray(np.pad(v, [(0, 0)] * (v.ndim - 1) + [(0, filled - rank)]))
+    room = -(-rank // _LANES) * _LANES
     low, high = (float(np.log(np.exp(v) + bases.damping)) for v in bases.log_rates)
     pieces = max(int(np.ceil((high - low) / _WIDTH)), 1)
     half = 0.5 * (high - low) / pieces
@@ -64,16 +58,14 @@ def build_tables(bases: Bases) -> Tables:
     gain = bases.plasma[np.arange(bases.n_cells)] - late
     gram = _gram(powers, late, gain)
     products = [(late * late).sum(1), (late * gain).sum(1), (gain * gain).sum(1), bases.delays[last]]
-    return Tables(
-        fill(bases.directions),
-        fill(powers),
-        gram,
-        np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0]),
-        fill(late),
-        fill(gain),
-        fill(bases.integral[last]),
-        np.stack(products, axis=1),
-    )
+    both = np.broadcast_to(np.stack([late, gain], axis=1)[:, None], (late.shape[0], powers.shape[1], 2, rank))
+    powers = np.concatenate([powers, both], axis=2).swapaxes(2, 3)
+    filled = np.zeros((*powers.shape[:2], room, TERMS + 2))
+    filled[:, :, :rank] = powers
+    directions = np.zeros((bases.directions.shape[0], room))
+    directions[:, :rank] = bases.directions
+    grid = np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0])
+    return Tables(directions, filled, gram, grid, np.stack(products, axis=1))
 
 
 def _gram(powers: np.ndarray, late: np.ndarray, gain: np.ndarray) -> np.ndarray:

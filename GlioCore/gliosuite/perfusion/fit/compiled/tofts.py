@@ -14,12 +14,12 @@ import math
 
 import numpy as np
 
-from ....compute.compiled import kernel
+from ....compute.compiled import inlined, kernel
 from .algebra import decayed, two_weights
 from .tables import GRAM_TERMS, TERMS
 
 _WORTH_REFINING = 0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
-_NEAR_BORDER = 0.3  # of a cell: chosen
+_NEAR_BORDER, _BEYOND = 0.3, 0.25  # of a cell; chosen
 _MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
 # Of the residual: what Newton's last step, taken without looking, may still gain (the next would gain about its square), and what any
 # step may leave.
@@ -27,15 +27,6 @@ _CLOSE, _NOTHING = 1e-6, 1e-9
 _ROUNDING = 1e-15  # of the curve's own sum of squares
 _LONGEST = 1.0  # step of ln(k + damping); chosen, so that one step leads no further than a few nodes
 _GIVEN_UP = 1e12  # damping beyond which no step changes anything
-
-
-@kernel
-def dot(a: np.ndarray, b: np.ndarray) -> float:
-    """Scalar product of two vectors."""
-    total = 0.0
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
-    return total
 
 
 # A state: the place, the sum of squares and the best weights w and p there; the gradient of half the sum of squares by v and tau; J^T J
@@ -46,15 +37,27 @@ JTJ, FOLLOW, BY_B_V, BY_B_TAU, BY_S_TAU, BEND, FREE_W, FREE_P = 8, 18, 22, 23, 2
 STATE = 30  # numbers in all
 
 
-@kernel
-def enter(y: np.ndarray, powers: np.ndarray, late: np.ndarray, gain: np.ndarray, own: np.ndarray) -> None:
-    """A voxel's scalar products with a piece's powers (TERMS, R), with late and with gain, into `own` (TERMS + 2,)."""
-    for m in range(TERMS):
-        own[m] = dot(y, powers[m])
-    own[TERMS], own[TERMS + 1] = dot(y, late), dot(y, gain)
+@inlined
+def enter(y: np.ndarray, powers: np.ndarray, own: np.ndarray) -> None:
+    """A voxel's scalar products with a piece's powers, with late and with gain (R, TERMS + 2), into `own`."""
+    a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = a8 = a9 = 0.0
+    for i in range(y.shape[0]):
+        here = y[i]
+        a0 += here * powers[i, 0]
+        a1 += here * powers[i, 1]
+        a2 += here * powers[i, 2]
+        a3 += here * powers[i, 3]
+        a4 += here * powers[i, 4]
+        a5 += here * powers[i, 5]
+        a6 += here * powers[i, 6]
+        a7 += here * powers[i, 7]
+        a8 += here * powers[i, 8]
+        a9 += here * powers[i, 9]
+    own[0], own[1], own[2], own[3], own[4], own[5], own[6], own[7] = a0, a1, a2, a3, a4, a5, a6, a7
+    own[8], own[9] = a8, a9
 
 
-@kernel
+@inlined
 def evaluate(
     yy: float,
     v: float,
@@ -182,7 +185,7 @@ def evaluate(
     state[JTJ + 8], state[JTJ + 9] = st, tt
 
 
-@kernel
+@inlined
 def newton_step(state: np.ndarray, move_v: bool, move_tau: bool, damping: float) -> tuple[float, float, float, bool]:
     """A damped step of v and tau, by how much half the sum of squares would fall, and whether the step is Newton's.
 
@@ -235,7 +238,7 @@ def newton_step(state: np.ndarray, move_v: bool, move_tau: bool, damping: float)
     return 0.0, 0.0, 0.0, False
 
 
-@kernel
+@inlined
 def look(
     y: np.ndarray,
     yy: float,
@@ -248,8 +251,6 @@ def look(
     grid: np.ndarray,
     powers: np.ndarray,
     gram: np.ndarray,
-    late: np.ndarray,
-    gain: np.ndarray,
     products: np.ndarray,
     own: np.ndarray,
     state: np.ndarray,
@@ -262,7 +263,7 @@ def look(
         x = 2.0 * (at - piece) - 1.0
     here = cell * powers.shape[1] + piece
     if own[TERMS + 2] != here:
-        enter(y, powers[cell, piece], late[cell], gain[cell], own)
+        enter(y, powers[cell, piece], own)
         own[TERMS + 2] = here
     evaluate(yy, v, tau, x, has_rate, has_second, limits, grid, own, gram[cell, piece], products[cell], state)
     state[CELL] = cell
@@ -282,8 +283,6 @@ def descend(
     grid: np.ndarray,
     powers: np.ndarray,
     gram: np.ndarray,
-    late: np.ndarray,
-    gain: np.ndarray,
     products: np.ndarray,
     state: np.ndarray,
     trial: np.ndarray,
@@ -295,17 +294,31 @@ def descend(
     `enough`. `limits` holds the bounds of w and p, of v, and of the delay in s.
     """
     low_v, high_v, low_delay, high_delay, length = limits[4], limits[5], limits[6], limits[7], grid[3]
-    last = products.shape[0] - 1
-    cell = int(state[CELL])
-    v, tau = state[V], state[TAU]
-    look(y, yy, cell, v, tau, has_rate, has_second, limits, grid, powers, gram, late, gain, products, own, state)
+    to_cell, to_v, to_tau = int(state[CELL]), state[V], state[TAU]
+    state[SSE] = math.inf
     damping, may_leave = 0.0, has_delay
+    low_tau = high_tau = 0.0
     for step in range(_MOST_STEPS):
-        v, tau, sse = state[V], state[TAU], state[SSE]
-        low_tau = high_tau = 0.0
+        look(y, yy, to_cell, to_v, to_tau, has_rate, has_second, limits, grid, powers, gram, products, own, trial)
+        if step > 0 and to_cell != state[CELL]:
+            # Just beyond a border; it is left for good where the sum of squares falls on.
+            taken = trial[BY_TAU] > 0.0 if to_cell > state[CELL] else trial[BY_TAU] < 0.0
+            may_leave = taken
+            damping = 0.0
+        else:
+            taken = trial[SSE] < state[SSE]
+            if not taken:
+                damping = max(10.0 * damping, 1e-2)
+            else:
+                damping = 0.1 * damping if damping > 1e-4 else 0.0
+        if taken:
+            for i in range(STATE):
+                state[i] = trial[i]
+        cell, v, tau, sse = int(state[CELL]), state[V], state[TAU], state[SSE]
         if has_delay:
-            low_tau = (products[cell, 3] - min(products[cell, 3], high_delay)) / 60.0
-            high_tau = min((products[cell, 3] - low_delay) / 60.0, length)
+            late_s = products[cell, 3]
+            low_tau = (late_s - min(late_s, high_delay)) / 60.0
+            high_tau = min((late_s - low_delay) / 60.0, length)
         move_v = has_rate and not ((v <= low_v and state[BY_V] >= 0.0) or (v >= high_v and state[BY_V] <= 0.0))
         on_late, on_early = tau <= low_tau and state[BY_TAU] >= 0.0, tau >= high_tau and state[BY_TAU] <= 0.0
         move_tau = has_delay and not (on_late or on_early)
@@ -313,34 +326,14 @@ def descend(
         if step > 0 and sse - 8.0 * falls > enough:
             return
         residual = sse + outside
-        if may_leave and (on_late or on_early) and falls <= 0.01 * residual:
-            further = cell + 1 if on_late else cell - 1
+        if may_leave and not move_tau and falls <= 0.01 * residual:
+            to_cell = cell + 1 if on_late else cell - 1
             inner = low_tau <= 0.0 if on_late else high_tau >= length
-            if inner and 0 <= further <= last and (further - cell) * direction > 0:
-                from_border = length if on_late else 0.0
-                look(
-                    y,
-                    yy,
-                    further,
-                    v,
-                    from_border,
-                    has_rate,
-                    has_second,
-                    limits,
-                    grid,
-                    powers,
-                    gram,
-                    late,
-                    gain,
-                    products,
-                    own,
-                    trial,
-                )
-                if (trial[BY_TAU] > 0.0) == on_late and trial[BY_TAU] != 0.0:
-                    state[:] = trial
-                    cell, damping = further, 0.0
-                    continue
+            if inner and 0 <= to_cell < products.shape[0] and (to_cell - cell) * direction > 0:
+                to_v, to_tau = v, length if on_late else 0.0
+                continue
             may_leave = False
+        to_cell = cell
         to_v = min(max(v + min(max(dv, -_LONGEST), _LONGEST), low_v), high_v)
         to_tau = min(max(tau + dt, low_tau), high_tau)
         if falls <= _CLOSE * residual and newton and damping == 0.0 and to_v == v + dv and to_tau == tau + dt:
@@ -351,29 +344,65 @@ def descend(
             return
         if (falls <= _NOTHING * residual and damping <= 1e-3) or falls <= _ROUNDING * yy or damping > _GIVEN_UP:
             return
-        look(
-            y,
-            yy,
-            cell,
-            to_v,
-            to_tau,
-            has_rate,
-            has_second,
-            limits,
-            grid,
-            powers,
-            gram,
-            late,
-            gain,
-            products,
-            own,
-            trial,
-        )
-        if trial[SSE] < sse:
-            state[:] = trial
-            damping = 0.1 * damping if damping > 1e-4 else 0.0
-        else:
-            damping = max(10.0 * damping, 1e-2)
+
+
+@inlined
+def local_minima(
+    on_first: np.ndarray,
+    on_second: np.ndarray,
+    energy: float,
+    signed: bool,
+    node_tables: np.ndarray,
+    nodes_v: np.ndarray,
+    explained: np.ndarray,
+    height: np.ndarray,
+    node_v: np.ndarray,
+    chosen: np.ndarray,
+) -> int:
+    """Delays of the search grid whose best rate explains most of one voxel, locally, the best first: how many, into `chosen`.
+
+    `height` is what is explained at every delay, `node_v` where.
+    """
+    n_delays, n_rates = on_second.shape[0], nodes_v.shape[0]
+    spacing = nodes_v[1] - nodes_v[0] if n_rates > 1 else 0.0
+    nothing = np.float32(0.0)
+    best = 0
+    for d in range(n_delays):
+        b = on_second[d]
+        positive = max(b, nothing)
+        for j in range(n_rates):
+            node = d * n_rates + j
+            a = on_first[node]
+            both = a * a + b * b
+            if not signed:
+                first = a * node_tables[1, node] + b * node_tables[2, node]
+                alone = max(max(first, nothing), positive)
+                inside = a >= nothing and b >= a * node_tables[0, node]
+                both = both if inside else alone * alone
+            explained[j] = both
+        at = 0
+        for j in range(1, n_rates):
+            if explained[j] > explained[at]:
+                at = j
+        height[d], node_v[d] = explained[at], nodes_v[at]
+        if 0 < at < n_rates - 1:
+            # The rates lie apart: the maximum of a parabola through the highest three counts.
+            before, after = float(explained[at - 1]), float(explained[at + 1])
+            bend = max(2.0 * height[d] - before - after, 1e-30)
+            height[d] += (after - before) ** 2 / (8.0 * bend)
+            node_v[d] += min(max(0.5 * (after - before) / bend, -0.5), 0.5) * spacing
+        if height[d] > height[best]:
+            best = d
+    chosen[0] = best
+    count = 1
+    limit = height[best] - _WORTH_REFINING * (energy - height[best])
+    for d in range(n_delays):
+        rises = d == 0 or height[d] >= height[d - 1]
+        falls = d == n_delays - 1 or height[d] > height[d + 1]
+        if d != best and rises and falls and height[d] > limit:
+            chosen[count] = d
+            count += 1
+    return count
 
 
 @kernel
@@ -392,8 +421,6 @@ def fit_rates(
     grid: np.ndarray,
     powers: np.ndarray,
     gram: np.ndarray,
-    late: np.ndarray,
-    gain: np.ndarray,
     products: np.ndarray,
     found: np.ndarray,
     curve: np.ndarray,
@@ -412,146 +439,87 @@ def fit_rates(
         (3, d k) of every node, float32: overlap over length, and the two shares of the first basis function's direction.
     nodes_v
         (k,) ln(k + damping) of the nodes, even.
-    limits, grid, powers, gram, late, gain, products
+    limits, grid, powers, gram, products
         See `descend` and `tables.Tables`.
     """
     n_delays, n_rates = on_second.shape[1], nodes_v.shape[0]
-    spacing = nodes_v[1] - nodes_v[0] if n_rates > 1 else 0.0
-    length = grid[3]
+    length, n_cells = grid[3], products.shape[0]
     explained = np.empty(n_rates, np.float32)
-    height, node_v = np.empty(n_delays), np.empty(n_delays)
+    height, node_v, chosen = np.empty(n_delays), np.empty(n_delays), np.empty(n_delays, np.int64)
     state, trial, best = np.empty(STATE), np.empty(STATE), np.empty(STATE)
     own = np.empty(TERMS + 3)
+    sides = 2 if has_delay else 1
     for i in range(y.shape[0]):
-        best_delay = 0
-        for d in range(n_delays):
-            b = on_second[i, d]
-            positive = max(b, np.float32(0.0))
-            for j in range(n_rates):
-                a = on_first[i, d * n_rates + j]
-                both = a * a + b * b
-                if not signed:
-                    node = d * n_rates + j
-                    first = a * node_tables[1, node] + b * node_tables[2, node]
-                    alone = max(max(first, np.float32(0.0)), positive)
-                    inside = a >= np.float32(0.0) and b >= a * node_tables[0, node]
-                    both = both if inside else alone * alone
-                explained[j] = both
-            at = 0
-            for j in range(1, n_rates):
-                if explained[j] > explained[at]:
-                    at = j
-            height[d], node_v[d] = explained[at], nodes_v[at]
-            if 0 < at < n_rates - 1:
-                # The rates lie far apart: the maximum of a parabola through the highest three counts.
-                before, after = float(explained[at - 1]), float(explained[at + 1])
-                bend = max(2.0 * height[d] - before - after, 1e-30)
-                height[d] += (after - before) ** 2 / (8.0 * bend)
-                node_v[d] += min(max(0.5 * (after - before) / bend, -0.5), 0.5) * spacing
-            if height[d] > height[best_delay]:
-                best_delay = d
         here = y[i]
-        own[TERMS + 2] = -1.0  # of no piece yet
-        yy = dot(here, here)
+        yy = 0.0
+        for j in range(here.shape[0]):
+            yy += here[j] * here[j]
         outside = max(energy[i] - yy, 0.0)
-        limit = height[best_delay] - _WORTH_REFINING * (energy[i] - height[best_delay])
+        count = local_minima(
+            on_first[i], on_second[i], energy[i], signed, node_tables, nodes_v, explained, height, node_v, chosen
+        )
+        own[TERMS + 2] = -1.0  # of no piece yet
         best[SSE] = math.inf
-        for rank in range(-1, n_delays):
-            # The best node first: others are given up where they will not lead below it.
-            d = best_delay if rank < 0 else rank
-            if rank >= 0 and (
-                rank == best_delay
-                or height[d] <= limit
-                or (d > 0 and height[d] < height[d - 1])
-                or (d < n_delays - 1 and height[d] <= height[d + 1])
-            ):
-                continue
-            v = min(max(node_v[d], limits[4]), limits[5])
-            for side in range(2 if has_delay else 1):
-                cell = d - 1 + side if has_delay else 0
-                if cell < 0 or (has_delay and cell >= products.shape[0]):
+        beyond = 2 if has_delay else 0
+        place, cell_of_best = 0.0, 0
+        for start in range(sides * count + beyond):
+            # From both sides of each node. Then beyond a border that is near the best: there may be another minimum, as near to it.
+            node, side = start // sides, start % sides
+            cell, tau, v = 0, 0.0, 0.0
+            if start == sides * count:
+                place, cell_of_best = best[TAU] / length, int(best[CELL])
+            if node < count:
+                v = min(max(node_v[chosen[node]], limits[4]), limits[5])
+                cell = chosen[node] - 1 + side if has_delay else 0
+                tau = (0.25 + 0.5 * side) * length
+            else:
+                v, cell = best[V], cell_of_best - 1 + 2 * side
+                tau = (1.0 - _BEYOND if side == 1 else _BEYOND) * length
+                if (place if side == 1 else 1.0 - place) > _NEAR_BORDER:
                     continue
-                tau = 0.0
-                if has_delay:
-                    # Halfway between the node and the middle of the cell, within the bounds of the delay.
-                    late_s = products[cell, 3]
-                    if late_s - 60.0 * length >= limits[7] or late_s <= limits[6]:
-                        continue
-                    tau = (0.25 + 0.5 * side) * length
-                    tau = max(tau, (late_s - limits[7]) / 60.0)
-                    tau = min(tau, (late_s - limits[6]) / 60.0)
-                state[V], state[TAU], state[CELL] = v, tau, cell
-                descend(
-                    here,
-                    yy,
-                    outside,
-                    has_rate,
-                    has_second,
-                    has_delay,
-                    2 * side - 1,
-                    best[SSE],
-                    limits,
-                    grid,
-                    powers,
-                    gram,
-                    late,
-                    gain,
-                    products,
-                    state,
-                    trial,
-                    own,
-                )
-                if state[SSE] < best[SSE]:
-                    best[:] = state
-        if has_delay:
-            # Beyond a border that is near there may be another minimum, as near to it.
-            cell, place = int(best[CELL]), best[TAU] / length
-            for side in range(2):
-                further = cell - 1 + 2 * side
-                near = place < _NEAR_BORDER if side == 1 else place > 1.0 - _NEAR_BORDER
-                if not near or further < 0 or further >= products.shape[0]:
+            if has_delay:
+                if cell < 0 or cell >= n_cells:
                     continue
-                late_s = products[further, 3]
+                late_s = products[cell, 3]
                 if late_s - 60.0 * length >= limits[7] or late_s <= limits[6]:
                     continue
-                tau = (0.75 if side == 1 else 0.25) * length
                 tau = min(max(tau, (late_s - limits[7]) / 60.0), (late_s - limits[6]) / 60.0)
-                state[V], state[TAU], state[CELL] = best[V], tau, further
-                descend(
-                    here,
-                    yy,
-                    outside,
-                    has_rate,
-                    has_second,
-                    has_delay,
-                    2 * side - 1,
-                    best[SSE],
-                    limits,
-                    grid,
-                    powers,
-                    gram,
-                    late,
-                    gain,
-                    products,
-                    state,
-                    trial,
-                    own,
-                )
-                if state[SSE] < best[SSE]:
-                    best[:] = state
-        found[i] = best
-        write_curve(best, has_rate, has_second, grid, powers, late, gain, curve[i])
+            else:
+                tau = 0.0
+            state[V], state[TAU], state[CELL] = v, tau, cell
+            descend(
+                here,
+                yy,
+                outside,
+                has_rate,
+                has_second,
+                has_delay,
+                2 * side - 1,
+                best[SSE],
+                limits,
+                grid,
+                powers,
+                gram,
+                products,
+                state,
+                trial,
+                own,
+            )
+            if state[SSE] < best[SSE]:
+                for j in range(STATE):
+                    best[j] = state[j]
+        for j in range(STATE):
+            found[i, j] = best[j]
+        write_curve(best, has_rate, has_second, grid, powers, curve[i])
 
 
-@kernel
+@inlined
 def write_curve(
     state: np.ndarray,
     has_rate: bool,
     has_second: bool,
     grid: np.ndarray,
     powers: np.ndarray,
-    late: np.ndarray,
-    gain: np.ndarray,
     curve: np.ndarray,
 ) -> None:
     """The fitted curve (R,) of a state."""
@@ -559,8 +527,9 @@ def write_curve(
     cell, v, tau, w, p = int(state[CELL]), state[V], state[TAU], state[W], state[P]
     piece, x, h, k = 0, 0.0, 1.0, 0.0
     if has_rate:
-        piece = min(max(int((v - first) / (2.0 * half)), 0), powers.shape[1] - 1)
-        x = (v - first) / half - (2.0 * piece + 1.0)
+        at = (v - first) / (2.0 * half)
+        piece = min(max(int(at), 0), powers.shape[1] - 1)
+        x = 2.0 * (at - piece) - 1.0
         h, k = math.exp(-v), max(math.exp(v) - damping, 0.0)
     f = decayed(k * tau)[0]
     share = tau * (1.0 - k * tau * f)
@@ -569,7 +538,7 @@ def write_curve(
     by_gain = (w * tau * f + (p if has_second else 0.0)) * tau / length
     c = powers[cell, piece]
     for i in range(curve.shape[0]):
-        value = c[TERMS - 1, i]
+        value = c[i, TERMS - 1]
         for m in range(TERMS - 2, -1, -1):
-            value = value * x + c[m, i]
-        curve[i] = by_column * value + by_late * late[cell, i] + by_gain * gain[cell, i]
+            value = value * x + c[i, m]
+        curve[i] = by_column * value + by_late * c[i, TERMS] + by_gain * c[i, TERMS + 1]
