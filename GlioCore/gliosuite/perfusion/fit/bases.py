@@ -196,11 +196,14 @@ class Bases:
             column(self.integral, at),
         )
 
-    def exponentials(self, log_rates: np.ndarray, delay_index: int) -> Any:
-        """Convolutions (r, k) with ``exp(-k t)`` at some rates, at one delay of the table."""
-        late = max(delay_index - 1, 0)
-        cell = replace(self.cell(late), series=self.series[delay_index])
-        return cell.at(self.device.put(log_rates), None)[0]
+    def exponentials(self, log_rates: np.ndarray) -> np.ndarray:
+        """Convolutions (d, r, k) with ``exp(-k t)`` at some rates, at all delays of the table; numpy."""
+        rates = np.exp(log_rates)
+        low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
+        x = np.clip((np.log(rates + self.damping) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0)
+        polynomials = np.polynomial.chebyshev.chebvander(x, self.series.shape[2] - 1).T / (rates + self.damping)
+        rank = self.directions.shape[1]
+        return (self.series[:, :rank].reshape(-1, self.series.shape[2]) @ polynomials).reshape(-1, rank, rates.size)
 
     def to(self, device: Device, dtype: str = "float64") -> "Bases":
         """The same tables on a device, in a precision."""

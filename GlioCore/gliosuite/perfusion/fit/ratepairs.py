@@ -37,17 +37,16 @@ class RatePair:
 
 
 def rate_pair_lines(
-    device_bases: Bases, tables: list[np.ndarray], log_rates: np.ndarray
+    device_bases: Bases, tables: np.ndarray, log_rates: np.ndarray
 ) -> tuple[list[RateLine], list[RateLine]]:
     """Lines whose faster rate is one of exchange, and lines of the rest.
 
-    `tables` are convolutions (r, k) at rates that rise, one table per delay; `device_bases` are the bases where the fit runs.
+    `tables` are convolutions (d, r, k) at rates that rise; `device_bases` are the bases where the fit runs.
     """
     exchange: list[RateLine] = []
     wash_out: list[RateLine] = []
     for fast in range(1, log_rates.size):
-        slower = [t[:, :fast] for t in tables]
-        grid = build_grid(device_bases, slower, [t[:, fast] for t in tables], log_rates[:fast])
+        grid = build_grid(device_bases, tables[:, :, :fast], tables[:, :, fast], log_rates[:fast])
         (exchange if log_rates[fast] < _LOG_WASH_OUT else wash_out).append(RateLine(fast, grid))
     return exchange, wash_out
 

@@ -31,8 +31,6 @@ class Starts:
 
     Attributes
     ----------
-    profile
-        Nodes of ln k close enough together for a profile of the sum of squares; None for models without kep.
     log_rates
         (k,) ln of the rates of the search.
     """
@@ -43,26 +41,22 @@ class Starts:
         self.model, self.bases, self.signed = model, there, signed
         has_delay = bases.delays.size > 1
         self.log_rates = _search_rates(model, bases, has_delay)
-        self.profile: SearchGrid | None = None
         self._grid: SearchGrid | None = None
         self._expansions: Expansions | None = None
         plasma, integral = bases.plasma, bases.integral
-        tables = lambda rates: [bases.exponentials(rates, i) for i in range(bases.delays.size)]
+        tables = bases.exponentials
         if model == "2cxm":
             self._lines = rate_pair_lines(there, tables(self.log_rates), self.log_rates)
             self._expansions = None if has_delay else expand_over_rates(bases, self.log_rates, there)
             return
         if model == "patlak":
-            self._grid = build_grid(there, [i[:, None] for i in integral], list(plasma), self.log_rates)
+            self._grid = build_grid(there, integral[:, :, None], plasma, self.log_rates)
             self._expansions = expand_over_delays(bases, self.log_rates, "integral", "plasma", there)
             return
         name = {"tofts": None, "etm": "plasma", "2cum": "integral"}[model]
-        second = list({None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name])
+        second = {None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name]
         self._grid = build_grid(there, tables(self.log_rates), second, self.log_rates)
         self._expansions = expand_over_delays(bases, self.log_rates, "exponential", name, there)
-        if model != "2cum":
-            fine = np.linspace(*bases.log_rates, _RATES_OF_PROFILE)
-            self.profile = build_grid(there, tables(fine), second, fine)
 
     @property
     def grid(self) -> SearchGrid:
@@ -138,6 +132,15 @@ class Starts:
         slow = xp.maximum(weight, _LEAST_AREA * slower / faster * second_weight)
         fast = xp.maximum(second_weight, _LEAST_AREA * faster / slower * weight)
         return xp.stack(from_exponentials(xp, fast, slow, faster, slower))
+
+
+def profile_grid(model: str, bases: Bases, device_bases: Bases) -> SearchGrid | None:
+    """Nodes of ln k close enough together for a profile of the sum of squares; None for models without kep."""
+    if model not in ("tofts", "etm"):
+        return None
+    rates = np.linspace(*bases.log_rates, _RATES_OF_PROFILE)
+    second = bases.plasma if model == "etm" else 0.0 * bases.plasma
+    return build_grid(device_bases, bases.exponentials(rates), second, rates)
 
 
 def _search_rates(model: str, bases: Bases, has_delay: bool) -> np.ndarray:

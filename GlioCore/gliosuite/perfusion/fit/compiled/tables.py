@@ -39,8 +39,8 @@ class Tables:
     products: np.ndarray
 
 
-def build_tables(bases: Bases) -> Tables:
-    """From `bases` in numpy."""
+def build_tables(bases: Bases, of_integral: bool = False) -> Tables:
+    """From `bases` in numpy; `of_integral`: the AIF's integral takes the place of its convolutions (one piece, rate 0)."""
     rank = bases.directions.shape[1]
     room = -(-rank // _LANES) * _LANES
     low, high = (float(np.log(np.exp(v) + bases.damping)) for v in bases.log_rates)
@@ -51,9 +51,12 @@ def build_tables(bases: Bases) -> Tables:
     x = (at.ravel() - low) * (2.0 / (high - low)) - 1.0
     chebyshev = np.polynomial.chebyshev.chebvander(x, bases.series.shape[2] - 1)
     last = np.minimum(np.arange(bases.n_cells) + 1, bases.delays.size - 1)
-    values = (bases.series[last, :rank] @ chebyshev.T).reshape(-1, rank, pieces, TERMS)
-    powers = values @ np.linalg.inv(np.vander(points, increasing=True)).T
-    powers = powers.transpose(0, 2, 3, 1)
+    if of_integral:
+        powers = np.zeros((last.size, 1, TERMS, rank))
+        powers[:, 0, 0] = bases.integral[last]
+    else:
+        values = (bases.series[last, :rank] @ chebyshev.T).reshape(-1, rank, pieces, TERMS)
+        powers = (values @ np.linalg.inv(np.vander(points, increasing=True)).T).transpose(0, 2, 3, 1)
     late = bases.plasma[last]
     gain = bases.plasma[np.arange(bases.n_cells)] - late
     gram = _gram(powers, late, gain)
