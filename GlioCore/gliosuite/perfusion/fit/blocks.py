@@ -22,6 +22,7 @@ from .uncertainty import UNKNOWN, covariance, misfit_limit, parameters_with_sd, 
 _SLAB = 2**20  # whose coordinates are held at a time: bounds the memory
 _BLOCK = 2**16  # per task
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
+_BLOCK_LEAST = 500  # in compiled kernels, where few voxels are shared among a few threads; by their number alone
 _BLOCK_MIXED = 1024  # voxels of different delay cells, whose tables are larger than the voxels
 _TIE = 1e-2  # of the residual: chosen, because two roughly polished starts that differ less may change places
 _APART = 0.05  # of a parameter: chosen, starts that differ less lead to one optimum
@@ -105,7 +106,7 @@ class _Fit:
         if self.device.compiled and name in COMPILED_MODELS and curves.shape[0] >= FEWEST:
             self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
             self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions
-            self.block = self.device.block
+            self.block = min(self.device.block, max(_BLOCK_LEAST, -(-curves.shape[0] // 4)))
             return
         self.single_frames = curves.dtype == np.float32 and not self.delay
         self.dtype = "float32" if self.single_frames else "float64"
