@@ -1,7 +1,7 @@
 """The kinetic fit of many voxels (DCE), block by block in threads or on a CUDA device: projection, search, polish, and what follows."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
 from ...steps import Progress, part
 from .bases import Bases
+from .compiled.profile import Profile
 from .compiled.rates import FEWEST, RateFit, prepare
 from .compiled.rates import MODELS as COMPILED_MODELS
 from .delaycells import StartNodes, join, starting_cells
@@ -22,7 +23,7 @@ from .uncertainty import UNKNOWN, covariance, misfit_limit, parameters_with_sd, 
 _SLAB = 2**20  # whose coordinates are held at a time: bounds the memory
 _BLOCK = 2**16  # per task
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
-_BLOCK_LEAST = 500  # in compiled kernels, where few voxels are shared among a few threads; by their number alone
+_BLOCK_LEAST = 1000  # in compiled kernels, where few voxels are shared among a few threads; by their number alone
 _BLOCK_MIXED = 1024  # voxels of different delay cells, whose tables are larger than the voxels
 _TIE = 1e-2  # of the residual: chosen, because two roughly polished starts that differ less may change places
 _APART = 0.05  # of a parameter: chosen, starts that differ less lead to one optimum
@@ -103,9 +104,12 @@ class _Fit:
         self.single_bases = self.bases if self.delay else bases.to(self.device, "float32")
         self.profile = profile_grid(name, bases, self.single_bases)
         self.compiled: RateFit | None = None
+        self.sides: Callable[..., dict[str, Any]] | None = None
         if self.device.compiled and name in COMPILED_MODELS and curves.shape[0] >= FEWEST:
             self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
             self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions
+            if self.profile is not None:
+                self.sides = Profile(self.profile).longest_sides
             self.block = min(self.device.block, max(_BLOCK_LEAST, -(-curves.shape[0] // 4)))
             return
         self.single_frames = curves.dtype == np.float32 and not self.delay
@@ -400,7 +404,7 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
         at = fit.names.index("log_kep")
         nearest = cell + 1 if fit.delay else 0
         sd_log_kep = scale * xp.sqrt(spread[at][at])
-        sd |= widen_by_profile(fit.profile, nearest, y, variance, values, sd, sd_log_kep)
+        sd |= widen_by_profile(fit.profile, nearest, y, variance, values, sd, sd_log_kep, fit.sides)
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 
