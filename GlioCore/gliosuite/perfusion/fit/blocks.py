@@ -10,9 +10,7 @@ import numpy as np
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
 from ...steps import Progress, part
 from .bases import Bases
-from .compiled.profile import Profile
-from .compiled.rates import FEWEST, RateFit, prepare
-from .compiled.rates import MODELS as COMPILED_MODELS
+from .compiled import FEWEST, CompiledFit, Profile, prepare
 from .delaycells import StartNodes, join, starting_cells
 from .models import KINETIC, with_flow
 from .polish import SINGLE, Problem, polish
@@ -103,10 +101,11 @@ class _Fit:
         # cells, rounding would decide which side is taken.
         self.single_bases = self.bases if self.delay else bases.to(self.device, "float32")
         self.profile = profile_grid(name, bases, self.single_bases)
-        self.compiled: RateFit | None = None
+        self.compiled: CompiledFit | None = None
         self.sides: Callable[..., dict[str, Any]] | None = None
-        if self.device.compiled and name in COMPILED_MODELS and curves.shape[0] >= FEWEST:
+        if self.device.compiled and curves.shape[0] >= FEWEST:
             self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
+        if self.compiled is not None:
             self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions
             if self.profile is not None:
                 self.sides = Profile(self.profile).longest_sides

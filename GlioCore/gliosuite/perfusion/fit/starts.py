@@ -23,7 +23,7 @@ _RATES_OF_EXCHANGE = 28
 _LEAST_AREA = 1e-3
 _MOST_CROSSINGS = 6  # of expansions that a pair of rates goes through; chosen as a bound on the work
 # 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF over a scan of minutes with frames of seconds.
-_SLOWEST, _FASTEST = 5e-3, 300.0
+SLOWEST, FASTEST = 5e-3, 300.0
 
 
 class Starts:
@@ -149,7 +149,7 @@ def _search_rates(model: str, bases: Bases, has_delay: bool) -> np.ndarray:
         return np.zeros(1)
     low, high = bases.log_rates
     if model in ("2cum", "2cxm"):
-        low, high = max(low, np.log(_SLOWEST)), min(high, np.log(_FASTEST))
+        low, high = max(low, np.log(SLOWEST)), min(high, np.log(FASTEST))
     count = _RATES_WITH_DELAY if has_delay else _RATES
     if model == "2cxm":
         count = _RATES_OF_EXCHANGE

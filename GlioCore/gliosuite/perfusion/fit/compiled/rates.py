@@ -14,9 +14,6 @@ from . import tofts
 from .tables import Tables, build_tables
 
 MODELS = ("tofts", "etm", "patlak")
-# Curves below which the arrays of numpy are as fast as loading numba. Which way is taken hangs on their number alone, so that a result
-# does not depend on what a process did before.
-FEWEST = 1000
 # Rates of the search, even in ln(k + damping). Chosen: with more, no more curves end in a lower minimum (bench_fitspeed).
 _RATES, _RATES_WITH_DELAY = 32, 20
 # Where the products of two of w, v, p and tau stand in `tofts.JTJ`: a lower triangle.
