@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
+from ...compute.compiled import FEWEST
 from ...steps import Progress, part
 from .bases import Bases
-from .compiled import FEWEST, CompiledFit, Profile, prepare
+from .compiled import CompiledFit, Profile, prepare
 from .delaycells import StartNodes, join, starting_cells
 from .models import KINETIC, with_flow
 from .polish import SINGLE, Problem, polish

@@ -6,11 +6,7 @@ from .pairs import PairFit
 from .profile import Profile
 from .rates import Bounds, FittedBlock, RateFit
 
-__all__ = ["FEWEST", "CompiledFit", "FittedBlock", "Profile", "prepare"]
-
-# Curves below which the arrays of numpy are as fast as loading numba. Which way is taken hangs on their number alone, so that a result
-# does not depend on what a process did before.
-FEWEST = 1000
+__all__ = ["CompiledFit", "FittedBlock", "Profile", "prepare"]
 
 CompiledFit = RateFit | PairFit
 

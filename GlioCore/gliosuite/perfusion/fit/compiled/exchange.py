@@ -23,7 +23,7 @@ from .tables import TERMS
 # A state: the four parameters, the gradient J^T r, J^T J (lower triangle), the sum of squares.
 P, GRADIENT, JTJ, SSE = 0, 4, 8, 18
 STATE = 19
-_TIE, _APART = 1e-2, 0.05  # as in `blocks`: when a second start is polished too
+_TIE, _APART = 1e-1, 0.05  # as in `blocks`: when a second start is polished too
 _LEAST_AREA = 1e-3  # as in `starts`
 _LOWEST_RATE = 1e-4  # 1/min, as in `models`
 
