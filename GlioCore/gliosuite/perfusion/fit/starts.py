@@ -43,6 +43,7 @@ class Starts:
         self.log_rates = _search_rates(model, bases, has_delay)
         self._grid: SearchGrid | None = None
         self._expansions: Expansions | None = None
+        self._expand: Callable[[np.ndarray], Expansions] | None = None
         plasma, integral = bases.plasma, bases.integral
         tables = bases.exponentials
         if model == "2cxm":
@@ -51,12 +52,12 @@ class Starts:
             return
         if model == "patlak":
             self._grid = build_grid(there, integral[:, :, None], plasma, self.log_rates)
-            self._expansions = expand_over_delays(bases, self.log_rates, "integral", "plasma", there)
+            self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "integral", "plasma", there, cells)
             return
         name = {"tofts": None, "etm": "plasma", "2cum": "integral"}[model]
         second = {None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name]
         self._grid = build_grid(there, tables(self.log_rates), second, self.log_rates)
-        self._expansions = expand_over_delays(bases, self.log_rates, "exponential", name, there)
+        self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "exponential", name, there, cells)
 
     @property
     def grid(self) -> SearchGrid:
@@ -67,13 +68,25 @@ class Starts:
     @property
     def can_refine(self) -> bool:
         """Whether starts are taken from their node to the local maximum; not for the 2CXM with a delay."""
-        return self._expansions is not None
+        return self._expansions is not None or self._expand is not None
 
     @property
     def expansions(self) -> Expansions:
-        """What takes a start from its node to the local maximum next to it."""
+        """What takes a start from its node to the local maximum next to it; without a delay, or after `need`."""
+        if self._expansions is None:
+            self.need(np.zeros(1, np.int64))
         assert self._expansions is not None
         return self._expansions
+
+    def need(self, cells: np.ndarray) -> None:
+        """Make the expansions of cells between delays that are not there yet: a few curves need few of them."""
+        there = np.empty(0, np.int64)
+        if self._expansions is not None:
+            there = np.flatnonzero(self._expansions.position >= 0)
+        wanted = np.union1d(there, cells)
+        if wanted.size > there.size:
+            assert self._expand is not None
+            self._expansions = self._expand(wanted)
 
     def best_nodes(self, y: Any, energy: Any = None) -> tuple[BestNodes, Any, Any]:
         """Best nodes for curves y (r, n), and indices of their delays and rates; not for the 2CXM."""
