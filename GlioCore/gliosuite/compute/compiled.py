@@ -7,6 +7,7 @@ notices changes of the file in which a function stands, not of the functions tha
 
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -86,7 +87,9 @@ def _compile(module: ModuleType) -> None:
     for name in homes:
         for function in _marked.values():
             if hasattr(sys.modules[name], function.__name__):
-                setattr(sys.modules[name], function.__name__, getattr(sys.modules[function.__module__], function.__name__))
+                setattr(
+                    sys.modules[name], function.__name__, getattr(sys.modules[function.__module__], function.__name__)
+                )
 
 
 def _homes(module: ModuleType) -> list[str]:

@@ -272,16 +272,19 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
     steps, kind = np.unique(np.round(np.diff(aif_times_s), 9), return_inverse=True)
     early, last, decay = kinetics.segment_weights(steps[:, None] * rates / 60.0)
     early, last = steps[:, None] * early, steps[:, None] * last
-    gained = early[kind] * aif[:-1, None] + last[kind] * aif[1:, None]
+    even = steps.size == 1  # as nearly always: then one row does for all nodes
+    by_node = (lambda rows: rows) if even else (lambda rows: rows[kind])
     length = int(np.ceil(np.sqrt(kind.size)))
     count = -(-kind.size // length)
-    shape = (count, length, rates.size)
-    walked, kept = np.zeros((count * length, rates.size)), np.ones((count * length, rates.size))
-    walked[: kind.size], kept[: kind.size] = gained, decay[kind]
-    walked, kept = walked.reshape(shape), kept.reshape(shape)
+    gained = np.zeros((count * length, rates.size))
+    gained[: kind.size] = by_node(early) * aif[:-1, None] + by_node(last) * aif[1:, None]
+    walked = gained.reshape(count, length, rates.size)
+    kept = np.ones((1 if even else count, length, rates.size))
+    kept.reshape(-1, rates.size)[: length if even else kind.size] = by_node(decay)
     for i in range(1, length):
         walked[:, i] += kept[:, i] * walked[:, i - 1]
         kept[:, i] *= kept[:, i - 1]
+    kept = np.broadcast_to(kept, walked.shape)
     for j in range(1, count):
         walked[j] += kept[j] * walked[j - 1, -1]
     at_nodes = np.concatenate([np.zeros((1, rates.size)), walked.reshape(-1, rates.size)[: kind.size]])

@@ -130,7 +130,7 @@ def longest_sides(
     """How far kep and ve (n,) are from those at any node that explains up to `within` (n,) less than the best, at each voxel's delay."""
     if not isinstance(delay_index, np.ndarray):
         return _longest_side(grid, int(delay_index), y, within, values)
-    longest = {name: 0.0 * within for name in values}
+    longest: dict[str, Any] = {"kep": 0.0 * within, "ve": 0.0 * within}
     for index in np.unique(delay_index):
         some = subset(np.flatnonzero(delay_index == index), y)
         part = _longest_side(grid, int(index), y[:, some], within[some], {k: v[some] for k, v in values.items()})

@@ -1,4 +1,4 @@
-"""T1 from spoiled gradient echoes at several flip angles (VFA) in a kernel that numba compiles; what `vfa` does in arrays, voxel by voxel."""
+"""T1 from spoiled gradient echoes at several flip angles (VFA), compiled: what `vfa` does in arrays, voxel by voxel."""
 
 import math
 

@@ -156,7 +156,13 @@ def look_at(
 
 @kernel
 def marquardt(
-    state: np.ndarray, free: np.ndarray, damping: float, floor: float, lower: np.ndarray, step: np.ndarray, scale: np.ndarray
+    state: np.ndarray,
+    free: np.ndarray,
+    damping: float,
+    floor: float,
+    lower: np.ndarray,
+    step: np.ndarray,
+    scale: np.ndarray,
 ) -> float:
     """`polish.solve` for one voxel: the step into `step` (4,); returns the decrease predicted of it."""
     for i in range(4):
@@ -334,7 +340,7 @@ def fit_exchange(
     count = pairs.shape[1]
     explained = np.empty(count, np.float32)
     starts = np.empty((3, STATE))
-    state, trial, best, room = np.empty(STATE), np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
+    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
     nothing = np.float32(0.0)
     flow = 0.01 * highest[0]
     for i in range(y.shape[0]):

@@ -25,7 +25,7 @@ class Tables:
         (cells, pieces, R, TERMS + 2) at the later delay of every cell, ``(k + damping)`` times the convolution as polynomials of the place
         in a piece (-1 to 1); then the AIF at the later delay, and what is added to it towards the earlier one.
     gram
-        (cells, pieces, GRAM_TERMS, 4) the same of their products with late, with gain, with themselves, and of their slopes with themselves.
+        (cells, pieces, GRAM_TERMS, 4) the same of their products with late, with gain and with themselves, and of those of their slopes.
     grid
         (4,) the first ln(k + damping), half the width of a piece, the damping in 1/min, and the length of a cell in min.
     products

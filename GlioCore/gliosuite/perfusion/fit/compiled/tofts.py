@@ -18,7 +18,9 @@ from ....compute.compiled import inlined, kernel
 from .algebra import decayed, two_weights
 from .tables import GRAM_TERMS, TERMS
 
-_WORTH_REFINING = 0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
+_WORTH_REFINING = (
+    0.1  # of the residual, as in `search`: local maxima that explain less than the best node by more are left
+)
 _NEAR_BORDER, _BEYOND = 0.3, 0.25  # of a cell; chosen
 _MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
 # Of the residual: what Newton's last step, taken without looking, may still gain (the next would gain about its square), and what any
