@@ -10,13 +10,13 @@ from ....compute import product_rows
 from ....compute.compiled import compiled
 from ..bases import Bases
 from ..search import SearchGrid, build_grid
-from . import tofts
+from . import descent, tofts
 from .tables import Tables, build_tables
 
 MODELS = ("tofts", "etm", "patlak")
 # Rates of the search, even in ln(k + damping). Chosen: with more, no more curves end in a lower minimum (bench_fitspeed).
 _RATES, _RATES_WITH_DELAY = 32, 20
-# Where the products of two of w, v, p and tau stand in `tofts.JTJ`: a lower triangle.
+# Where the products of two of w, v, p and tau stand in `descent.JTJ`: a lower triangle.
 _ORDER = {"ktrans": 0, "ps": 0, "log_kep": 1, "vp": 2, "delay": 3}
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -46,7 +46,7 @@ class RateFit:
     log_rates
         Lowest and highest ln of the rate in 1/min.
     limits
-        See `tofts.descend`.
+        See `descent.descend`.
     nodes, nodes_v
         See `tofts.fit_rates`.
     """
@@ -69,7 +69,7 @@ class RateFit:
     def fit(self, y: np.ndarray, energy: np.ndarray) -> FittedBlock:
         """Fit curves of coordinates y (n, R) and sums of squares `energy` (n,)."""
         single = np.ascontiguousarray(y[:, : self.grid.orthogonal.shape[0]].T, np.float32)
-        found, curve = np.empty((y.shape[0], tofts.STATE)), np.empty_like(y)
+        found, curve = np.empty((y.shape[0], descent.STATE)), np.empty_like(y)
         has_rate = "log_kep" in self.names
         compiled(tofts).fit_rates(
             y,
@@ -91,12 +91,12 @@ class RateFit:
             curve,
         )
         state = np.ascontiguousarray(found.T)
-        cell = state[tofts.CELL].astype(np.int64)
-        shifted = np.exp(state[tofts.V]) if has_rate else 1.0
+        cell = state[descent.CELL].astype(np.int64)
+        shifted = np.exp(state[descent.V]) if has_rate else 1.0
         rate = np.clip(shifted - self.tables.grid[2], *np.exp(self.log_rates))
         late_s = self.tables.products[cell, 3]
-        values = {"log_kep": np.log(rate), "vp": state[tofts.P], "delay": late_s - 60.0 * state[tofts.TAU]}
-        p = [values.get(name, state[tofts.W]) for name in self.names]
+        values = {"log_kep": np.log(rate), "vp": state[descent.P], "delay": late_s - 60.0 * state[descent.TAU]}
+        p = [values.get(name, state[descent.W]) for name in self.names]
         if self.has_delay:
             p[-1] = np.clip(p[-1], *self.limits[6:8])
         # The kernel's columns are derivatives by v and by minutes before the later delay.
@@ -106,7 +106,7 @@ class RateFit:
             row = []
             for b in self.names[: i + 1]:
                 high, low = max(_ORDER[a], _ORDER[b]), min(_ORDER[a], _ORDER[b])
-                row.append(state[tofts.JTJ + high * (high + 1) // 2 + low] * (scale.get(a, 1.0) * scale.get(b, 1.0)))
+                row.append(state[descent.JTJ + high * (high + 1) // 2 + low] * (scale.get(a, 1.0) * scale.get(b, 1.0)))
             curvature.append(row)
         return FittedBlock(np.stack(p), curvature, curve.T, cell)
 
