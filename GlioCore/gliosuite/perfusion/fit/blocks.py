@@ -196,7 +196,7 @@ def _fit_compiled(slab: _Slab, rows: slice) -> None:
     assert fit.compiled is not None
     if not block.rows.size:
         return
-    found = fit.compiled.fit(np.ascontiguousarray(block.y.T), slab.energy[block.rows])
+    found = fit.compiled.fit(block.y.T, slab.energy[block.rows])
     y = block.y[: fit.bases.directions.shape[1]]  # the rest are zeros that fill up vectors
     _store(slab, replace(block, cell=found.cell), y, found.curve, found.curvature, found.p)
 
@@ -205,7 +205,7 @@ def _fit_compiled(slab: _Slab, rows: slice) -> None:
 
 
 def _coordinates(slab: _Slab, rows: slice) -> _Block:
-    """The voxels of a block that can be fitted, curves and coordinates in the frames' precision."""
+    """The voxels of a block that can be fitted, curves and coordinates in the frames' precision (in memory by voxel for kernels)."""
     fit, xp = slab.fit, slab.fit.xp
     curves = fit.device.put(slab.curves[rows], fit.dtype)
     energy = xp.einsum("nt,nt->n", curves, curves)
@@ -216,6 +216,8 @@ def _coordinates(slab: _Slab, rows: slice) -> _Block:
         keep = xp.where(xp.isfinite(energy))[0]
         curves, energy, index = curves[keep], energy[keep], index[back(keep)]
         slab.energy[index] = back(energy)
+    if fit.compiled is not None:
+        return _Block(index, curves, product_rows(curves.T, fit.directions).T, 0)
     return _Block(index, curves, product(fit.directions.T, curves.T), 0)
 
 

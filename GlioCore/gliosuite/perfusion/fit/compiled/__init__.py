@@ -13,6 +13,8 @@ CompiledFit = RateFit | PairFit
 
 def prepare(model: str, names: tuple[str, ...], bases: Bases, bounds: Bounds, signed: bool) -> CompiledFit | None:
     """Make the tables of a fit whose parameters are `names`; None where there is no kernel for it."""
+    if model == "patlak" and "delay" not in names:
+        return None  # linear: the arrays of numpy are faster
     if model in rates.MODELS:
         return rates.prepare(model, names, bases, bounds, signed)
     if model == "2cxm" and "delay" not in names:

@@ -31,7 +31,7 @@ _GIVEN_UP = 1e12  # damping beyond which no step changes anything
 # ds/dtau, and with the second derivatives of w b; whether the weights lie inside their bounds.
 V, TAU, CELL, SSE, W, P, BY_V, BY_TAU = 0, 1, 2, 3, 4, 5, 6, 7
 JTJ, FOLLOW, BY_B_V, BY_B_TAU, BY_S_TAU, BEND, FREE_W, FREE_P = 8, 18, 22, 23, 24, 25, 28, 29
-STATE = 30  # numbers in all
+FOUND, STATE = 18, 30  # numbers that a result needs, the first ones, and in all
 
 
 @inlined

@@ -47,8 +47,8 @@ class PairFit:
     def fit(self, y: np.ndarray, energy: np.ndarray) -> FittedBlock:
         """Fit curves of coordinates y (n, R) and sums of squares `energy` (n,)."""
         ktrans, log_kep, vp = self.tofts.fit(y, energy).p
-        single = np.ascontiguousarray(y[:, : self.on_pairs.shape[0]].T, np.float32)
-        found, curve = np.empty((y.shape[0], exchange.STATE)), np.empty_like(y)
+        single = y[:, : self.on_pairs.shape[0]].astype(np.float32).T
+        found, curve = np.empty((y.shape[0], exchange.STATE)), np.empty(y.shape)
         compiled(exchange).fit_exchange(
             y,
             energy,

@@ -68,8 +68,8 @@ class RateFit:
 
     def fit(self, y: np.ndarray, energy: np.ndarray) -> FittedBlock:
         """Fit curves of coordinates y (n, R) and sums of squares `energy` (n,)."""
-        single = np.ascontiguousarray(y[:, : self.grid.orthogonal.shape[0]].T, np.float32)
-        found, curve = np.empty((y.shape[0], descent.STATE)), np.empty_like(y)
+        single = y[:, : self.grid.orthogonal.shape[0]].astype(np.float32).T
+        state, curve = np.empty((descent.FOUND, y.shape[0])), np.empty(y.shape)
         has_rate = "log_kep" in self.names
         compiled(tofts).fit_rates(
             y,
@@ -87,10 +87,9 @@ class RateFit:
             self.tables.powers,
             self.tables.gram,
             self.tables.products,
-            found,
+            state,
             curve,
         )
-        state = np.ascontiguousarray(found.T)
         cell = state[descent.CELL].astype(np.int64)
         shifted = np.exp(state[descent.V]) if has_rate else 1.0
         rate = np.clip(shifted - self.tables.grid[2], *np.exp(self.log_rates))

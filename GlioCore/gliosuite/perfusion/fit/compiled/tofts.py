@@ -9,7 +9,7 @@ import numpy as np
 
 from ....compute.compiled import inlined, kernel
 from .algebra import decayed
-from .descent import CELL, SSE, STATE, TAU, P, V, W, descend
+from .descent import CELL, FOUND, SSE, STATE, TAU, P, V, W, descend
 from .tables import TERMS
 
 # Of the residual, as in `search`: local maxima that explain less than the best node by more are left.
@@ -96,7 +96,7 @@ def fit_rates(
     found: np.ndarray,
     curve: np.ndarray,
 ) -> None:
-    """Fit voxels (n,): the states at their optima into `found` (n, STATE), the curves there into `curve` (n, R).
+    """Fit voxels (n,): the states at their optima into `found` (FOUND, n), the curves there into `curve` (n, R).
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def fit_rates(
             if state[SSE] < best[SSE]:
                 for j in range(STATE):
                     best[j] = state[j]
-        for j in range(STATE):
-            found[i, j] = best[j]
+        for j in range(FOUND):
+            found[j, i] = best[j]
         write_curve(best, has_rate, has_second, grid, powers, curve[i])
 
 
