@@ -21,6 +21,7 @@ _MOST_STEPS = 60  # of Newton's method; chosen as a bound on the work
 # Of the residual: what Newton's last step, taken without looking, may still gain (the next would gain about its square), and what any
 # step may leave.
 _CLOSE, _NOTHING = 1e-6, 1e-9
+_ROUGHLY = 1e-2  # the same of what is left when the way beyond a border is first looked for
 _ROUNDING = 1e-15  # of the curve's own sum of squares
 _LONGEST = 1.0  # step of ln(k + damping); chosen, so that one step leads no further than a few nodes
 _GIVEN_UP = 1e12  # damping beyond which no step changes anything
@@ -293,14 +294,14 @@ def descend(
     low_v, high_v, low_delay, high_delay, length = limits[4], limits[5], limits[6], limits[7], grid[3]
     to_cell, to_v, to_tau = int(state[CELL]), state[V], state[TAU]
     state[SSE] = math.inf
-    damping, may_leave = 0.0, has_delay
+    damping, to_leave = 0.0, _ROUGHLY if has_delay else 0.0
     low_tau = high_tau = 0.0
     for step in range(_MOST_STEPS):
         look(y, yy, to_cell, to_v, to_tau, has_rate, has_second, limits, grid, powers, gram, products, own, trial)
         if step > 0 and to_cell != state[CELL]:
             # Just beyond a border; it is left for good where the sum of squares falls on.
             taken = trial[BY_TAU] > 0.0 if to_cell > state[CELL] else trial[BY_TAU] < 0.0
-            may_leave = taken
+            to_leave = _ROUGHLY if taken else (_CLOSE if to_leave == _ROUGHLY else 0.0)
             damping = 0.0
         else:
             taken = trial[SSE] < state[SSE]
@@ -323,13 +324,13 @@ def descend(
         if step > 0 and sse - 8.0 * falls > enough:
             return
         residual = sse + outside
-        if may_leave and not move_tau and falls <= 0.01 * residual:
+        if has_delay and not move_tau and falls <= to_leave * residual:
             to_cell = cell + 1 if on_late else cell - 1
             inner = low_tau <= 0.0 if on_late else high_tau >= length
             if inner and 0 <= to_cell < products.shape[0] and (to_cell - cell) * direction > 0:
                 to_v, to_tau = v, length if on_late else 0.0
                 continue
-            may_leave = False
+            to_leave = 0.0
         to_cell = cell
         to_v = min(max(v + min(max(dv, -_LONGEST), _LONGEST), low_v), high_v)
         to_tau = min(max(tau + dt, low_tau), high_tau)
