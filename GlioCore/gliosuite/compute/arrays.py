@@ -3,7 +3,7 @@
 Arrays inside the kinetic fit are float64 with voxels along the last axis, so that every operation walks through memory in order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError, require
 from ..settings import DEVICES
+from .compiled import has_compiler
 
 # OpenBLAS starts threads of its own above this many multiplications. Next to ours they wait for each other, and a product then takes
 # up to 60 times as long; below it a product stays in the thread that asked for it.
@@ -29,11 +30,14 @@ class Device:
         The torch device; None with numpy.
     block
         Voxels whose curves are worked on at once: few on a CPU, so that they stay in its cache; many on a GPU, so that it is busy.
+    compiled
+        Whether kernels that numba compiles may take the place of arrays.
     """
 
     xp: ModuleType
     place: str | None
     block: int
+    compiled: bool = False
 
     def put(self, values: Any, dtype: str = "float64") -> Any:
         """An array on this device."""
@@ -50,7 +54,8 @@ CPU = Device(np, None, 4096)
 def choose_device(name: str) -> Device:
     """The device for ``"auto"``, ``"cpu"`` (both numpy) or ``"cuda"`` (torch).
 
-    ``"torch-cpu"`` runs the code of CUDA on the processor, for tests.
+    On the CPU kernels are compiled where numba is installed. ``"numpy"`` leaves them out and ``"torch-cpu"`` runs the code of CUDA on the
+    processor, for tests and benchmarks.
 
     Raises
     ------
@@ -58,6 +63,8 @@ def choose_device(name: str) -> Device:
         If the name is not known, torch is missing, or it sees no CUDA device.
     """
     if name in ("auto", "cpu"):
+        return replace(CPU, compiled=has_compiler())
+    if name == "numpy":
         return CPU
     if name not in ("cuda", "torch-cpu"):
         raise InputError(f"device {name!r} is not known; choose from {', '.join(DEVICES)}")

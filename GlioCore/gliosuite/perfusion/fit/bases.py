@@ -20,7 +20,9 @@ from .. import kinetics
 # Chosen: what the subspace and the series leave out is then no more than the rounding of float32 frames (test_bases asks for 1e-6).
 _SMALLEST_SINGULAR_VALUE = 1e-7  # of the largest; the curves are normalised first
 _SKETCH_ROWS = 256  # of the randomised range finder (Halko N et al., SIAM Rev 2011;53:217): many times the dimensions that are kept
-_MOST_TERMS = 64  # of the Chebyshev series; some thirty hold it to nine digits
+# Terms of the Chebyshev series: some thirty hold it to nine digits where rates span the usual 1e-3 to 20 /min (with a scan of minutes, a
+# factor of a hundred in k + 1 / T), more for the exchange models.
+_TERMS, _MOST_TERMS, _WIDE = 40, 64, 100.0
 _SMALLEST_TERM = 1e-9  # of the largest coefficient
 
 
@@ -196,11 +198,14 @@ class Bases:
             column(self.integral, at),
         )
 
-    def exponentials(self, log_rates: np.ndarray, delay_index: int) -> Any:
-        """Convolutions (r, k) with ``exp(-k t)`` at some rates, at one delay of the table."""
-        late = max(delay_index - 1, 0)
-        cell = replace(self.cell(late), series=self.series[delay_index])
-        return cell.at(self.device.put(log_rates), None)[0]
+    def exponentials(self, log_rates: np.ndarray) -> np.ndarray:
+        """Convolutions (d, r, k) with ``exp(-k t)`` at some rates, at all delays of the table; numpy."""
+        rates = np.exp(log_rates)
+        low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
+        x = np.clip((np.log(rates + self.damping) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0)
+        polynomials = np.polynomial.chebyshev.chebvander(x, self.series.shape[2] - 1).T / (rates + self.damping)
+        rank = self.directions.shape[1]
+        return (self.series[:, :rank].reshape(-1, self.series.shape[2]) @ polynomials).reshape(-1, rank, rates.size)
 
     def to(self, device: Device, dtype: str = "float64") -> "Bases":
         """The same tables on a device, in a precision."""
@@ -228,19 +233,20 @@ def build_bases(
     """
     delays = np.zeros(1) if delay_range_s is None else _delay_nodes(aif_times_s, delay_range_s)
     low, high = np.log(rate_range)
-    angle = np.pi * (np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS
     damping = 60.0 / max(float(times_s[-1] - times_s[0]), 1.0)
     first, last = np.log(np.asarray(rate_range) + damping)
+    count = _TERMS if last - first <= np.log(_WIDE) else _MOST_TERMS
+    angle = np.pi * (np.arange(count) + 0.5) / count
     rates = np.maximum(np.exp(first + 0.5 * (last - first) * (np.cos(angle) + 1.0)) - damping, 0.0)
-    table = kinetics.convolve(times_s, aif, np.tile(rates, delays.size), np.repeat(delays, rates.size), aif_times_s)
-    table = table.reshape(delays.size, rates.size, times_s.size) * (rates + damping)[:, None]
-    plasma = kinetics.interpolate_aif(times_s[None, :] - delays[:, None], aif, aif_times_s)
-    integral = kinetics.convolve(times_s, aif, np.zeros(delays.size), delays, aif_times_s)
+    late, which = np.unique(np.round(times_s - delays[:, None], 9), return_inverse=True)
+    at_late = _convolutions(late, aif, aif_times_s, np.append(rates, 0.0))[which.reshape(delays.size, -1)]
+    table = at_late[:, :, :-1].swapaxes(1, 2) * (rates + damping)[:, None]
+    integral = at_late[:, :, -1]
+    plasma = kinetics.interpolate_aif(times_s - delays[:, None], aif, aif_times_s)
     directions = _directions(np.concatenate([table[:, ::2].reshape(-1, times_s.size), plasma, integral]))
-    orders = np.arange(_MOST_TERMS)
-    transform = np.cos(np.outer(orders, angle)) * (2.0 / _MOST_TERMS)
+    transform = np.cos(np.outer(np.arange(count), angle)) * (2.0 / count)
     transform[0] *= 0.5
-    series = np.einsum("ck,dkr->drc", transform, table @ directions, optimize=True)
+    series = (transform @ (table @ directions)).swapaxes(1, 2)
     size = np.abs(series).max(axis=(0, 1))
     terms = max(int(np.flatnonzero(size > _SMALLEST_TERM * size.max())[-1]) + 1, 3)
     series = series[:, :, :terms]
@@ -256,6 +262,42 @@ def build_bases(
         plasma @ directions,
         integral @ directions,
     )
+
+
+def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """`kinetics.convolve` at any times (t,) for rates (k,) in 1/min at once: (t, k).
+
+    The AIF's nodes are walked in blocks side by side, so that few steps of the interpreter do for many nodes.
+    """
+    steps, kind = np.unique(np.round(np.diff(aif_times_s), 9), return_inverse=True)
+    early, last, decay = kinetics.segment_weights(steps[:, None] * rates / 60.0)
+    early, last = steps[:, None] * early, steps[:, None] * last
+    even = steps.size == 1  # as nearly always: then one row does for all nodes
+    by_node = (lambda rows: rows) if even else (lambda rows: rows[kind])
+    length = int(np.ceil(np.sqrt(kind.size)))
+    count = -(-kind.size // length)
+    gained = np.zeros((count * length, rates.size))
+    gained[: kind.size] = by_node(early) * aif[:-1, None] + by_node(last) * aif[1:, None]
+    walked = gained.reshape(count, length, rates.size)
+    kept = np.ones((1 if even else count, length, rates.size))
+    kept.reshape(-1, rates.size)[: length if even else kind.size] = by_node(decay)
+    for i in range(1, length):
+        walked[:, i] += kept[:, i] * walked[:, i - 1]
+        kept[:, i] *= kept[:, i - 1]
+    kept = np.broadcast_to(kept, walked.shape)
+    for j in range(1, count):
+        walked[j] += kept[j] * walked[j - 1, -1]
+    at_nodes = np.concatenate([np.zeros((1, rates.size)), walked.reshape(-1, rates.size)[: kind.size]])
+    # From the node before each time on.
+    before = np.clip(np.searchsorted(aif_times_s, times_s, side="right") - 1, 0, aif_times_s.size - 1)
+    gap = np.round(np.maximum(times_s - aif_times_s[before], 0.0), 9)
+    gaps, kind = np.unique(gap, return_inverse=True)
+    early, last, decay = kinetics.segment_weights(gaps[:, None] * rates / 60.0)
+    early, last = gaps[:, None] * early, gaps[:, None] * last
+    here = np.interp(times_s, aif_times_s, aif, left=0.0)
+    result = decay[kind] * at_nodes[before] + early[kind] * aif[before, None] + last[kind] * here[:, None]
+    result[times_s < aif_times_s[0]] = 0.0
+    return result / 60.0
 
 
 def _delay_nodes(aif_times_s: np.ndarray, delay_range_s: tuple[float, float]) -> np.ndarray:

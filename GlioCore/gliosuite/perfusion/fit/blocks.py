@@ -1,25 +1,28 @@
 """The kinetic fit of many voxels (DCE), block by block in threads or on a CUDA device: projection, search, polish, and what follows."""
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
+from ...compute.compiled import FEWEST
 from ...steps import Progress, part
 from .bases import Bases
+from .compiled import CompiledFit, Profile, prepare
 from .delaycells import StartNodes, join, starting_cells
 from .models import KINETIC, with_flow
 from .polish import SINGLE, Problem, polish
-from .starts import Starts
+from .starts import Starts, profile_grid
 from .uncertainty import UNKNOWN, covariance, misfit_limit, parameters_with_sd, widen_by_profile
 
 # Sizes in voxels; chosen, because small blocks wait for the interpreter and large ones leave the cache.
 _SLAB = 2**20  # whose coordinates are held at a time: bounds the memory
 _BLOCK = 2**16  # per task
 _BLOCK_EXCHANGE = 100_000  # models that take many short steps
+_BLOCK_LEAST = 1000  # in compiled kernels, where few voxels are shared among a few threads; by their number alone
 _BLOCK_MIXED = 1024  # voxels of different delay cells, whose tables are larger than the voxels
 _TIE = 1e-2  # of the residual: chosen, because two roughly polished starts that differ less may change places
 _APART = 0.05  # of a parameter: chosen, starts that differ less lead to one optimum
@@ -70,7 +73,7 @@ class Fitted:
 def fit_blocks(curves: np.ndarray, bases: Bases, settings: FitSettings, progress: Progress) -> Fitted:
     """Fit a model to curves (n, t)."""
     n = curves.shape[0]
-    fit = _Fit(bases, settings, curves.dtype == np.float32)
+    fit = _Fit(bases, settings, curves)
     result = Fitted.empty(n)
     for slab in blocks(n, _SLAB):
         share = part(progress, slab.start / n, slab.stop / n)
@@ -81,30 +84,41 @@ def fit_blocks(curves: np.ndarray, bases: Bases, settings: FitSettings, progress
 class _Fit:
     """What all blocks of one fit share."""
 
-    def __init__(self, bases: Bases, settings: FitSettings, single_frames: bool) -> None:
-        """From `bases` in numpy; `single_frames`: whether the curves are float32."""
+    def __init__(self, bases: Bases, settings: FitSettings, curves: np.ndarray) -> None:
+        """From `bases` in numpy, and the curves (n, t)."""
         name, self.delay, bounds = settings.model, settings.delay, settings.bounds
         self.name, self.model = name, KINETIC[name]
         self.device = choose_device(settings.device)
         self.xp = self.device.xp
         self.bases = bases.to(self.device)
-        # The way to near the optimum is gone in single precision, which takes half the time, and ended in double. Frames that come in
-        # single precision stay so: their projections lose a thousandth of what noise does to them. With a delay, on the corners between
-        # cells, rounding would decide which side is taken.
-        self.single_bases = self.bases if self.delay else bases.to(self.device, "float32")
-        self.single_frames = single_frames and not self.delay
-        self.dtype = "float32" if self.single_frames else "float64"
-        self.directions = (self.single_bases if self.single_frames else self.bases).directions
         self.names = [*self.model.names, "delay"] if self.delay else list(self.model.names)
         limits = [tuple(np.log(bounds["kep"])) if m == "log_kep" else bounds[m] for m in self.names]
         self.lowest, self.highest = np.array(limits, np.float64).T
         weights = [m for m in self.model.names if m in ("ktrans", "ps", "vp")]
         self.signed = name in ("tofts", "etm", "patlak") and all(bounds[m][0] < 0 for m in weights)
+        self.block = self.device.block if self.device.place else _BLOCK_EXCHANGE if self.model.exchange else _BLOCK
+        # The way to near the optimum is gone in single precision, which takes half the time, and ended in double. Frames that come in
+        # single precision stay so: their projections lose a thousandth of what noise does to them. With a delay, on the corners between
+        # cells, rounding would decide which side is taken.
+        self.single_bases = self.bases if self.delay else bases.to(self.device, "float32")
+        self.profile = profile_grid(name, bases, self.single_bases)
+        self.compiled: CompiledFit | None = None
+        self.sides: Callable[..., dict[str, Any]] | None = None
+        if self.device.compiled and curves.shape[0] >= FEWEST:
+            self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
+        if self.compiled is not None:
+            self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions
+            if self.profile is not None:
+                self.sides = Profile(self.profile).longest_sides
+            self.block = min(self.device.block, max(_BLOCK_LEAST, -(-curves.shape[0] // 4)))
+            return
+        self.single_frames = curves.dtype == np.float32 and not self.delay
+        self.dtype = "float32" if self.single_frames else "float64"
+        self.directions = (self.single_bases if self.single_frames else self.bases).directions
         self.starts = Starts(name, bases, self.signed, self.single_bases)
         # What the exchange models become where flow is beyond their bounds: the best pair of exponentials may be none they can have.
         high_flow = {"2cxm": "etm", "2cum": "patlak"}.get(name)
         self.high_flow = Starts(high_flow, bases, False, self.single_bases) if high_flow and not self.delay else None
-        self.block = self.device.block if self.device.place else _BLOCK_EXCHANGE if self.model.exchange else _BLOCK
 
 
 @dataclass
@@ -128,7 +142,7 @@ class _Slab:
     def of(cls, fit: _Fit, curves: np.ndarray, offset: int, result: Fitted) -> "_Slab":
         """Curves (n, t) that begin at the voxel `offset`."""
         n = curves.shape[0]
-        y = np.empty((fit.directions.shape[1], n if fit.delay else 0))
+        y = np.empty((fit.directions.shape[1], n if fit.delay and fit.compiled is None else 0))
         return cls(
             fit,
             fit.device.put(y),
@@ -155,6 +169,9 @@ class _Block:
 def _fit_slab(slab: _Slab, progress: Progress) -> None:
     fit, n = slab.fit, slab.curves.shape[0]
     parts = list(blocks(n, fit.block))
+    if fit.compiled is not None:
+        each(lambda rows: _fit_compiled(slab, rows), parts, progress, f"fitting {fit.name}")
+        return
     if not fit.delay:
         # What a block needs is still in the cache when it is polished.
         def work(rows: slice) -> tuple[np.ndarray, ...]:
@@ -173,11 +190,22 @@ def _fit_slab(slab: _Slab, progress: Progress) -> None:
     _polish_all(slab, rows, part(progress, 0.9, 1.0))
 
 
+def _fit_compiled(slab: _Slab, rows: slice) -> None:
+    """Fit a block of voxels, each by itself, in a compiled kernel."""
+    block, fit = _coordinates(slab, rows), slab.fit
+    assert fit.compiled is not None
+    if not block.rows.size:
+        return
+    found = fit.compiled.fit(block.y.T, slab.energy[block.rows])
+    y = block.y[: fit.bases.directions.shape[1]]  # the rest are zeros that fill up vectors
+    _store(slab, replace(block, cell=found.cell), y, found.curve, found.curvature, found.p)
+
+
 # ----------------------------------------------------------------------------------------------------------- the starts
 
 
 def _coordinates(slab: _Slab, rows: slice) -> _Block:
-    """The voxels of a block that can be fitted, curves and coordinates in the frames' precision."""
+    """The voxels of a block that can be fitted, curves and coordinates in the frames' precision (in memory by voxel for kernels)."""
     fit, xp = slab.fit, slab.fit.xp
     curves = fit.device.put(slab.curves[rows], fit.dtype)
     energy = xp.einsum("nt,nt->n", curves, curves)
@@ -188,6 +216,8 @@ def _coordinates(slab: _Slab, rows: slice) -> _Block:
         keep = xp.where(xp.isfinite(energy))[0]
         curves, energy, index = curves[keep], energy[keep], index[back(keep)]
         slab.energy[index] = back(energy)
+    if fit.compiled is not None:
+        return _Block(index, curves, product_rows(curves.T, fit.directions).T, 0)
     return _Block(index, curves, product(fit.directions.T, curves.T), 0)
 
 
@@ -372,11 +402,11 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
     values, sd = parameters_with_sd(xp, fit.name, fit.names, p, spread)
     scale = xp.sqrt(variance)
     sd = {name: xp.where(s < 1e-3 * UNKNOWN**0.5, s * scale, xp.inf + 0.0 * s) for name, s in sd.items()}
-    if "log_kep" in fit.names and not fit.signed and fit.starts.profile is not None:
+    if "log_kep" in fit.names and not fit.signed and fit.profile is not None:
         at = fit.names.index("log_kep")
         nearest = cell + 1 if fit.delay else 0
         sd_log_kep = scale * xp.sqrt(spread[at][at])
-        sd |= widen_by_profile(fit.starts.profile, nearest, y, variance, values, sd, sd_log_kep)
+        sd |= widen_by_profile(fit.profile, nearest, y, variance, values, sd, sd_log_kep, fit.sides)
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 

@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...steps import Progress, part, silent
 from .. import kinetics
 from ..settings import MODELS
-from .bases import build_bases
+from .bases import Bases, build_bases
 from .blocks import Bounds, FitSettings, fit_blocks
 from .models import KINETIC
 
@@ -273,11 +273,16 @@ class _Input:
     aif_times_s: np.ndarray
 
 
-def _fit(data: _Input, settings: FitSettings, progress: Progress) -> CurveFit:
+def _bases(data: _Input, settings: FitSettings, model: str) -> Bases:
+    """Tables of the convolved AIF for a model."""
+    delays = settings.bounds["delay"] if settings.delay else None
+    return build_bases(data.times_s, data.aif, data.aif_times_s, KINETIC[model].rates(settings.bounds), delays)
+
+
+def _fit(data: _Input, settings: FitSettings, progress: Progress, bases: Bases | None = None) -> CurveFit:
+    """Fit one model; `bases` are its tables where they are there already."""
     model = KINETIC[settings.model]
-    bounds = settings.bounds
-    delays = bounds["delay"] if settings.delay else None
-    bases = build_bases(data.times_s, data.aif, data.aif_times_s, model.rates(bounds), delays)
+    bases = bases or _bases(data, settings, settings.model)
     fitted = fit_blocks(data.curves, bases, settings, progress)
     return CurveFit(
         settings.model,
@@ -315,8 +320,10 @@ def _choose(data: _Input, settings: FitSettings, progress: Progress) -> CurveFit
     Hurvich CM, Tsai CL, Biometrika 1989;76:297.
     """
     fits = []
+    bases = _bases(data, settings, "etm")  # the rates of all three are those of the bounds of kep
     for i, name in enumerate(AUTO):
-        fits.append(_fit(data, replace(settings, model=name), part(progress, i / len(AUTO), (i + 1) / len(AUTO))))
+        share = part(progress, i / len(AUTO), (i + 1) / len(AUTO))
+        fits.append(_fit(data, replace(settings, model=name), share, bases))
     count = data.times_s.size
     criterion = []
     for fit in fits:

@@ -11,10 +11,10 @@ _LEFT_TO_OTHERS = 0.1  # of a block: chosen, so few voxels are better polished t
 _STILL_ACTIVE = 0.8  # of a block: chosen, only where fewer are still active is it worth copying them
 # Steps of the flow beyond this fraction go along its reciprocal, of which at least that fraction is left. Chosen: shorter ones are the same
 # either way, and the reciprocal must stay above 0.
-_LONG_STEP, _LEAST_RECIPROCAL = 0.05, 0.05
-_SHORT_STEP = 0.01  # of a parameter: chosen, such a step is taken without looking where it gains nothing
+LONG_STEP, LEAST_RECIPROCAL = 0.05, 0.05
+SHORT_STEP = 0.01  # of a parameter: chosen, such a step is taken without looking where it gains nothing
 _SHORT_DELAY_STEP_S = 0.05  # the same of the delay
-_GIVEN_UP = 1e12  # damping beyond which no step changes a parameter in double precision
+GIVEN_UP = 1e12  # damping beyond which no step changes a parameter in double precision
 
 
 class Precision(NamedTuple):
@@ -214,7 +214,7 @@ def _step(problem: Problem, state: Any, count: int, precision: Precision) -> tup
     trial = xp.minimum(xp.maximum(ahead, lowest), highest)
     # The last step is taken without looking: it gains next to nothing, but brings parameters ever closer to the optimum. One
     # that a bound cuts short is none of these: its other parts were meant to go with what was cut.
-    near = xp.abs(trial - q) <= _SHORT_STEP * (xp.abs(q) + _SHORT_STEP)
+    near = xp.abs(trial - q) <= SHORT_STEP * (xp.abs(q) + SHORT_STEP)
     if problem.has_delay:
         near[-1] |= xp.abs(trial[-1] - q[-1]) <= _SHORT_DELAY_STEP_S
     near = (near & (trial == ahead)).all(0)
@@ -222,9 +222,9 @@ def _step(problem: Problem, state: Any, count: int, precision: Precision) -> tup
     settled = (predicted <= xp.where(near, precision.tolerance, precision.far) * (sse + outside)) & (damping <= 1e-3)
     # Steps that go to and fro keep a little damping for long.
     settled |= (predicted <= precision.nothing * (sse + outside)) & (damping <= 1.0)
-    done = settled | (predicted <= precision.rounding * size) | (damping > _GIVEN_UP)
+    done = settled | (predicted <= precision.rounding * size) | (damping > GIVEN_UP)
     state[:count] = xp.where(near & done & (damping <= 1e-3), trial, q)
-    state[_DAMPING] = xp.where(settled, 10.0 * _GIVEN_UP + 0.0 * damping, damping)
+    state[_DAMPING] = xp.where(settled, 10.0 * GIVEN_UP + 0.0 * damping, damping)
     return trial, predicted, done
 
 
@@ -249,7 +249,7 @@ def _advance(
 def _along_reciprocal(xp: Any, flow: Any, step: Any) -> Any:
     """Where a step of the flow leads: where flow is high, curves are nearly linear in its reciprocal, and long steps go along that."""
     share = step / xp.clip(flow, 1e-3, None)
-    return xp.where(xp.abs(share) > _LONG_STEP, flow / xp.clip(1.0 - share, _LEAST_RECIPROCAL, None), flow + step)
+    return xp.where(xp.abs(share) > LONG_STEP, flow / xp.clip(1.0 - share, LEAST_RECIPROCAL, None), flow + step)
 
 
 def _normal_equations(xp: Any, found: Curve, residual: Any, none: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from .search import BestNodes, SearchGrid, build_grid, search
 
 # ln of 1/min: faster rates are those of plasma that is washed through, slower ones those of the exchange with tissue. Chosen between kep
 # of tumours (below 5 /min) and the usual Fp / vp (0.5 / 0.04 = 12 /min); it decides only which pairs count as far apart.
-_LOG_WASH_OUT = np.log(8.0)
+LOG_WASH_OUT = np.log(8.0)
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,17 @@ class RatePair:
 
 
 def rate_pair_lines(
-    device_bases: Bases, tables: list[np.ndarray], log_rates: np.ndarray
+    device_bases: Bases, tables: np.ndarray, log_rates: np.ndarray
 ) -> tuple[list[RateLine], list[RateLine]]:
     """Lines whose faster rate is one of exchange, and lines of the rest.
 
-    `tables` are convolutions (r, k) at rates that rise, one table per delay; `device_bases` are the bases where the fit runs.
+    `tables` are convolutions (d, r, k) at rates that rise; `device_bases` are the bases where the fit runs.
     """
     exchange: list[RateLine] = []
     wash_out: list[RateLine] = []
     for fast in range(1, log_rates.size):
-        slower = [t[:, :fast] for t in tables]
-        grid = build_grid(device_bases, slower, [t[:, fast] for t in tables], log_rates[:fast])
-        (exchange if log_rates[fast] < _LOG_WASH_OUT else wash_out).append(RateLine(fast, grid))
+        grid = build_grid(device_bases, tables[:, :, :fast], tables[:, :, fast], log_rates[:fast])
+        (exchange if log_rates[fast] < LOG_WASH_OUT else wash_out).append(RateLine(fast, grid))
     return exchange, wash_out
 
 

@@ -6,7 +6,7 @@ their coefficients, and the maximum of the explained sum of squares is found by 
 optimum that one look at the curve itself is mostly enough to be sure of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,6 +60,8 @@ class Expansions:
         (lines,) centres of the line's coordinate and half its width.
     shape
         m and q.
+    position
+        Where a line stands among those that there are tables of; -1 for the rest.
     """
 
     xp: Any
@@ -75,6 +77,7 @@ class Expansions:
     line_centres: Any
     line_half_width: float
     shape: tuple[int, int]
+    position: np.ndarray
 
     @property
     def n_nodes(self) -> int:
@@ -83,7 +86,7 @@ class Expansions:
 
     def index(self, line: Any, node: Any) -> Any:
         """The number of an expansion."""
-        return line * self.n_nodes + node
+        return self.position[line] * self.n_nodes + node
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
@@ -106,9 +109,9 @@ class _Axes(NamedTuple):
 
 
 def expand_over_delays(
-    bases: Bases, log_rates: np.ndarray, first: str, second: str | None, device_bases: Bases
+    bases: Bases, log_rates: np.ndarray, first: str, second: str | None, device_bases: Bases, cells: np.ndarray
 ) -> Expansions:
-    """Expansions whose lines are the cells between delays (one line without a delay).
+    """Expansions whose lines are cells between delays (one line without a delay), of those in `cells`.
 
     `first` is ``"exponential"`` or ``"integral"``, `second` ``"plasma"``, ``"integral"`` or None; `log_rates` (nodes,) are even.
     `device_bases` are `bases` where the fit runs.
@@ -122,25 +125,27 @@ def expand_over_delays(
         0.75 * float(log_rates[1] - log_rates[0]) if has_rate else 0.0,
         _points(_POINTS_RATE if has_rate else 1),
         _points(_POINTS_DELAY if has_delay else 1),
-        bases.delays[1:] - line_half_width if has_delay else np.zeros(1),
+        bases.delays[cells + 1] - line_half_width if has_delay else np.zeros(1),
         line_half_width,
     )
     rates = np.clip(axes.rates_at_points, *bases.log_rates)
+    count = axes.z.size
 
-    def line(index: int) -> Iterable[Vectors]:
+    def line(index: int) -> Vectors:
         cell = bases.cell(index)
-        for shift in axes.z:
-            at = np.array([cell.late_s - line_half_width + line_half_width * shift]) if has_delay else None
-            if has_rate:
-                vectors = cell.at(rates, None if at is None else np.repeat(at, rates.size))[0]
-            else:
-                vectors = cell.integral(at)[0]
-            if second is None:
-                yield vectors, 0.0 * vectors[:, :1]
-            else:
-                yield vectors, (cell.plasma if second == "plasma" else cell.integral)(at)[0]
+        at = cell.late_s - line_half_width + line_half_width * axes.z if has_delay else None
+        if has_rate:
+            vectors = cell.at(np.tile(rates, count), None if at is None else np.repeat(at, rates.size))[0]
+            vectors = vectors.reshape(-1, count, rates.size).swapaxes(0, 1)
+        else:
+            vectors = cell.integral(at)[0].T[:, :, None]
+        if second is None:
+            return vectors, np.zeros(vectors.shape[:2])
+        return vectors, (cell.plasma if second == "plasma" else cell.integral)(at)[0].T
 
-    return _expand(device_bases, map(line, range(bases.n_cells)), axes)
+    position = np.full(bases.n_cells, -1)
+    position[cells] = np.arange(cells.size)
+    return _expand(device_bases, map(line, cells.tolist()), axes, position)
 
 
 def expand_over_rates(bases: Bases, log_rates: np.ndarray, device_bases: Bases) -> Expansions:
@@ -150,35 +155,34 @@ def expand_over_rates(bases: Bases, log_rates: np.ndarray, device_bases: Bases) 
     points = _points(_POINTS_PAIR)
     axes = _Axes(log_rates, half_width, points, points, log_rates, half_width)
     cell = bases.cell(0)
-    vectors = cell.at(axes.rates_at_points, None)[0]
-    line = lambda fast: ((vectors, cell.at(np.array([fast + half_width * shift]), None)[0]) for shift in axes.z)
-    return _expand(device_bases, map(line, log_rates), axes)
+    vectors = np.repeat(cell.at(axes.rates_at_points, None)[0][None], points.size, axis=0)
+    line = lambda fast: (vectors, cell.at(fast + half_width * points, None)[0].T)
+    return _expand(device_bases, map(line, log_rates), axes, np.arange(log_rates.size))
 
 
 def _points(count: int) -> np.ndarray:
     return -np.cos(np.pi * (np.arange(count) + 0.5) / count) if count > 1 else np.zeros(1)
 
 
-def _expand(device_bases: Bases, lines: Iterable[Iterable[Vectors]], axes: _Axes) -> Expansions:
-    """From the first basis functions (r, nodes m) and the second one (r, 1) at every z of every line."""
+def _expand(device_bases: Bases, lines: Iterable[Vectors], axes: _Axes, position: np.ndarray) -> Expansions:
+    """From the first basis functions (q, r, nodes m) and the second one (q, r) at every z of every line."""
     from_x, from_z = (np.linalg.inv(np.vander(v, v.size, increasing=True)) for v in (axes.x, axes.z))
     m, q = axes.x.size, axes.z.size
 
-    def along_z(values: Sequence[np.ndarray]) -> np.ndarray:
+    def along_z(values: np.ndarray) -> np.ndarray:
         """Coefficients (q, ...) from values at the points z."""
-        return np.tensordot(from_z, np.stack(values), axes=(1, 0))
+        return (from_z @ values.reshape(q, -1)).reshape(values.shape)
 
-    def along_both(values: Sequence[np.ndarray]) -> np.ndarray:
-        """Coefficients (nodes, m q, ...) from values at the points: q arrays (..., nodes m)."""
+    def along_both(values: np.ndarray) -> np.ndarray:
+        """Coefficients (nodes, m q, ...) from values (q, ..., nodes m) at the points."""
         grid = along_z(values)
         grid = grid.reshape(*grid.shape[:-1], -1, m) @ from_x.T
         grid = np.moveaxis(grid, (-2, -1, 0), (0, 1, 2))
         return grid.reshape(grid.shape[0], m * q, *grid.shape[3:])
 
     tables = []
-    for line in lines:
-        at_points = zip(*(_directions(*vectors) for vectors in line))
-        tables.append([(along_both if i < 5 else along_z)(values) for i, values in enumerate(at_points)])
+    for vectors in lines:
+        tables.append([(along_both if i < 5 else along_z)(v) for i, v in enumerate(_directions(*vectors))])
     orthogonal, first, inverse_length, overlap, inverse_norm, second, inverse_second = map(np.stack, zip(*tables))
     there = lambda table: device_bases.device.put(table, device_bases.dtype)
     by_expansion = lambda table: there(table.reshape(-1, m * q).T)
@@ -196,19 +200,23 @@ def _expand(device_bases: Bases, lines: Iterable[Iterable[Vectors]], axes: _Axes
         there(axes.line_centres),
         axes.line_half_width,
         (m, q),
+        position,
     )
 
 
 def _directions(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What `Expansions` expands, at one z, in its order: (r, nodes m), (nodes m,), and for the second (r,), ()."""
-    second_length = float(np.linalg.norm(second))
-    unit = second / second_length if second_length > 0 else second
-    overlap = unit.T @ first
-    orthogonal = first - unit * overlap
-    norm = np.maximum(np.linalg.norm(first, axis=0), 1e-30)
-    length = np.maximum(np.linalg.norm(orthogonal, axis=0), 1e-9 * norm)
-    inverse_second = np.array(1.0 / second_length if second_length > 0 else 0.0)
-    return orthogonal / length, first / norm, 1.0 / length, overlap[0], 1.0 / norm, unit[:, 0], inverse_second
+    """What `Expansions` expands, in its order: (q, r, nodes m), (q, nodes m), and for the second (q, r), (q,)."""
+    second_length = np.linalg.norm(second, axis=1)
+    empty = second_length <= 0
+    inverse_second = np.where(empty, 0.0, 1.0 / np.where(empty, 1.0, second_length))
+    unit = second * inverse_second[:, None]
+    overlap = (unit[:, None] @ first)[:, 0]
+    orthogonal = first - unit[:, :, None] * overlap[:, None]
+    norm = np.maximum(np.sqrt(np.einsum("qrn,qrn->qn", first, first)), 1e-30)
+    length = np.sqrt(np.einsum("qrn,qrn->qn", orthogonal, orthogonal))
+    inverse_length, inverse_norm = 1.0 / np.maximum(length, 1e-9 * norm), 1.0 / norm
+    first_unit = first * inverse_norm[:, None]
+    return orthogonal * inverse_length[:, None], first_unit, inverse_length, overlap, inverse_norm, unit, inverse_second
 
 
 # ----------------------------------------------------------------------------------------------------------- the maximum

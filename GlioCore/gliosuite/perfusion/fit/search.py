@@ -71,29 +71,22 @@ class BestNodes:
     maxima: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
-def build_grid(bases: Bases, first: list[np.ndarray], second: list[np.ndarray], log_rates: np.ndarray) -> SearchGrid:
-    """Tables from first basis functions (r, k) and second ones (r,) for every delay of `bases`."""
-    orthogonal, units, lengths, overlaps, second_lengths = [], [], [], [], []
-    for table, other in zip(first, second):
-        norm = float(np.linalg.norm(other))
-        unit = other / norm if norm > 0 else other
-        overlap = unit @ table
-        rest = table - unit[:, None] * overlap
-        length = np.maximum(np.linalg.norm(rest, axis=0), 1e-9 * np.linalg.norm(table, axis=0))
-        length = np.maximum(length, 1e-30)
-        orthogonal.append(rest / length)
-        units.append(unit)
-        lengths.append(length)
-        overlaps.append(overlap)
-        second_lengths.append(max(norm, 1e-30))
+def build_grid(bases: Bases, first: np.ndarray, second: np.ndarray, log_rates: np.ndarray) -> SearchGrid:
+    """Tables from first basis functions (d, r, k) and second ones (d, r) for every delay of `bases`, in numpy."""
+    norm = np.linalg.norm(second, axis=1)
+    unit = second / np.where(norm > 0, norm, 1.0)[:, None]
+    overlap = (unit[:, None] @ first)[:, 0]
+    rest = first - unit[:, :, None] * overlap[:, None]
+    length = np.maximum(np.linalg.norm(rest, axis=1), 1e-9 * np.linalg.norm(first, axis=1))
+    length = np.maximum(length, 1e-30)
     single = lambda values: bases.device.put(values, "float32")
     return SearchGrid(
         bases.xp,
-        single(np.concatenate(orthogonal, axis=1)),
-        single(np.stack(units, axis=1)),
-        single(np.concatenate(lengths)),
-        single(np.concatenate(overlaps)),
-        single(second_lengths),
+        single((rest / length[:, None]).transpose(1, 0, 2).reshape(first.shape[1], -1)),
+        single(unit.T),
+        single(length.ravel()),
+        single(overlap.ravel()),
+        single(np.maximum(norm, 1e-30)),
         single(log_rates),
         single(bases.delays),
     )

@@ -23,7 +23,7 @@ _RATES_OF_EXCHANGE = 28
 _LEAST_AREA = 1e-3
 _MOST_CROSSINGS = 6  # of expansions that a pair of rates goes through; chosen as a bound on the work
 # 1/min: beyond, exponentials of the exchange models look like an integral or like the AIF over a scan of minutes with frames of seconds.
-_SLOWEST, _FASTEST = 5e-3, 300.0
+SLOWEST, FASTEST = 5e-3, 300.0
 
 
 class Starts:
@@ -31,8 +31,6 @@ class Starts:
 
     Attributes
     ----------
-    profile
-        Nodes of ln k close enough together for a profile of the sum of squares; None for models without kep.
     log_rates
         (k,) ln of the rates of the search.
     """
@@ -43,26 +41,23 @@ class Starts:
         self.model, self.bases, self.signed = model, there, signed
         has_delay = bases.delays.size > 1
         self.log_rates = _search_rates(model, bases, has_delay)
-        self.profile: SearchGrid | None = None
         self._grid: SearchGrid | None = None
         self._expansions: Expansions | None = None
+        self._expand: Callable[[np.ndarray], Expansions] | None = None
         plasma, integral = bases.plasma, bases.integral
-        tables = lambda rates: [bases.exponentials(rates, i) for i in range(bases.delays.size)]
+        tables = bases.exponentials
         if model == "2cxm":
             self._lines = rate_pair_lines(there, tables(self.log_rates), self.log_rates)
             self._expansions = None if has_delay else expand_over_rates(bases, self.log_rates, there)
             return
         if model == "patlak":
-            self._grid = build_grid(there, [i[:, None] for i in integral], list(plasma), self.log_rates)
-            self._expansions = expand_over_delays(bases, self.log_rates, "integral", "plasma", there)
+            self._grid = build_grid(there, integral[:, :, None], plasma, self.log_rates)
+            self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "integral", "plasma", there, cells)
             return
         name = {"tofts": None, "etm": "plasma", "2cum": "integral"}[model]
-        second = list({None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name])
+        second = {None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name]
         self._grid = build_grid(there, tables(self.log_rates), second, self.log_rates)
-        self._expansions = expand_over_delays(bases, self.log_rates, "exponential", name, there)
-        if model != "2cum":
-            fine = np.linspace(*bases.log_rates, _RATES_OF_PROFILE)
-            self.profile = build_grid(there, tables(fine), second, fine)
+        self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "exponential", name, there, cells)
 
     @property
     def grid(self) -> SearchGrid:
@@ -73,13 +68,25 @@ class Starts:
     @property
     def can_refine(self) -> bool:
         """Whether starts are taken from their node to the local maximum; not for the 2CXM with a delay."""
-        return self._expansions is not None
+        return self._expansions is not None or self._expand is not None
 
     @property
     def expansions(self) -> Expansions:
-        """What takes a start from its node to the local maximum next to it."""
+        """What takes a start from its node to the local maximum next to it; without a delay, or after `need`."""
+        if self._expansions is None:
+            self.need(np.zeros(1, np.int64))
         assert self._expansions is not None
         return self._expansions
+
+    def need(self, cells: np.ndarray) -> None:
+        """Make the expansions of cells between delays that are not there yet: a few curves need few of them."""
+        there = np.empty(0, np.int64)
+        if self._expansions is not None:
+            there = np.flatnonzero(self._expansions.position >= 0)
+        wanted = np.union1d(there, cells)
+        if wanted.size > there.size:
+            assert self._expand is not None
+            self._expansions = self._expand(wanted)
 
     def best_nodes(self, y: Any, energy: Any = None) -> tuple[BestNodes, Any, Any]:
         """Best nodes for curves y (r, n), and indices of their delays and rates; not for the 2CXM."""
@@ -140,13 +147,22 @@ class Starts:
         return xp.stack(from_exponentials(xp, fast, slow, faster, slower))
 
 
+def profile_grid(model: str, bases: Bases, device_bases: Bases) -> SearchGrid | None:
+    """Nodes of ln k close enough together for a profile of the sum of squares; None for models without kep."""
+    if model not in ("tofts", "etm"):
+        return None
+    rates = np.linspace(*bases.log_rates, _RATES_OF_PROFILE)
+    second = bases.plasma if model == "etm" else 0.0 * bases.plasma
+    return build_grid(device_bases, bases.exponentials(rates), second, rates)
+
+
 def _search_rates(model: str, bases: Bases, has_delay: bool) -> np.ndarray:
     """ln of the rates (k,) of the search, in 1/min."""
     if model == "patlak":
         return np.zeros(1)
     low, high = bases.log_rates
     if model in ("2cum", "2cxm"):
-        low, high = max(low, np.log(_SLOWEST)), min(high, np.log(_FASTEST))
+        low, high = max(low, np.log(SLOWEST)), min(high, np.log(FASTEST))
     count = _RATES_WITH_DELAY if has_delay else _RATES
     if model == "2cxm":
         count = _RATES_OF_EXCHANGE

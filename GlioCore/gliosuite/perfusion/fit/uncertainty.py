@@ -1,5 +1,6 @@
 """What the data determine of a kinetic fit (DCE): standard deviations at the optimum, the profile likelihood of kep, and the misfit."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,32 +100,47 @@ def widen_by_profile(
     values: dict[str, Any],
     sd: dict[str, Any],
     sd_log_kep: Any,
+    sides: Callable[..., dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The SD of kep and ve, widened where the sum of squares is not a parabola over ln kep.
 
     At the rates of a grid, at one of its delays (or each voxel's own), the weights are solved for again (profile likelihood); what kep and
     ve are where the profile stays within its 95 % limit is the interval that the SD then stands for (its longer side over 1.96). Where the
-    data do not determine kep, the interval reaches the end of the grid, and the SD of ve says so.
+    data do not determine kep, the interval reaches the end of the grid, and the SD of ve says so. `sides` may take the place of
+    `longest_sides`.
     """
     xp = grid.xp
     widened = {name: 1.0 * sd[name] for name in ("kep", "ve")}
     wide = xp.where((sd_log_kep > _WIDE) & (variance > 0))[0]
     if not wide.shape[0]:
         return widened
-    if isinstance(delay_index, np.ndarray) and delay_index.ndim:
-        own = delay_index[back(wide)]
-        groups = [(int(i), wide[subset(np.flatnonzero(own == i), wide)]) for i in np.unique(own)]
-    else:
-        groups = [(int(delay_index), wide)]
-    for index, some in groups:
-        longest = _longest_side(grid, index, y[:, some], variance[some], {k: values[k][some] for k in widened})
-        for name in widened:
-            widened[name][some] = xp.maximum(longest[name], sd[name][some])
+    own = delay_index[back(wide)] if isinstance(delay_index, np.ndarray) and delay_index.ndim else delay_index
+    found = {k: values[k][wide] for k in widened}
+    within = _CHI2_95 * variance[wide]
+    longest = sides(own, y[:, wide], within, found) if sides else longest_sides(grid, own, y[:, wide], within, found)
+    for name in widened:
+        side = longest[name] / _NORMAL_975
+        widened[name][wide] = xp.maximum(side, sd[name][wide])
     return widened
 
 
-def _longest_side(grid: SearchGrid, index: int, y: Any, variance: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The longer side of the 95 % profile interval over 1.96, of kep and ve (n,), at one delay of the grid."""
+def longest_sides(
+    grid: SearchGrid, delay_index: int | np.ndarray, y: Any, within: Any, values: dict[str, Any]
+) -> dict[str, Any]:
+    """How far kep and ve (n,) are from those at any node that explains up to `within` (n,) less than the best, at each voxel's delay."""
+    if not isinstance(delay_index, np.ndarray):
+        return _longest_side(grid, int(delay_index), y, within, values)
+    longest: dict[str, Any] = {"kep": 0.0 * within, "ve": 0.0 * within}
+    for index in np.unique(delay_index):
+        some = subset(np.flatnonzero(delay_index == index), y)
+        part = _longest_side(grid, int(index), y[:, some], within[some], {k: v[some] for k, v in values.items()})
+        for name, side in part.items():
+            longest[name][some] = cast(side, single=False)
+    return longest
+
+
+def _longest_side(grid: SearchGrid, index: int, y: Any, within: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """`longest_sides` at one delay of the grid."""
     xp = grid.xp
     n_rates = grid.shape[1]
     here = slice(index * n_rates, (index + 1) * n_rates)
@@ -147,14 +163,14 @@ def _longest_side(grid: SearchGrid, index: int, y: Any, variance: Any, values: d
     explained *= explained
     explained = xp.where(inside, a, explained)
     best = xp.amax(explained, axis=1) if xp is np else explained.amax(dim=1)
-    likely = explained >= (best - _CHI2_95 * variance)[:, None]
+    likely = explained >= (best - within)[:, None]
     rates = xp.exp(grid.log_rates)
     weight /= rates
     result = {}
     for name, at_nodes in (("kep", rates), ("ve", weight)):
         side = xp.abs(at_nodes - cast(values[name], single=True)[:, None])
         side *= likely
-        result[name] = (xp.amax(side, axis=1) if xp is np else side.amax(dim=1)) / _NORMAL_975
+        result[name] = xp.amax(side, axis=1) if xp is np else side.amax(dim=1)
     return result
 
 

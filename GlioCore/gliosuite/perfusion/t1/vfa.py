@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...compute import Device, back, blocks, cast, choose_device, dots, each
+from ...compute.compiled import FEWEST, compiled
 from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...files import staged, write_json
@@ -17,14 +18,16 @@ from ...images import Grid, Series, array, boolean, resample, write_image
 from ...resources import look
 from ...steps import Progress, silent
 from ..settings import T1Settings
+from . import vfakernel
 
 _RANGE_S = (0.02, 20.0)  # of T1; chosen, fat has 0.3 s and fluid 4 s
 # Nodes of the coarse grid of ln q; chosen, Newton's method leads from the best of them to the optimum (test_vfa).
 _STARTS = 12
 _BLOCK = 2**17  # voxels; chosen, smaller blocks wait for the interpreter
+_BLOCK_COMPILED = 2**14  # voxels in a kernel; chosen
 _USUAL_S = 1.2  # chosen, between white and grey matter: where the line is weighted best
 # Of Newton's method in single precision, and from the coarse grid; chosen, each doubles the digits.
-_ROUGH_STEPS, _MORE_STEPS = 2, 12
+_ROUGH_STEPS, _MORE_STEPS = 2, 20
 _NOISY = 0.98  # of the sum of squares: chosen, what explains less is noise, in which the line can lead astray
 
 
@@ -93,13 +96,23 @@ def fit_vfa(
     b1 = np.asarray(b1, np.float64)
     t1, m0 = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
 
+    def kernel(rows: slice) -> None:
+        values = np.ascontiguousarray(signals[rows], np.float64)
+        scale = np.ascontiguousarray(b1[rows] if b1.ndim else b1[None])
+        compiled(vfakernel).fit_t1(
+            values, np.deg2rad(angles), scale, float(tr_s), _RANGE_S, _USUAL_S, _STARTS, t1[rows], m0[rows]
+        )
+
     def block(rows: slice) -> None:
         # One row per angle, so that every operation walks through memory in order.
         values = np.ascontiguousarray(signals[rows].T)
         scale = where.put(b1[rows]) if b1.ndim else float(b1)
         t1[rows], m0[rows] = (back(v) for v in _fit(where, values, np.deg2rad(angles), scale, tr_s, linear))
 
-    each(block, list(blocks(n, 2 * _BLOCK if where.place else _BLOCK)), silent, "fitting T1")
+    if where.compiled and not linear and n >= FEWEST:
+        each(kernel, list(blocks(n, _BLOCK_COMPILED)), silent, "fitting T1")
+    else:
+        each(block, list(blocks(n, 2 * _BLOCK if where.place else _BLOCK)), silent, "fitting T1")
     return t1, m0
 
 

@@ -12,7 +12,7 @@ AIF = kinetics.parker_aif(TIMES, 25.0) / 0.58
 
 def best_of_all_pairs(bases, y, count=100):
     """The sum of squares that the best pair of a fine grid explains, weights held at or above 0."""
-    vectors = bases.exponentials(np.linspace(np.log(5e-3), np.log(300), count), 0)
+    vectors = bases.exponentials(np.linspace(np.log(5e-3), np.log(300), count))[0]
     unit = vectors / np.linalg.norm(vectors, axis=0)
     along, overlap = unit.T @ y, unit.T @ unit
     best = np.maximum(along, 0).max(axis=0) ** 2

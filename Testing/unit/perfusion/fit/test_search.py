@@ -19,7 +19,7 @@ def test_the_best_allowed_pair_is_that_of_nonnegative_least_squares():
     y = bases.directions.T @ rng.normal(0, 1, (60, 30))
     a, b = y.T @ grid.orthogonal, y.T @ grid.second
     _, weight, second_weight, explained, _ = best_non_negative(grid, a, b)
-    tables = bases.exponentials(starts.log_rates, 0)
+    tables = bases.exponentials(starts.log_rates)[0]
     for i in range(30):
         each = []
         for k in range(tables.shape[1]):

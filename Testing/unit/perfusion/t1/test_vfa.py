@@ -119,3 +119,21 @@ def test_noise_and_a_b1_map_leave_t1_at_the_optimum_to_five_digits():
 
         best = minimize_scalar(left, np.log([t1 * 0.9, t1 * 1.1]), tol=1e-9)
         assert t1 == pytest.approx(np.exp(best.x), rel=1e-5)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_arrays_and_kernels_agree(mapped):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(41)
+    angles = (2, 5, 10, 15)
+    relaxation = 1 / rng.uniform(0.4, 4, 3000)
+    signals = 1000 * np.stack([spgr_signal(relaxation, 0.005, a) for a in angles], axis=1)
+    signals += rng.normal(0, 2.0, signals.shape)
+    signals[5, 1] = np.nan
+    signals[6] = 0.0
+    b1 = rng.uniform(0.8, 1.2, 3000) if mapped else 1.0
+    (a, m_a), (b, m_b) = (fit_vfa(signals, angles, 0.005, b1, device=d) for d in ("cpu", "numpy"))
+    assert np.isnan(a[5:7]).all()
+    np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+    np.testing.assert_allclose(m_a, m_b, rtol=1e-5)

@@ -1,0 +1,404 @@
+"""The compiled kinetic fit (DCE) of the two-compartment exchange model without a delay.
+
+For every voxel by itself: the best pair of rates of the search grid whose faster one is of exchange, the best whose faster one is of
+plasma washed through, and the extended Tofts model at the highest flow; from each a bounded Levenberg-Marquardt iteration on fp, ps, ve
+and vp, as in `polish`, which is gone roughly first and to the end from the best.
+"""
+
+import math
+
+import numpy as np
+
+from ....compute.compiled import inlined, kernel
+from ..polish import (
+    DOUBLE,
+    GIVEN_UP,
+    LEAST_RECIPROCAL,
+    LONG_STEP,
+    SHORT_STEP,
+    SINGLE,
+)
+from .tables import TERMS
+
+# A state: the four parameters, the gradient J^T r, J^T J (lower triangle), the sum of squares.
+P, GRADIENT, JTJ, SSE = 0, 4, 8, 18
+STATE = 19
+_TIE, _APART = 1e-1, 0.05  # as in `blocks`: when a second start is polished too
+_LEAST_AREA = 1e-3  # as in `starts`
+_LOWEST_RATE = 1e-4  # 1/min, as in `models`
+
+
+@inlined
+def place(rate: float, grid: np.ndarray, pieces: int) -> tuple[int, float, float, float]:
+    """Piece and place (-1 to 1) of a rate in 1/min, 1 / (k + damping), and the part of a beyond the fastest rate of the table."""
+    fastest = math.exp(grid[0] + 2.0 * grid[1] * pieces) - grid[2]
+    beyond = min(fastest / rate, 1.0)
+    shifted = min(rate, fastest) + grid[2]
+    at = (math.log(shifted) - grid[0]) / (2.0 * grid[1])
+    piece = min(max(int(at), 0), pieces - 1)
+    return piece, 2.0 * (at - piece) - 1.0, 1.0 / shifted, beyond
+
+
+@inlined
+def to_pair(flow: float, ps: float, ve: float, vp: float) -> tuple[float, float, float, float]:
+    """`models.exponentials` for one voxel; flow and ps in 1/min."""
+    plasma, tissue = flow / vp, ps / ve
+    total = (flow + ps) / vp + tissue
+    fast = 0.5 * (total + math.sqrt(max(total * total - 4.0 * tissue * plasma, 0.0)))
+    slow = tissue * plasma / max(fast, 1e-30)
+    share = (fast - plasma) / max(fast - slow, 1e-30)
+    return flow * (1.0 - share), flow * share, max(fast, _LOWEST_RATE), max(slow, _LOWEST_RATE)
+
+
+@kernel
+def look_at(
+    y: np.ndarray,
+    yy: float,
+    columns: np.ndarray,
+    grid: np.ndarray,
+    products: np.ndarray,
+    mix: np.ndarray,
+    mixed: np.ndarray,
+    state: np.ndarray,
+) -> None:
+    """Gradient, J^T J and sum of squares at the parameters in `state`; the rest is room to work in (4, 4)."""
+    flow, ps = 0.01 * state[0], state[1]
+    ve, vp = max(state[2], 1e-9), max(state[3], 1e-9)
+    plasma, tissue = flow / vp, ps / ve
+    first, second, fast, slow = to_pair(flow, ps, ve, vp)
+    pieces = columns.shape[0]
+    p1, x1, h1, beyond1 = place(fast, grid, pieces)
+    p2, x2, h2, beyond2 = place(slow, grid, pieces)
+    a, b = columns[p1], columns[p2]
+    ya = ya1 = yb = yb1 = aa = aa1 = a1a1 = bb = bb1 = b1b1 = ab = a1b = ab1 = a1b1 = 0.0
+    for i in range(y.shape[0]):
+        c2, c3, c4, c5, c6, c7 = a[2, i], a[3, i], a[4, i], a[5, i], a[6, i], a[7, i]
+        f = ((((((c7 * x1 + c6) * x1 + c5) * x1 + c4) * x1 + c3) * x1 + c2) * x1 + a[1, i]) * x1 + a[0, i]
+        d = (((((7.0 * c7 * x1 + 6.0 * c6) * x1 + 5.0 * c5) * x1 + 4.0 * c4) * x1 + 3.0 * c3) * x1 + 2.0 * c2) * x1
+        d += a[1, i]
+        c2, c3, c4, c5, c6, c7 = b[2, i], b[3, i], b[4, i], b[5, i], b[6, i], b[7, i]
+        g = ((((((c7 * x2 + c6) * x2 + c5) * x2 + c4) * x2 + c3) * x2 + c2) * x2 + b[1, i]) * x2 + b[0, i]
+        e = (((((7.0 * c7 * x2 + 6.0 * c6) * x2 + 5.0 * c5) * x2 + 4.0 * c4) * x2 + 3.0 * c3) * x2 + 2.0 * c2) * x2
+        e += b[1, i]
+        here = y[i]
+        ya += here * f
+        ya1 += here * d
+        yb += here * g
+        yb1 += here * e
+        aa += f * f
+        aa1 += f * d
+        a1a1 += d * d
+        bb += g * g
+        bb1 += g * e
+        b1b1 += e * e
+        ab += f * g
+        a1b += d * g
+        ab1 += f * e
+        a1b1 += d * e
+    # Columns: both convolutions, and their derivatives by the logarithms of the rates.
+    s = 1.0 / grid[1]
+    k1, k2 = 1.0 - grid[2] * h1, 1.0 - grid[2] * h2
+    h1, h2 = h1 * beyond1, h2 * beyond2
+    hh = h1 * h2
+    products[0, 0], products[1, 1], products[0, 1] = h1 * h1 * aa, h2 * h2 * bb, hh * ab
+    products[0, 2] = k1 * h1 * h1 * (s * aa1 - aa)
+    products[2, 2] = k1 * k1 * h1 * h1 * (s * (s * a1a1 - 2.0 * aa1) + aa)
+    products[1, 3] = k2 * h2 * h2 * (s * bb1 - bb)
+    products[3, 3] = k2 * k2 * h2 * h2 * (s * (s * b1b1 - 2.0 * bb1) + bb)
+    products[0, 3], products[1, 2] = k2 * hh * (s * ab1 - ab), k1 * hh * (s * a1b - ab)
+    products[2, 3] = k1 * k2 * hh * (s * (s * a1b1 - a1b - ab1) + ab)
+    for i in range(4):
+        for j in range(i):
+            products[i, j] = products[j, i]
+    ya, yb, ya1, yb1 = h1 * ya, h2 * yb, k1 * h1 * (s * ya1 - ya), k2 * h2 * (s * yb1 - yb)
+    r0 = ya - first * products[0, 0] - second * products[0, 1]
+    r1 = yb - first * products[1, 0] - second * products[1, 1]
+    r2 = ya1 - first * products[2, 0] - second * products[2, 1]
+    r3 = yb1 - first * products[3, 0] - second * products[3, 1]
+    state[SSE] = yy - first * (ya + r0) - second * (yb + r1)
+    # The rates are the roots of x^2 - (plasma + leak + tissue) x + plasma tissue; see `models`.
+    gap = max(fast - slow, 1e-9)
+    share = second / max(flow, 1e-12)
+    for i in range(4):
+        by_flow = 0.01 if i == 0 else 0.0
+        by_plasma = by_tissue = by_total = 0.0
+        if i == 0:
+            by_plasma, by_total = 0.01 / vp, 0.01 / vp
+        elif i == 1:
+            by_tissue, by_total = 1.0 / ve, 1.0 / vp + 1.0 / ve
+        elif i == 2:
+            by_tissue, by_total = -tissue / ve, -tissue / ve
+        else:
+            by_plasma, by_total = -plasma / vp, -(flow + ps) / (vp * vp)
+        by_product = by_plasma * tissue + plasma * by_tissue
+        by_fast, by_slow = (fast * by_total - by_product) / gap, (by_product - slow * by_total) / gap
+        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) / gap
+        mix[i, 0] = by_flow * (1.0 - share) - flow * by_share
+        mix[i, 1] = by_flow * share + flow * by_share
+        mix[i, 2] = by_fast * first / fast
+        mix[i, 3] = by_slow * second / slow
+        state[GRADIENT + i] = mix[i, 0] * r0 + mix[i, 1] * r1 + mix[i, 2] * r2 + mix[i, 3] * r3
+    for i in range(4):
+        for j in range(4):
+            total = 0.0
+            for m in range(4):
+                total += mix[i, m] * products[m, j]
+            mixed[i, j] = total
+    at = JTJ
+    for i in range(4):
+        for j in range(i + 1):
+            total = 0.0
+            for m in range(4):
+                total += mixed[i, m] * mix[j, m]
+            state[at] = total
+            at += 1
+
+
+@kernel
+def marquardt(
+    state: np.ndarray,
+    free: np.ndarray,
+    damping: float,
+    floor: float,
+    lower: np.ndarray,
+    step: np.ndarray,
+    scale: np.ndarray,
+) -> float:
+    """`polish.solve` for one voxel: the step into `step` (4,); returns the decrease predicted of it."""
+    for i in range(4):
+        diagonal = state[JTJ + i * (i + 1) // 2 + i]
+        scale[i] = free[i] / math.sqrt(diagonal if diagonal > 0.0 else 1.0)
+    predicted = 0.0
+    for i in range(4):
+        for j in range(i + 1):
+            value = 1.0 + damping
+            if i != j:
+                value = state[JTJ + i * (i + 1) // 2 + j] * scale[i] * scale[j]
+            for m in range(j):
+                value -= lower[i, m] * lower[j, m]
+            lower[i, j] = math.sqrt(abs(value) + floor) if i == j else value / lower[j, j]
+        value = state[GRADIENT + i] * scale[i]
+        for m in range(i):
+            value -= lower[i, m] * step[m]
+        step[i] = value / lower[i, i]
+        predicted += step[i] * step[i]
+    for i in range(3, -1, -1):
+        value = step[i]
+        for m in range(i + 1, 4):
+            value -= lower[m, i] * step[m]
+        step[i] = value / lower[i, i]
+    for i in range(4):
+        step[i] *= scale[i]
+    return predicted
+
+
+@kernel
+def settle(
+    y: np.ndarray,
+    yy: float,
+    outside: float,
+    rough: bool,
+    columns: np.ndarray,
+    grid: np.ndarray,
+    lowest: np.ndarray,
+    highest: np.ndarray,
+    state: np.ndarray,
+    trial: np.ndarray,
+    room: np.ndarray,
+) -> None:
+    """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too; `rough` with the precision `SINGLE`.
+
+    `room` (6, 4, 4) is to work in.
+    """
+    tolerance, far, nothing, rounding, floor, steps = (
+        (SINGLE_LIMITS[0], SINGLE_LIMITS[1], SINGLE_LIMITS[2], SINGLE_LIMITS[3], SINGLE_LIMITS[4], SINGLE_STEPS)
+        if rough
+        else (DOUBLE_LIMITS[0], DOUBLE_LIMITS[1], DOUBLE_LIMITS[2], DOUBLE_LIMITS[3], DOUBLE_LIMITS[4], DOUBLE_STEPS)
+    )
+    products, mix, mixed, lower = room[0], room[1], room[2], room[3]
+    step, scale, free = room[4, 0], room[4, 1], room[4, 2]
+    damping = 1e-6
+    predicted = 0.0
+    for i in range(4):
+        trial[i] = min(max(state[i], lowest[i]), highest[i])
+    state[SSE] = math.inf
+    for number in range(steps + 1):
+        look_at(y, yy, columns, grid, products, mix, mixed, trial)
+        if trial[SSE] < state[SSE]:
+            if number > 0:
+                # Where much less is gained than a linear model promises, the full step overshoots and would go to and fro.
+                as_predicted = state[SSE] - trial[SSE] > 0.5 * predicted
+                damping = max(damping * (0.1 if as_predicted else 5.0), 1e-9)
+            for i in range(STATE):
+                state[i] = trial[i]
+        else:
+            damping *= 10.0
+        for i in range(4):
+            outwards = (state[i] <= lowest[i] and state[GRADIENT + i] <= 0.0) or (
+                state[i] >= highest[i] and state[GRADIENT + i] >= 0.0
+            )
+            free[i] = 0.0 if outwards else 1.0
+        predicted = marquardt(state, free, damping, floor, lower, step, scale)
+        near = True
+        for i in range(4):
+            ahead = state[i] + step[i]
+            if i == 0:
+                # Where flow is high, curves are nearly linear in its reciprocal, and long steps go along that.
+                part = step[0] / max(state[0], 1e-3)
+                if abs(part) > LONG_STEP:
+                    ahead = state[0] / max(1.0 - part, LEAST_RECIPROCAL)
+            trial[i] = min(max(ahead, lowest[i]), highest[i])
+            near = near and trial[i] == ahead
+            near = near and abs(trial[i] - state[i]) <= SHORT_STEP * (abs(state[i]) + SHORT_STEP)
+        residual = state[SSE] + outside
+        settled = predicted <= (tolerance if near else far) * residual and damping <= 1e-3
+        settled = settled or (predicted <= nothing * residual and damping <= 1.0)
+        if settled or predicted <= rounding * yy or damping > GIVEN_UP:
+            if near and damping <= 1e-3:
+                for i in range(4):
+                    state[i] = trial[i]
+            return
+
+
+@inlined
+def write_curve_of_pair(state: np.ndarray, columns: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
+    """The fitted curve (R,) of a state."""
+    first, second, fast, slow = to_pair(0.01 * state[0], state[1], max(state[2], 1e-9), max(state[3], 1e-9))
+    p1, x1, h1, beyond1 = place(fast, grid, columns.shape[0])
+    p2, x2, h2, beyond2 = place(slow, grid, columns.shape[0])
+    first, second = first * h1 * beyond1, second * h2 * beyond2
+    for i in range(curve.shape[0]):
+        f, g = columns[p1, TERMS - 1, i], columns[p2, TERMS - 1, i]
+        for m in range(TERMS - 2, -1, -1):
+            f = f * x1 + columns[p1, m, i]
+            g = g * x2 + columns[p2, m, i]
+        curve[i] = first * f + second * g
+
+
+SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
+DOUBLE_LIMITS, DOUBLE_STEPS = DOUBLE[:5], DOUBLE.iterations
+
+
+@inlined
+def from_pair(w_slow: float, w_fast: float, slow: float, fast: float, state: np.ndarray) -> None:
+    """`starts.Starts.parameters` of the exchange model for one voxel, into `state`."""
+    # An exponential whose weight is 0 has no derivative by its rate: a little of it is given, measured by its area.
+    second, first = max(w_slow, _LEAST_AREA * slow / fast * w_fast), max(w_fast, _LEAST_AREA * fast / slow * w_slow)
+    flow = max(first + second, 1e-6)
+    share = second / flow
+    plasma = max(fast - share * (fast - slow), 1e-9)
+    tissue = fast * slow / plasma
+    vp = flow / plasma
+    ps = max((fast + slow - tissue) * vp - flow, 1e-6)
+    state[0], state[1], state[2], state[3] = 100.0 * flow, ps, ps / max(tissue, 1e-9), vp
+
+
+@kernel
+def fit_exchange(
+    y: np.ndarray,
+    energy: np.ndarray,
+    on_slow: np.ndarray,
+    on_fast: np.ndarray,
+    tofts_w: np.ndarray,
+    tofts_rate: np.ndarray,
+    tofts_vp: np.ndarray,
+    pairs: np.ndarray,
+    pair_tables: np.ndarray,
+    fast_length: np.ndarray,
+    rates: np.ndarray,
+    first_wash_out: int,
+    columns: np.ndarray,
+    grid: np.ndarray,
+    lowest: np.ndarray,
+    highest: np.ndarray,
+    found: np.ndarray,
+    curve: np.ndarray,
+) -> None:
+    """Fit voxels (n,): states at their optima into `found` (n, STATE), the curves there into `curve` (n, R).
+
+    Parameters
+    ----------
+    y, energy
+        (n, R) coordinates; (n,) sums of squares of the curves, with what lies outside the subspace.
+    on_slow, on_fast
+        (n, pairs), (n, k) projections on the slower exponentials, orthogonalised against the faster ones, and on the faster ones; float32.
+    tofts_w, tofts_rate, tofts_vp
+        (n,) ktrans, kep and vp of extended Tofts.
+    pairs
+        (2, pairs) indices of the faster and the slower rate, the faster one rising.
+    pair_tables
+        (5, pairs) float32: overlap over length, the two shares of the slower exponential's direction, length and overlap.
+    fast_length, rates
+        (k,) lengths of the exponentials, and their rates in 1/min.
+    first_wash_out
+        The first pair whose faster rate is of plasma that is washed through.
+    columns, grid
+        (pieces, TERMS, R) and (4,); see `tables.Tables`.
+    lowest, highest
+        (4,) bounds.
+    """
+    count = pairs.shape[1]
+    explained = np.empty(count, np.float32)
+    starts = np.empty((3, STATE))
+    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
+    nothing = np.float32(0.0)
+    flow = 0.01 * highest[0]
+    for i in range(y.shape[0]):
+        for j in range(count):
+            a, b = on_slow[i, j], on_fast[i, pairs[0, j]]
+            alone = max(max(a * pair_tables[1, j] + b * pair_tables[2, j], nothing), max(b, nothing))
+            inside = a >= nothing and b >= a * pair_tables[0, j]
+            explained[j] = a * a + b * b if inside else alone * alone
+        for group in range(2):
+            begin, end = (0, first_wash_out) if group == 0 else (first_wash_out, count)
+            at = begin
+            for j in range(begin + 1, end):
+                if explained[j] > explained[at]:
+                    at = j
+            a, b = float(on_slow[i, at]), float(on_fast[i, pairs[0, at]])
+            share_slow, share_fast = float(pair_tables[1, at]), float(pair_tables[2, at])
+            length, overlap = float(pair_tables[3, at]), float(pair_tables[4, at])
+            norm = math.sqrt(length * length + overlap * overlap)
+            w_slow = a / length
+            w_fast = (b - w_slow * overlap) / fast_length[pairs[0, at]]
+            if w_slow < 0.0 or w_fast < 0.0:
+                slow_only = max(a * share_slow + b * share_fast, 0.0)
+                if slow_only >= b:
+                    w_slow, w_fast = slow_only / norm, 0.0
+                else:
+                    w_slow, w_fast = 0.0, max(b, 0.0) / fast_length[pairs[0, at]]
+            from_pair(w_slow, w_fast, rates[pairs[1, at]], rates[pairs[0, at]], starts[group])
+        # What the model becomes where flow is beyond its bounds: the best pair may be none it can have.
+        transfer = min(max(tofts_w[i], 0.0), 0.9 * flow)
+        starts[2, 0], starts[2, 1] = highest[0], transfer * flow / (flow - transfer)
+        starts[2, 2], starts[2, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
+        here = y[i]
+        yy = 0.0
+        for j in range(here.shape[0]):
+            yy += here[j] * here[j]
+        outside = max(energy[i] - yy, 0.0)
+        lowest_at = 0
+        for number in range(3):
+            settle(here, yy, outside, True, columns, grid, lowest, highest, starts[number], trial, room)
+            if starts[number, SSE] < starts[lowest_at, SSE]:
+                lowest_at = number
+        best[SSE] = math.inf
+        for rank in range(3):
+            # The lowest to the end, and those that are as good but elsewhere.
+            number = lowest_at if rank == 0 else (lowest_at + rank) % 3
+            if rank > 0:
+                if starts[number, SSE] - starts[lowest_at, SSE] > _TIE * (starts[lowest_at, SSE] + outside):
+                    continue
+                apart = False
+                for j in range(4):
+                    width = abs(best[j]) + _APART * (highest[j] - lowest[j])
+                    apart = apart or abs(starts[number, j] - best[j]) > _APART * width
+                if not apart:
+                    continue
+            settle(here, yy, outside, False, columns, grid, lowest, highest, starts[number], trial, room)
+            if starts[number, SSE] < best[SSE]:
+                for j in range(STATE):
+                    best[j] = starts[number, j]
+        for j in range(STATE):
+            found[i, j] = best[j]
+        write_curve_of_pair(best, columns, grid, curve[i])
