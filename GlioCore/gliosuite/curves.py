@@ -17,7 +17,9 @@ _MOST_UNSTEADY = 5  # frames at the start that may be left out; chosen: steady s
 # Chosen, as are the next: a frame before steady state lies above the one after it by this share of it, and by this many SD of noise.
 _FALL, _FALL_SD = 0.03, 6.0
 _BOLUS, _BOLUS_SD = 0.01, 5.0  # what a curve changes by at least where there is a bolus, of the baseline and in SD
-_LEAVES, _LEAVES_SD = 0.05, 3.0  # where it leaves its baseline, of the strongest change and in SD
+_LEAVES, _LEAVES_SD = 0.05, 3.0  # where it is clear of its baseline, of the strongest change and in SD
+# The frames before that, which show the first of the agent, need no such share of the change: they are the bolus' foot. Chosen.
+_FOOT = 0.001
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,10 @@ def noise_sd(curves: np.ndarray) -> np.ndarray:
 def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> Bolus:
     """Find steady state, baseline and bolus arrival in one mean curve.
 
-    The steepest step between neighbouring windows is sought first. Arrival is then the first frame that leaves the baseline by more than
-    three standard deviations and a twentieth of the strongest change, and stays there. Frames at the start that lie above the rest of the
-    baseline (the approach to steady state) are left out, five at most.
+    The steepest step between neighbouring windows is sought first. From there the frames are followed back to the first that is clear of
+    the baseline by more than three standard deviations and a twentieth of the strongest change, and on to the first that is above the
+    frames before it by more than three standard deviations of theirs: in a clean curve, the first frame with agent. Frames at the start
+    that lie above the rest of the baseline (the approach to steady state) are left out, five at most.
 
     Parameters
     ----------
@@ -123,6 +126,7 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
         if raw[steady] - np.median(rest) <= max(_FALL * abs(np.median(rest)), _FALL_SD * noise):
             break
         steady += 1
+    arrival = _foot(y, steady, arrival, peak, noise)
     baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
     change = y[peak] - baseline
     if arrival <= steady or change < max(_BOLUS_SD * noise, _BOLUS * abs(baseline)):
@@ -161,9 +165,27 @@ def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
     return start + arrival, start + peak
 
 
-def enhancing_mean(curves: np.ndarray, rising: bool = True, share: float = 0.05) -> np.ndarray:
-    """Mean curve (t,) of the `share` of curves (n, t) that change most against their first frames, for `find_bolus`."""
-    first = np.median(curves[:, : max(2, curves.shape[1] // 10)], axis=1)
+def _foot(y: np.ndarray, steady: int, arrival: int, peak: int, noise: float) -> int:
+    """First frame of a rising curve that already lies above the frames before it, at or before `arrival`."""
+    while arrival - steady >= 2:
+        before = y[steady : arrival - 1]
+        scatter = max(noise, float(before.std(ddof=1))) if before.size > 2 else noise
+        level = float(before.mean())
+        if y[arrival - 1] - level <= max(_LEAVES_SD * scatter, _FOOT * (y[peak] - level)):
+            break
+        arrival -= 1
+    return arrival
+
+
+def enhancing_mean(
+    curves: np.ndarray, rising: bool = True, share: float = 0.05, baseline: slice | None = None
+) -> np.ndarray:
+    """Mean curve (t,) of the `share` of curves (n, t) that change most against their baseline, for `find_bolus`.
+
+    `baseline` are its frames: where they are not known yet, the first tenth. Curves chosen against a few frames only are those in which
+    noise has lowered these, which the mean then shows.
+    """
+    first = np.median(curves[:, baseline or slice(max(2, curves.shape[1] // 10))], axis=1)
     span = (curves.max(axis=1) - first) if rising else (first - curves.min(axis=1))
     count = max(1, round(share * curves.shape[0]))
     return curves[np.argsort(-span, kind="stable")[:count]].mean(axis=0)
