@@ -94,7 +94,7 @@ def noise_sd(curves: np.ndarray) -> np.ndarray:
     return 1.4826 * np.median(apart, axis=-1) / np.sqrt(6.0)
 
 
-def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> Bolus:
+def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series", foot: bool = True) -> Bolus:
     """Find steady state, baseline and bolus arrival in one mean curve.
 
     The steepest step between neighbouring windows is sought first. From there the frames are followed back to the first that is clear of
@@ -110,6 +110,8 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
         True where contrast agent raises the signal (DCE), False where it lowers it (DSC).
     name
         How to name the series in messages.
+    foot
+        Whether to follow the bolus to its first frame; False: to where it is clear of the baseline.
 
     Raises
     ------
@@ -121,12 +123,10 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     noise = float(noise_sd(y))
     steady = _settled(raw, noise)
     arrival, peak = _arrival(y, steady, noise)
-    while steady < min(_MOST_UNSTEADY, arrival - 3):
-        rest = raw[steady + 1 : arrival]
-        if raw[steady] - np.median(rest) <= max(_FALL * abs(np.median(rest)), _FALL_SD * noise):
-            break
+    while steady < min(_MOST_UNSTEADY, arrival - 3) and _above(raw, steady, arrival, noise):
         steady += 1
-    arrival = _foot(y, steady, arrival, peak, noise)
+    if foot:
+        arrival = _foot(y, steady, arrival, peak, noise)
     baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
     change = y[peak] - baseline
     if arrival <= steady or change < max(_BOLUS_SD * noise, _BOLUS * abs(baseline)):
@@ -136,6 +136,32 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
             "which is within its noise; a series that starts before the contrast agent arrives is needed"
         )
     return Bolus(steady, arrival, peak, float(change / max(abs(baseline), 1e-30)))
+
+
+def bolus_after(
+    curve: np.ndarray, rising: bool = True, n_baseline: int | None = None, arrival: int | None = None
+) -> Bolus:
+    """The bolus of a mean curve (t,) whose baseline has a known number of frames, or which arrives in a known frame.
+
+    Frames before steady state are left out as in `find_bolus`; the baseline is counted from the first one after them.
+    """
+    raw = np.asarray(curve, np.float64)
+    noise = float(noise_sd(raw))
+    most = _MOST_UNSTEADY if arrival is None else max(0, min(_MOST_UNSTEADY, arrival - 1))
+    steady = min(_settled(raw, noise), most)
+    end = lambda: arrival or min(steady + (n_baseline or 1), raw.size - 1)
+    while steady < most and end() - steady > 3 and _above(raw, steady, end(), noise):
+        steady += 1
+    y, first = raw if rising else -raw, end()
+    baseline = float(np.mean(y[steady:first]))
+    peak = first + int(np.argmax(y[first:]))
+    return Bolus(steady, first, peak, float((y[peak] - baseline) / max(abs(baseline), 1e-30)))
+
+
+def _above(raw: np.ndarray, frame: int, end: int, noise: float) -> bool:
+    """Whether a frame lies above the baseline that follows it up to `end`, as before steady state."""
+    rest = float(np.median(raw[frame + 1 : end]))
+    return bool(raw[frame] - rest > max(_FALL * abs(rest), _FALL_SD * noise))
 
 
 def _settled(raw: np.ndarray, noise: float) -> int:
@@ -171,7 +197,8 @@ def _foot(y: np.ndarray, steady: int, arrival: int, peak: int, noise: float) -> 
         before = y[steady : arrival - 1]
         scatter = max(noise, float(before.std(ddof=1))) if before.size > 2 else noise
         level = float(before.mean())
-        if y[arrival - 1] - level <= max(_LEAVES_SD * scatter, _FOOT * (y[peak] - level)):
+        chance = _LEAVES_SD * scatter * np.sqrt(1.0 + 1.0 / before.size)
+        if y[arrival - 1] - level <= max(chance, _FOOT * (y[peak] - level)):
             break
         arrival -= 1
     return arrival
