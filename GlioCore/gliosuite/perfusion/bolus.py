@@ -10,6 +10,7 @@ from .settings import DceSettings, DscSettings
 
 _SAMPLE = 20000  # curves at most that are looked at one by one; chosen
 _SOON_S = 20.0  # after the arrival a bolus has changed what it changes most; chosen
+_LEAST_AFTER = 5  # frames from the arrival on; chosen, fewer show no first pass
 _SURE = 4.0  # standard errors by which a curve has changed; chosen, chance does that in 1 of 16 000
 # What follows was chosen on simulated patients 7301, 7302, 7411 and 7412, whole and cut at up to 40 frames from the arrival, and on
 # phantoms of one tissue with and without vessels; the values of whole series and of cut ones are said.
@@ -125,6 +126,11 @@ def _believe(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, times_s: np.nda
     InputError
         With the reason, and that ``--baseline`` overrules it.
     """
+    if times_s.size - bolus.arrival < _LEAST_AFTER:
+        raise InputError(
+            f"{name}: its bolus arrives in frame {bolus.arrival + 1} of {times_s.size} that can be used; at least {_LEAST_AFTER} with contrast "
+            "agent are needed (--baseline N, if it comes earlier)"
+        )
     noise = noise_sd(curves)
     why = _one_way(bolus, curves, noise, times_s, dce)
     if why:

@@ -3,6 +3,8 @@
 All is judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a tenth.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from ..errors import InputError
@@ -15,11 +17,12 @@ _BLANK = 0.1  # of a slice's usual level; contrast agent does not take it there
 _UNDEFINED = 0.5  # of a slice's tiles
 # A level is off where nearly all tiles lie this far beyond those of the frames before and after, which no bolus does: at the edges of a
 # bolus one of the two lies beyond, and at its peak tissue differs by less from frame to frame. At the ends there is one side only.
-_ALIKE, _OFF, _OFF_AT_END, _OFF_IN_SLICE = 0.9, 0.1, 0.3, 0.5
+_ALIKE, _OFF, _OFF_AT_END, _OFF_IN_SLICE = 0.8, 0.1, 0.15, 0.5
 _LEAST_TILES = 8
 _LONGEST = 2  # frames in a row that are compared with those around them; blank ones may be more
 # In the direction of the agent, a bolus in one long frame looks alike; but it leaves agent behind, and a wrong level nothing.
 _RETURNS = 0.1
+_LEVEL = "has another level than those around it"
 _MOST_COPIES, _MOST = 0.1, 0.2  # of all frames: more copies are a phantom without noise, more spoiled frames no series
 
 
@@ -147,13 +150,13 @@ def _beyond(values: np.ndarray, limit: float, rising: bool) -> list[int]:
                 if not all(same(a, b, least) for a, b in ((first - 2, first - 1), (first - 1, last), (last, last + 1))):
                     continue
             found.extend(run)
-    # A first frame above the others is not in steady state yet, and one below them may be the only one without agent (DCE).
-    ends = [(n - 1, (n - 2, n - 3))] + ([] if rising else [(0, (1, 2))])
-    for t, (near, next_) in ends:
+    # A first frame above the others is not in steady state yet; one below them may be the only one without agent (DCE), but then what
+    # follows is not flat.
+    for t, others in ((n - 1, [n - 2, n - 3]), (0, [1, 2, 3] if rising else [1, 2])):
         if n < 2 * _LEAST_TILES or t in found:
             continue
-        change = departs(values[t], [values[near], values[next_]], max(limit, _OFF_AT_END))
-        if (change < 0 or (change > 0 and t)) and same(near, next_, change):
+        change = departs(values[t], [values[i] for i in others], max(limit, _OFF_AT_END))
+        if (change < 0 or (change > 0 and t)) and all(same(a, b, change) for a, b in pairwise(others)):
             found.append(t)
     return sorted(found)
 
