@@ -97,7 +97,8 @@ def _given(
     frames, arrival_s, n = settings.baseline, settings.arrival_s, times_s.size
     if frames is not None and arrival_s is not None:
         raise InputError("both --baseline and --arrival are given; one of them is needed")
-    if frames is not None:
+    if arrival_s is None:
+        frames = frames or 0
         if not 1 <= frames <= n - 2:
             raise InputError(
                 f"--baseline is {frames} and {name} has {n} frames that can be used; a number from 1 to {n - 2} is needed"
@@ -128,8 +129,8 @@ def _believe(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, times_s: np.nda
     """
     if times_s.size - bolus.arrival < _LEAST_AFTER:
         raise InputError(
-            f"{name}: its bolus arrives in frame {bolus.arrival + 1} of {times_s.size} that can be used; at least {_LEAST_AFTER} with contrast "
-            "agent are needed (--baseline N, if it comes earlier)"
+            f"{name}: its bolus arrives in frame {bolus.arrival + 1} of {times_s.size} that can be used; at least {_LEAST_AFTER} with "
+            "contrast agent are needed (--baseline N, if it comes earlier)"
         )
     noise = noise_sd(curves)
     why = _one_way(bolus, curves, noise, times_s, dce)

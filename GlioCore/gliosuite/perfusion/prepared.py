@@ -133,7 +133,8 @@ def prepare(
     region = search_mask(series, fitted, mask is not None) if is_signal else fitted
     raw = series.curves(region)
     found = locate(raw, times, settings, rising, series.name)
-    bolus = Bolus(*(int(kept[t]) for t in (found.steady, found.arrival, found.peak)), found.change)
+    steady, arrival, peak = (int(kept[t]) for t in (found.steady, found.arrival, found.peak))
+    bolus = Bolus(steady, arrival, peak, found.change)
     _check_gaps(spoiled, whole_times, times, found, series.name)
     if is_signal:
         notes.extend(left_outside(series, inside, found, rising, mask is not None))
