@@ -108,7 +108,10 @@ def _options(p: argparse.ArgumentParser) -> None:
         for name in ("baseline", "arrival_s"):
             one = settings_of(cls)[name]
             p.add_argument(
-                f"--{kind}-{one.flag[2:]}", type=one.kind or str, metavar=one.metavar, help=f"{kind.upper()}: {one.help}"
+                f"--{kind}-{one.flag[2:]}",
+                type=one.kind or str,
+                metavar=one.metavar,
+                help=f"{kind.upper()}: {one.help}",
             )
     p.add_argument(
         "--workers",

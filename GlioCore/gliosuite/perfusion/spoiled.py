@@ -117,7 +117,7 @@ def _off(tiles: np.ndarray, bright: np.ndarray, good: np.ndarray, rising: bool) 
         slices = np.zeros((len(good), tiles.shape[1]), bool)
         for z in np.flatnonzero(bright.sum(axis=(1, 2)) >= _LEAST_TILES):
             slices[_beyond(tiles[:, z, bright[z]][good], _OFF_IN_SLICE, rising), z] = True
-    part = _in_slices(slices, bright.any(axis=(1, 2)), _LEVEL)
+    part = _in_slices(slices, np.asarray(bright.any(axis=(1, 2))), _LEVEL)
     return {int(good[t]): why for t, why in (part | found).items()}
 
 
@@ -140,11 +140,11 @@ def _beyond(values: np.ndarray, limit: float, rising: bool) -> list[int]:
     for length in range(1, _LONGEST + 1):
         for first in range(1, n - length):
             run, last = range(first, first + length), first + length
-            change = [departs(values[t], [values[first - 1], values[last]], limit) for t in run]
-            if min(change) < 0 < max(change) or 0.0 in change or set(run) & set(found):
+            changes = [departs(values[t], [values[first - 1], values[last]], limit) for t in run]
+            if min(changes) < 0 < max(changes) or 0.0 in changes or set(run) & set(found):
                 continue
-            if (change[0] > 0) == rising:
-                least = min(change, key=abs)
+            if (changes[0] > 0) == rising:
+                least = min(changes, key=abs)
                 if first < 2 or last + 1 >= n:
                     continue
                 if not all(same(a, b, least) for a, b in ((first - 2, first - 1), (first - 1, last), (last, last + 1))):
