@@ -56,7 +56,8 @@ def locate(
     """
     dce = isinstance(settings, DceSettings)
     if settings.baseline is not None or settings.arrival_s is not None:
-        return _given(enhancing_mean(curves, rising), times_s, settings, rising, name)
+        # All tissue falls to steady state; in those that change most, arteries that lose agent would look the same.
+        return _given(curves.mean(axis=0), times_s, settings, rising, name)
     means: list[Callable[[], np.ndarray]] = [lambda: _strongest(curves, rising, name), lambda: curves.mean(axis=0)]
     if not dce:
         means.insert(0, lambda: _passing(curves, rising))
