@@ -135,6 +135,8 @@ def prepare(
     found = locate(raw, times, settings, rising, series.name)
     steady, arrival, peak = (int(kept[t]) for t in (found.steady, found.arrival, found.peak))
     bolus = Bolus(steady, arrival, peak, found.change)
+    if settings.baseline is not None or settings.arrival_s is not None:
+        notes.append("the baseline is the one that was given, not one found in the series")
     _check_gaps(spoiled, whole_times, times, found, series.name)
     if is_signal:
         notes.extend(left_outside(series, inside, found, rising, mask is not None))
