@@ -131,8 +131,9 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series", foo
     change = y[peak] - baseline
     if arrival <= steady or change < max(_BOLUS_SD * noise, _BOLUS * abs(baseline)):
         found = "rises" if rising else "falls"
+        percent = max(0.0, 100 * change / max(abs(baseline), 1e-30))
         raise InputError(
-            f"{name} shows no bolus: its signal {found} by at most {100 * change / max(abs(baseline), 1e-30):.1f} % after a baseline, "
+            f"{name} shows no bolus: its signal {found} by at most {percent:.1f} % after a baseline, "
             "which is within its noise; a series that starts before the contrast agent arrives is needed"
         )
     return Bolus(steady, arrival, peak, float(change / max(abs(baseline), 1e-30)))

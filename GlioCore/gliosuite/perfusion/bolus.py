@@ -165,7 +165,8 @@ def _dce_begins_late(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, noise: 
     if bolus.steady:
         first, settled = curves[:, 0], curves[:, bolus.steady]
         usual = float(np.median(first[settled > 0] / settled[settled > 0])) - 1.0
-        if usual < _GLOBAL * (mean[0] / mean[bolus.steady] - 1.0):
+        alone = usual < _GLOBAL * (mean[0] / mean[bolus.steady] - 1.0)
+        if alone and _share_that_falls(first, settled, noise) > _FALLING:
             return "its first frames fall in some voxels and not in most, as when contrast agent leaves the arteries"
     if not _begins(bolus, mean, times_s):
         return (
@@ -180,11 +181,15 @@ def _dce_begins_late(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, noise: 
     first = curves[:, bolus.steady]
     since = times_s - times_s[bolus.steady]
     later = np.flatnonzero(since <= max(_SOON_S, 3.1 * float(np.median(np.diff(times_s)))))[-2:]
-    least = np.maximum(_FALLS * noise, _FALL * np.median(np.abs(first)))
-    share = float(np.mean(first - curves[:, later].mean(axis=1) > least))
+    share = _share_that_falls(first, curves[:, later].mean(axis=1), noise)
     if share <= _FALLING:
         return ""
     return f"{100 * share:.1f} % of its voxels fall from its first frame on, as when contrast agent is in the arteries already"
+
+
+def _share_that_falls(first: np.ndarray, later: np.ndarray, noise: np.ndarray) -> float:
+    """The share of voxels that are lower later than first by more than noise."""
+    return float(np.mean(first - later > np.maximum(_FALLS * noise, _FALL * np.median(np.abs(first)))))
 
 
 def _dsc_begins_late(bolus: Bolus, curves: np.ndarray, noise: np.ndarray) -> str:
