@@ -41,6 +41,8 @@ class GlioPerfusionParameterNode:
     trMs: Annotated[float, WithinRange(0, 20000)] = 0.0
     teMs: Annotated[float, WithinRange(0, 1000)] = 0.0
     flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
+    baseline: str = ""
+    arrival: str = ""
     aif: Annotated[str, Choice(["automatic", "control points", "segment", "population (Parker)", "CSV file"])] = (
         "automatic"
     )

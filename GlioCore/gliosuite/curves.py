@@ -17,7 +17,9 @@ _MOST_UNSTEADY = 5  # frames at the start that may be left out; chosen: steady s
 # Chosen, as are the next: a frame before steady state lies above the one after it by this share of it, and by this many SD of noise.
 _FALL, _FALL_SD = 0.03, 6.0
 _BOLUS, _BOLUS_SD = 0.01, 5.0  # what a curve changes by at least where there is a bolus, of the baseline and in SD
-_LEAVES, _LEAVES_SD = 0.05, 3.0  # where it leaves its baseline, of the strongest change and in SD
+_LEAVES, _LEAVES_SD = 0.05, 3.0  # where it is clear of its baseline, of the strongest change and in SD
+# The frames before that, which show the first of the agent, need no such share of the change: they are the bolus' foot. Chosen.
+_FOOT = 0.001
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,13 @@ def noise_sd(curves: np.ndarray) -> np.ndarray:
     return 1.4826 * np.median(apart, axis=-1) / np.sqrt(6.0)
 
 
-def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> Bolus:
+def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series", foot: bool = True) -> Bolus:
     """Find steady state, baseline and bolus arrival in one mean curve.
 
-    The steepest step between neighbouring windows is sought first. Arrival is then the first frame that leaves the baseline by more than
-    three standard deviations and a twentieth of the strongest change, and stays there. Frames at the start that lie above the rest of the
-    baseline (the approach to steady state) are left out, five at most.
+    The steepest step between neighbouring windows is sought first. From there the frames are followed back to the first that is clear of
+    the baseline by more than three standard deviations and a twentieth of the strongest change, and on to the first that is above the
+    frames before it by more than three standard deviations of theirs: in a clean curve, the first frame with agent. Frames at the start
+    that lie above the rest of the baseline (the approach to steady state) are left out, five at most.
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
         True where contrast agent raises the signal (DCE), False where it lowers it (DSC).
     name
         How to name the series in messages.
+    foot
+        Whether to follow the bolus to its first frame; False: to where it is clear of the baseline.
 
     Raises
     ------
@@ -118,20 +123,46 @@ def find_bolus(curve: np.ndarray, rising: bool = True, name: str = "series") -> 
     noise = float(noise_sd(y))
     steady = _settled(raw, noise)
     arrival, peak = _arrival(y, steady, noise)
-    while steady < min(_MOST_UNSTEADY, arrival - 3):
-        rest = raw[steady + 1 : arrival]
-        if raw[steady] - np.median(rest) <= max(_FALL * abs(np.median(rest)), _FALL_SD * noise):
-            break
+    while steady < min(_MOST_UNSTEADY, arrival - 3) and _above(raw, steady, arrival, noise):
         steady += 1
+    if foot:
+        arrival = _foot(y, steady, arrival, peak, noise)
     baseline = float(np.mean(y[steady:arrival])) if arrival > steady else float(y[steady])
     change = y[peak] - baseline
     if arrival <= steady or change < max(_BOLUS_SD * noise, _BOLUS * abs(baseline)):
         found = "rises" if rising else "falls"
+        percent = max(0.0, 100 * change / max(abs(baseline), 1e-30))
         raise InputError(
-            f"{name} shows no bolus: its signal {found} by at most {100 * change / max(abs(baseline), 1e-30):.1f} % after a baseline, "
+            f"{name} shows no bolus: its signal {found} by at most {percent:.1f} % after a baseline, "
             "which is within its noise; a series that starts before the contrast agent arrives is needed"
         )
     return Bolus(steady, arrival, peak, float(change / max(abs(baseline), 1e-30)))
+
+
+def bolus_after(
+    curve: np.ndarray, rising: bool = True, n_baseline: int | None = None, arrival: int | None = None
+) -> Bolus:
+    """The bolus of a mean curve (t,) whose baseline has a known number of frames, or which arrives in a known frame.
+
+    Frames before steady state are left out as in `find_bolus`; the baseline is counted from the first one after them.
+    """
+    raw = np.asarray(curve, np.float64)
+    noise = float(noise_sd(raw))
+    most = _MOST_UNSTEADY if arrival is None else max(0, min(_MOST_UNSTEADY, arrival - 1))
+    steady = min(_settled(raw, noise), most)
+    end = lambda: arrival or min(steady + (n_baseline or 1), raw.size - 1)
+    while steady < most and end() - steady > 3 and _above(raw, steady, end(), noise):
+        steady += 1
+    y, first = raw if rising else -raw, end()
+    baseline = float(np.mean(y[steady:first]))
+    peak = first + int(np.argmax(y[first:]))
+    return Bolus(steady, first, peak, float((y[peak] - baseline) / max(abs(baseline), 1e-30)))
+
+
+def _above(raw: np.ndarray, frame: int, end: int, noise: float) -> bool:
+    """Whether a frame lies above the baseline that follows it up to `end`, as before steady state."""
+    rest = float(np.median(raw[frame + 1 : end]))
+    return bool(raw[frame] - rest > max(_FALL * abs(rest), _FALL_SD * noise))
 
 
 def _settled(raw: np.ndarray, noise: float) -> int:
@@ -161,9 +192,28 @@ def _arrival(y: np.ndarray, start: int, noise: float) -> tuple[int, int]:
     return start + arrival, start + peak
 
 
-def enhancing_mean(curves: np.ndarray, rising: bool = True, share: float = 0.05) -> np.ndarray:
-    """Mean curve (t,) of the `share` of curves (n, t) that change most against their first frames, for `find_bolus`."""
-    first = np.median(curves[:, : max(2, curves.shape[1] // 10)], axis=1)
+def _foot(y: np.ndarray, steady: int, arrival: int, peak: int, noise: float) -> int:
+    """First frame of a rising curve that already lies above the frames before it, at or before `arrival`."""
+    while arrival - steady >= 2:
+        before = y[steady : arrival - 1]
+        scatter = max(noise, float(before.std(ddof=1))) if before.size > 2 else noise
+        level = float(before.mean())
+        chance = _LEAVES_SD * scatter * np.sqrt(1.0 + 1.0 / before.size)
+        if y[arrival - 1] - level <= max(chance, _FOOT * (y[peak] - level)):
+            break
+        arrival -= 1
+    return arrival
+
+
+def enhancing_mean(
+    curves: np.ndarray, rising: bool = True, share: float = 0.05, baseline: slice | None = None
+) -> np.ndarray:
+    """Mean curve (t,) of the `share` of curves (n, t) that change most against their baseline, for `find_bolus`.
+
+    `baseline` are its frames: where they are not known yet, the first tenth. Curves chosen against a few frames only are those in which
+    noise has lowered these, which the mean then shows.
+    """
+    first = np.median(curves[:, baseline or slice(max(2, curves.shape[1] // 10))], axis=1)
     span = (curves.max(axis=1) - first) if rising else (first - curves.min(axis=1))
     count = max(1, round(share * curves.shape[0]))
     return curves[np.argsort(-span, kind="stable")[:count]].mean(axis=0)

@@ -59,6 +59,19 @@ def lesion_segment(series):
     return node, node.GetSegmentation().GetNthSegmentID(0)
 
 
+def test_baseline_and_arrival_reach_the_command(slicer, logic, series, tmp_path):
+    from gliosuite.mrml.perfusion import PerfusionRequest, arguments
+
+    given = {"times_s": tuple(TIMES), "tr_ms": 5.4, "flip_angle_deg": 12.0, "te_ms": 30.0}
+    for kind in ("DCE", "DSC"):
+        line = arguments(PerfusionRequest(series, kind=kind, **given), tmp_path)
+        assert not {"--baseline", "--arrival"} & set(line)
+        line = arguments(PerfusionRequest(series, kind=kind, baseline=6, **given), tmp_path)
+        assert line[line.index("--baseline") + 1] == "6"
+        line = arguments(PerfusionRequest(series, kind=kind, arrival_s=24.5, **given), tmp_path)
+        assert line[line.index("--arrival") + 1] == "24.5"
+
+
 def test_dce_maps_lie_where_the_series_lies(slicer, logic, series, tmp_path):
     from gliosuite.mrml.perfusion import PerfusionRequest
     from gliosuite.mrml.volumes import image_from_node

@@ -86,6 +86,25 @@ def test_apply_asks_for_what_the_panel_shows(panel):
     assert request.mask is None
 
 
+def test_baseline_and_arrival_reach_the_request(panel):
+    panel.ui.applyButton.click()
+    assert (panel.logic.requests[0].baseline, panel.logic.requests[0].arrival_s) == (None, None)
+    panel.steps[0].done({})
+    panel.ui.baselineEdit.text = " 6 "
+    panel.ui.applyButton.click()
+    assert (panel.logic.requests[1].baseline, panel.logic.requests[1].arrival_s) == (6, None)
+    panel.steps[1].done({})
+    panel.ui.baselineEdit.text = ""
+    panel.ui.arrivalEdit.text = "31.5"
+    panel.ui.applyButton.click()
+    assert (panel.logic.requests[2].baseline, panel.logic.requests[2].arrival_s) == (None, 31.5)
+    panel.steps[2].done({})
+    panel.ui.baselineEdit.text = "six"
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text == "the baseline is 'six'; a whole number is needed, or nothing, to have it found"
+    assert len(panel.logic.requests) == 3
+
+
 def test_progress_result_and_buttons(panel):
     assert panel.ui.applyButton.enabled
     assert not panel.ui.cancelButton.enabled

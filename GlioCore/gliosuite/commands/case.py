@@ -104,6 +104,15 @@ def _options(p: argparse.ArgumentParser) -> None:
     )
     add_options(p, DscSettings, "leakage", help="DSC leakage correction")
     add_options(p, DscSettings, "deconvolution", help="DSC deconvolution")
+    for kind, cls in (("dce", DceSettings), ("dsc", DscSettings)):
+        for name in ("baseline", "arrival_s"):
+            one = settings_of(cls)[name]
+            p.add_argument(
+                f"--{kind}-{one.flag[2:]}",
+                type=one.kind or str,
+                metavar=one.metavar,
+                help=f"{kind.upper()}: {one.help}",
+            )
     p.add_argument(
         "--workers",
         type=int,
@@ -137,6 +146,10 @@ def _settings(args: argparse.Namespace) -> Any:
         "dce_preset": args.preset,
         "leakage": args.leakage,
         "deconvolution": args.deconvolution,
+        "dce_baseline": args.dce_baseline,
+        "dce_arrival_s": args.dce_arrival,
+        "dsc_baseline": args.dsc_baseline,
+        "dsc_arrival_s": args.dsc_arrival,
         "engine": args.engine,
         "barriers": args.barriers,
         "through": tuple(args.through),

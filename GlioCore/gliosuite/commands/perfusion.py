@@ -95,6 +95,7 @@ def _register_aif(add: Callable) -> None:
     _aif_options(p)
     add_options(p, DceSettings, "sinus", unset=True)
     add_options(p, DscSettings, "vof")
+    add_options(p, DceSettings, "baseline", "arrival_s")
     text = "echo time in ms (DCE: for T2* decay in blood; default: as the DICOM files say)"
     add_options(p, DceSettings, "te_ms", help=text)
     p.add_argument(
@@ -134,6 +135,7 @@ def _register_dce(add: Callable) -> None:
         metavar="NAME=LOW,HIGH",
         help="in place of the fit's own, e.g. kep=0.001,20 (1/min; default 0.001 to 5, which is a brain's: phantoms and bodies need more)",
     )
+    add_options(p, DceSettings, "baseline", "arrival_s")
     add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative")
     format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
@@ -153,7 +155,7 @@ def _register_dsc(add: Callable) -> None:
     )
     p.add_argument("--brain", metavar="MASK", help="brain mask for --nawm auto")
     p.add_argument("--lesion", metavar="MASK", help="lesion mask for --nawm auto and the leakage reference")
-    add_options(p, DscSettings, "input")
+    add_options(p, DscSettings, "baseline", "arrival_s", "input")
     format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
     region_option(p)
@@ -207,6 +209,8 @@ def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more:
         aif_search=args.aif_search,
         sinus=args.sinus,
         allow_invalid_voxels=args.allow_invalid_voxels,
+        baseline=args.baseline,
+        arrival_s=args.arrival,
         **more,
     )
 
@@ -245,6 +249,8 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             n_aif_voxels=args.n_voxels,
             aif_search=args.aif_search or DscSettings.aif_search,
             vof=args.vof,
+            baseline=args.baseline,
+            arrival_s=args.arrival,
         )
         chosen = dsc_aif(series, times, settings, source, mask)
     else:
@@ -309,6 +315,8 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         t10_s=args.t10,
         aif_search=args.aif_search or DscSettings.aif_search,
         vof=args.vof,
+        baseline=args.baseline,
+        arrival_s=args.arrival,
     )
     check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:

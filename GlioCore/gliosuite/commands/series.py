@@ -69,20 +69,22 @@ def read(path: str) -> "tuple[Series, dict[str, Any]]":
     return read_series(path), {}
 
 
-def volumes(paths: list[str]) -> "Series":
-    """One 4-D image, or 3-D images on one grid as a series."""
-    import numpy as np
+def volumes(paths: list[str], flip_angles: bool = False) -> "tuple[Series, dict[str, Any]]":
+    """One 4-D image, or 3-D images on one grid as a series, and what DICOM files say of it; each an image file or a DICOM folder.
 
-    from ..images import Grid, Series, array, read_image
+    With `flip_angles` one folder may hold a series for each, and ``flip_angle_deg`` lists them, where all are known.
+    """
+    from ..dicom.volumes import read_dicom_flip_angles, read_dicom_image, shared_tr, stack
+    from ..images import read_image
 
     if len(paths) == 1:
-        return read(paths[0])[0]
-    found = [read_image(path) for path in paths]
-    grid = Grid.of(found[0])
-    other = next((p for p, image in zip(paths, found) if not Grid.of(image).matches(grid)), None)
-    if other:
-        raise InputError(f"{other} lies on another grid than {paths[0]}; images of one series on one grid are needed")
-    return Series(np.stack([array(image) for image in found]), grid, Path(paths[0]).name)
+        return read_dicom_flip_angles(paths[0]) if flip_angles and Path(paths[0]).is_dir() else read(paths[0])
+    found = [read_dicom_image(path) if Path(path).is_dir() else (read_image(path), {}) for path in paths]
+    series = stack([image for image, _ in found], paths, Path(paths[0]).name)
+    known: dict[str, Any] = {"tr_ms": shared_tr([k for _, k in found], paths)}
+    if flip_angles and all("flip_angle_deg" in k for _, k in found):
+        known["flip_angle_deg"] = [float(k["flip_angle_deg"]) for _, k in found]
+    return series, known
 
 
 def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:

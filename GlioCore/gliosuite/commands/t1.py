@@ -2,12 +2,16 @@
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..perfusion.settings import InversionSettings, T1Settings
 from ..settings import add_options
 from ..steps import Progress
 from .series import format_option, mask_of, volumes
+
+if TYPE_CHECKING:
+    from ..images import Series
 
 
 def register(add: Callable) -> None:
@@ -18,10 +22,15 @@ def register(add: Callable) -> None:
         required=True,
         nargs="+",
         metavar="SERIES",
-        help="4-D image with one volume per flip angle, or one image each",
+        help="4-D image with one volume per flip angle, or one image or DICOM folder each, or one DICOM folder with a series each",
     )
-    p.add_argument("--flip-angles", required=True, type=_numbers, metavar="DEG,DEG,...", help="flip angles in degrees")
-    p.add_argument("--tr-ms", required=True, type=float, metavar="MS", help="repetition time in ms")
+    p.add_argument(
+        "--flip-angles",
+        type=_numbers,
+        metavar="DEG,DEG,...",
+        help="flip angles in degrees (default: as the DICOM files say)",
+    )
+    p.add_argument("--tr-ms", type=float, metavar="MS", help="repetition time in ms (default: as the DICOM files say)")
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
     p.add_argument(
         "--ir",
@@ -50,12 +59,42 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 2,5,10") from error
 
 
+_SAME_DEG = 0.1  # between what is given and what headers say; chosen, headers round
+
+
+def _flip_angles(
+    given: list[float] | None, known: list[float] | None, ordered: bool, series: "Series"
+) -> tuple[float, ...]:
+    """Flip angles in degrees, one per volume: those of the headers where they are known, which must be the ones given.
+
+    `ordered`: in the order of the volumes, which the user chose; the series of one folder have none.
+    """
+    if not isinstance(known, list):  # a header that has one for all says nothing
+        known = None
+    if given is None and known is None:
+        raise InputError(f"{series.name}: the flip angles are not known; give them with --flip-angles")
+    if given is None or known is None:
+        return tuple(given or known or ())
+    pairs = zip(given, known) if ordered else zip(sorted(given), sorted(known))
+    if len(given) != len(known) or any(abs(a - b) > _SAME_DEG for a, b in pairs):
+        said, found = (", ".join(f"{a:g}" for a in angles) for angles in (given, known))
+        raise InputError(
+            f"--flip-angles gives {said} degrees, and the DICOM files of {series.name} have {found} degrees"
+            f"{', in this order' if ordered else ''}; the same are needed, or none given"
+        )
+    return tuple(known)
+
+
 def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
     from ..perfusion.t1 import t1_maps, write
 
-    series = volumes(args.vfa)
-    settings = T1Settings(args.tr_ms, tuple(args.flip_angles), args.allow_invalid_voxels, args.linear, args.device)
+    series, known = volumes(args.vfa, flip_angles=True)
+    tr_ms = args.tr_ms if args.tr_ms is not None else known.get("tr_ms")
+    if tr_ms is None:
+        raise InputError(f"{series.name}: the repetition time is not known; give it with --tr-ms")
+    angles = _flip_angles(args.flip_angles, known.get("flip_angle_deg"), len(args.vfa) > 1, series)
+    settings = T1Settings(tr_ms, angles, args.allow_invalid_voxels, args.linear, args.device)
     mask = mask_of(args.mask, series)
     if args.ir:
         from ..perfusion.t1 import hifi_maps
@@ -64,10 +103,10 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
             raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")
         if args.ti_ms is None or args.ir_flip_angle is None or args.ir_pulses is None:
             raise InputError("--ir needs --ti-ms, --ir-flip-angle and --ir-pulses: how its images were taken")
-        spacing = args.tr_ms if args.ir_spacing_ms is None else args.ir_spacing_ms
+        spacing = tr_ms if args.ir_spacing_ms is None else args.ir_spacing_ms
         train = (args.ir_flip_angle, spacing, args.ir_pulses, args.ir_recovery_ms, args.ir_centre)
         maps = hifi_maps(
-            series, volumes(args.ir), InversionSettings(settings, tuple(args.ti_ms), *train), mask, progress
+            series, volumes(args.ir)[0], InversionSettings(settings, tuple(args.ti_ms), *train), mask, progress
         )
     else:
         b1 = read_image(args.b1) if args.b1 else None

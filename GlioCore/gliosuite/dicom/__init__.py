@@ -8,10 +8,20 @@ _PUBLIC = {
     "scan": "study",
     "import_study": "importing",
     "import_bids": "bids",
+    "read_dicom_flip_angles": "volumes",
+    "read_dicom_image": "volumes",
     "read_dicom_series": "volumes",
     "read_dicom_volume": "volumes",
 }
-__all__ = ["import_bids", "import_study", "read_dicom_series", "read_dicom_volume", "scan"]
+__all__ = [
+    "import_bids",
+    "import_study",
+    "read_dicom_flip_angles",
+    "read_dicom_image",
+    "read_dicom_series",
+    "read_dicom_volume",
+    "scan",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..images import Series
+from ..images import Grid, Series, array
 from ..steps import Progress, silent
 from .geometry import DicomSeries, Slice
 from .headers import files_in, read_headers
@@ -142,13 +142,107 @@ def read_dicom_volume(folder: str | Path) -> sitk.Image:
     return volume(_only(folder, several=False)[0])
 
 
-def _only(folder: str | Path, several: bool) -> tuple[DicomSeries, Verdict]:
+def read_dicom_image(folder: str | Path) -> tuple[sitk.Image, dict[str, Any]]:
+    """As `read_dicom_volume`, with what the headers say: ``tr_ms te_ms flip_angle_deg ...``."""
+    series, verdict = _only(folder, several=False)
+    arrangement = arrange(series)
+    return volume(series, arrangement), acquisition(series, arrangement, verdict.role or "t1")[0]
+
+
+def read_dicom_flip_angles(folder: str | Path) -> tuple[Series, dict[str, Any]]:
+    """Read the images of one place at several flip angles in a folder of DICOM files: one series of all, or one series each.
+
+    Returns
+    -------
+    series, acquisition
+        Frames (angle, z, y, x) float32, by rising angle where each is a series of its own; ``flip_angle_deg`` is the list of angles,
+        ``tr_ms`` the repetition time that all share.
+
+    Raises
+    ------
+    InputError
+        If there are no such images or more than one set of them, or if they differ in repetition time or an angle is there twice.
+    """
+    found = _images(folder)
+    sets = [(s, v) for s, v in found if v.role == "vfa"]
+    if len(sets) == 1:
+        arrangement = arrange(sets[0][0])
+        series, known = frames(sets[0][0], arrangement), acquisition(sets[0][0], arrangement, "vfa")[0]
+        return Series(series.frames, series.grid, Path(folder).name), known
+    alone = [s for s, _ in found if s.n_times == 1 and s.n_slices > 1 and (s.header.flip_angle_deg or 0) > 0]
+    alone.sort(key=lambda s: (s.header.flip_angle_deg or 0.0, s.id))
+    angles = [float(s.header.flip_angle_deg or 0.0) for s in alone]
+    if not sets and not alone and sum(s.n_times > 1 for s, _ in found) == 1:
+        return read_dicom_series(folder)  # its headers do not tell the angles apart
+    if sets or len(set(angles)) < 2:
+        raise InputError(
+            f"{folder} holds {len(sets) or 'no'} sets of images that differ in nothing but the flip angle"
+            f"{': ' + '; '.join(str(s) for s, _ in sets) if sets else ''}; exactly one with two flip angles at least is needed, or a "
+            "folder for each angle"
+        )
+    twice = next((a for a, b in zip(angles, angles[1:], strict=False) if a == b), None)
+    if twice is not None:
+        names = "; ".join(str(s) for s, a in zip(alone, angles, strict=True) if a == twice)
+        raise InputError(
+            f"{folder} holds several series with a flip angle of {twice:g} degrees ({names}); one series for each angle is needed, so give "
+            "a folder for each"
+        )
+    parts = [arrange(s) for s in alone]
+    images = [volume(s, part) for s, part in zip(alone, parts, strict=True)]
+    known = [acquisition(s, part, "t1")[0] for s, part in zip(alone, parts, strict=True)]
+    names = [str(s) for s in alone]
+    series, tr_ms = stack(images, names, Path(folder).name), shared_tr(known, names)
+    return series, {"flip_angle_deg": angles} | ({} if tr_ms is None else {"tr_ms": tr_ms})
+
+
+def stack(images: Sequence[sitk.Image], names: Sequence[str], name: str) -> Series:
+    """3-D images on one grid as a series; `names` are theirs, for messages.
+
+    Raises
+    ------
+    InputError
+        If one lies on another grid than the first.
+    """
+    grid = Grid.of(images[0])
+    other = next((n for n, image in zip(names, images, strict=True) if not Grid.of(image).matches(grid)), None)
+    if other:
+        raise InputError(f"{other} lies on another grid than {names[0]}; images of one series on one grid are needed")
+    return Series(np.stack([array(image) for image in images]), grid, name)
+
+
+def shared_tr(known: Sequence[dict[str, Any]], names: Sequence[str]) -> float | None:
+    """The repetition time in ms that acquisitions share; None where one does not say it.
+
+    Raises
+    ------
+    InputError
+        If they differ by more than a hundredth.
+    """
+    times = [k.get("tr_ms") for k in known]
+    if None in times:
+        return None
+    first = float(times[0])
+    other = next((i for i, t in enumerate(times) if abs(t - first) > 0.01 * first), None)
+    if other is not None:
+        raise InputError(
+            f"{names[other]} was taken with a repetition time of {times[other]:g} ms and {names[0]} with {first:g} ms; one repetition time "
+            "is needed"
+        )
+    return first
+
+
+def _images(folder: str | Path) -> list[tuple[DicomSeries, Verdict]]:
+    """The image series in a folder with their roles."""
     headers, others, damaged = read_headers(files_in(folder))
     if damaged:
         raise InputError(damaged[0])
     if not headers:
         raise InputError(f"{folder} holds no DICOM file ({len(others)} other files); a DICOM series is needed")
-    judged = [(s, v) for s, v in judge_all(split(headers)) if (s.n_times > 1) == several]
+    return judge_all(split(headers))
+
+
+def _only(folder: str | Path, several: bool) -> tuple[DicomSeries, Verdict]:
+    judged = [(s, v) for s, v in _images(folder) if (s.n_times > 1) == several]
     with_role = [(s, v) for s, v in judged if v.role]
     judged = with_role or judged
     wanted = "4-D series (several time points)" if several else "3-D image"

@@ -44,6 +44,8 @@ class PerfusionRequest:
         One time per frame, s, rising.
     tr_ms, te_ms, flip_angle_deg
         Acquisition; 0 is unknown. DCE needs TR and flip angle, DSC needs TE and corrects leakage better with all three.
+    baseline, arrival_s
+        Frames before the contrast agent, or when it arrives, s; None leaves both to the step.
     t10_s, t1_map
         Native T1 in s for all voxels, or a map node (s) on any grid.
     aif
@@ -63,6 +65,8 @@ class PerfusionRequest:
     tr_ms: float = 0.0
     te_ms: float = 0.0
     flip_angle_deg: float = 0.0
+    baseline: int | None = None
+    arrival_s: float | None = None
     t10_s: float = T10_TISSUE_S
     t1_map: Any = None
     hematocrit: float = DceSettings.hematocrit
@@ -116,6 +120,23 @@ def parse_times(text: str, n_frames: int) -> tuple[float, ...]:
     return tuple(values)
 
 
+def parse_number(text: str, kind: type, what: str) -> Any:
+    """A number of a type from what was typed, None where nothing was; `what` it is called.
+
+    Raises
+    ------
+    InputError
+        If the text is no such number.
+    """
+    if not text.strip():
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        whole = "a whole number" if kind is int else "a number"
+        raise InputError(f"{what} is {text.strip()!r}; {whole} is needed, or nothing, to have it found") from None
+
+
 def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
     """Write the inputs of a request into `folder`; return the command line arguments of the step (results go to ``folder/out``).
 
@@ -145,6 +166,9 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
     helpful = [k for k in ("tr_ms", "flip_angle_deg") if request.kind == "DSC" and getattr(request, k) > 0]
     for key in (*needed, *helpful):
         result += ["--" + key.replace("_deg", "").replace("_", "-"), f"{getattr(request, key):g}"]
+    for flag, value in (("--baseline", request.baseline), ("--arrival", request.arrival_s)):
+        if value is not None:
+            result += [flag, f"{value:g}"]
     result += ["--aif", _aif(request, series, folder)]
     if request.kind == "DCE":
         result += ["--t10", _t10(request, folder), "--model", request.model]

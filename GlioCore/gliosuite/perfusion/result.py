@@ -40,8 +40,10 @@ class PerfusionMaps:
         Voxels that were fitted; uint8.
     aif, aif_unit
         The arterial input function and its unit.
-    times_s
-        Of the frames that were used.
+    bolus
+        In frames of the whole series.
+    n_baseline, times_s
+        How many of the frames that were used come before the bolus, and their times.
     mean
         For the picture: fitted voxels in which much happens.
     medians
@@ -62,6 +64,7 @@ class PerfusionMaps:
     aif_unit: str
     settings: DceSettings | DscSettings
     bolus: Bolus
+    n_baseline: int
     times_s: np.ndarray
     mean: MeanCurve
     medians: dict[str, float | None]
@@ -73,8 +76,3 @@ class PerfusionMaps:
     def units(self) -> dict[str, str]:
         """The unit of each map."""
         return {name: look(name).unit for name in self.maps}
-
-    @property
-    def n_baseline(self) -> int:
-        """Frames before the bolus, from steady state on."""
-        return self.bolus.arrival - self.bolus.steady

@@ -53,6 +53,18 @@ def _aif_search() -> Any:
     return setting("own", text, title="AIF search", choices=AIF_SEARCHES)
 
 
+def _baseline() -> Any:
+    text = "frames of the baseline, counted from the first in steady state (default: found in the series)"
+    return setting(
+        None, text, title="the baseline", metavar="N", low=1, needed="one frame or more are needed (--baseline)"
+    )
+
+
+def _arrival_s() -> Any:
+    text = "when contrast agent arrives in the series, s; the frames in steady state before it are the baseline (default: found)"
+    return setting(None, text, title="the arrival", option="--arrival", metavar="S", unit="s")
+
+
 @dataclass(frozen=True)
 class DceSettings:
     """How a DCE series is turned into maps.
@@ -85,6 +97,9 @@ class DceSettings:
         How many voxels the automatic AIF takes at most (search ``"own"``).
     aif_search
         How it seeks them, one of `AIF_SEARCHES`; see `aif.arteries`.
+    baseline, arrival_s
+        How many frames come before the contrast agent, from the first in steady state on, or when it arrives in s of the frame times: one
+        of them in place of what is found in the series, and of the reasons to refuse that.
     sinus
         Whether an AIF taken from the series is brought to the level of a large vein's curve, where one is found; see `aif.venous`.
     bounds
@@ -165,6 +180,8 @@ class DceSettings:
     allow_invalid_voxels: bool = _invalid()
     n_aif_voxels: int = _n_aif_voxels()
     aif_search: str = _aif_search()
+    baseline: int | None = _baseline()
+    arrival_s: float | None = _arrival_s()
     sinus: bool = setting(True, "bring an AIF taken from a DCE series to the level of a large vein, where one is found")
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unclamped: bool = setting(
@@ -205,6 +222,9 @@ class DscSettings:
         How many voxels the automatic AIF takes at most (search ``"own"``).
     aif_search
         How it seeks them, one of `AIF_SEARCHES`; see `aif.arteries`.
+    baseline, arrival_s
+        How many frames come before the contrast agent, from the first in steady state on, or when it arrives in s of the frame times: one
+        of them in place of what is found in the series, and of the reasons to refuse that.
     vof
         Whether an AIF taken from the series is scaled so that its first pass has the area of a large vein's (venous output function).
     flip_angle_deg, t10_s
@@ -243,6 +263,8 @@ class DscSettings:
     allow_invalid_voxels: bool = _invalid()
     n_aif_voxels: int = _n_aif_voxels()
     aif_search: str = _aif_search()
+    baseline: int | None = _baseline()
+    arrival_s: float | None = _arrival_s()
     vof: bool = setting(
         False, "scale a DSC AIF so that its first pass has the area of a large vein's, for absolute cbv (default no)"
     )

@@ -44,6 +44,8 @@ class RunSettings:
         A preset of ``gliosuite dce``, which decides model, delay, AIF and T1 in place of the settings above; None for none.
     leakage, deconvolution
         As in ``gliosuite dsc``.
+    dce_baseline, dce_arrival_s, dsc_baseline, dsc_arrival_s
+        As ``baseline`` and ``arrival_s`` in ``gliosuite dce`` and ``gliosuite dsc``.
     engine
         Registration engine: auto, brainsfit or simpleitk.
     barriers, through
@@ -77,6 +79,10 @@ class RunSettings:
     relaxivity: float = same(DceSettings, "relaxivity")
     leakage: str = same(DscSettings, "leakage")
     deconvolution: str = same(DscSettings, "deconvolution")
+    dce_baseline: int | None = same(DceSettings, "baseline", option="--dce-baseline")
+    dce_arrival_s: float | None = same(DceSettings, "arrival_s", option="--dce-arrival")
+    dsc_baseline: int | None = same(DscSettings, "baseline", option="--dsc-baseline")
+    dsc_arrival_s: float | None = same(DscSettings, "arrival_s", option="--dsc-arrival")
     engine: str = setting("auto", "registration engine", choices=ENGINES)
     barriers: str = "none"
     through: tuple[str, ...] = ()

@@ -130,6 +130,8 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         hematocrit=known.get("hematocrit", run.settings.hematocrit),
         relaxivity=known.get("relaxivity", run.settings.relaxivity),
         te_ms=known.get("te_ms"),
+        baseline=run.settings.dce_baseline,
+        arrival_s=run.settings.dce_arrival_s,
     )
     t10, how = _t10(run, series.grid, known)
     if named and named.t10_s is not None:
@@ -184,6 +186,8 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         tr_ms=tr_ms,
         leakage=run.settings.leakage,
         deconvolution=run.settings.deconvolution,
+        baseline=run.settings.dsc_baseline,
+        arrival_s=run.settings.dsc_arrival_s,
         flip_angle_deg=known.get("flip_angle_deg"),
         t10_s=known.get("t10_s", DscSettings.t10_s),
     )

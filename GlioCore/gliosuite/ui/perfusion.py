@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..mrml.perfusion import PerfusionRequest, parse_times
+from ..mrml.perfusion import PerfusionRequest, parse_number, parse_times
 from ..mrml.sequences import acquisition, is_multivolume, timing
 from .binding import chosen
 from .panel import Panel, Running, show_only
@@ -127,6 +127,8 @@ class PerfusionPanel(Panel):
             tr_ms=p.trMs,
             te_ms=p.teMs,
             flip_angle_deg=p.flipAngleDeg,
+            baseline=parse_number(p.baseline, int, _("the baseline")),
+            arrival_s=parse_number(p.arrival, float, _("the arrival")),
             t10_s=p.t10S,
             t1_map=p.t1Map,
             hematocrit=p.hematocrit,

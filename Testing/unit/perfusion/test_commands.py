@@ -179,6 +179,80 @@ def refused(gliosuite, folder, sentence, *arguments):
     assert not (folder / "out").exists()
 
 
+def test_baseline_and_arrival_are_options_of_all_three(gliosuite, folder):
+    dce = ("dce", folder / "dce.nii.gz", "--dt", 2, *DCE, "--aif", folder / "aif.csv", "--mask", folder / "mask.nii.gz")
+    dsc = ("dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--tr-ms", 2000, "--mask", folder / "mask.nii.gz")
+    for base in (dce, dsc):
+        for option, n_baseline in ((("--baseline", 6), 6), (("--arrival", 15), 8)):
+            code, _, err = gliosuite(*base, *option, "--out", folder / "maps")
+            assert code == 0, err
+            record = json.loads((folder / "maps" / "fit.json").read_text())
+            assert record["n_baseline"] == n_baseline
+            assert record["arrival_s"] == 2 * n_baseline
+            assert "the baseline is the one that was given, not one found in the series" in record["notes"]
+        refused(gliosuite, folder, "both --baseline and --arrival are given", *base, "--baseline", 6, "--arrival", 15)
+        refused(gliosuite, folder, "--baseline is 49 and", *base, "--baseline", 49)
+        refused(gliosuite, folder, "--arrival is 500 s and", *base, "--arrival", 500)
+    aif = ("aif", folder / "dce.nii.gz", "--kind", "dce", "--dt", 2, *DCE)
+    code, _, err = gliosuite(*aif, "--baseline", 8, "--out", folder / "found" / "aif.csv")
+    assert code == 0, err
+    code, _, err = gliosuite(*aif, "--baseline", 60, "--out", folder / "none" / "aif.csv")
+    assert code == 2
+    assert "--baseline is 60 and" in err
+
+
+def test_a_series_that_starts_after_the_bolus_is_refused_and_baseline_overrules(gliosuite, folder):
+    from gliosuite.images import read_series
+
+    for kind, start in (("dce", 15), ("dce", 30), ("dsc", 14)):
+        series = read_series(folder / f"{kind}.nii.gz")
+        write_series(Series(series.frames[start:], GRID), folder / "late.nii.gz")
+        base = ("dsc", folder / "late.nii.gz", "--te-ms", 30, "--tr-ms", 2000)
+        if kind == "dce":
+            base = ("dce", folder / "late.nii.gz", "--dt", 2, *DCE, "--aif", folder / "aif.csv")
+        refused(gliosuite, folder, "; a series that starts before the contrast agent arrives is needed", *base)
+        if kind == "dce":
+            code, _, err = gliosuite(*base, "--baseline", 3, "--out", folder / "maps")
+            assert code == 0, err
+
+
+def test_a_spoiled_frame_is_left_out_and_said(gliosuite, folder):
+    from gliosuite.images import read_series
+
+    base = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--out", folder / "maps")
+    medians = []
+    for name in ("whole", "spoiled"):
+        series = read_series(folder / "dce.nii.gz")
+        if name == "spoiled":
+            series.frames[30] = 0.0
+            series.frames[4] = np.nan
+        write_series(series, folder / f"{name}.nii.gz")
+        code, out, err = gliosuite("dce", folder / f"{name}.nii.gz", *base)
+        assert code == 0, err
+        medians.append(json.loads(out)["medians"])
+    notes = json.loads(out)["notes"]
+    assert "left out, with their times: frame 5 is no number, frame 31 is blank (numbers from 1)" in notes
+    for name in ("ktrans", "ve", "vp"):
+        assert medians[1][name] == pytest.approx(medians[0][name], rel=0.005)
+    series.frames[12] = 0.0
+    series.frames[11] = 0.0
+    write_series(series, folder / "broken.nii.gz")
+    refused(
+        gliosuite, folder, "and the bolus is in it: 6 s from 20.0 s on", "dce", folder / "broken.nii.gz", *base[:-2]
+    )
+
+
+def test_a_mask_without_a_bolus_is_no_artery(gliosuite, folder):
+    air = np.zeros(GRID.shape, bool)
+    air[:, 0, :] = True
+    write_image(GRID.image(air), folder / "air.nii.gz")
+    base = ("--aif", folder / "air.nii.gz")
+    refused(gliosuite, folder, "the AIF mask shows no bolus", "dce", folder / "dce.nii.gz", "--dt", 2, *DCE, *base)
+    refused(
+        gliosuite, folder, "the AIF mask shows no bolus", "dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--dt", 2, *base
+    )
+
+
 def test_dce_refuses_missing_and_wrong_timing(gliosuite, folder):
     series = folder / "dce.nii.gz"
     refused(gliosuite, folder, "give them with --times FILE or --dt S", "dce", series, *DCE)

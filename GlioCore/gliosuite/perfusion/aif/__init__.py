@@ -1,7 +1,7 @@
 """The arterial input function of DCE (plasma, mM) and DSC (ΔR2*, 1/s): where it is found, and what it is."""
 
 from .arteries import find_arteries, first_pass, is_clipped
-from .curve import POPULATIONS, Aif, fit_parametric, points_mask, population_aif, read_aif
+from .curve import POPULATIONS, Aif, check_bolus, fit_parametric, points_mask, population_aif, read_aif
 from .purity import pure_curve, tissue_signal
 from .sinus import find_sinus
 from .venous import ArterialData, fit_to_sinus
@@ -10,6 +10,7 @@ __all__ = [
     "POPULATIONS",
     "Aif",
     "ArterialData",
+    "check_bolus",
     "find_arteries",
     "find_sinus",
     "first_pass",

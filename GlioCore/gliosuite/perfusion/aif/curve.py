@@ -16,6 +16,9 @@ from ...errors import InputError
 from ...images import Grid
 from ..kinetics import ParkerForm, georgiou_aif, parker_aif, parker_terms
 
+_LEAST_SAMPLES = 4  # of a table; chosen, a baseline, a rise, a peak and what follows
+_STARTS_LOW = 0.1  # of its highest value; chosen, a curve that begins with more has begun before
+_PASS_S, _OVER_NOISE = 35.0, 5.0  # of a first pass, and SD that it is above its noise by; chosen
 _FINE_S = 0.5  # sampling of a fitted AIF; chosen, a tenth of the width of a first pass
 # Parker's form fitted to samples over their peak: lowest, first and highest value of area (s), centre and width (s) of the first pass and
 # of the recirculation; tail, decay (1/s), slope (1/s), shift (s); start after the arrival (s). First values are the population's (Parker
@@ -117,9 +120,12 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
         raise InputError(
             f"{path} holds a value that is no number ({error}); time_s,concentration rows are needed"
         ) from error
-    if times.size < 4 or not np.isfinite([times, values]).all():
+    if times.size < _LEAST_SAMPLES:
+        raise InputError(f"{path} has {times.size} rows; an AIF of {_LEAST_SAMPLES} samples at least is needed")
+    if not np.isfinite([times, values]).all():
+        row = int(np.flatnonzero(~np.isfinite([times, values]).all(axis=0))[0])
         raise InputError(
-            f"{path} has {times.size} rows, some of them not finite or too few; at least 4 finite ones are needed"
+            f"{path} has {times[row]:g},{values[row]:g} in row {row + 1} after its head; finite numbers are needed"
         )
     if (np.diff(times) <= 0).any():
         i = int(np.flatnonzero(np.diff(times) <= 0)[0])
@@ -127,14 +133,53 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
             f"{path}: time_s does not rise from {times[i]:g} s to {times[i + 1]:g} s; rising times are needed"
         )
     frame = float(np.median(np.diff(times_s)))
+    unit = _other_unit(times, times_s)
     if times[-1] < times_s[-1] - 1.01 * frame or times[0] > times_s[-1]:
         raise InputError(
             f"{path} runs from {times[0]:g} s to {times[-1]:g} s and the series ends at {times_s[-1]:g} s; an AIF that covers "
-            "the series is needed (it is 0 before its first sample)"
+            f"the series is needed (it is 0 before its first sample){unit}"
+        )
+    # The last one may lie well beyond the end.
+    if (inside := int((times <= times_s[-1] + frame).sum())) < _LEAST_SAMPLES - 1:
+        raise InputError(
+            f"{path} has {inside} of its {times.size} samples before the series ends at {times_s[-1]:g} s; "
+            f"{_LEAST_SAMPLES - 1} at least are needed{unit}"
         )
     if values.max() <= 0:
         raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
-    return Aif(times, values, f"read from a table of {times.size} samples", "csv")
+    notes = ()
+    if times[0] > times_s[0] + frame and values[0] > _STARTS_LOW * values.max():
+        notes = (
+            f"the AIF table begins at {times[0]:g} s with {100 * values[0] / values.max():.0f} % of its highest value and counts as 0 "
+            "before: if it begins after the bolus, all values are wrong",
+        )
+    return Aif(times, values, f"read from a table of {times.size} samples", "csv", notes=notes)
+
+
+def _other_unit(times: np.ndarray, times_s: np.ndarray) -> str:
+    """What a table's times seem to be in where they do not fit a series, as the end of a sentence."""
+    for factor, name in ((60.0, "minutes"), (1e-3, "milliseconds")):
+        if 0.7 * times_s[-1] <= factor * times[-1] <= 1.5 * times_s[-1]:
+            return f"; its times look like {name}"
+    return ""
+
+
+def check_bolus(curve: np.ndarray, times_s: np.ndarray, arrival: int, source: str) -> None:
+    """Refuse the curve (t,) of an artery in which no bolus passes, as of a mask in air.
+
+    Raises
+    ------
+    InputError
+        If its highest value, or the mean of its first pass, is within its noise.
+    """
+    noise = float(noise_sd(curve))
+    pass_ = (times_s >= times_s[arrival]) & (times_s <= times_s[arrival] + _PASS_S)
+    if curve.max() > _OVER_NOISE * noise and curve[pass_].mean() > _OVER_NOISE * noise / np.sqrt(pass_.sum()):
+        return
+    raise InputError(
+        f"{source} shows no bolus: its mean curve has a highest value of {curve.max():.3g} and noise of {noise:.3g}; voxels of an artery "
+        "are needed"
+    )
 
 
 POPULATIONS = {"parker": (parker_aif, "Parker 2006"), "georgiou": (georgiou_aif, "Georgiou 2019")}

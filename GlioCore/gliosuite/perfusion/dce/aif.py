@@ -7,13 +7,23 @@ import SimpleITK as sitk
 
 from ...curves import enhancing_mean, mask_array
 from ...errors import InputError
-from ..aif import POPULATIONS, Aif, ArterialData, find_arteries, fit_parametric, fit_to_sinus, population_aif
+from ..aif import (
+    POPULATIONS,
+    Aif,
+    ArterialData,
+    check_bolus,
+    find_arteries,
+    fit_parametric,
+    fit_to_sinus,
+    population_aif,
+)
 from ..fit import fit_curves
 from ..prepared import Prepared
 from ..settings import DceSettings
 from ..signal import concentrations
 from .settings import acquisition
 
+_PLASMA_MM = (0.2, 50.0)  # highest values that plasma may have, mM; chosen, wide enough for any dose and slow infusions
 _LEAST_BASELINE = 3  # frames; chosen: fewer are not shortened, since their mean would be one frame's noise
 # s between frames: below, the samples show the first pass themselves; above, they no longer determine it, and the form would invent a peak.
 _FORM_HELPS_S = (2.0, 6.0)
@@ -26,7 +36,13 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already."""
     series, times_s, n_baseline, raw = p.series, p.times_s, p.n_baseline, p.raw
     if isinstance(aif, Aif):
-        return aif
+        top = float(aif.concentration.max())
+        if _PLASMA_MM[0] <= top <= _PLASMA_MM[1]:
+            return aif
+        note = (
+            f"the AIF's highest value is {top:.3g} mM, where plasma has some 2 to 20 after a usual dose: check its unit"
+        )
+        return replace(aif, notes=(*aif.notes, note))
     if isinstance(aif, str) and aif in POPULATIONS:
         return _aligned_population(p, settings, aif)
     if isinstance(aif, str) and aif != "auto":
@@ -39,6 +55,9 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
         voxels = mask_array(aif, series)
         curves = concentrations(series.curves(voxels), acquisition(settings), settings.t10_blood_s, n_baseline)
         method, what = "mask", "mean of {n} voxels of the AIF mask"
+        known = curves[np.isfinite(curves).all(axis=1)]
+        if known.size:
+            check_bolus(known.mean(axis=0), times_s, n_baseline, f"{series.name}: the AIF mask")
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
         voxels = p.in_region(index)

@@ -6,7 +6,6 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...curves import Bolus, enhancing_mean, find_bolus
 from ...errors import InputError
 from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
@@ -36,11 +35,6 @@ _AT_BOUND = 0.98  # of kep's upper bound; chosen: the polish ends this close to 
 _FEW = 3  # frames; chosen: the mean of a shorter baseline is hardly better than one frame
 
 
-def _find_bolus(curves: np.ndarray, name: str) -> Bolus:
-    """Baseline and arrival from the curves that enhance most."""
-    return find_bolus(enhancing_mean(curves, rising=True), True, name)
-
-
 def dce_aif(
     series: Series,
     times_s: ArrayLike,
@@ -50,7 +44,7 @@ def dce_aif(
 ) -> Aif:
     """The AIF of a DCE series alone; see `dce_maps`."""
     check_settings(settings, series)
-    return choose_aif(prepare(series, times_s, settings, mask, _find_bolus), settings, aif)
+    return choose_aif(prepare(series, times_s, settings, mask), settings, aif)
 
 
 def dce_maps(
@@ -89,7 +83,7 @@ def dce_maps(
     check_settings(settings, series)
     check_t10(t10)
     progress(0.05, "finding the bolus")
-    p = prepare(series, times_s, settings, mask, _find_bolus)
+    p = prepare(series, times_s, settings, mask)
     t10_s: float | np.ndarray = (
         array(resample(t10, series.grid))[p.fitted] if isinstance(t10, sitk.Image) else float(t10)
     )
@@ -213,6 +207,7 @@ def _collect(
         aif_unit="plasma (mM)",
         settings=settings,
         bolus=p.bolus,
+        n_baseline=p.n_baseline,
         times_s=p.times_s,
         mean=MeanCurve(curves[top].mean(axis=0), model, "mean of the 5 % that enhance most", "tissue (mM)", "model"),
         medians={n: float(np.nanmedian(fit.values[n][known])) if known.any() else None for n in names},

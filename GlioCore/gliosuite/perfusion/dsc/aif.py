@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from ...curves import mask_array
 from ...errors import InputError
-from ..aif import Aif, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
+from ..aif import Aif, check_bolus, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
 from ..prepared import Prepared
 from ..settings import DscSettings
 from ..signal import signal_to_dr2star
@@ -48,6 +48,7 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         if not good.any():
             raise InputError(f"no voxel of the AIF mask has a ΔR2* curve in {series.name}; choose other voxels")
         curve, method, what = curves[good].mean(axis=0), "mask", f"mean of {good.sum()} voxels of the AIF mask"
+        check_bolus(curve, times_s, n_baseline, f"{series.name}: the AIF mask")
     elif aif == "auto":
         signal = p.raw
         before = signal[:, :n_baseline].mean(axis=1) if settings.input == "signal" else None

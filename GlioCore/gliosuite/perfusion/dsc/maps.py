@@ -1,14 +1,12 @@
 """DSC from a series to maps: ΔR2*, AIF, leakage correction, blood volume, flow, timing, normalisation."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...curves import Bolus, enhancing_mean, find_bolus, mask_array
-from ...errors import InputError
+from ...curves import mask_array
 from ...images import Series
 from ...steps import Progress, part, silent
 from ..aif import Aif
@@ -30,29 +28,11 @@ _FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR
 def _prepare(series: Series, times_s: ArrayLike, settings: DscSettings, mask: sitk.Image | None) -> Prepared:
     """A series from steady state on, at even times."""
     check_settings(settings, series)
-    find = partial(_find_passing_bolus, rising=settings.input != "signal")
-    p = prepare(series, times_s, settings, mask, find, even=True)
+    p = prepare(series, times_s, settings, mask, even=True)
     p.notes.append(f"the bolus arrives at {p.times_s[p.n_baseline]:.1f} s; baseline of {p.n_baseline} frames")
     if p.n_baseline < _FEW:
         p.notes.append(f"the baseline has only {p.n_baseline} frames: ΔR2* is less certain")
     return p
-
-
-def _find_passing_bolus(curves: np.ndarray, name: str, rising: bool) -> Bolus:
-    """The bolus in the 5 % of curves that change most and come back.
-
-    At edges, a head that moves changes the signal more than a bolus does, but for good. Where none comes back, since the series ends too
-    early, it is sought in those that change most.
-    """
-    ends = max(2, curves.shape[1] // 8)
-    sign = 1.0 if rising else -1.0
-    top = sign * (curves.max(axis=1) if rising else curves.min(axis=1))
-    passing = np.min([top - sign * np.median(part, axis=1) for part in (curves[:, :ends], curves[:, -ends:])], axis=0)
-    some = np.argsort(-passing, kind="stable")[: max(1, round(0.05 * len(curves)))]
-    try:
-        return find_bolus(curves[some].mean(axis=0), rising, name)
-    except InputError:
-        return find_bolus(enhancing_mean(curves, rising), rising, name)
 
 
 def dsc_aif(
@@ -141,7 +121,7 @@ def dsc_maps(
         share = np.bincount(fit.model, minlength=4)[1:] / max((fit.model > 0).sum(), 1)
         text = ", ".join(f"{n} {100 * v:.0f} %" for n, v in zip(CORRECTIONS, share))
         p.notes.append(f"leakage correction by corrected Akaike criterion: {text} of the voxels")
-    heights, note = recovery(curves, p.times_s, p.n_baseline, p.bolus.peak - p.bolus.steady, settings.te_ms, _n_tail(p))
+    heights, note = recovery(curves, p.times_s, p.n_baseline, p.peak, settings.te_ms, _n_tail(p))
     p.notes.append(note)
     values |= heights
     known = np.isfinite(fit.cbv)
@@ -171,6 +151,7 @@ def dsc_maps(
         aif_unit="ΔR2* (1/s)",
         settings=settings,
         bolus=p.bolus,
+        n_baseline=p.n_baseline,
         times_s=p.times_s,
         mean=_mean(p, fit, curves, known, in_lesion),
         medians={name: _median(a[p.where(known)]) for name, a in arrays.items()},

@@ -72,3 +72,42 @@ def test_points_outside_are_refused():
         aifs.points_mask([(100.0, -14.0, 0.0)], GRID)
     with pytest.raises(InputError, match="no point is given"):
         aifs.points_mask([], GRID)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t, c: (t[:3], c[:3]), r"has 3 rows; an AIF of 4 samples at least is needed"),
+        (
+            lambda t, c: (t, np.where(t == 20, np.nan, c)),
+            r"has 20,nan in row 11 after its head; finite numbers are needed",
+        ),
+        (lambda t, c: (t[::-1], c[::-1]), r"time_s does not rise from 98 s to 96 s"),
+        (lambda t, c: (t / 60, c), r"the series ends at 98 s; .*; its times look like minutes$"),
+        (
+            lambda t, c: (t * 1000, c),
+            r"has 1 of its 50 samples before the series ends at 98 s; .*; its times look like milliseconds$",
+        ),
+        (lambda t, c: (t + 200, c), r"runs from 200 s to 298 s and the series ends at 98 s"),
+        (
+            lambda t, c: (t[:30], c[:30]),
+            r"runs from 0 s to 58 s and the series ends at 98 s; .*before its first sample\)$",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_an_aif_are_refused_with_the_reason(tmp_path, change, sentence):
+    times = 2.0 * np.arange(50)
+    rows = zip(*change(times, parker_aif(times, 20.0)), strict=True)
+    path = tmp_path / "aif.csv"
+    path.write_text("time_s,concentration\n" + "".join(f"{t:g},{c:g}\n" for t, c in rows))
+    with pytest.raises(InputError, match=sentence):
+        aifs.read_aif(path, times)
+
+
+def test_a_table_that_begins_high_is_said(tmp_path):
+    times = 2.0 * np.arange(50)
+    path = tmp_path / "aif.csv"
+    rows = [(t, c) for t, c in zip(times, parker_aif(times, 20.0), strict=True) if t >= 40]
+    path.write_text("time_s,concentration\n" + "".join(f"{t:g},{c:g}\n" for t, c in rows))
+    (note,) = aifs.read_aif(path, times).notes
+    assert note.startswith("the AIF table begins at 40 s with 83 % of its highest value and counts as 0 before")
