@@ -25,9 +25,12 @@ from gliosuite.perfusion.spoiled import spoiled_frames
 from gliosuite.simulate.cohort import simulate_case
 
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
-PATIENTS = range(8120, 8130)
+PATIENTS = range(8140, 8150)  # 8120-8129 were looked at
 FINE = 0.1 * np.arange(4000)
-_AGENT = 0.01  # of the arterial peak: the first frame with more is the first with agent
+_AGENT, _TRACE = (
+    0.01,
+    0.0005,
+)  # of the arterial peak: the first frame with more is the first with agent, with a trace of it
 missed: list[str] = []
 
 
@@ -37,8 +40,8 @@ def bar(text: str, good: bool, bar_text: str) -> None:
         missed.append(text)
 
 
-def first_frame(times: np.ndarray, at: np.ndarray, blood: np.ndarray) -> int:
-    return int(np.argmax(np.interp(times, at, blood) > _AGENT * blood.max()))
+def first_frame(times: np.ndarray, at: np.ndarray, blood: np.ndarray, share: float = _AGENT) -> int:
+    return int(np.argmax(np.interp(times, at, blood) > share * blood.max()))
 
 
 def phantoms(seed: int = 81, count: int = 30) -> None:
@@ -96,7 +99,7 @@ def patients() -> None:
     print(
         f"simulated patients {PATIENTS[0]}-{PATIENTS[-1]} as they come: arrival; the same cut, so that they start in or after the bolus"
     )
-    late: dict[str, list[int | None]] = {"dce": [], "dsc": []}
+    late: dict[str, list[tuple[int, int] | None]] = {"dce": [], "dsc": []}
     refused: dict[str, list[bool]] = {"dce": [], "dsc": []}
     clean, blank = [], []
     # Frames from the first with agent on: 15 s in DCE, and 7.5 s in DSC, whose agent reaches tissue some frames after the artery.
@@ -109,7 +112,8 @@ def patients() -> None:
             curves = series.curves(boolean(signal_mask(series)))
             first = first_frame(times, *patient.truth.curves[f"aif_{kind}"].T)
             found = outcome(curves, times, kind)
-            late[kind].append(None if found is None else found - first)
+            trace = first_frame(times, *patient.truth.curves[f"aif_{kind}"].T, _TRACE)
+            late[kind].append(None if found is None else (found - trace, found - first))
             ends = [outcome(curves[:, first + k :], times[first + k :], kind) is None for k in cuts[kind]]
             refused[kind].extend(ends)
             clean.append(not spoiled_frames(series, True, kind == "dce"))
