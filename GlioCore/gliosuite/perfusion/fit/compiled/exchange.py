@@ -197,7 +197,7 @@ def settle(
     y: np.ndarray,
     yy: float,
     outside: float,
-    rough: bool,
+    steps: int,
     columns: np.ndarray,
     grid: np.ndarray,
     lowest: np.ndarray,
@@ -206,15 +206,11 @@ def settle(
     trial: np.ndarray,
     room: np.ndarray,
 ) -> None:
-    """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too; `rough` with the precision `SINGLE`.
+    """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too, or as far as `steps` lead.
 
-    `room` (6, 4, 4) is to work in.
+    Fewer steps than those of `DOUBLE` are gone with the precision `SINGLE`. `room` (6, 4, 4) is to work in.
     """
-    tolerance, far, nothing, rounding, floor, steps = (
-        (SINGLE_LIMITS[0], SINGLE_LIMITS[1], SINGLE_LIMITS[2], SINGLE_LIMITS[3], SINGLE_LIMITS[4], SINGLE_STEPS)
-        if rough
-        else (DOUBLE_LIMITS[0], DOUBLE_LIMITS[1], DOUBLE_LIMITS[2], DOUBLE_LIMITS[3], DOUBLE_LIMITS[4], DOUBLE_STEPS)
-    )
+    tolerance, far, nothing, rounding, floor = SINGLE_LIMITS if steps < DOUBLE_STEPS else DOUBLE_LIMITS
     products, mix, mixed, lower = room[0], room[1], room[2], room[3]
     step, scale, free = room[4, 0], room[4, 1], room[4, 2]
     damping = 1e-6
@@ -306,7 +302,8 @@ def fit_exchange(
     pair_tables: np.ndarray,
     fast_length: np.ndarray,
     rates: np.ndarray,
-    first_wash_out: int,
+    members: np.ndarray,
+    edges: np.ndarray,
     columns: np.ndarray,
     grid: np.ndarray,
     lowest: np.ndarray,
@@ -330,8 +327,8 @@ def fit_exchange(
         (5, pairs) float32: overlap over length, the two shares of the slower exponential's direction, length and overlap.
     fast_length, rates
         (k,) lengths of the exponentials, and their rates in 1/min.
-    first_wash_out
-        The first pair whose faster rate is of plasma that is washed through.
+    members, edges
+        Groups of pairs, one after the other, and (groups + 1,) where each begins: from the best pair of each the way begins.
     columns, grid
         (pieces, TERMS, R) and (4,); see `tables.Tables`.
     lowest, highest
@@ -339,7 +336,8 @@ def fit_exchange(
     """
     count = pairs.shape[1]
     explained = np.empty(count, np.float32)
-    starts = np.empty((3, STATE))
+    groups = edges.shape[0] - 1
+    starts = np.empty((groups + 1, STATE))
     trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
     nothing = np.float32(0.0)
     flow = 0.01 * highest[0]
@@ -349,12 +347,11 @@ def fit_exchange(
             alone = max(max(a * pair_tables[1, j] + b * pair_tables[2, j], nothing), max(b, nothing))
             inside = a >= nothing and b >= a * pair_tables[0, j]
             explained[j] = a * a + b * b if inside else alone * alone
-        for group in range(2):
-            begin, end = (0, first_wash_out) if group == 0 else (first_wash_out, count)
-            at = begin
-            for j in range(begin + 1, end):
-                if explained[j] > explained[at]:
-                    at = j
+        for group in range(groups):
+            at = members[edges[group]]
+            for m in range(edges[group] + 1, edges[group + 1]):
+                if explained[members[m]] > explained[at]:
+                    at = members[m]
             a, b = float(on_slow[i, at]), float(on_fast[i, pairs[0, at]])
             share_slow, share_fast = float(pair_tables[1, at]), float(pair_tables[2, at])
             length, overlap = float(pair_tables[3, at]), float(pair_tables[4, at])
@@ -370,22 +367,22 @@ def fit_exchange(
             from_pair(w_slow, w_fast, rates[pairs[1, at]], rates[pairs[0, at]], starts[group])
         # What the model becomes where flow is beyond its bounds: the best pair may be none it can have.
         transfer = min(max(tofts_w[i], 0.0), 0.9 * flow)
-        starts[2, 0], starts[2, 1] = highest[0], transfer * flow / (flow - transfer)
-        starts[2, 2], starts[2, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
+        starts[groups, 0], starts[groups, 1] = highest[0], transfer * flow / (flow - transfer)
+        starts[groups, 2], starts[groups, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
         here = y[i]
         yy = 0.0
         for j in range(here.shape[0]):
             yy += here[j] * here[j]
         outside = max(energy[i] - yy, 0.0)
         lowest_at = 0
-        for number in range(3):
-            settle(here, yy, outside, True, columns, grid, lowest, highest, starts[number], trial, room)
+        for number in range(groups + 1):
+            settle(here, yy, outside, SINGLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < starts[lowest_at, SSE]:
                 lowest_at = number
         best[SSE] = math.inf
-        for rank in range(3):
+        for rank in range(groups + 1):
             # The lowest to the end, and those that are as good but elsewhere.
-            number = lowest_at if rank == 0 else (lowest_at + rank) % 3
+            number = (lowest_at + rank) % (groups + 1)
             if rank > 0:
                 if starts[number, SSE] - starts[lowest_at, SSE] > _TIE * (starts[lowest_at, SSE] + outside):
                     continue
@@ -395,7 +392,7 @@ def fit_exchange(
                     apart = apart or abs(starts[number, j] - best[j]) > _APART * width
                 if not apart:
                     continue
-            settle(here, yy, outside, False, columns, grid, lowest, highest, starts[number], trial, room)
+            settle(here, yy, outside, DOUBLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < best[SSE]:
                 for j in range(STATE):
                     best[j] = starts[number, j]

@@ -14,6 +14,7 @@ from .rates import Bounds, FittedBlock, RateFit
 from .rates import prepare as prepare_rates
 from .tables import TERMS
 
+_APART, _SLOWEST_NODES = 5, 3  # nodes; chosen
 _RATES = 28  # of the search, even in ln(k + 1 / T); chosen, as many as in `starts`
 
 
@@ -35,7 +36,8 @@ class PairFit:
     pair_tables: np.ndarray
     lengths: np.ndarray
     rates: np.ndarray
-    first_wash_out: int
+    members: np.ndarray
+    edges: np.ndarray
     columns: np.ndarray
     bounds: np.ndarray
 
@@ -61,7 +63,8 @@ class PairFit:
             self.pair_tables,
             self.lengths,
             self.rates,
-            self.first_wash_out,
+            self.members,
+            self.edges,
             self.columns,
             self.tofts.tables.grid,
             *self.bounds,
@@ -88,6 +91,11 @@ def prepare(names: tuple[str, ...], bases: Bases, bounds: Bounds) -> PairFit:
     norm = np.sqrt(length**2 + overlap**2)
     free = {"ktrans": (0.0, np.inf), "vp": (0.0, np.inf), "delay": (0.0, 0.0)}
     tofts = prepare_rates("etm", ("ktrans", "log_kep", "vp"), bases, free, False)
+    # A single exponential between two nodes is mimicked by its neighbours, which explain more than a true pair that lies between nodes:
+    # the best pairs of exchange and of wash-out, of rates far apart, and of an uptake that hardly comes back.
+    washed_out = log_rates[fast] >= LOG_WASH_OUT
+    apart = ~washed_out & (fast - slow >= _APART)
+    groups = [np.flatnonzero(group) for group in (~washed_out, washed_out, apart, slow < _SLOWEST_NODES)]
     single = lambda v: np.ascontiguousarray(v, np.float32)
     return PairFit(
         names,
@@ -98,7 +106,8 @@ def prepare(names: tuple[str, ...], bases: Bases, bounds: Bounds) -> PairFit:
         single([overlap / length, length / norm, overlap / norm, length, overlap]),
         lengths,
         np.exp(log_rates),
-        int(np.searchsorted(log_rates[fast], LOG_WASH_OUT)),
+        np.concatenate(groups),
+        np.cumsum([0, *map(len, groups)]),
         np.ascontiguousarray(tofts.tables.powers[0, :, :, :TERMS].swapaxes(1, 2)),
         np.array([bounds[name] for name in names], np.float64).T.copy(),
     )
