@@ -1,15 +1,15 @@
 """The compiled kinetic fit (DCE) of the two-compartment exchange model without a delay.
 
-For every voxel by itself: the best pair of rates of the search grid whose faster one is of exchange, the best whose faster one is of
-plasma washed through, and the extended Tofts model at the highest flow; from each a bounded Levenberg-Marquardt iteration on fp, ps, ve
-and vp, as in `polish`, which is gone roughly first and to the end from the best.
+For every voxel by itself: the best pairs of rates in several groups of the search grid, each refined by variable projection; from the best
+of them, and from extended Tofts at the highest flow, a bounded Levenberg-Marquardt iteration on fp, ps, ve and vp as in `polish`, which is
+gone roughly first and to the end from the lowest.
 """
 
 import math
 
 import numpy as np
 
-from ....compute.compiled import inlined, kernel
+from ....compute.compiled import kernel
 from ..polish import (
     DOUBLE,
     GIVEN_UP,
@@ -18,36 +18,16 @@ from ..polish import (
     SHORT_STEP,
     SINGLE,
 )
-from .tables import TERMS
+from .exponentials import from_pair, multiply, separate, to_pair, write_curve_of_pair
 
 # A state: the four parameters, the gradient J^T r, J^T J (lower triangle), the sum of squares.
 P, GRADIENT, JTJ, SSE = 0, 4, 8, 18
 STATE = 19
 _TIE, _APART = 1e-1, 0.05  # as in `blocks`: when a second start is polished too
-_LEAST_AREA = 1e-3  # as in `starts`
-_LOWEST_RATE = 1e-4  # 1/min, as in `models`
-
-
-@inlined
-def place(rate: float, grid: np.ndarray, pieces: int) -> tuple[int, float, float, float]:
-    """Piece and place (-1 to 1) of a rate in 1/min, 1 / (k + damping), and the part of a beyond the fastest rate of the table."""
-    fastest = math.exp(grid[0] + 2.0 * grid[1] * pieces) - grid[2]
-    beyond = min(fastest / rate, 1.0)
-    shifted = min(rate, fastest) + grid[2]
-    at = (math.log(shifted) - grid[0]) / (2.0 * grid[1])
-    piece = min(max(int(at), 0), pieces - 1)
-    return piece, 2.0 * (at - piece) - 1.0, 1.0 / shifted, beyond
-
-
-@inlined
-def to_pair(flow: float, ps: float, ve: float, vp: float) -> tuple[float, float, float, float]:
-    """`models.exponentials` for one voxel; flow and ps in 1/min."""
-    plasma, tissue = flow / vp, ps / ve
-    total = (flow + ps) / vp + tissue
-    fast = 0.5 * (total + math.sqrt(max(total * total - 4.0 * tissue * plasma, 0.0)))
-    slow = tissue * plasma / max(fast, 1e-30)
-    share = (fast - plasma) / max(fast - slow, 1e-30)
-    return flow * (1.0 - share), flow * share, max(fast, _LOWEST_RATE), max(slow, _LOWEST_RATE)
+_KEPT = 3  # pairs that are polished; chosen
+SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
+# A step costs less here than in arrays: the last ones along flat valleys of the flow are gone too.
+DOUBLE_LIMITS, DOUBLE_STEPS = (3e-8, 1e-10, 1e-12, *DOUBLE[3:5]), DOUBLE.iterations
 
 
 @kernel
@@ -66,51 +46,8 @@ def look_at(
     ve, vp = max(state[2], 1e-9), max(state[3], 1e-9)
     plasma, tissue = flow / vp, ps / ve
     first, second, fast, slow = to_pair(flow, ps, ve, vp)
-    pieces = columns.shape[0]
-    p1, x1, h1, beyond1 = place(fast, grid, pieces)
-    p2, x2, h2, beyond2 = place(slow, grid, pieces)
-    a, b = columns[p1], columns[p2]
-    ya = ya1 = yb = yb1 = aa = aa1 = a1a1 = bb = bb1 = b1b1 = ab = a1b = ab1 = a1b1 = 0.0
-    for i in range(y.shape[0]):
-        c2, c3, c4, c5, c6, c7 = a[2, i], a[3, i], a[4, i], a[5, i], a[6, i], a[7, i]
-        f = ((((((c7 * x1 + c6) * x1 + c5) * x1 + c4) * x1 + c3) * x1 + c2) * x1 + a[1, i]) * x1 + a[0, i]
-        d = (((((7.0 * c7 * x1 + 6.0 * c6) * x1 + 5.0 * c5) * x1 + 4.0 * c4) * x1 + 3.0 * c3) * x1 + 2.0 * c2) * x1
-        d += a[1, i]
-        c2, c3, c4, c5, c6, c7 = b[2, i], b[3, i], b[4, i], b[5, i], b[6, i], b[7, i]
-        g = ((((((c7 * x2 + c6) * x2 + c5) * x2 + c4) * x2 + c3) * x2 + c2) * x2 + b[1, i]) * x2 + b[0, i]
-        e = (((((7.0 * c7 * x2 + 6.0 * c6) * x2 + 5.0 * c5) * x2 + 4.0 * c4) * x2 + 3.0 * c3) * x2 + 2.0 * c2) * x2
-        e += b[1, i]
-        here = y[i]
-        ya += here * f
-        ya1 += here * d
-        yb += here * g
-        yb1 += here * e
-        aa += f * f
-        aa1 += f * d
-        a1a1 += d * d
-        bb += g * g
-        bb1 += g * e
-        b1b1 += e * e
-        ab += f * g
-        a1b += d * g
-        ab1 += f * e
-        a1b1 += d * e
-    # Columns: both convolutions, and their derivatives by the logarithms of the rates.
-    s = 1.0 / grid[1]
-    k1, k2 = 1.0 - grid[2] * h1, 1.0 - grid[2] * h2
-    h1, h2 = h1 * beyond1, h2 * beyond2
-    hh = h1 * h2
-    products[0, 0], products[1, 1], products[0, 1] = h1 * h1 * aa, h2 * h2 * bb, hh * ab
-    products[0, 2] = k1 * h1 * h1 * (s * aa1 - aa)
-    products[2, 2] = k1 * k1 * h1 * h1 * (s * (s * a1a1 - 2.0 * aa1) + aa)
-    products[1, 3] = k2 * h2 * h2 * (s * bb1 - bb)
-    products[3, 3] = k2 * k2 * h2 * h2 * (s * (s * b1b1 - 2.0 * bb1) + bb)
-    products[0, 3], products[1, 2] = k2 * hh * (s * ab1 - ab), k1 * hh * (s * a1b - ab)
-    products[2, 3] = k1 * k2 * hh * (s * (s * a1b1 - a1b - ab1) + ab)
-    for i in range(4):
-        for j in range(i):
-            products[i, j] = products[j, i]
-    ya, yb, ya1, yb1 = h1 * ya, h2 * yb, k1 * h1 * (s * ya1 - ya), k2 * h2 * (s * yb1 - yb)
+    multiply(y, columns, grid, fast, slow, products)
+    ya, yb, ya1, yb1 = products[4, 0], products[4, 1], products[4, 2], products[4, 3]
     r0 = ya - first * products[0, 0] - second * products[0, 1]
     r1 = yb - first * products[1, 0] - second * products[1, 1]
     r2 = ya1 - first * products[2, 0] - second * products[2, 1]
@@ -208,7 +145,7 @@ def settle(
 ) -> None:
     """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too, or as far as `steps` lead.
 
-    Fewer steps than those of `DOUBLE` are gone with the precision `SINGLE`. `room` (6, 4, 4) is to work in.
+    Fewer steps than those of `DOUBLE` are gone with the precision `SINGLE`. `room` (6, 5, 4) is to work in.
     """
     tolerance, far, nothing, rounding, floor = SINGLE_LIMITS if steps < DOUBLE_STEPS else DOUBLE_LIMITS
     products, mix, mixed, lower = room[0], room[1], room[2], room[3]
@@ -254,39 +191,6 @@ def settle(
                 for i in range(4):
                     state[i] = trial[i]
             return
-
-
-@inlined
-def write_curve_of_pair(state: np.ndarray, columns: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
-    """The fitted curve (R,) of a state."""
-    first, second, fast, slow = to_pair(0.01 * state[0], state[1], max(state[2], 1e-9), max(state[3], 1e-9))
-    p1, x1, h1, beyond1 = place(fast, grid, columns.shape[0])
-    p2, x2, h2, beyond2 = place(slow, grid, columns.shape[0])
-    first, second = first * h1 * beyond1, second * h2 * beyond2
-    for i in range(curve.shape[0]):
-        f, g = columns[p1, TERMS - 1, i], columns[p2, TERMS - 1, i]
-        for m in range(TERMS - 2, -1, -1):
-            f = f * x1 + columns[p1, m, i]
-            g = g * x2 + columns[p2, m, i]
-        curve[i] = first * f + second * g
-
-
-SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
-DOUBLE_LIMITS, DOUBLE_STEPS = DOUBLE[:5], DOUBLE.iterations
-
-
-@inlined
-def from_pair(w_slow: float, w_fast: float, slow: float, fast: float, state: np.ndarray) -> None:
-    """`starts.Starts.parameters` of the exchange model for one voxel, into `state`."""
-    # An exponential whose weight is 0 has no derivative by its rate: a little of it is given, measured by its area.
-    second, first = max(w_slow, _LEAST_AREA * slow / fast * w_fast), max(w_fast, _LEAST_AREA * fast / slow * w_slow)
-    flow = max(first + second, 1e-6)
-    share = second / flow
-    plasma = max(fast - share * (fast - slow), 1e-9)
-    tissue = fast * slow / plasma
-    vp = flow / plasma
-    ps = max((fast + slow - tissue) * vp - flow, 1e-6)
-    state[0], state[1], state[2], state[3] = 100.0 * flow, ps, ps / max(tissue, 1e-9), vp
 
 
 @kernel
@@ -338,10 +242,15 @@ def fit_exchange(
     explained = np.empty(count, np.float32)
     groups = edges.shape[0] - 1
     starts = np.empty((groups + 1, STATE))
-    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
+    pair = np.empty(4)
+    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 5, 4))
     nothing = np.float32(0.0)
     flow = 0.01 * highest[0]
     for i in range(y.shape[0]):
+        here = y[i]
+        yy = 0.0
+        for j in range(here.shape[0]):
+            yy += here[j] * here[j]
         for j in range(count):
             a, b = on_slow[i, j], on_fast[i, pairs[0, j]]
             alone = max(max(a * pair_tables[1, j] + b * pair_tables[2, j], nothing), max(b, nothing))
@@ -364,25 +273,34 @@ def fit_exchange(
                     w_slow, w_fast = slow_only / norm, 0.0
                 else:
                     w_slow, w_fast = 0.0, max(b, 0.0) / fast_length[pairs[0, at]]
-            from_pair(w_slow, w_fast, rates[pairs[1, at]], rates[pairs[0, at]], starts[group])
+            pair[0], pair[1] = w_slow, w_fast
+            pair[2], pair[3] = math.log(rates[pairs[1, at]]), math.log(rates[pairs[0, at]])
+            starts[group, SSE] = separate(here, yy, columns, grid, room[0], pair)
+            from_pair(pair[0], pair[1], math.exp(pair[2]), math.exp(pair[3]), starts[group])
         # What the model becomes where flow is beyond its bounds: the best pair may be none it can have.
         transfer = min(max(tofts_w[i], 0.0), 0.9 * flow)
         starts[groups, 0], starts[groups, 1] = highest[0], transfer * flow / (flow - transfer)
         starts[groups, 2], starts[groups, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
-        here = y[i]
-        yy = 0.0
-        for j in range(here.shape[0]):
-            yy += here[j] * here[j]
         outside = max(energy[i] - yy, 0.0)
+        # The best few of the pairs and the highest flow, roughly; the lowest to the end, and those that are as good but elsewhere.
         lowest_at = 0
-        for number in range(groups + 1):
+        for number in range(_KEPT + 1):
+            least = number
+            if number == _KEPT:
+                least = groups
+            else:
+                for other in range(number + 1, groups):
+                    if starts[other, SSE] < starts[least, SSE]:
+                        least = other
+            if least != number:
+                for j in range(STATE):
+                    starts[number, j], starts[least, j] = starts[least, j], starts[number, j]
             settle(here, yy, outside, SINGLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < starts[lowest_at, SSE]:
                 lowest_at = number
         best[SSE] = math.inf
-        for rank in range(groups + 1):
-            # The lowest to the end, and those that are as good but elsewhere.
-            number = (lowest_at + rank) % (groups + 1)
+        for rank in range(_KEPT + 1):
+            number = (lowest_at + rank) % (_KEPT + 1)
             if rank > 0:
                 if starts[number, SSE] - starts[lowest_at, SSE] > _TIE * (starts[lowest_at, SSE] + outside):
                     continue

@@ -1,20 +1,27 @@
 """The compiled kinetic fit (DCE) of the two-compartment exchange model: what is prepared once, and a block of voxels."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ....compute import product_rows
 from ....compute.compiled import compiled
 from ..bases import Bases
-from ..ratepairs import LOG_WASH_OUT
 from ..starts import FASTEST, SLOWEST
 from . import exchange
 from .rates import Bounds, FittedBlock, RateFit
 from .rates import prepare as prepare_rates
 from .tables import TERMS
 
-_APART, _SLOWEST_NODES = 5, 3  # nodes; chosen
+_APART, _SLOWEST_NODES = 3, 3  # nodes; chosen
+_BANDS = (
+    0.0,
+    2.5,
+    7.0,
+    20.0,
+    np.inf,
+)  # 1/min, of the faster rate; chosen: exchange, and wash-out of plasma in a tumour and elsewhere
 _RATES = 28  # of the search, even in ln(k + 1 / T); chosen, as many as in `starts`
 
 
@@ -92,10 +99,10 @@ def prepare(names: tuple[str, ...], bases: Bases, bounds: Bounds) -> PairFit:
     free = {"ktrans": (0.0, np.inf), "vp": (0.0, np.inf), "delay": (0.0, 0.0)}
     tofts = prepare_rates("etm", ("ktrans", "log_kep", "vp"), bases, free, False)
     # A single exponential between two nodes is mimicked by its neighbours, which explain more than a true pair that lies between nodes:
-    # the best pairs of exchange and of wash-out, of rates far apart, and of an uptake that hardly comes back.
-    washed_out = log_rates[fast] >= LOG_WASH_OUT
-    apart = ~washed_out & (fast - slow >= _APART)
-    groups = [np.flatnonzero(group) for group in (~washed_out, washed_out, apart, slow < _SLOWEST_NODES)]
+    # the best of all, the best pairs of rates far apart by the faster one, and of an uptake that hardly comes back.
+    apart, rate = fast - slow >= _APART, np.exp(log_rates)[fast]
+    bands = [(rate >= low) & (rate < high) & apart for low, high in pairwise(_BANDS)]
+    groups = [np.flatnonzero(group) for group in (fast > slow, *bands, slow < _SLOWEST_NODES)]
     single = lambda v: np.ascontiguousarray(v, np.float32)
     return PairFit(
         names,
