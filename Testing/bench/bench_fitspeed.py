@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from bench_dce import ANGLES, ROOT, cohort, lowest_of_scipy
-from gliosuite.compute.compiled import has_compiler
+from gliosuite.compute.compiled import FEWEST, worthwhile
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.signal import spgr_signal
@@ -234,7 +234,7 @@ PARTS = {"speed": speed, "few": few, "peers": peers, "agreement": agreement, "st
 
 def main(names: list[str]) -> int:
     """Print the parts asked for, all where none is; 1 where a bar is missed."""
-    if not has_compiler():
+    if not worthwhile(FEWEST):
         print("numba is not installed: there are no kernels to measure")
         return 0
     for name in names or PARTS:

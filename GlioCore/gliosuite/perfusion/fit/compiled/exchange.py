@@ -24,7 +24,8 @@ from .exponentials import from_pair, multiply, separate, to_pair, write_curve_of
 P, GRADIENT, JTJ, SSE = 0, 4, 8, 18
 STATE = 19
 _TIE, _APART = 1e-1, 0.05  # as in `blocks`: when a second start is polished too
-_KEPT = 3  # pairs that are polished; chosen
+_KEPT = 2  # pairs that are polished; chosen
+_SAME = 1e-2  # of weights, logarithms of rates and sums of squares; chosen
 SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
 # A step costs less here than in arrays: the last ones along flat valleys of the flow are gone too.
 DOUBLE_LIMITS, DOUBLE_STEPS = (3e-8, 1e-10, 1e-12, *DOUBLE[3:5]), DOUBLE.iterations
@@ -54,26 +55,25 @@ def look_at(
     r3 = yb1 - first * products[3, 0] - second * products[3, 1]
     state[SSE] = yy - first * (ya + r0) - second * (yb + r1)
     # The rates are the roots of x^2 - (plasma + leak + tissue) x + plasma tissue; see `models`.
-    gap = max(fast - slow, 1e-9)
-    share = second / max(flow, 1e-12)
+    per_gap, per_ve, per_vp = 1.0 / max(fast - slow, 1e-9), 1.0 / ve, 1.0 / vp
+    share, first_per, second_per = second / max(flow, 1e-12), first / fast, second / slow
     for i in range(4):
-        by_flow = 0.01 if i == 0 else 0.0
-        by_plasma = by_tissue = by_total = 0.0
+        by_flow = by_plasma = by_tissue = by_total = 0.0
         if i == 0:
-            by_plasma, by_total = 0.01 / vp, 0.01 / vp
+            by_flow, by_plasma, by_total = 0.01, 0.01 * per_vp, 0.01 * per_vp
         elif i == 1:
-            by_tissue, by_total = 1.0 / ve, 1.0 / vp + 1.0 / ve
+            by_tissue, by_total = per_ve, per_vp + per_ve
         elif i == 2:
-            by_tissue, by_total = -tissue / ve, -tissue / ve
+            by_tissue, by_total = -tissue * per_ve, -tissue * per_ve
         else:
-            by_plasma, by_total = -plasma / vp, -(flow + ps) / (vp * vp)
+            by_plasma, by_total = -plasma * per_vp, -(flow + ps) * per_vp * per_vp
         by_product = by_plasma * tissue + plasma * by_tissue
-        by_fast, by_slow = (fast * by_total - by_product) / gap, (by_product - slow * by_total) / gap
-        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) / gap
+        by_fast, by_slow = (fast * by_total - by_product) * per_gap, (by_product - slow * by_total) * per_gap
+        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) * per_gap
         mix[i, 0] = by_flow * (1.0 - share) - flow * by_share
         mix[i, 1] = by_flow * share + flow * by_share
-        mix[i, 2] = by_fast * first / fast
-        mix[i, 3] = by_slow * second / slow
+        mix[i, 2] = by_fast * first_per
+        mix[i, 3] = by_slow * second_per
         state[GRADIENT + i] = mix[i, 0] * r0 + mix[i, 1] * r1 + mix[i, 2] * r2 + mix[i, 3] * r3
     for i in range(4):
         for j in range(4):
@@ -226,7 +226,7 @@ def fit_exchange(
     tofts_w, tofts_rate, tofts_vp
         (n,) ktrans, kep and vp of extended Tofts.
     pairs
-        (2, pairs) indices of the faster and the slower rate, the faster one rising.
+        (2, pairs) indices of the faster and the slower rate: of every faster one all slower ones.
     pair_tables
         (5, pairs) float32: overlap over length, the two shares of the slower exponential's direction, length and overlap.
     fast_length, rates
@@ -234,7 +234,7 @@ def fit_exchange(
     members, edges
         Groups of pairs, one after the other, and (groups + 1,) where each begins: from the best pair of each the way begins.
     columns, grid
-        (pieces, TERMS, R) and (4,); see `tables.Tables`.
+        (pieces, TERMS, R) and (5,); see `tables.Tables`.
     lowest, highest
         (4,) bounds.
     """
@@ -242,7 +242,7 @@ def fit_exchange(
     explained = np.empty(count, np.float32)
     groups = edges.shape[0] - 1
     starts = np.empty((groups + 1, STATE))
-    pair = np.empty(4)
+    pair, ends = np.empty(4), np.empty((groups, 4))
     trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 5, 4))
     nothing = np.float32(0.0)
     flow = 0.01 * highest[0]
@@ -251,11 +251,17 @@ def fit_exchange(
         yy = 0.0
         for j in range(here.shape[0]):
             yy += here[j] * here[j]
-        for j in range(count):
-            a, b = on_slow[i, j], on_fast[i, pairs[0, j]]
-            alone = max(max(a * pair_tables[1, j] + b * pair_tables[2, j], nothing), max(b, nothing))
-            inside = a >= nothing and b >= a * pair_tables[0, j]
-            explained[j] = a * a + b * b if inside else alone * alone
+        j = 0
+        for fast in range(1, rates.shape[0]):
+            b = on_fast[i, fast]
+            positive = max(b, nothing)
+            for pair_of in range(j, j + fast):
+                a = on_slow[i, pair_of]
+                first = a * pair_tables[1, pair_of] + b * pair_tables[2, pair_of]
+                alone = max(max(first, nothing), positive)
+                inside = a >= nothing and b >= a * pair_tables[0, pair_of]
+                explained[pair_of] = a * a + b * b if inside else alone * alone
+            j += fast
         for group in range(groups):
             at = members[edges[group]]
             for m in range(edges[group] + 1, edges[group + 1]):
@@ -277,6 +283,17 @@ def fit_exchange(
             pair[2], pair[3] = math.log(rates[pairs[1, at]]), math.log(rates[pairs[0, at]])
             starts[group, SSE] = separate(here, yy, columns, grid, room[0], pair)
             from_pair(pair[0], pair[1], math.exp(pair[2]), math.exp(pair[3]), starts[group])
+            for other in range(group):
+                # The same again: where one weight is 0, its rate is anything.
+                same = abs(starts[other, SSE] - starts[group, SSE]) <= _SAME * starts[group, SSE]
+                for j in range(4):
+                    same = same and abs(ends[other, j] - pair[j]) <= _SAME * (
+                        abs(pair[j]) + 1.0 if j > 1 else abs(pair[j])
+                    )
+                if same:
+                    starts[group, SSE] = math.inf
+            for j in range(4):
+                ends[group, j] = pair[j]
         # What the model becomes where flow is beyond its bounds: the best pair may be none it can have.
         transfer = min(max(tofts_w[i], 0.0), 0.9 * flow)
         starts[groups, 0], starts[groups, 1] = highest[0], transfer * flow / (flow - transfer)
@@ -295,6 +312,8 @@ def fit_exchange(
             if least != number:
                 for j in range(STATE):
                     starts[number, j], starts[least, j] = starts[least, j], starts[number, j]
+            if starts[number, SSE] == math.inf and number < _KEPT:
+                continue
             settle(here, yy, outside, SINGLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < starts[lowest_at, SSE]:
                 lowest_at = number

@@ -16,7 +16,7 @@ _LOWEST_RATE = 1e-4  # 1/min, as in `models`
 @inlined
 def place(rate: float, grid: np.ndarray, pieces: int) -> tuple[int, float, float, float]:
     """Piece and place (-1 to 1) of a rate in 1/min, 1 / (k + damping), and the part of a beyond the fastest rate of the table."""
-    fastest = math.exp(grid[0] + 2.0 * grid[1] * pieces) - grid[2]
+    fastest = grid[4]
     beyond = min(fastest / rate, 1.0)
     shifted = min(rate, fastest) + grid[2]
     at = (math.log(shifted) - grid[0]) / (2.0 * grid[1])
@@ -134,7 +134,7 @@ def separate(
     Variable projection: Gauss and Newton's method on both rates, the weights being solved for, not below 0. Returns what it leaves.
     """
     lowest = math.log(_LOWEST_RATE)
-    highest = math.log(math.exp(grid[0] + 2.0 * grid[1] * columns.shape[0]) - grid[2])
+    highest = math.log(grid[4])
     slow, fast = pair[2], pair[3]
     least, damping = math.inf, 0.0
     d_slow = d_fast = 0.0
