@@ -53,8 +53,8 @@ CPU = Device(np, None, 4096)
 def choose_device(name: str) -> Device:
     """The device for ``"auto"``, ``"cpu"`` (both numpy) or ``"cuda"`` (torch).
 
-    On the CPU numba's kernels take the place of arrays where they can. ``"numpy"`` leaves them out and ``"torch-cpu"`` runs the code of CUDA on the
-    processor, for tests and benchmarks.
+    On the CPU numba's kernels take the place of arrays where they can. For tests and benchmarks ``"numpy"`` leaves them out, and
+    ``"torch-cpu"`` runs the code of CUDA on the processor.
 
     Raises
     ------

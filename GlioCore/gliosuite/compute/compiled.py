@@ -44,7 +44,7 @@ def inlined(function: Function) -> Function:
 
 
 def worthwhile(voxels: int) -> bool:
-    """Whether kernels are to do so many voxels: where there are enough, and numba can be loaded (it refuses a numpy that it does not know)."""
+    """Whether kernels are to do so many voxels: where there are enough, and numba can be loaded (it refuses unknown versions of numpy)."""
     if voxels < FEWEST:
         return False
     try:
