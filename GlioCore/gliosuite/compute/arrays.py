@@ -11,7 +11,6 @@ import numpy as np
 
 from ..errors import InputError, require
 from ..settings import DEVICES
-from .compiled import has_compiler
 
 # OpenBLAS starts threads of its own above this many multiplications. Next to ours they wait for each other, and a product then takes
 # up to 60 times as long; below it a product stays in the thread that asked for it.
@@ -54,8 +53,8 @@ CPU = Device(np, None, 4096)
 def choose_device(name: str) -> Device:
     """The device for ``"auto"``, ``"cpu"`` (both numpy) or ``"cuda"`` (torch).
 
-    On the CPU kernels are compiled where numba is installed. ``"numpy"`` leaves them out and ``"torch-cpu"`` runs the code of CUDA on the
-    processor, for tests and benchmarks.
+    On the CPU numba's kernels take the place of arrays where they can. For tests and benchmarks ``"numpy"`` leaves them out, and
+    ``"torch-cpu"`` runs the code of CUDA on the processor.
 
     Raises
     ------
@@ -63,7 +62,7 @@ def choose_device(name: str) -> Device:
         If the name is not known, torch is missing, or it sees no CUDA device.
     """
     if name in ("auto", "cpu"):
-        return replace(CPU, compiled=has_compiler())
+        return replace(CPU, compiled=True)
     if name == "numpy":
         return CPU
     if name not in ("cuda", "torch-cpu"):

@@ -7,7 +7,6 @@ notices changes of the file in which a function stands, not of the functions tha
 
 import hashlib
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -44,11 +43,15 @@ def inlined(function: Function) -> Function:
     return kernel(function)
 
 
-def has_compiler() -> bool:
-    """Whether numba can be imported; it is not imported here."""
-    if "numba" in sys.modules:
-        return sys.modules["numba"] is not None
-    return importlib.util.find_spec("numba") is not None
+def worthwhile(voxels: int) -> bool:
+    """Whether kernels are to do so many voxels: where there are enough, and numba can be loaded (it refuses unknown versions of numpy)."""
+    if voxels < FEWEST:
+        return False
+    try:
+        importlib.import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 def compiled(module: ModuleType) -> ModuleType:
@@ -57,7 +60,7 @@ def compiled(module: ModuleType) -> ModuleType:
     Raises
     ------
     ImportError
-        If numba is missing; `has_compiler` says so.
+        If numba cannot be loaded; `worthwhile` says so.
     """
     with _lock:
         if module.__name__ not in _ready:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
-from ...compute.compiled import FEWEST
+from ...compute.compiled import worthwhile
 from ...steps import Progress, part
 from .bases import Bases
 from .compiled import CompiledFit, Profile, prepare
@@ -104,7 +104,7 @@ class _Fit:
         self.profile = profile_grid(name, bases, self.single_bases)
         self.compiled: CompiledFit | None = None
         self.sides: Callable[..., dict[str, Any]] | None = None
-        if self.device.compiled and curves.shape[0] >= FEWEST:
+        if self.device.compiled and worthwhile(curves.shape[0]):
             self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
         if self.compiled is not None:
             self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions

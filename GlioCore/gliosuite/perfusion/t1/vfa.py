@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...compute import Device, back, blocks, cast, choose_device, dots, each
-from ...compute.compiled import FEWEST, compiled
+from ...compute.compiled import compiled, worthwhile
 from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...files import staged, write_json
@@ -109,7 +109,7 @@ def fit_vfa(
         scale = where.put(b1[rows]) if b1.ndim else float(b1)
         t1[rows], m0[rows] = (back(v) for v in _fit(where, values, np.deg2rad(angles), scale, tr_s, linear))
 
-    if where.compiled and not linear and n >= FEWEST:
+    if where.compiled and not linear and worthwhile(n):
         each(kernel, list(blocks(n, _BLOCK_COMPILED)), silent, "fitting T1")
     else:
         each(block, list(blocks(n, 2 * _BLOCK if where.place else _BLOCK)), silent, "fitting T1")

@@ -4,8 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from gliosuite.compute import choose_device
-from gliosuite.compute.compiled import FEWEST
+from gliosuite.compute.compiled import FEWEST, worthwhile
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.fit.bases import build_bases
@@ -106,7 +105,7 @@ def test_where_numba_is_missing_arrays_do_the_same(monkeypatch):
     curves = noisy(FEWEST, 35)
     expected = fit_curves(curves, TIMES, AIF, "etm", True, device="numpy")
     monkeypatch.setitem(sys.modules, "numba", None)
-    assert not choose_device("auto").compiled
+    assert not worthwhile(FEWEST)
     found = fit_curves(curves, TIMES, AIF, "etm", True)
     for name in found.values:
         np.testing.assert_array_equal(found.values[name], expected.values[name])

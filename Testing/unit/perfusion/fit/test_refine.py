@@ -11,7 +11,7 @@ RATES = np.linspace(np.log(1e-3), np.log(20.0), 24)
 
 def test_the_maximum_of_an_expansion_is_the_curve_it_was_made_of():
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
-    expansions = expand_over_delays(bases, RATES, "exponential", "plasma", bases)
+    expansions = expand_over_delays(bases, RATES, "exponential", "plasma", bases, np.arange(bases.n_cells))
     kep = np.exp(RATES[[8, 12, 20]] + [0.05, -0.2, 0.1])
     curves = kinetics.extended_tofts(TIMES, AIF, 0.1, 0.1 / kep, [0.02, 0.0, 0.05])
     y = bases.directions.T @ curves.T
@@ -28,7 +28,7 @@ def test_the_maximum_of_an_expansion_is_the_curve_it_was_made_of():
 @pytest.mark.parametrize("late", [-2.7, 0.4, 6.2])
 def test_the_delay_is_found_too(late):
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0), (-5.0, 12.0))
-    expansions = expand_over_delays(bases, RATES[::2], "exponential", "plasma", bases)
+    expansions = expand_over_delays(bases, RATES[::2], "exponential", "plasma", bases, np.arange(bases.n_cells))
     curve = kinetics.extended_tofts(TIMES, AIF, 0.12, 0.3, 0.04, late)
     cell = int(np.searchsorted(bases.delays, late)) - 1
     node = int(np.argmin(np.abs(RATES[::2] - np.log(0.4))))
@@ -40,7 +40,7 @@ def test_the_delay_is_found_too(late):
 
 def test_a_second_weight_below_zero_is_left_out_and_one_alone_stays():
     bases = build_bases(TIMES, AIF, TIMES, (1e-3, 20.0))
-    expansions = expand_over_delays(bases, RATES, "exponential", "plasma", bases)
+    expansions = expand_over_delays(bases, RATES, "exponential", "plasma", bases, np.arange(bases.n_cells))
     curves = np.stack([kinetics.tofts(TIMES, AIF, 0.1, 0.25)[0] - 0.01 * AIF, 0.03 * AIF])
     y = bases.directions.T @ curves.T
     node = np.full(2, int(np.argmin(np.abs(RATES - np.log(0.4)))))

@@ -1,15 +1,15 @@
 """The compiled kinetic fit (DCE) of the two-compartment exchange model without a delay.
 
-For every voxel by itself: the best pair of rates of the search grid whose faster one is of exchange, the best whose faster one is of
-plasma washed through, and the extended Tofts model at the highest flow; from each a bounded Levenberg-Marquardt iteration on fp, ps, ve
-and vp, as in `polish`, which is gone roughly first and to the end from the best.
+For every voxel by itself: the best pairs of rates in several groups of the search grid, each refined by variable projection; from the best
+of them, and from extended Tofts at the highest flow, a bounded Levenberg-Marquardt iteration on fp, ps, ve and vp as in `polish`, which is
+gone roughly first and to the end from the lowest.
 """
 
 import math
 
 import numpy as np
 
-from ....compute.compiled import inlined, kernel
+from ....compute.compiled import kernel
 from ..polish import (
     DOUBLE,
     GIVEN_UP,
@@ -18,36 +18,17 @@ from ..polish import (
     SHORT_STEP,
     SINGLE,
 )
-from .tables import TERMS
+from .exponentials import from_pair, multiply, separate, to_pair, write_curve_of_pair
 
 # A state: the four parameters, the gradient J^T r, J^T J (lower triangle), the sum of squares.
 P, GRADIENT, JTJ, SSE = 0, 4, 8, 18
 STATE = 19
 _TIE, _APART = 1e-1, 0.05  # as in `blocks`: when a second start is polished too
-_LEAST_AREA = 1e-3  # as in `starts`
-_LOWEST_RATE = 1e-4  # 1/min, as in `models`
-
-
-@inlined
-def place(rate: float, grid: np.ndarray, pieces: int) -> tuple[int, float, float, float]:
-    """Piece and place (-1 to 1) of a rate in 1/min, 1 / (k + damping), and the part of a beyond the fastest rate of the table."""
-    fastest = math.exp(grid[0] + 2.0 * grid[1] * pieces) - grid[2]
-    beyond = min(fastest / rate, 1.0)
-    shifted = min(rate, fastest) + grid[2]
-    at = (math.log(shifted) - grid[0]) / (2.0 * grid[1])
-    piece = min(max(int(at), 0), pieces - 1)
-    return piece, 2.0 * (at - piece) - 1.0, 1.0 / shifted, beyond
-
-
-@inlined
-def to_pair(flow: float, ps: float, ve: float, vp: float) -> tuple[float, float, float, float]:
-    """`models.exponentials` for one voxel; flow and ps in 1/min."""
-    plasma, tissue = flow / vp, ps / ve
-    total = (flow + ps) / vp + tissue
-    fast = 0.5 * (total + math.sqrt(max(total * total - 4.0 * tissue * plasma, 0.0)))
-    slow = tissue * plasma / max(fast, 1e-30)
-    share = (fast - plasma) / max(fast - slow, 1e-30)
-    return flow * (1.0 - share), flow * share, max(fast, _LOWEST_RATE), max(slow, _LOWEST_RATE)
+_KEPT = 2  # pairs that are polished; chosen
+_SAME = 1e-2  # of weights, logarithms of rates and sums of squares; chosen
+SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
+# A step costs less here than in arrays: the last ones along flat valleys of the flow are gone too.
+DOUBLE_LIMITS, DOUBLE_STEPS = (3e-8, 1e-10, 1e-12, *DOUBLE[3:5]), DOUBLE.iterations
 
 
 @kernel
@@ -66,77 +47,33 @@ def look_at(
     ve, vp = max(state[2], 1e-9), max(state[3], 1e-9)
     plasma, tissue = flow / vp, ps / ve
     first, second, fast, slow = to_pair(flow, ps, ve, vp)
-    pieces = columns.shape[0]
-    p1, x1, h1, beyond1 = place(fast, grid, pieces)
-    p2, x2, h2, beyond2 = place(slow, grid, pieces)
-    a, b = columns[p1], columns[p2]
-    ya = ya1 = yb = yb1 = aa = aa1 = a1a1 = bb = bb1 = b1b1 = ab = a1b = ab1 = a1b1 = 0.0
-    for i in range(y.shape[0]):
-        c2, c3, c4, c5, c6, c7 = a[2, i], a[3, i], a[4, i], a[5, i], a[6, i], a[7, i]
-        f = ((((((c7 * x1 + c6) * x1 + c5) * x1 + c4) * x1 + c3) * x1 + c2) * x1 + a[1, i]) * x1 + a[0, i]
-        d = (((((7.0 * c7 * x1 + 6.0 * c6) * x1 + 5.0 * c5) * x1 + 4.0 * c4) * x1 + 3.0 * c3) * x1 + 2.0 * c2) * x1
-        d += a[1, i]
-        c2, c3, c4, c5, c6, c7 = b[2, i], b[3, i], b[4, i], b[5, i], b[6, i], b[7, i]
-        g = ((((((c7 * x2 + c6) * x2 + c5) * x2 + c4) * x2 + c3) * x2 + c2) * x2 + b[1, i]) * x2 + b[0, i]
-        e = (((((7.0 * c7 * x2 + 6.0 * c6) * x2 + 5.0 * c5) * x2 + 4.0 * c4) * x2 + 3.0 * c3) * x2 + 2.0 * c2) * x2
-        e += b[1, i]
-        here = y[i]
-        ya += here * f
-        ya1 += here * d
-        yb += here * g
-        yb1 += here * e
-        aa += f * f
-        aa1 += f * d
-        a1a1 += d * d
-        bb += g * g
-        bb1 += g * e
-        b1b1 += e * e
-        ab += f * g
-        a1b += d * g
-        ab1 += f * e
-        a1b1 += d * e
-    # Columns: both convolutions, and their derivatives by the logarithms of the rates.
-    s = 1.0 / grid[1]
-    k1, k2 = 1.0 - grid[2] * h1, 1.0 - grid[2] * h2
-    h1, h2 = h1 * beyond1, h2 * beyond2
-    hh = h1 * h2
-    products[0, 0], products[1, 1], products[0, 1] = h1 * h1 * aa, h2 * h2 * bb, hh * ab
-    products[0, 2] = k1 * h1 * h1 * (s * aa1 - aa)
-    products[2, 2] = k1 * k1 * h1 * h1 * (s * (s * a1a1 - 2.0 * aa1) + aa)
-    products[1, 3] = k2 * h2 * h2 * (s * bb1 - bb)
-    products[3, 3] = k2 * k2 * h2 * h2 * (s * (s * b1b1 - 2.0 * bb1) + bb)
-    products[0, 3], products[1, 2] = k2 * hh * (s * ab1 - ab), k1 * hh * (s * a1b - ab)
-    products[2, 3] = k1 * k2 * hh * (s * (s * a1b1 - a1b - ab1) + ab)
-    for i in range(4):
-        for j in range(i):
-            products[i, j] = products[j, i]
-    ya, yb, ya1, yb1 = h1 * ya, h2 * yb, k1 * h1 * (s * ya1 - ya), k2 * h2 * (s * yb1 - yb)
+    multiply(y, columns, grid, fast, slow, products)
+    ya, yb, ya1, yb1 = products[4, 0], products[4, 1], products[4, 2], products[4, 3]
     r0 = ya - first * products[0, 0] - second * products[0, 1]
     r1 = yb - first * products[1, 0] - second * products[1, 1]
     r2 = ya1 - first * products[2, 0] - second * products[2, 1]
     r3 = yb1 - first * products[3, 0] - second * products[3, 1]
     state[SSE] = yy - first * (ya + r0) - second * (yb + r1)
     # The rates are the roots of x^2 - (plasma + leak + tissue) x + plasma tissue; see `models`.
-    gap = max(fast - slow, 1e-9)
-    share = second / max(flow, 1e-12)
+    per_gap, per_ve, per_vp = 1.0 / max(fast - slow, 1e-9), 1.0 / ve, 1.0 / vp
+    share, first_per, second_per = second / max(flow, 1e-12), first / fast, second / slow
     for i in range(4):
-        by_flow = 0.01 if i == 0 else 0.0
-        by_plasma = by_tissue = by_total = 0.0
+        by_flow = by_plasma = by_tissue = by_total = 0.0
         if i == 0:
-            by_plasma, by_total = 0.01 / vp, 0.01 / vp
+            by_flow, by_plasma, by_total = 0.01, 0.01 * per_vp, 0.01 * per_vp
         elif i == 1:
-            by_tissue, by_total = 1.0 / ve, 1.0 / vp + 1.0 / ve
+            by_tissue, by_total = per_ve, per_vp + per_ve
         elif i == 2:
-            by_tissue, by_total = -tissue / ve, -tissue / ve
+            by_tissue, by_total = -tissue * per_ve, -tissue * per_ve
         else:
-            by_plasma, by_total = -plasma / vp, -(flow + ps) / (vp * vp)
+            by_plasma, by_total = -plasma * per_vp, -(flow + ps) * per_vp * per_vp
         by_product = by_plasma * tissue + plasma * by_tissue
-        by_fast, by_slow = (fast * by_total - by_product) / gap, (by_product - slow * by_total) / gap
-        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) / gap
+        by_fast, by_slow = (fast * by_total - by_product) * per_gap, (by_product - slow * by_total) * per_gap
+        by_share = (by_fast - by_plasma - share * (by_fast - by_slow)) * per_gap
         mix[i, 0] = by_flow * (1.0 - share) - flow * by_share
         mix[i, 1] = by_flow * share + flow * by_share
-        mix[i, 2] = by_fast * first / fast
-        mix[i, 3] = by_slow * second / slow
+        mix[i, 2] = by_fast * first_per
+        mix[i, 3] = by_slow * second_per
         state[GRADIENT + i] = mix[i, 0] * r0 + mix[i, 1] * r1 + mix[i, 2] * r2 + mix[i, 3] * r3
     for i in range(4):
         for j in range(4):
@@ -197,7 +134,7 @@ def settle(
     y: np.ndarray,
     yy: float,
     outside: float,
-    rough: bool,
+    steps: int,
     columns: np.ndarray,
     grid: np.ndarray,
     lowest: np.ndarray,
@@ -206,15 +143,11 @@ def settle(
     trial: np.ndarray,
     room: np.ndarray,
 ) -> None:
-    """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too; `rough` with the precision `SINGLE`.
+    """`polish.polish` for one voxel, from the parameters in `state` to the optimum, there too, or as far as `steps` lead.
 
-    `room` (6, 4, 4) is to work in.
+    Fewer steps than those of `DOUBLE` are gone with the precision `SINGLE`. `room` (6, 5, 4) is to work in.
     """
-    tolerance, far, nothing, rounding, floor, steps = (
-        (SINGLE_LIMITS[0], SINGLE_LIMITS[1], SINGLE_LIMITS[2], SINGLE_LIMITS[3], SINGLE_LIMITS[4], SINGLE_STEPS)
-        if rough
-        else (DOUBLE_LIMITS[0], DOUBLE_LIMITS[1], DOUBLE_LIMITS[2], DOUBLE_LIMITS[3], DOUBLE_LIMITS[4], DOUBLE_STEPS)
-    )
+    tolerance, far, nothing, rounding, floor = SINGLE_LIMITS if steps < DOUBLE_STEPS else DOUBLE_LIMITS
     products, mix, mixed, lower = room[0], room[1], room[2], room[3]
     step, scale, free = room[4, 0], room[4, 1], room[4, 2]
     damping = 1e-6
@@ -260,39 +193,6 @@ def settle(
             return
 
 
-@inlined
-def write_curve_of_pair(state: np.ndarray, columns: np.ndarray, grid: np.ndarray, curve: np.ndarray) -> None:
-    """The fitted curve (R,) of a state."""
-    first, second, fast, slow = to_pair(0.01 * state[0], state[1], max(state[2], 1e-9), max(state[3], 1e-9))
-    p1, x1, h1, beyond1 = place(fast, grid, columns.shape[0])
-    p2, x2, h2, beyond2 = place(slow, grid, columns.shape[0])
-    first, second = first * h1 * beyond1, second * h2 * beyond2
-    for i in range(curve.shape[0]):
-        f, g = columns[p1, TERMS - 1, i], columns[p2, TERMS - 1, i]
-        for m in range(TERMS - 2, -1, -1):
-            f = f * x1 + columns[p1, m, i]
-            g = g * x2 + columns[p2, m, i]
-        curve[i] = first * f + second * g
-
-
-SINGLE_LIMITS, SINGLE_STEPS = SINGLE[:5], SINGLE.iterations
-DOUBLE_LIMITS, DOUBLE_STEPS = DOUBLE[:5], DOUBLE.iterations
-
-
-@inlined
-def from_pair(w_slow: float, w_fast: float, slow: float, fast: float, state: np.ndarray) -> None:
-    """`starts.Starts.parameters` of the exchange model for one voxel, into `state`."""
-    # An exponential whose weight is 0 has no derivative by its rate: a little of it is given, measured by its area.
-    second, first = max(w_slow, _LEAST_AREA * slow / fast * w_fast), max(w_fast, _LEAST_AREA * fast / slow * w_slow)
-    flow = max(first + second, 1e-6)
-    share = second / flow
-    plasma = max(fast - share * (fast - slow), 1e-9)
-    tissue = fast * slow / plasma
-    vp = flow / plasma
-    ps = max((fast + slow - tissue) * vp - flow, 1e-6)
-    state[0], state[1], state[2], state[3] = 100.0 * flow, ps, ps / max(tissue, 1e-9), vp
-
-
 @kernel
 def fit_exchange(
     y: np.ndarray,
@@ -306,7 +206,8 @@ def fit_exchange(
     pair_tables: np.ndarray,
     fast_length: np.ndarray,
     rates: np.ndarray,
-    first_wash_out: int,
+    members: np.ndarray,
+    edges: np.ndarray,
     columns: np.ndarray,
     grid: np.ndarray,
     lowest: np.ndarray,
@@ -325,36 +226,47 @@ def fit_exchange(
     tofts_w, tofts_rate, tofts_vp
         (n,) ktrans, kep and vp of extended Tofts.
     pairs
-        (2, pairs) indices of the faster and the slower rate, the faster one rising.
+        (2, pairs) indices of the faster and the slower rate: of every faster one all slower ones.
     pair_tables
         (5, pairs) float32: overlap over length, the two shares of the slower exponential's direction, length and overlap.
     fast_length, rates
         (k,) lengths of the exponentials, and their rates in 1/min.
-    first_wash_out
-        The first pair whose faster rate is of plasma that is washed through.
+    members, edges
+        Groups of pairs, one after the other, and (groups + 1,) where each begins: from the best pair of each the way begins.
     columns, grid
-        (pieces, TERMS, R) and (4,); see `tables.Tables`.
+        (pieces, TERMS, R) and (5,); see `tables.Tables`.
     lowest, highest
         (4,) bounds.
     """
     count = pairs.shape[1]
     explained = np.empty(count, np.float32)
-    starts = np.empty((3, STATE))
-    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 4, 4))
+    groups = edges.shape[0] - 1
+    starts = np.empty((groups + 1, STATE))
+    pair, ends = np.empty(4), np.empty((groups, 4))
+    trial, best, room = np.empty(STATE), np.empty(STATE), np.empty((6, 5, 4))
     nothing = np.float32(0.0)
     flow = 0.01 * highest[0]
     for i in range(y.shape[0]):
-        for j in range(count):
-            a, b = on_slow[i, j], on_fast[i, pairs[0, j]]
-            alone = max(max(a * pair_tables[1, j] + b * pair_tables[2, j], nothing), max(b, nothing))
-            inside = a >= nothing and b >= a * pair_tables[0, j]
-            explained[j] = a * a + b * b if inside else alone * alone
-        for group in range(2):
-            begin, end = (0, first_wash_out) if group == 0 else (first_wash_out, count)
-            at = begin
-            for j in range(begin + 1, end):
-                if explained[j] > explained[at]:
-                    at = j
+        here = y[i]
+        yy = 0.0
+        for j in range(here.shape[0]):
+            yy += here[j] * here[j]
+        j = 0
+        for fast in range(1, rates.shape[0]):
+            b = on_fast[i, fast]
+            positive = max(b, nothing)
+            for pair_of in range(j, j + fast):
+                a = on_slow[i, pair_of]
+                first = a * pair_tables[1, pair_of] + b * pair_tables[2, pair_of]
+                alone = max(max(first, nothing), positive)
+                inside = a >= nothing and b >= a * pair_tables[0, pair_of]
+                explained[pair_of] = a * a + b * b if inside else alone * alone
+            j += fast
+        for group in range(groups):
+            at = members[edges[group]]
+            for m in range(edges[group] + 1, edges[group + 1]):
+                if explained[members[m]] > explained[at]:
+                    at = members[m]
             a, b = float(on_slow[i, at]), float(on_fast[i, pairs[0, at]])
             share_slow, share_fast = float(pair_tables[1, at]), float(pair_tables[2, at])
             length, overlap = float(pair_tables[3, at]), float(pair_tables[4, at])
@@ -367,25 +279,47 @@ def fit_exchange(
                     w_slow, w_fast = slow_only / norm, 0.0
                 else:
                     w_slow, w_fast = 0.0, max(b, 0.0) / fast_length[pairs[0, at]]
-            from_pair(w_slow, w_fast, rates[pairs[1, at]], rates[pairs[0, at]], starts[group])
+            pair[0], pair[1] = w_slow, w_fast
+            pair[2], pair[3] = math.log(rates[pairs[1, at]]), math.log(rates[pairs[0, at]])
+            starts[group, SSE] = separate(here, yy, columns, grid, room[0], pair)
+            from_pair(pair[0], pair[1], math.exp(pair[2]), math.exp(pair[3]), starts[group])
+            for other in range(group):
+                # The same again: where one weight is 0, its rate is anything.
+                same = abs(starts[other, SSE] - starts[group, SSE]) <= _SAME * starts[group, SSE]
+                for j in range(4):
+                    same = same and abs(ends[other, j] - pair[j]) <= _SAME * (
+                        abs(pair[j]) + 1.0 if j > 1 else abs(pair[j])
+                    )
+                if same:
+                    starts[group, SSE] = math.inf
+            for j in range(4):
+                ends[group, j] = pair[j]
         # What the model becomes where flow is beyond its bounds: the best pair may be none it can have.
         transfer = min(max(tofts_w[i], 0.0), 0.9 * flow)
-        starts[2, 0], starts[2, 1] = highest[0], transfer * flow / (flow - transfer)
-        starts[2, 2], starts[2, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
-        here = y[i]
-        yy = 0.0
-        for j in range(here.shape[0]):
-            yy += here[j] * here[j]
+        starts[groups, 0], starts[groups, 1] = highest[0], transfer * flow / (flow - transfer)
+        starts[groups, 2], starts[groups, 3] = tofts_w[i] / tofts_rate[i], tofts_vp[i]
         outside = max(energy[i] - yy, 0.0)
+        # The best few of the pairs and the highest flow, roughly; the lowest to the end, and those that are as good but elsewhere.
         lowest_at = 0
-        for number in range(3):
-            settle(here, yy, outside, True, columns, grid, lowest, highest, starts[number], trial, room)
+        for number in range(_KEPT + 1):
+            least = number
+            if number == _KEPT:
+                least = groups
+            else:
+                for other in range(number + 1, groups):
+                    if starts[other, SSE] < starts[least, SSE]:
+                        least = other
+            if least != number:
+                for j in range(STATE):
+                    starts[number, j], starts[least, j] = starts[least, j], starts[number, j]
+            if starts[number, SSE] == math.inf and number < _KEPT:
+                continue
+            settle(here, yy, outside, SINGLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < starts[lowest_at, SSE]:
                 lowest_at = number
         best[SSE] = math.inf
-        for rank in range(3):
-            # The lowest to the end, and those that are as good but elsewhere.
-            number = lowest_at if rank == 0 else (lowest_at + rank) % 3
+        for rank in range(_KEPT + 1):
+            number = (lowest_at + rank) % (_KEPT + 1)
             if rank > 0:
                 if starts[number, SSE] - starts[lowest_at, SSE] > _TIE * (starts[lowest_at, SSE] + outside):
                     continue
@@ -395,7 +329,7 @@ def fit_exchange(
                     apart = apart or abs(starts[number, j] - best[j]) > _APART * width
                 if not apart:
                     continue
-            settle(here, yy, outside, False, columns, grid, lowest, highest, starts[number], trial, room)
+            settle(here, yy, outside, DOUBLE_STEPS, columns, grid, lowest, highest, starts[number], trial, room)
             if starts[number, SSE] < best[SSE]:
                 for j in range(STATE):
                     best[j] = starts[number, j]

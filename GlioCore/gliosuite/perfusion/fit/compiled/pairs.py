@@ -1,19 +1,27 @@
 """The compiled kinetic fit (DCE) of the two-compartment exchange model: what is prepared once, and a block of voxels."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ....compute import product_rows
 from ....compute.compiled import compiled
 from ..bases import Bases
-from ..ratepairs import LOG_WASH_OUT
 from ..starts import FASTEST, SLOWEST
 from . import exchange
 from .rates import Bounds, FittedBlock, RateFit
 from .rates import prepare as prepare_rates
 from .tables import TERMS
 
+_APART, _SLOWEST_NODES = 3, 3  # nodes; chosen
+_BANDS = (
+    0.0,
+    2.5,
+    7.0,
+    20.0,
+    np.inf,
+)  # 1/min, of the faster rate; chosen: exchange, and wash-out of plasma in a tumour and elsewhere
 _RATES = 28  # of the search, even in ln(k + 1 / T); chosen, as many as in `starts`
 
 
@@ -35,7 +43,8 @@ class PairFit:
     pair_tables: np.ndarray
     lengths: np.ndarray
     rates: np.ndarray
-    first_wash_out: int
+    members: np.ndarray
+    edges: np.ndarray
     columns: np.ndarray
     bounds: np.ndarray
 
@@ -61,7 +70,8 @@ class PairFit:
             self.pair_tables,
             self.lengths,
             self.rates,
-            self.first_wash_out,
+            self.members,
+            self.edges,
             self.columns,
             self.tofts.tables.grid,
             *self.bounds,
@@ -88,6 +98,11 @@ def prepare(names: tuple[str, ...], bases: Bases, bounds: Bounds) -> PairFit:
     norm = np.sqrt(length**2 + overlap**2)
     free = {"ktrans": (0.0, np.inf), "vp": (0.0, np.inf), "delay": (0.0, 0.0)}
     tofts = prepare_rates("etm", ("ktrans", "log_kep", "vp"), bases, free, False)
+    # A single exponential between two nodes is mimicked by its neighbours, which explain more than a true pair that lies between nodes:
+    # the best of all, the best pairs of rates far apart by the faster one, and of an uptake that hardly comes back.
+    apart, rate = fast - slow >= _APART, np.exp(log_rates)[fast]
+    bands = [(rate >= low) & (rate < high) & apart for low, high in pairwise(_BANDS)]
+    groups = [np.flatnonzero(group) for group in (fast > slow, *bands, slow < _SLOWEST_NODES)]
     single = lambda v: np.ascontiguousarray(v, np.float32)
     return PairFit(
         names,
@@ -98,7 +113,8 @@ def prepare(names: tuple[str, ...], bases: Bases, bounds: Bounds) -> PairFit:
         single([overlap / length, length / norm, overlap / norm, length, overlap]),
         lengths,
         np.exp(log_rates),
-        int(np.searchsorted(log_rates[fast], LOG_WASH_OUT)),
+        np.concatenate(groups),
+        np.cumsum([0, *map(len, groups)]),
         np.ascontiguousarray(tofts.tables.powers[0, :, :, :TERMS].swapaxes(1, 2)),
         np.array([bounds[name] for name in names], np.float64).T.copy(),
     )

@@ -27,7 +27,8 @@ class Tables:
     gram
         (cells, pieces, GRAM_TERMS, 4) the same of their products with late, with gain and with themselves, and of those of their slopes.
     grid
-        (4,) the first ln(k + damping), half the width of a piece, the damping in 1/min, and the length of a cell in min.
+        (5,) the first ln(k + damping), half the width of a piece, the damping in 1/min, the length of a cell in min, and the fastest rate
+        in 1/min.
     products
         (cells, 4) products of late with late, late with gain, gain with gain; the later delay in s.
     """
@@ -67,7 +68,7 @@ def build_tables(bases: Bases, of_integral: bool = False) -> Tables:
     filled[:, :, :rank] = powers
     directions = np.zeros((bases.directions.shape[0], room))
     directions[:, :rank] = bases.directions
-    grid = np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0])
+    grid = np.array([low, half, bases.damping, bases.cell_s / 60.0 or 1.0, np.exp(bases.log_rates[1])])
     return Tables(directions, filled, gram, grid, np.stack(products, axis=1))
 
 
