@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ...errors import InputError
 from ...steps import Progress, part, silent
 from .. import kinetics
+from ..noise import SignalNoise
 from ..settings import MODELS
 from .bases import Bases, build_bases
 from .blocks import Bounds, FitSettings, fit_blocks
@@ -166,6 +167,7 @@ def fit_curves(
     device: str = "auto",
     progress: Progress | None = None,
     unclamped: bool = False,
+    noise: SignalNoise | None = None,
 ) -> CurveFit:
     """Fit a kinetic model to concentration curves by nonlinear least squares (variable projection).
 
@@ -197,6 +199,9 @@ def fit_curves(
     unclamped
         Whether to fit curves whose ktrans, ps or vp ended at 0 again without that bound, for `CurveFit.unclamped`: means over a region
         of little enhancement are biased upwards where noise cannot make a value negative. For tofts, etm and patlak.
+    noise
+        How the curves follow from signal, so that standard deviations include the error of the signal before contrast, which all frames
+        share, and noise that grows with concentration; None where noise is even and independent.
 
     Returns
     -------
@@ -233,7 +238,7 @@ def fit_curves(
         raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
     limits: dict[str, tuple[float, float]] = {**DEFAULT_BOUNDS}
     limits |= {name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()}
-    data, settings = _Input(curves, times, aif, nodes), FitSettings(model, delay, limits, device)
+    data, settings = _Input(curves, times, aif, nodes), FitSettings(model, delay, limits, device, noise)
     if model == "auto":
         return _choose(data, settings, progress)
     fit = _fit(data, settings, progress)
@@ -306,7 +311,8 @@ def _unclamped(data: _Input, settings: FitSettings, fit: CurveFit) -> dict[str, 
     held = np.flatnonzero(np.any([fit.values[n] <= bounds[n][0] for n in weights], axis=0))
     if held.size:
         signed = {**bounds, **{n: (-bounds[n][1], bounds[n][1]) for n in weights}}
-        again = _fit(replace(data, curves=data.curves[held]), replace(settings, bounds=signed), silent)
+        # Only the values are wanted.
+        again = _fit(replace(data, curves=data.curves[held]), replace(settings, bounds=signed, noise=None), silent)
         for n in weights:
             free[n][held] = again.values[n]
     return free

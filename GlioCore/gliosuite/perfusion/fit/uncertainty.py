@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import back, cast, product_rows, subset
+from ...compute import back, cast, dots, product, product_rows, subset
+from .models import Curve
+from .polish import normal_equations
 from .search import SearchGrid
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
+_SINGULAR = 1e10  # of a parameter's variance over what it were if the others were known; chosen, where double precision ends
 # SD of ln kep above which its profile likelihood is computed; chosen, since a parabola over ln kep is a good one over kep where the SD is
 # small, and the profile takes time.
 _WIDE = 0.25
@@ -47,6 +50,67 @@ def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
             result[i][j] = xp.where(diagonal[i] > 0, value, UNKNOWN * one) if i == j else value
             result[j][i] = result[i][j]
     return result
+
+
+def with_signal_noise(
+    xp: Any,
+    spread: list[list[Any]],
+    curvature: list[list[Any]],
+    middle: list[list[Any]],
+) -> list[list[Any]]:
+    """The covariance of least squares where noise is neither even nor independent: ``(J^T J)^-1 J^T V J (J^T J)^-1``, rows of (n,).
+
+    Parameters
+    ----------
+    spread
+        ``(J^T J)^-1``, of `covariance`; it stays where J^T J is nearly singular, since the data then say nothing either way.
+    curvature, middle
+        Lower triangles of J^T J and of J^T V J (`noise_matrix`), rows of (n,).
+
+    References
+    ----------
+    White H, Econometrica 1980;48:817.
+    """
+    inner = range(len(spread))
+    at = lambda i, j: middle[max(i, j)][min(i, j)]
+    half = [[sum(spread[i][k] * at(k, j) for k in inner) for j in inner] for i in inner]
+    singular = sum(1.0 * (spread[i][i] * curvature[i][i] > _SINGULAR) for i in inner) > 0
+    result = [list(row) for row in spread]
+    for i in inner:
+        for j in inner:
+            value = sum(half[i][k] * spread[k][j] for k in inner)
+            nothing = (spread[i][i] >= UNKNOWN) | (spread[j][j] >= UNKNOWN)
+            result[i][j] = xp.where(singular | nothing, spread[i][j], value)
+    return result
+
+
+def noise_matrix(
+    xp: Any, found: Curve, directions: Any, gains: tuple[Any, Any], n_baseline: int, none: Any
+) -> list[list[Any]]:
+    """J^T V J, V being the covariance of the frames' errors over their mean variance; lower triangle, rows of (n,).
+
+    V has the noise of each frame on its diagonal, and the error of the signal before contrast, which all frames share.
+
+    Parameters
+    ----------
+    found
+        The curve's derivatives in the subspace.
+    directions
+        (t, r) of the subspace.
+    gains
+        See `SignalNoise.gains`; (n, t).
+    none
+        Zeros (n,).
+    """
+    by_frame, by_baseline = (g.T for g in gains)
+    frames = lambda c: by_frame * product(directions, c)
+    late = None if found.by_delay is None else frames(found.by_delay)
+    weighted = Curve(None, [frames(c) for c in found.columns], late, found.mix)
+    rows = normal_equations(xp, weighted, by_baseline / by_frame, none)
+    count = round((2 * len(rows) + 2.25) ** 0.5 - 1.5)  # of count (count + 3) / 2 rows
+    shared, triangle = rows[:count], iter(rows[count:])
+    scale = by_frame.shape[0] / dots(xp, by_frame, by_frame)
+    return [[scale * (next(triangle) + shared[i] * shared[j] / n_baseline) for j in range(i + 1)] for i in range(count)]
 
 
 def parameters_with_sd(
