@@ -11,13 +11,15 @@ from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
 from ..aif import POPULATIONS, Aif
 from ..fit import AUTO, DEFAULT_BOUNDS, FALSE_ALARMS, CurveFit, fit_curves
+from ..noise import SignalNoise
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
 from ..t1 import b1_values
-from .aif import choose_aif, maybe_fit
+from .aif import choose_aif, floor_noise, maybe_fit
 from .dispersion import LONGEST_S, disperse, find_dispersion
+from .notes import on_floor
 from .presets import preset_record
 from .semiquantitative import semiquantitative
 from .settings import acquisition, check_settings, check_t10
@@ -95,10 +97,18 @@ def dce_maps(
     chosen, aif_notes = maybe_fit(choose_aif(p, settings, aif), p.times_s, settings, p.n_baseline)
     p.notes.extend([*chosen.notes, *aif_notes])
     progress(0.2, "concentration")
-    curves = concentrations(p.fitted_curves(), acquisition(settings), t10_s, p.n_baseline, scale)
+    scanned = acquisition(settings)
+    sigma = floor_noise(p, settings)
+    signal = p.fitted_curves()
+    p.notes.extend(on_floor(signal, p.n_baseline, sigma))
+    curves = concentrations(signal, scanned, t10_s, p.n_baseline, scale, sigma)
     _check_curves(curves, t10_s, scale)
     settings = _resolved(settings, curves, p, chosen)
     at, feeding = disperse(chosen.times_s, chosen.concentration, settings.dispersion_s or 0.0)
+    noise = None
+    if scanned is not None:
+        flip = np.asarray(scale) * scanned.flip_angle_deg
+        noise = SignalNoise.of(scanned, t10_s, flip, p.n_baseline, len(curves))
     fit = fit_curves(
         curves,
         p.times_s,
@@ -110,6 +120,7 @@ def dce_maps(
         settings.device,
         progress=part(progress, 0.25, 0.95),
         unclamped=settings.unclamped,
+        noise=noise,
     )
     progress(0.95, "maps")
     one_t10 = t10_s if isinstance(t10_s, float) else None
