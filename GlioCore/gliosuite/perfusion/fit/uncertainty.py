@@ -156,6 +156,21 @@ def parameters_with_sd(
     return values, sd
 
 
+def without_unknown_ve(
+    xp: Any, values: dict[str, Any], sd: dict[str, Any], log_kep: Any, sd_log_kep: Any, highest: float
+) -> Any:
+    """SD of ve (n,), infinite where the curve has no return from outside the vessels that could be told from none, or from plasma.
+
+    That is where ktrans is less than 1.96 SD above 0, or the 95 % interval of ln kep reaches `highest`, its bound: exchange as fast as that
+    looks like plasma.
+    """
+    weak = values["ktrans"] < _NORMAL_975 * sd["ktrans"]
+    fast = (log_kep + _NORMAL_975 * sd_log_kep >= highest) | ~(
+        values["kep"] + _NORMAL_975 * sd["kep"] < float(np.exp(highest))
+    )
+    return xp.where(weak | fast, xp.inf + 0.0 * sd["ve"], sd["ve"])
+
+
 def widen_by_profile(
     grid: SearchGrid,
     delay_index: int | np.ndarray,
