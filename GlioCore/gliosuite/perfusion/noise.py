@@ -12,7 +12,9 @@ _LEAST_SLOPE = 1e-3  # of that without contrast agent: with T2* decay, a signal 
 _FEW = 10  # frames outside the first pass; chosen: with fewer, the whole curve shows the noise
 _FIRST_PASS = 8  # frames from the arrival on; chosen, 30 s and more of a series with frames of 4 s and more
 _KOAY_STEPS = 20  # of a fixed point that comes closer with each
-_CORRELATED = 35.0 / 18.0  # by how much correlation lowers the degrees of freedom of second differences of white noise: 1 + 2 (16 + 1) / 36
+_CORRELATED = (
+    35.0 / 18.0
+)  # by how much correlation lowers the degrees of freedom of second differences of white noise: 1 + 2 (16 + 1) / 36
 _ENOUGH = 5000  # curves: chosen, they know the noise to a thousandth
 
 
@@ -20,8 +22,8 @@ _ENOUGH = 5000  # curves: chosen, they know the noise to a thousandth
 class SignalNoise:
     """How noise of a spoiled gradient echo signal, and of its mean before contrast, becomes an error of concentration.
 
-    With ``S = S0 f(C)``, noise of a frame moves the concentration by ``dC/dS = 1 / (S0 f'(C))``, and an error of S0, which all frames share,
-    by ``dC/dS0 = -f(C) / (S0 f'(C))``. The noise itself, over S0, is that which the residual of the fit shows.
+    With ``S = S0 f(C)``, noise of a frame moves the concentration by ``dC/dS = 1 / (S0 f'(C))``, and an error of S0, which all frames
+    share, by ``dC/dS0 = -f(C) / (S0 f'(C))``. The noise itself, over S0, is what the residual of the fit shows.
 
     Parameters
     ----------

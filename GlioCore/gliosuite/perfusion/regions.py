@@ -28,17 +28,32 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     Returns
     -------
     list of str
-        What a reader must know: regions without a single fitted voxel.
+        What a reader must know: regions without a single fitted voxel; how many voxels of a region its numbers of ve stand for: those where
+        ve lies in 0-1 and the data tell it (its SD is finite), since a few others would decide a mean.
     """
     found = {n: m for n, m in result.masks.items() if n == "nawm"}
     fitted = boolean(result.mask)
     inside = {name: boolean(mask) for name, mask in {**found, **regions}.items()}
     images = {n: image for n, image in result.maps.items() if n not in CATEGORIES}
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
+    told = np.zeros_like(fitted)
+    if "ve" in maps:
+        told = (maps["ve"] >= 0) & (maps["ve"] <= 1)
+        if "ve" in result.sd:
+            told &= np.isfinite(array(result.sd["ve"]))
+        maps["ve"] = np.where(told, maps["ve"], np.nan)
     write_csv(folder / "regions.csv", *statistics_table(maps, result.units, inside, result.mask.GetSpacing()))
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.units, inside))
-    return [
-        f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
-        for name, mask in inside.items()
-        if not (mask & fitted).any()
-    ]
+    notes = []
+    for name, mask in inside.items():
+        some = mask & fitted
+        if not some.any():
+            notes.append(
+                f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
+            )
+        elif "ve" in maps:
+            notes.append(
+                f"region {name}: its numbers of ve are of {100 * float(told[some].mean()):.0f} % of its fitted voxels, where ve lies in "
+                "0-1 and is known"
+            )
+    return notes

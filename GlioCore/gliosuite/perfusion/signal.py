@@ -167,8 +167,8 @@ def without_floor(mean_square: ArrayLike, count: int, sigma: float) -> np.ndarra
     """The signal whose magnitude has this mean square over `count` values, without what noise adds.
 
     ``<S^2> = A^2 + 2 sigma^2`` for a Rician magnitude S of the signal A (Gudbjartsson H, Patz S, Magn Reson Med 1995;34:910). The root of
-    an uncertain square is too low on average, by ``sigma^2 / (2 count A)``, so that ``(2 - 1 / count) sigma^2`` is taken away: half as much from a
-    single frame as from a mean of many. Where less than nothing is left, the result is below 0, so that means over frames stay right.
+    an uncertain square is too low on average, by ``sigma^2 / (2 count A)``, so that ``(2 - 1 / count) sigma^2`` is taken away: half as much
+    from a single frame as from a mean of many. Where less than nothing is left, the result is below 0, so that means stay right.
     """
     square = np.asarray(mean_square, np.float64) - (2.0 - 1.0 / count) * sigma**2
     return np.sign(square) * np.sqrt(np.abs(square))

@@ -43,7 +43,7 @@ Bounds = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is fitted: model, whether with a delay, lowest and highest value by parameter, device; and where the curves' noise comes from."""
+    """What is fitted: model, whether with a delay, lowest and highest value by parameter, device; and what the curves' noise is."""
 
     model: str
     delay: bool
@@ -438,7 +438,10 @@ def _noise_matrix(fit: _Fit, cell: int | np.ndarray, p: Any, fitted: Any, rows: 
 
 
 def _without_empty_plasma(fit: _Fit, matrix: list[list[Any]], p: Any) -> list[list[Any]]:
-    """J^T J (or J^T V J) in which, with a delay, a vp held at its lowest counts as known: without plasma the derivative by the delay is a mixture."""
+    """J^T J (or J^T V J) in which, with a delay, a vp held at its lowest counts as known.
+
+    Without plasma the derivative by the delay is a mixture.
+    """
     if not fit.delay or "vp" not in fit.names:
         return matrix
     at = fit.names.index("vp")

@@ -372,9 +372,9 @@ def _criterion(fit: CurveFit, count: int) -> np.ndarray:
 def _sd_over_models(plausible: np.ndarray, values: np.ndarray, sd: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """SD (n,) of the chosen model's value that includes the choice: the widest of the plausible models (m, n), about that value.
 
-    Each has its own SD and its distance from the chosen value. The mean of these variances over Akaike weights (Burnham KP, Anderson DR, Sociol
-    Methods Res 2004;33:261) is too small where models differ, since a simple one that is preferred is biased: simulated 95 % intervals of
-    ktrans 0.02/min then covered 81 to 87 %. Infinite where a plausible model lacks the parameter (NaN).
+    Each has its own SD and its distance from the chosen value. The mean of these variances over Akaike weights (Burnham KP, Anderson DR,
+    Sociol Methods Res 2004;33:261) is too small where models differ, since a simple one that is preferred is biased: simulated 95 %
+    intervals of ktrans 0.02/min then covered 81 to 87 %. Infinite where a plausible model lacks the parameter (NaN).
     """
     lacks = (plausible & np.isnan(values)).any(axis=0)
     widest = np.where(plausible, sd**2 + (values - chosen) ** 2, 0.0).max(axis=0)

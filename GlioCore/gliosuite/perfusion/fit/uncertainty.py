@@ -11,7 +11,9 @@ from .polish import normal_equations
 from .search import SearchGrid
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
-_SINGULAR = 1e10  # of a parameter's variance over what it were if the others were known; chosen, where double precision ends
+_SINGULAR = (
+    1e10  # of a parameter's variance over what it were if the others were known; chosen, where double precision ends
+)
 # SD of ln kep above which its profile likelihood is computed; chosen, since a parabola over ln kep is a good one over kep where the SD is
 # small, and the profile takes time.
 _WIDE = 0.25
