@@ -170,7 +170,7 @@ def without_unknown_ve(
     fast = (log_kep + _NORMAL_975 * sd_log_kep >= highest) | ~(
         values["kep"] + _NORMAL_975 * sd["kep"] < float(np.exp(highest))
     )
-    return xp.where(weak | fast, xp.inf + 0.0 * sd["ve"], sd["ve"])
+    return xp.where(weak | fast, xp.inf + 0.0 * log_kep, sd["ve"])
 
 
 def widen_by_profile(
