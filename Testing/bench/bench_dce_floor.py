@@ -41,7 +41,9 @@ def phantom(t10_s: float, snr: float, seed: int, folder: Path) -> np.ndarray:
     curves = kinetics.tofts(TIMES, plasma, np.repeat(KTRANS, VE.size), np.tile(VE, KTRANS.size), 0.0, fine)
     before, blood_before = (M0 * float(spgr_signal(1.0 / t, TR_S, FLIP)) for t in (t10_s, T10_BLOOD))
     tissue = concentration_to_spgr(curves, TR_S, FLIP, t10_s, R1, np.full(len(curves), before))
-    blood = concentration_to_spgr(kinetics.parker_aif(TIMES, ARRIVAL_S)[None], TR_S, FLIP, T10_BLOOD, R1, [blood_before])
+    blood = concentration_to_spgr(
+        kinetics.parker_aif(TIMES, ARRIVAL_S)[None], TR_S, FLIP, T10_BLOOD, R1, [blood_before]
+    )
     block = np.arange(len(curves)).reshape(KTRANS.size, VE.size).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
     block = np.concatenate([block, np.full((BLOCK, block.shape[1]), -1)])
     clean = np.where((block >= 0)[..., None], tissue[block], blood[0])
@@ -81,7 +83,9 @@ WAYS = {
 
 def main() -> int:
     """All phantoms; the number of bars missed decides the exit code."""
-    print(f"ktrans over the truth, seeds {', '.join(map(str, SEEDS))}: medians over the phantom, and the farthest median of a block")
+    print(
+        f"ktrans over the truth, seeds {', '.join(map(str, SEEDS))}: medians over the phantom, and the farthest median of a block"
+    )
     for t10_s in (1.0, 0.5, 0.2):
         for snr in (3, 5, 10):
             found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}

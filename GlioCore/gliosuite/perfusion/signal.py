@@ -174,6 +174,21 @@ def without_floor(mean_square: ArrayLike, count: int, sigma: float) -> np.ndarra
     return np.sign(square) * np.sqrt(np.abs(square))
 
 
+def _excess(
+    ratio: np.ndarray, acquisition: Spgr, t10_s: np.ndarray, flip_angle_deg: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """By how much noise raises concentration on average (n, t), mM: ``C'' noise^2 / 2``, since it bends upwards over the signal.
+
+    `ratio` (n, t) is the signal over that before contrast, `noise` (n,) its SD likewise; T2* decay is left out.
+    """
+    e10, cosine = np.exp(-acquisition.tr_s / t10_s)[:, None], np.cos(np.deg2rad(flip_angle_deg))[:, None]
+    unit = (1.0 - e10) / (1.0 - cosine * e10)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled = unit * ratio
+        bend = unit**2 * (1.0 / (1.0 - scaled) ** 2 - (cosine / (1.0 - cosine * scaled)) ** 2)
+        return 0.5 * noise[:, None] ** 2 * bend / (acquisition.tr_s * acquisition.r1)
+
+
 def near_floor(curves: np.ndarray, n_baseline: int, sigma: float) -> np.ndarray:
     """Which curves (n, t) of a magnitude lie less than `FLOOR_SNR` times the noise above 0 before contrast; none where `sigma` is 0."""
     return curves[:, :n_baseline].mean(axis=1) < FLOOR_SNR * sigma
@@ -282,6 +297,10 @@ def concentrations(
             r2star=acquisition.r2star or 0.0,
             before=before,
         )
+        if low.any():
+            result[rows][low] -= _excess(
+                signal[low] / before[low, None], acquisition, usable[low], flip[rows][low], sigma / before[low]
+            )
 
     each(block, list(blocks(curves.shape[0], _BLOCK)), silent, "concentration")
     return result

@@ -63,3 +63,11 @@ def test_concentration_near_the_floor_and_far_from_it():
     np.testing.assert_array_equal(
         concentrations(clean * 100, SPGR, 1.2, 10, sigma=1.0), concentrations(clean * 100, SPGR, 1.2, 10)
     )
+
+
+def test_noise_does_not_raise_concentrations_where_they_bend():
+    """Short T1: concentration bends upwards over the signal, so that even noise raises its mean."""
+    truth = np.r_[np.zeros(10), np.full(50, 0.3)]
+    clean = np.repeat(concentration_to_spgr(truth[None], 0.005, 30.0, 0.2, 4.5, [3.0]), 20_000, axis=0)
+    found = concentrations(magnitude(clean, 1.0, 14), Spgr(0.005, 30.0, 4.5), 0.2, 10, sigma=1.0)
+    assert np.median(found[:, 10:].mean(axis=1)) == pytest.approx(0.3, abs=0.01)
