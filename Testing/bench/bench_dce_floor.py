@@ -1,8 +1,8 @@
 """DCE: ktrans near the noise floor of the magnitude, by the command on phantoms of QIBA's layout; a table with bars, and an exit code.
 
-``python Testing/bench/bench_dce_floor.py``. The phantoms are our own and simulated: tissue of ktrans .01 to .35 /min by ve .01 to .5 in blocks
-of 10 x 10 voxels beside a vessel of 10 x 50 voxels (QIBA's tofts v6), 61 frames of 6 s, flip angle 30 degrees, TR 5 ms, Rician noise. The bars
-are of the median over all voxels with ktrans >= .05 and ve >= .05 of each phantom, for the model that the phantom is made with.
+``python Testing/bench/bench_dce_floor.py``. The phantoms are our own, simulated: tissue of ktrans .01 to .35 /min by ve .01 to .5 in blocks
+of 10 x 10 voxels beside a vessel of 10 x 50 voxels (QIBA's tofts v6), 61 frames of 6 s, flip angle 30 degrees, TR 5 ms, Rician noise.
+The bars are of the median over all voxels with ktrans >= .05 and ve >= .05 of each phantom, for the model that the phantom is made with.
 """
 
 import contextlib

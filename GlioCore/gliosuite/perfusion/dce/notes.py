@@ -8,7 +8,7 @@ from ..prepared import Prepared
 from ..settings import DceSettings
 from ..signal import FLOOR_SNR, near_floor
 
-_DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
+DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
 _CERTAIN = 0.99  # of the interval that a drift must lie outside 0 in
 _LEAST_BASELINE = 4  # frames; chosen: fewer show no slope beside their own scatter
 # Samples at the top of an AIF that are as good as one: two by so little, s apart, or three by so much where few lie above half height.
@@ -29,7 +29,7 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
             f"signal before contrast is below {FLOOR_SNR:g} times the noise (--no-noise-floor leaves it)"
         )
     drift = signal_drift(p.raw[:, : p.n_baseline], p.times_s)
-    if abs(drift) >= _DRIFT:
+    if abs(drift) >= DRIFT:
         result.append(
             f"the signal drifts: before contrast it {'rises' if drift > 0 else 'falls'} at a rate of {100 * abs(drift):.0f} % over "
             "the scan, which kinetic maps take for contrast agent; ve and low ktrans are wrong by more than that"
