@@ -10,7 +10,7 @@ from ..signal import FLOOR_SNR, near_floor
 
 DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
 _CERTAIN = 0.99  # of the interval that a drift must lie outside 0 in
-_LEAST_BASELINE = 4  # frames; chosen: fewer show no slope beside their own scatter
+_LEAST_BASELINE = 4  # frames that show a slope beside their own scatter; chosen
 # Samples at the top of an AIF that are as good as one: two by so little, s apart, or three by so much where few lie above half height.
 # Chosen: neither a peak nor noise makes such.
 _SAME, _COARSE_S = 1e-5, 1.0
@@ -45,8 +45,10 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
 def signal_drift(baseline: np.ndarray, times_s: np.ndarray) -> float:
     """Change of the signal over all times (t,), as a share of it, that its baseline (n, b) shows; 0 where that is within its error.
 
-    The slope of the median over the curves, each over its mean: noise of single curves does not count, only what moves most of them.
+    The slope of the median over the curves, each over its mean: noise of single curves does not count, only what moves most of them. The
+    last frame is left out, in which the first vessels may have agent already.
     """
+    baseline = baseline[:, :-1]
     count = baseline.shape[1]
     if count < _LEAST_BASELINE:
         return 0.0

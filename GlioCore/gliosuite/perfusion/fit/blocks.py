@@ -432,7 +432,7 @@ def _noise_matrix(fit: _Fit, cell: int | np.ndarray, p: Any, fitted: Any, rows: 
     """J^T V J at parameters p (p, n) whose curves are `fitted` (n, t), for the noise of the signal; see `uncertainty.noise_matrix`."""
     assert fit.noise is not None
     xp = fit.xp
-    found = fit.model.curve(fit.bases.cell(cell), p, p[-1] if fit.delay else None)
+    found = fit.model.curve(fit.bases.cell(cell if fit.delay else 0), p, p[-1] if fit.delay else None)
     gains = fit.noise.gains(xp, fit.device.put, rows, cast(fitted, single=False))
     return noise_matrix(xp, found, fit.bases.directions, gains, fit.noise.n_baseline, 0.0 * p[0])
 
