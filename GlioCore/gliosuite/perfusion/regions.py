@@ -28,20 +28,15 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     Returns
     -------
     list of str
-        What a reader must know: regions without a single fitted voxel; how many voxels of a region its numbers of ve stand for: those where
-        ve lies in 0-1 and the data tell it (its SD is finite), since a few others would decide a mean.
+        What a reader must know: regions without a single fitted voxel, and of how many voxels a region's numbers of ve are.
     """
     found = {n: m for n, m in result.masks.items() if n == "nawm"}
     fitted = boolean(result.mask)
     inside = {name: boolean(mask) for name, mask in {**found, **regions}.items()}
     images = {n: image for n, image in result.maps.items() if n not in CATEGORIES}
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
-    told = np.zeros_like(fitted)
-    if "ve" in maps:
-        told = (maps["ve"] >= 0) & (maps["ve"] <= 1)
-        if "ve" in result.sd:
-            told &= np.isfinite(array(result.sd["ve"]))
-        maps["ve"] = np.where(told, maps["ve"], np.nan)
+    sd = result.sd.get("ve") if "ve" in maps else None
+    told = only_known_ve(maps, None if sd is None else array(sd))
     write_csv(folder / "regions.csv", *statistics_table(maps, result.units, inside, result.mask.GetSpacing()))
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.units, inside))
     notes = []
@@ -51,9 +46,26 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
             notes.append(
                 f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
             )
-        elif "ve" in maps:
-            notes.append(
-                f"region {name}: its numbers of ve are of {100 * float(told[some].mean()):.0f} % of its fitted voxels, where ve lies in "
-                "0-1 and is known"
-            )
+        elif told is not None:
+            notes.append(share_of_ve(name, told[some]))
     return notes
+
+
+def only_known_ve(maps: dict[str, np.ndarray], sd: np.ndarray | None) -> np.ndarray | None:
+    """Leave ``maps["ve"]`` only where it lies in 0-1 and is known, its SD `sd` being finite and above 0; where that is, None without ve.
+
+    A few others would decide a mean: kep at its lower bound makes a ve of hundreds.
+    """
+    if "ve" not in maps:
+        return None
+    told = (maps["ve"] >= 0) & (maps["ve"] <= 1)
+    if sd is not None:
+        told &= np.isfinite(sd) & (sd > 0)
+    maps["ve"] = np.where(told, maps["ve"], np.nan)
+    return told
+
+
+def share_of_ve(region: str, told: np.ndarray) -> str:
+    """The sentence on a region's fitted voxels in which ve counts, booleans (n,)."""
+    share = f"{100 * float(told.mean()):.0f} %"
+    return f"region {region}: its numbers of ve are of {share} of its fitted voxels, where ve lies in 0-1 and is known"
