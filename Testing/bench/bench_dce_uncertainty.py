@@ -66,7 +66,7 @@ def simulated(n_baseline: int, snr: float, seed: int, folder: Path, vp: float = 
     rng = np.random.default_rng([seed, n_baseline, round(snr)])
     times = FRAME_S * np.arange(FRAMES)
     fine = 0.1 * np.arange(round(FRAME_S * FRAMES / 0.1) + 1)
-    arrival = times[n_baseline] - 2.0
+    arrival = times[n_baseline] - 4.0  # the frame before is clean, and all tissue has agent in the next one
     aif = kinetics.parker_aif(fine, arrival) / 0.58
     rows = []
     for value in ktrans:

@@ -412,7 +412,7 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
     curvature = _without_empty_plasma(fit, curvature, p)
     spread = even = covariance(xp, curvature)
     if fit.noise is not None:
-        middle = _noise_matrix(fit, cell, p, frames - residual, rows)
+        middle = _noise_matrix(fit, cell, p, frames, residual, rows)
         spread = with_signal_noise(xp, even, curvature, _without_empty_plasma(fit, middle, p))
     values, sd = parameters_with_sd(xp, fit.name, fit.names, p, spread)
     scale = xp.sqrt(variance)
@@ -428,13 +428,16 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 
-def _noise_matrix(fit: _Fit, cell: int | np.ndarray, p: Any, fitted: Any, rows: np.ndarray) -> list[list[Any]]:
-    """J^T V J at parameters p (p, n) whose curves are `fitted` (n, t), for the noise of the signal; see `uncertainty.noise_matrix`."""
+def _noise_matrix(
+    fit: _Fit, cell: int | np.ndarray, p: Any, frames: Any, residual: Any, rows: np.ndarray
+) -> list[list[Any]]:
+    """J^T V J at parameters p (p, n) that leave `residual` of curves (n, t), for the noise of their signal; see `noise_matrix`."""
     assert fit.noise is not None
     xp = fit.xp
     found = fit.model.curve(fit.bases.cell(cell if fit.delay else 0), p, p[-1] if fit.delay else None)
-    gains = fit.noise.gains(xp, fit.device.put, rows, cast(fitted, single=False))
-    return noise_matrix(xp, found, fit.bases.directions, gains, fit.noise.n_baseline, 0.0 * p[0])
+    residual = cast(residual, single=False)
+    gains = fit.noise.gains(xp, fit.device.put, rows, cast(frames, single=False) - residual)
+    return noise_matrix(xp, found, fit.bases.directions, gains, fit.noise.n_baseline, residual)
 
 
 def _without_empty_plasma(fit: _Fit, matrix: list[list[Any]], p: Any) -> list[list[Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ...compute import back, cast, dots, product, product_rows, subset
 from .models import Curve
@@ -87,11 +88,12 @@ def with_signal_noise(
 
 
 def noise_matrix(
-    xp: Any, found: Curve, directions: Any, gains: tuple[Any, Any], n_baseline: int, none: Any
+    xp: Any, found: Curve, directions: Any, gains: tuple[Any, Any], n_baseline: int, residual: Any
 ) -> list[list[Any]]:
-    """J^T V J, V being the covariance of the frames' errors over their mean variance; lower triangle, rows of (n,).
+    """J^T V J, V being the covariance of the frames' errors over the mean square of the residual; lower triangle, rows of (n,).
 
-    V has the noise of each frame on its diagonal, and the error of the signal before contrast, which all frames share.
+    V has the noise of each frame on its diagonal, and the error of the signal before contrast, which all frames share. How large the
+    noise of the signal is, the residual says, each frame's over its gain: where much agent is, the fit follows the noise.
 
     Parameters
     ----------
@@ -101,17 +103,22 @@ def noise_matrix(
         (t, r) of the subspace.
     gains
         See `SignalNoise.gains`; (n, t).
-    none
-        Zeros (n,).
+    residual
+        (n, t) mM.
     """
     by_frame, by_baseline = (g.T for g in gains)
     frames = lambda c: by_frame * product(directions, c)
     late = None if found.by_delay is None else frames(found.by_delay)
     weighted = Curve(None, [frames(c) for c in found.columns], late, found.mix)
-    rows = normal_equations(xp, weighted, by_baseline / by_frame, none)
+    left = residual.T
+    size = dots(xp, left, left)
+    rows = normal_equations(xp, weighted, by_baseline / by_frame, 0.0 * size)
     count = round((2 * len(rows) + 2.25) ** 0.5 - 1.5)  # of count (count + 3) / 2 rows
     shared, triangle = rows[:count], iter(rows[count:])
-    scale = by_frame.shape[0] / dots(xp, by_frame, by_frame)
+    signal = left / by_frame
+    # The residual knows the noise only so well: 1.96 SD are to hold what Student's t does.
+    wider = (float(stdtrit(left.shape[0] - count, 0.975)) / _NORMAL_975) ** 2
+    scale = wider * dots(xp, signal, signal) / xp.where(size > 0, size, 1.0 + 0.0 * size)
     return [[scale * (next(triangle) + shared[i] * shared[j] / n_baseline) for j in range(i + 1)] for i in range(count)]
 
 
