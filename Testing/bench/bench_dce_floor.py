@@ -51,6 +51,8 @@ def phantom(t10_s: float, snr: float, seed: int, folder: Path) -> np.ndarray:
     noisy = np.hypot(*(part + rng.normal(0, before / snr, clean.shape) for part in (clean, 0.0)))
     frames = [sitk.GetImageFromArray(noisy[None, ..., i].astype(np.float32)) for i in range(TIMES.size)]
     sitk.WriteImage(sitk.JoinSeries(frames), str(folder / "dce.nii.gz"))
+    rows = "".join(f"{t:.1f},{c:.7g}\n" for t, c in zip(fine[::5], plasma[::5]))
+    (folder / "aif.csv").write_text("time_s,concentration\n" + rows)
     for name, mask in (("tissue", block >= 0), ("vessel", block < 0)):
         sitk.WriteImage(sitk.GetImageFromArray(mask[None].astype(np.uint8)), str(folder / f"{name}.nii.gz"))
     return block
@@ -58,7 +60,8 @@ def phantom(t10_s: float, snr: float, seed: int, folder: Path) -> np.ndarray:
 
 def ratios(folder: Path, block: np.ndarray, t10_s: float, *options: object) -> tuple[float, float]:
     """Of ktrans by the command over the truth: the median over all voxels that count, and the block median farthest from 1."""
-    files = ("--aif", folder / "vessel.nii.gz", "--mask", folder / "tissue.nii.gz", "--out", folder / "out")
+    aif = () if "--aif" in options else ("--aif", folder / "vessel.nii.gz")
+    files = (*aif, "--mask", folder / "tissue.nii.gz", "--out", folder / "out")
     acquisition = ("--dt", TIMES[1], "--tr-ms", 1000 * TR_S, "--flip-angle", FLIP, "--t10", t10_s)
     blood = ("--t10-blood", T10_BLOOD, "--hematocrit", HEMATOCRIT, "--bounds", "kep=0.001,20")
     words = ("dce", folder / "dce.nii.gz", *acquisition, *blood, *files, *options, "--quiet")
@@ -77,6 +80,7 @@ def ratios(folder: Path, block: np.ndarray, t10_s: float, *options: object) -> t
 WAYS = {
     "tofts": ("--model", "tofts", "--no-delay"),
     "tofts, floor left": ("--model", "tofts", "--no-delay", "--no-noise-floor"),
+    "tofts, AIF given": ("--model", "tofts", "--no-delay", "--aif", "FOLDER/aif.csv"),
     "defaults (etm, delay)": (),
 }
 
@@ -94,6 +98,7 @@ def main() -> int:
                     folder = Path(name)
                     block = phantom(t10_s, snr, seed, folder)
                     for way, options in WAYS.items():
+                        options = tuple(str(o).replace("FOLDER", name) for o in options)
                         found[way].append(ratios(folder, block, t10_s, *options))
             for way, values in found.items():
                 whole = [v[0] for v in values]

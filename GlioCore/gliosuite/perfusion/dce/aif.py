@@ -90,7 +90,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
         concentration, at, count = (
             np.maximum(curves[good].mean(axis=0).astype(np.float64), 0.0),
             times_s,
-            int(good.sum()),
+            int(good.sum()) if good.size > 1 else int(voxels.sum()),
         )
         # Noise before arrival would be convolved with everything that follows.
         concentration[:n_baseline] = 0.0
@@ -120,7 +120,9 @@ def _concentration(curves: np.ndarray, p: Prepared, settings: DceSettings, n_bas
     """Concentrations (n, t) of an artery's curves (n, t); one, of their mean square, where that lies near the noise floor."""
     scanned, sigma = acquisition(settings), floor_noise(p, settings)
     if scanned is not None and near_floor(curves, n_baseline, sigma).mean() > 0.5:
-        return mean_concentration(curves, scanned, settings.t10_blood_s, n_baseline, sigma)[None]
+        mean = mean_concentration(curves, scanned, settings.t10_blood_s, n_baseline, sigma)
+        if np.isfinite(mean).all():
+            return mean[None]
     return concentrations(curves, scanned, settings.t10_blood_s, n_baseline, sigma=sigma)
 
 
