@@ -124,7 +124,7 @@ def _register_dce(add: Callable) -> None:
         help="arterial input (default auto)",
     )
     _aif_options(p)
-    add_options(p, DceSettings, "sinus", "aif_fit", unset=True)
+    add_options(p, DceSettings, "sinus", "aif_fit", "noise_floor", unset=True)
     add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
     add_options(p, DceSettings, "delay", "dispersion_s", unset=True)
     p.add_argument(
@@ -281,6 +281,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         dispersion_s=args.dispersion,
         input=args.input,
         aif_fit=args.aif_fit,
+        noise_floor=args.noise_floor,
         bounds=dict(args.bounds),
     )
     from ..perfusion.dce import check_settings

@@ -181,7 +181,11 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     for i, name in enumerate(shown):
         column = 2 * (i % columns)
         axes = figure.add_subplot(grid[1 + i // columns, column : column + 2])
-        values = np.where(inside[z], array(result.maps[name])[z], np.nan)[cut]
+        told = inside[z]
+        if name in result.sd:
+            # Where the SD says that the data do not tell a parameter, its value would be taken for one.
+            told = told & np.isfinite(array(result.sd[name])[z])
+        values = np.where(told, array(result.maps[name])[z], np.nan)[cut]
         low, high = _range(name, result.units[name], values[np.isfinite(values)])
         signed = name in SIGNED
         picture = axes.imshow(
@@ -194,8 +198,8 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
         bar = figure.colorbar(picture, ax=axes, fraction=0.046)
         bar.ax.tick_params(labelsize=7)
         if not np.isfinite(values).any():
-            axes.text(0.5, 0.5, "undefined", transform=axes.transAxes, ha="center", fontsize=8)
-    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined; research use only", fontsize=8)
+            axes.text(0.5, 0.5, "undefined or unknown", transform=axes.transAxes, ha="center", fontsize=8)
+    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only", fontsize=8)
     save_figure(figure, path)
 
 

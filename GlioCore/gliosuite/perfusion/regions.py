@@ -28,17 +28,44 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     Returns
     -------
     list of str
-        What a reader must know: regions without a single fitted voxel.
+        What a reader must know: regions without a single fitted voxel, and of how many voxels a region's numbers of ve are.
     """
     found = {n: m for n, m in result.masks.items() if n == "nawm"}
     fitted = boolean(result.mask)
     inside = {name: boolean(mask) for name, mask in {**found, **regions}.items()}
     images = {n: image for n, image in result.maps.items() if n not in CATEGORIES}
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
+    sd = result.sd.get("ve") if "ve" in maps else None
+    told = only_known_ve(maps, None if sd is None else array(sd))
     write_csv(folder / "regions.csv", *statistics_table(maps, result.units, inside, result.mask.GetSpacing()))
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.units, inside))
-    return [
-        f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
-        for name, mask in inside.items()
-        if not (mask & fitted).any()
-    ]
+    notes = []
+    for name, mask in inside.items():
+        some = mask & fitted
+        if not some.any():
+            notes.append(
+                f"region {name}: none of its {int(mask.sum())} voxels was fitted, so regions.csv has no numbers for it"
+            )
+        elif told is not None:
+            notes.append(share_of_ve(name, told[some]))
+    return notes
+
+
+def only_known_ve(maps: dict[str, np.ndarray], sd: np.ndarray | None) -> np.ndarray | None:
+    """Leave ``maps["ve"]`` only where it lies in 0-1 and is known, its SD `sd` being finite and above 0; where that is, None without ve.
+
+    A few others would decide a mean: kep at its lower bound makes a ve of hundreds.
+    """
+    if "ve" not in maps:
+        return None
+    told = (maps["ve"] >= 0) & (maps["ve"] <= 1)
+    if sd is not None:
+        told &= np.isfinite(sd) & (sd > 0)
+    maps["ve"] = np.where(told, maps["ve"], np.nan)
+    return told
+
+
+def share_of_ve(region: str, told: np.ndarray) -> str:
+    """The sentence on a region's fitted voxels in which ve counts, booleans (n,)."""
+    share = f"{100 * float(told.mean()):.0f} %"
+    return f"region {region}: its numbers of ve are of {share} of its fitted voxels, where ve lies in 0-1 and is known"

@@ -111,6 +111,8 @@ class DceSettings:
     te_ms, r2star
         Echo time in ms and effective transverse relaxivity of tissue in 1/(mM s), to take T2* decay into account. The echo time alone is
         enough for the blood of the AIF.
+    noise_floor
+        Whether to take the noise floor of a magnitude off where the signal before contrast lies near it; see `signal.without_floor`.
     device
         One of `DEVICES`, for the kinetic fit.
     preset
@@ -198,6 +200,9 @@ class DceSettings:
         unit="ms",
     )
     r2star: float | None = setting(None, "T2* relaxivity in 1/(mM s), with --te-ms", metavar="R2", unit="1/(mM s)")
+    noise_floor: bool = setting(
+        True, "take the noise floor of a magnitude off where the signal before contrast is below 10 times the noise"
+    )
     device: str = setting("auto", "where to compute", choices=DEVICES)
     preset: str | None = None
 

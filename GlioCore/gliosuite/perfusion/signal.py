@@ -15,6 +15,8 @@ from .settings import RELAXIVITY as RELAXIVITY
 # ΔR2* of whole blood, 1/(mM s) and 1/(mM2 s): linear, and quadratic where there is much contrast agent (van Osch MJP et al., Magn Reson Med
 # 2003;49:1067).
 BLOOD_R2STAR = (7.6, 0.57)
+# Chosen: the floor adds half a percent to the signal there, which is less than noise leaves of any baseline.
+FLOOR_SNR = 10.0
 _BLOCK = 2048  # with 60 frames a block stays in a processor's cache
 _STEPS = 40  # of Newton's method where T2* counts; near the highest possible signal it converges slowly
 
@@ -65,6 +67,7 @@ def spgr_to_concentration(
     n_baseline: int,
     te_s: float = 0.0,
     r2star: float = 0.0,
+    before: ArrayLike | None = None,
 ) -> np.ndarray:
     """Concentration from spoiled gradient echo signal, by the exact inverse of the signal equation.
 
@@ -87,6 +90,8 @@ def spgr_to_concentration(
     te_s, r2star
         Echo time in s and effective transverse relaxivity in 1/(mM s): the signal decays by ``exp(-te_s r2star C)`` as well. Of the two
         concentrations that then give a signal the lower one is taken.
+    before
+        The signal before contrast (...,), in place of that mean.
 
     Returns
     -------
@@ -102,7 +107,8 @@ def spgr_to_concentration(
     signal = np.asarray(signal, np.float64)
     r10 = 1.0 / np.asarray(t10_s, np.float64)[..., None]
     cosine = np.cos(np.deg2rad(np.asarray(flip_angle_deg, np.float64)))[..., None]
-    baseline = signal[..., :n_baseline].mean(axis=-1, keepdims=True)
+    mean = signal[..., :n_baseline].mean(axis=-1) if before is None else np.asarray(before, np.float64)
+    baseline = mean[..., None]
     e10 = np.exp(-tr_s * r10)
     with np.errstate(divide="ignore", invalid="ignore"):
         # s = S/S0 * (1 - e10) / (1 - cos e10) is the signal per sin(angle) M0; it is solved for e1.
@@ -157,6 +163,59 @@ def concentration_to_spgr(
     return np.asarray(s0, np.float64)[..., None] * unit
 
 
+def without_floor(mean_square: ArrayLike, count: int, sigma: float) -> np.ndarray:
+    """The signal whose magnitude has this mean square over `count` values, without what noise adds.
+
+    ``<S^2> = A^2 + 2 sigma^2`` for a Rician magnitude S of the signal A (Gudbjartsson H, Patz S, Magn Reson Med 1995;34:910). The root of
+    an uncertain square is too low on average, by ``sigma^2 / (2 count A)``, so that ``(2 - 1 / count) sigma^2`` is taken away: half as much
+    from a single frame as from a mean of many. Where less than nothing is left, the result is below 0, so that means stay right.
+    """
+    square = np.asarray(mean_square, np.float64) - (2.0 - 1.0 / count) * sigma**2
+    return np.sign(square) * np.sqrt(np.abs(square))
+
+
+def _excess(
+    ratio: np.ndarray, acquisition: Spgr, t10_s: np.ndarray, flip_angle_deg: np.ndarray, noise: np.ndarray
+) -> np.ndarray:
+    """By how much noise raises concentration on average (n, t), mM: ``C'' noise^2 / 2``, since it bends upwards over the signal.
+
+    `ratio` (n, t) is the signal over that before contrast, `noise` (n,) its SD likewise; T2* decay is left out.
+    """
+    e10, cosine = np.exp(-acquisition.tr_s / t10_s)[:, None], np.cos(np.deg2rad(flip_angle_deg))[:, None]
+    unit = (1.0 - e10) / (1.0 - cosine * e10)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scaled = unit * ratio
+        bend = unit**2 * (1.0 / (1.0 - scaled) ** 2 - (cosine / (1.0 - cosine * scaled)) ** 2)
+        return 0.5 * noise[:, None] ** 2 * bend / (acquisition.tr_s * acquisition.r1)
+
+
+def near_floor(curves: np.ndarray, n_baseline: int, sigma: float) -> np.ndarray:
+    """Which curves (n, t) of a magnitude lie less than `FLOOR_SNR` times the noise above 0 before contrast; none where `sigma` is 0."""
+    return curves[:, :n_baseline].mean(axis=1) < FLOOR_SNR * sigma
+
+
+def mean_concentration(
+    curves: np.ndarray, acquisition: Spgr, t10_s: float, n_baseline: int, sigma: float
+) -> np.ndarray:
+    """Concentration (t,) of what is the same in all curves (n, t) of a magnitude near its noise floor.
+
+    Their squares are averaged, of which the floor can be taken off exactly; a mean of their concentrations would keep it.
+    """
+    square = (curves.astype(np.float64) ** 2).mean(axis=0)
+    before = without_floor(square[:n_baseline].mean(), n_baseline * len(curves), sigma)
+    return spgr_to_concentration(
+        without_floor(square, len(curves), sigma),
+        acquisition.tr_s,
+        acquisition.flip_angle_deg,
+        t10_s,
+        acquisition.r1,
+        n_baseline,
+        te_s=acquisition.te_s or 0.0,
+        r2star=acquisition.r2star or 0.0,
+        before=before,
+    )
+
+
 def signal_to_dr2star(signal: ArrayLike, te_s: float, n_baseline: int) -> np.ndarray:
     """Change of the transverse relaxation rate, ``-ln(S / S0) / TE``.
 
@@ -196,10 +255,18 @@ def concentrations(
     t10_s: np.ndarray | float,
     n_baseline: int,
     b1: np.ndarray | float = 1.0,
+    sigma: float = 0.0,
 ) -> np.ndarray:
     """Concentration (n, t) float32 of signal curves, in threads; unchanged where `acquisition` is None: they are concentrations already.
 
-    `b1` is the actual over the nominal flip angle; one, or one per curve (n,).
+    Parameters
+    ----------
+    curves
+        (n, t).
+    t10_s, b1
+        T1 before contrast in s, and the actual over the nominal flip angle; one, or one per curve (n,).
+    sigma
+        SD of the noise whose floor is taken off curves that lie near it (`near_floor`); 0 leaves all as they are.
     """
     if acquisition is None:
         return curves
@@ -212,8 +279,15 @@ def concentrations(
     def block(rows: slice) -> None:
         with np.errstate(invalid="ignore", divide="ignore"):
             usable = np.where(t10[rows] > 0, t10[rows], np.nan)
+        signal, before = curves[rows], curves[rows, :n_baseline].mean(axis=1, dtype=np.float64)
+        low = near_floor(signal, n_baseline, sigma)
+        if low.any():
+            signal = signal.astype(np.float64)
+            square = signal[low] ** 2
+            before[low] = without_floor(square[:, :n_baseline].mean(axis=1), n_baseline, sigma)
+            signal[low] = without_floor(square, 1, sigma)
         result[rows] = spgr_to_concentration(
-            curves[rows],
+            signal,
             acquisition.tr_s,
             flip[rows],
             usable,
@@ -221,7 +295,12 @@ def concentrations(
             n_baseline,
             te_s=acquisition.te_s or 0.0,
             r2star=acquisition.r2star or 0.0,
+            before=before,
         )
+        if low.any():
+            result[rows][low] -= _excess(
+                signal[low] / before[low, None], acquisition, usable[low], flip[rows][low], sigma / before[low]
+            )
 
     each(block, list(blocks(curves.shape[0], _BLOCK)), silent, "concentration")
     return result

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
-from ..perfusion.regions import CATEGORIES
+from ..perfusion.regions import CATEGORIES, only_known_ve, share_of_ve
 from ..perfusion.settings import T10_TISSUE_S
 from ..resources import look
 from ..statistics import histogram_table, statistics_table
@@ -230,8 +230,13 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     transform = run.transform("dsc")
     if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
         masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
+    told = only_known_ve(maps, maps.get("ve_sd"))
+    notes = []
+    if told is not None:
+        inside = {n: m & np.isfinite(maps["ktrans"]) for n, m in masks.items()}
+        notes = [share_of_ve(n, told[m]) for n, m in inside.items() if m.any()]
     units = {n: look(n).unit for n in maps}
     write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))
-    return Done()
+    return Done(notes=notes)

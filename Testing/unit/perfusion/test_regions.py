@@ -38,3 +38,25 @@ def test_voxels_that_were_not_fitted_count_as_undefined(tmp_path):
     assert int(rows[1]["n_undefined"]) == 3 * 6 * 12 + 1
     assert rows[2]["mean"] == ""
     assert notes == ["region outside: none of its 4 voxels was fitted, so regions.csv has no numbers for it"]
+
+
+def test_ve_counts_where_it_is_valid_and_known_and_the_share_is_said(tmp_path):
+    inside = np.ones(GRID.shape, bool)
+    ve = np.full(GRID.shape, 0.3, np.float32)
+    ve[0] = 40.0
+    sd = np.full(GRID.shape, 0.05, np.float32)
+    sd[1, :6] = np.nan
+    result = SimpleNamespace(
+        maps={"ve": GRID.image(ve)},
+        sd={"ve": GRID.image(sd)},
+        units={"ve": "fraction"},
+        mask=GRID.image(inside),
+        masks={},
+    )
+    notes = write_regions(result, {"all": GRID.image(inside)}, tmp_path)
+    (row,) = table(tmp_path / "regions.csv")
+    assert float(row["mean"]) == pytest.approx(0.3)
+    assert int(row["n"]) == 144 + 72
+    assert notes == [
+        "region all: its numbers of ve are of 50 % of its fitted voxels, where ve lies in 0-1 and is known"
+    ]

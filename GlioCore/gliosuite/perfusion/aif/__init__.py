@@ -1,6 +1,6 @@
 """The arterial input function of DCE (plasma, mM) and DSC (ΔR2*, 1/s): where it is found, and what it is."""
 
-from .arteries import find_arteries, first_pass, is_clipped
+from .arteries import find_arteries, first_pass, is_clipped, peak_width
 from .curve import POPULATIONS, Aif, check_bolus, fit_parametric, points_mask, population_aif, read_aif
 from .purity import pure_curve, tissue_signal
 from .sinus import find_sinus
@@ -17,6 +17,7 @@ __all__ = [
     "fit_parametric",
     "fit_to_sinus",
     "is_clipped",
+    "peak_width",
     "points_mask",
     "population_aif",
     "pure_curve",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ...errors import InputError
 from .arteries import Candidates, among_highest, candidates, first_moment
 
 # Chosen, as `find_sinus` says what they are for.
@@ -77,7 +78,11 @@ def find_sinus(
     Sinus or None
         None where nothing is late and tall.
     """
-    found = candidates(curves, times_s, arrival, saturates, vein=True)
+    try:
+        found = candidates(curves, times_s, arrival, saturates, vein=True)
+    except InputError:
+        # Where no vessel stands out of the noise, an artery that is given needs no vein.
+        return None
     later = found.moment - first_moment(artery, times_s, arrival)
     rows = _vein_rows(found, later, before)
     if not rows.size:

@@ -18,9 +18,10 @@ from ..aif import (
     population_aif,
 )
 from ..fit import fit_curves
+from ..noise import magnitude_noise
 from ..prepared import Prepared
 from ..settings import DceSettings
-from ..signal import concentrations
+from ..signal import concentrations, mean_concentration, near_floor
 from .settings import acquisition
 
 _PLASMA_MM = (0.2, 50.0)  # highest values that plasma may have, mM; chosen, wide enough for any dose and slow infusions
@@ -53,7 +54,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
-        curves = concentrations(series.curves(voxels), acquisition(settings), settings.t10_blood_s, n_baseline)
+        curves = _concentration(series.curves(voxels), p, settings, n_baseline)
         method, what = "mask", "mean of {n} voxels of the AIF mask"
         known = curves[np.isfinite(curves).all(axis=1)]
         if known.size:
@@ -61,7 +62,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
         voxels = p.in_region(index)
-        curves = concentrations(raw[index], acquisition(settings), settings.t10_blood_s, n_baseline)
+        curves = _concentration(raw[index], p, settings, n_baseline)
         method = "auto"
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
@@ -89,7 +90,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
         concentration, at, count = (
             np.maximum(curves[good].mean(axis=0).astype(np.float64), 0.0),
             times_s,
-            int(good.sum()),
+            int(good.sum()) if good.size > 1 else int(voxels.sum()),
         )
         # Noise before arrival would be convolved with everything that follows.
         concentration[:n_baseline] = 0.0
@@ -106,6 +107,23 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
         return made
     seen = np.isfinite(samples)
     return replace(made, fitted=True, measured_times_s=times_s[seen], measured=samples[seen])
+
+
+def floor_noise(p: Prepared, settings: DceSettings) -> float:
+    """SD of the noise whose floor counts (`signal.near_floor`); 0 where it is to be left, or the series is no magnitude."""
+    if not settings.noise_floor or settings.input == "concentration":
+        return 0.0
+    return magnitude_noise(p.raw, p.n_baseline)
+
+
+def _concentration(curves: np.ndarray, p: Prepared, settings: DceSettings, n_baseline: int) -> np.ndarray:
+    """Concentrations (n, t) of an artery's curves (n, t); one, of their mean square, where that lies near the noise floor."""
+    scanned, sigma = acquisition(settings), floor_noise(p, settings)
+    if scanned is not None and near_floor(curves, n_baseline, sigma).mean() > 0.5:
+        mean = mean_concentration(curves, scanned, settings.t10_blood_s, n_baseline, sigma)
+        if np.isfinite(mean).all():
+            return mean[None]
+    return concentrations(curves, scanned, settings.t10_blood_s, n_baseline, sigma=sigma)
 
 
 def _search(

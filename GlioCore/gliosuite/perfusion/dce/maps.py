@@ -10,14 +10,16 @@ from ...errors import InputError
 from ...images import Series, array, map_image, resample
 from ...steps import Progress, part, silent
 from ..aif import POPULATIONS, Aif
-from ..fit import AUTO, DEFAULT_BOUNDS, FALSE_ALARMS, CurveFit, fit_curves
+from ..fit import DEFAULT_BOUNDS, CurveFit, fit_curves
+from ..noise import SignalNoise
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
 from ..t1 import b1_values
-from .aif import choose_aif, maybe_fit
+from .aif import choose_aif, floor_noise, maybe_fit
 from .dispersion import LONGEST_S, disperse, find_dispersion
+from .notes import aif_notes, fit_notes, series_notes
 from .presets import preset_record
 from .semiquantitative import semiquantitative
 from .settings import acquisition, check_settings, check_t10
@@ -92,13 +94,20 @@ def dce_maps(
     if p.n_baseline < _FEW:
         p.notes.append(f"the baseline has only {p.n_baseline} frames: concentrations are less certain")
     progress(0.1, "arterial input function")
-    chosen, aif_notes = maybe_fit(choose_aif(p, settings, aif), p.times_s, settings, p.n_baseline)
-    p.notes.extend([*chosen.notes, *aif_notes])
+    chosen, form_notes = maybe_fit(choose_aif(p, settings, aif), p.times_s, settings, p.n_baseline)
+    p.notes.extend([*chosen.notes, *form_notes])
     progress(0.2, "concentration")
-    curves = concentrations(p.fitted_curves(), acquisition(settings), t10_s, p.n_baseline, scale)
+    scanned = acquisition(settings)
+    sigma = floor_noise(p, settings)
+    p.notes.extend([*aif_notes(chosen), *series_notes(p, settings, t10_s, sigma)])
+    curves = concentrations(p.fitted_curves(), scanned, t10_s, p.n_baseline, scale, sigma)
     _check_curves(curves, t10_s, scale)
     settings = _resolved(settings, curves, p, chosen)
     at, feeding = disperse(chosen.times_s, chosen.concentration, settings.dispersion_s or 0.0)
+    noise = None
+    if scanned is not None:
+        flip = np.asarray(scale) * scanned.flip_angle_deg
+        noise = SignalNoise.of(scanned, t10_s, flip, p.n_baseline, len(curves))
     fit = fit_curves(
         curves,
         p.times_s,
@@ -110,6 +119,7 @@ def dce_maps(
         settings.device,
         progress=part(progress, 0.25, 0.95),
         unclamped=settings.unclamped,
+        noise=noise,
     )
     progress(0.95, "maps")
     one_t10 = t10_s if isinstance(t10_s, float) else None
@@ -162,6 +172,10 @@ def _collect(
     """Maps, and what a reader must know of them, from curves (n, t) in mM and their fit."""
     names = _MAPS[settings.model] + (("delay",) if settings.delay else ())
     known = np.isfinite(fit.sse)
+    sd = {name: fit.sd[name] for name in names}
+    if fit.ve is not None and fit.vp is not None:
+        # More plasma than fluid outside the vessels: an error of the AIF's shape, which the model takes for a small compartment.
+        sd["ve"] = np.where(fit.ve <= fit.vp, np.inf, sd["ve"])
     grid = p.series.grid
     maps = {name: p.image(fit.values[name], known) for name in names}
     maps["rmse"] = p.image(np.sqrt(fit.sse / p.times_s.size), known)
@@ -182,26 +196,14 @@ def _collect(
     if settings.semiquantitative:
         for name, values in semiquantitative(curves, p.times_s, p.n_baseline).items():
             maps[name] = p.image(values, known)
-    p.notes.extend(p.left_out(known))
-    if known.any():
-        p.notes.append(
-            f"the model does not fit in {100 * float(fit.misfit[known].mean()):.1f} % of the voxels (neighbouring residuals are "
-            f"correlated; {100 * FALSE_ALARMS:.0f} % is expected by chance)"
-        )
-    ve = fit.ve_valid
-    if ve is not None and known.any():
-        p.notes.append(f"ve lies outside 0-1 in {100 * float(np.mean(~ve[known])):.1f} % of the fitted voxels")
-    if fit.chosen is not None:
-        counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
-        share = ", ".join(f"{m} {100 * c / max(known.sum(), 1):.0f} %" for m, c in zip(AUTO, counts))
-        p.notes.append(f"model by corrected Akaike criterion: {share}")
+    p.notes.extend([*p.left_out(known), *fit_notes(fit, known, sd.get("ve"))])
     top = np.flatnonzero(known)
     top = strongest(top, curves[top].mean(axis=1))
     model = fit.rows(top).predict().mean(axis=0) if top.size else np.full(p.times_s.size, np.nan)
     return PerfusionMaps(
         step="dce",
         maps=maps,
-        sd={name: p.image(fit.sd[name], known) for name in names},
+        sd={name: p.image(values, known) for name, values in sd.items()},
         mask=grid.image(p.where(known)),
         aif=aif,
         aif_unit="plasma (mM)",

@@ -10,13 +10,23 @@ import numpy as np
 from ...compute import back, blocks, cast, choose_device, dots, each, product, product_rows, subset
 from ...compute.compiled import worthwhile
 from ...steps import Progress, part
+from ..noise import SignalNoise
 from .bases import Bases
 from .compiled import CompiledFit, Profile, prepare
 from .delaycells import StartNodes, join, starting_cells
 from .models import KINETIC, with_flow
 from .polish import SINGLE, Problem, polish
 from .starts import Starts, profile_grid
-from .uncertainty import UNKNOWN, covariance, misfit_limit, parameters_with_sd, widen_by_profile
+from .uncertainty import (
+    UNKNOWN,
+    covariance,
+    misfit_limit,
+    noise_matrix,
+    parameters_with_sd,
+    widen_by_profile,
+    with_signal_noise,
+    without_unknown_ve,
+)
 
 # Sizes in voxels; chosen, because small blocks wait for the interpreter and large ones leave the cache.
 _SLAB = 2**20  # whose coordinates are held at a time: bounds the memory
@@ -33,12 +43,13 @@ Bounds = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What is fitted: model, whether with a delay, lowest and highest value by parameter, device."""
+    """What is fitted: model, whether with a delay, lowest and highest value by parameter, device; and what the curves' noise is."""
 
     model: str
     delay: bool
     bounds: Bounds
     device: str
+    noise: SignalNoise | None = None
 
 
 @dataclass
@@ -90,7 +101,7 @@ class _Fit:
         self.name, self.model = name, KINETIC[name]
         self.device = choose_device(settings.device)
         self.xp = self.device.xp
-        self.bases = bases.to(self.device)
+        self.bases, self.noise = bases.to(self.device), settings.noise
         self.names = [*self.model.names, "delay"] if self.delay else list(self.model.names)
         limits = [tuple(np.log(bounds["kep"])) if m == "log_kep" else bounds[m] for m in self.names]
         self.lowest, self.highest = np.array(limits, np.float64).T
@@ -381,9 +392,9 @@ def _bounds_in_cell(fit: _Fit, cell: int | np.ndarray) -> tuple[np.ndarray, np.n
 def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[Any]], p: Any) -> None:
     """Sum of squares, parameters and their standard deviations of a polished block, where they are better than what is there."""
     fit, xp, result = slab.fit, slab.fit.xp, slab.result
-    rows, cell = block.rows + slab.offset, block.cell
+    rows, cell, frames = block.rows + slab.offset, block.cell, block.curves
     residual = product_rows(cast(curve, fit.single_frames), -fit.directions.T)
-    residual += block.curves
+    residual += frames
     sse = cast(xp.einsum("nt,nt->n", residual, residual), single=False)
     before = result.sse[rows]
     if np.isfinite(before).any():
@@ -392,13 +403,17 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
         if not better.size:
             return
         rows, keep = rows[better], subset(better, p)
-        y, p, residual, sse = y[:, keep], p[:, keep], residual[keep], sse[keep]
+        y, p, frames, residual, sse = y[:, keep], p[:, keep], frames[keep], residual[keep], sse[keep]
         curvature = [[v[keep] for v in line] for line in curvature]
         cell = cell[better] if isinstance(cell, np.ndarray) else cell
     neighbours = xp.einsum("nt,nt->n", residual[:, 1:], residual[:, :-1])
     n_times = residual.shape[1]
     variance = sse / max(n_times - len(fit.names), 1)
-    spread = covariance(xp, _curvature_without_empty_plasma(fit, curvature, p))
+    curvature = _without_empty_plasma(fit, curvature, p)
+    spread = even = covariance(xp, curvature)
+    if fit.noise is not None:
+        middle = _noise_matrix(fit, cell, p, frames, residual, rows)
+        spread = with_signal_noise(xp, even, curvature, _without_empty_plasma(fit, middle, p))
     values, sd = parameters_with_sd(xp, fit.name, fit.names, p, spread)
     scale = xp.sqrt(variance)
     sd = {name: xp.where(s < 1e-3 * UNKNOWN**0.5, s * scale, xp.inf + 0.0 * s) for name, s in sd.items()}
@@ -406,17 +421,34 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
         at = fit.names.index("log_kep")
         nearest = cell + 1 if fit.delay else 0
         sd_log_kep = scale * xp.sqrt(spread[at][at])
-        sd |= widen_by_profile(fit.profile, nearest, y, variance, values, sd, sd_log_kep, fit.sides)
+        # The profile takes noise for even: it is widened as the variance of ln kep is by what the noise is in truth.
+        wider = variance * spread[at][at] / even[at][at]
+        sd |= widen_by_profile(fit.profile, nearest, y, wider, values, sd, sd_log_kep, fit.sides)
+        sd["ve"] = without_unknown_ve(xp, values, sd, p[at], sd_log_kep, float(fit.highest[at]))
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 
-def _curvature_without_empty_plasma(fit: _Fit, curvature: list[list[Any]], p: Any) -> list[list[Any]]:
-    """J^T J in which, with a delay, a vp held at its lowest counts as known: without plasma the derivative by the delay is a mixture."""
+def _noise_matrix(
+    fit: _Fit, cell: int | np.ndarray, p: Any, frames: Any, residual: Any, rows: np.ndarray
+) -> list[list[Any]]:
+    """J^T V J at parameters p (p, n) that leave `residual` of curves (n, t), for the noise of their signal; see `noise_matrix`."""
+    assert fit.noise is not None
+    xp = fit.xp
+    found = fit.model.curve(fit.bases.cell(cell if fit.delay else 0), p, p[-1] if fit.delay else None)
+    residual = cast(residual, single=False)
+    gains = fit.noise.gains(xp, fit.device.put, rows, cast(frames, single=False) - residual)
+    return noise_matrix(xp, found, fit.bases.directions, gains, fit.noise.n_baseline, residual)
+
+
+def _without_empty_plasma(fit: _Fit, matrix: list[list[Any]], p: Any) -> list[list[Any]]:
+    """J^T J (or J^T V J) in which, with a delay, a vp held at its lowest counts as known.
+
+    Without plasma the derivative by the delay is a mixture.
+    """
     if not fit.delay or "vp" not in fit.names:
-        return curvature
+        return matrix
     at = fit.names.index("vp")
     fitted = 1.0 * (p[at] > fit.lowest[at] + 1e-6)
     return [
-        [v if i == j or at not in (i, j) else v * fitted for j, v in enumerate(line)]
-        for i, line in enumerate(curvature)
+        [v if i == j or at not in (i, j) else v * fitted for j, v in enumerate(line)] for i, line in enumerate(matrix)
     ]

@@ -114,7 +114,7 @@ class Problem:
         xp = self.cell.xp
         found = self.model.curve(self.cell, p, p[-1] if self.has_delay else None)
         residual = y - found.value
-        rows = [*p, *_normal_equations(xp, found, residual, 0.0 * p[0])]
+        rows = [*p, *normal_equations(xp, found, residual, 0.0 * p[0])]
         return xp.stack([*rows, dots(xp, residual, residual), damping, outside, size]), found.value
 
 
@@ -252,8 +252,8 @@ def _along_reciprocal(xp: Any, flow: Any, step: Any) -> Any:
     return xp.where(xp.abs(share) > LONG_STEP, flow / xp.clip(1.0 - share, LEAST_RECIPROCAL, None), flow + step)
 
 
-def _normal_equations(xp: Any, found: Curve, residual: Any, none: Any) -> list[Any]:
-    """The gradient and the lower triangle of J^T J, each (n,); `none` are zeros."""
+def normal_equations(xp: Any, found: Curve, residual: Any, none: Any) -> list[Any]:
+    """The gradient J^T residual and then the rows of the lower triangle of J^T J, each (n,); `none` are zeros."""
     columns = found.columns if found.by_delay is None else [*found.columns, found.by_delay]
     count = len(columns)
     gradient = [dots(xp, c, residual) for c in columns]

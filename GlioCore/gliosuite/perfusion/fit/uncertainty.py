@@ -4,11 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
-from ...compute import back, cast, product_rows, subset
+from ...compute import back, cast, dots, product, product_rows, subset
+from .models import Curve
+from .polish import normal_equations
 from .search import SearchGrid
 
 UNKNOWN = 1e30  # the variance of what the data say nothing about: infinity would turn 0 times it into NaN
+_SINGULAR = (
+    1e10  # of a parameter's variance over what it were if the others were known; chosen, where double precision ends
+)
 # SD of ln kep above which its profile likelihood is computed; chosen, since a parabola over ln kep is a good one over kep where the SD is
 # small, and the profile takes time.
 _WIDE = 0.25
@@ -47,6 +53,73 @@ def covariance(xp: Any, curvature: list[list[Any]]) -> list[list[Any]]:
             result[i][j] = xp.where(diagonal[i] > 0, value, UNKNOWN * one) if i == j else value
             result[j][i] = result[i][j]
     return result
+
+
+def with_signal_noise(
+    xp: Any,
+    spread: list[list[Any]],
+    curvature: list[list[Any]],
+    middle: list[list[Any]],
+) -> list[list[Any]]:
+    """The covariance of least squares where noise is neither even nor independent: ``(J^T J)^-1 J^T V J (J^T J)^-1``, rows of (n,).
+
+    Parameters
+    ----------
+    spread
+        ``(J^T J)^-1``, of `covariance`; it stays where J^T J is nearly singular, since the data then say nothing either way.
+    curvature, middle
+        Lower triangles of J^T J and of J^T V J (`noise_matrix`), rows of (n,).
+
+    References
+    ----------
+    White H, Econometrica 1980;48:817.
+    """
+    inner = range(len(spread))
+    at = lambda i, j: middle[max(i, j)][min(i, j)]
+    half = [[sum(spread[i][k] * at(k, j) for k in inner) for j in inner] for i in inner]
+    singular = sum(1.0 * (spread[i][i] * curvature[i][i] > _SINGULAR) for i in inner) > 0
+    result = [list(row) for row in spread]
+    for i in inner:
+        for j in inner:
+            value = sum(half[i][k] * spread[k][j] for k in inner)
+            nothing = (spread[i][i] >= UNKNOWN) | (spread[j][j] >= UNKNOWN)
+            result[i][j] = xp.where(singular | nothing, spread[i][j], value)
+    return result
+
+
+def noise_matrix(
+    xp: Any, found: Curve, directions: Any, gains: tuple[Any, Any], n_baseline: int, residual: Any
+) -> list[list[Any]]:
+    """J^T V J, V being the covariance of the frames' errors over the mean square of the residual; lower triangle, rows of (n,).
+
+    V has the noise of each frame on its diagonal, and the error of the signal before contrast, which all frames share. How large the
+    noise of the signal is, the residual says, each frame's over its gain: where much agent is, the fit follows the noise.
+
+    Parameters
+    ----------
+    found
+        The curve's derivatives in the subspace.
+    directions
+        (t, r) of the subspace.
+    gains
+        See `SignalNoise.gains`; (n, t).
+    residual
+        (n, t) mM.
+    """
+    by_frame, by_baseline = (g.T for g in gains)
+    frames = lambda c: by_frame * product(directions, c)
+    late = None if found.by_delay is None else frames(found.by_delay)
+    weighted = Curve(None, [frames(c) for c in found.columns], late, found.mix)
+    left = residual.T
+    size = dots(xp, left, left)
+    rows = normal_equations(xp, weighted, by_baseline / by_frame, 0.0 * size)
+    count = round((2 * len(rows) + 2.25) ** 0.5 - 1.5)  # of count (count + 3) / 2 rows
+    shared, triangle = rows[:count], iter(rows[count:])
+    signal = left / by_frame
+    # The residual knows the noise only so well: 1.96 SD are to hold what Student's t does.
+    wider = (float(stdtrit(left.shape[0] - count, 0.975)) / _NORMAL_975) ** 2
+    scale = wider * dots(xp, signal, signal) / xp.where(size > 0, size, 1.0 + 0.0 * size)
+    return [[scale * (next(triangle) + shared[i] * shared[j] / n_baseline) for j in range(i + 1)] for i in range(count)]
 
 
 def parameters_with_sd(
@@ -90,6 +163,21 @@ def parameters_with_sd(
             by_ve = {"ve": -values["ktrans"] / ve**2}
             derived("kep", values["ktrans"] / ve, {k: v / ve for k, v in slopes.items()} | by_ve)
     return values, sd
+
+
+def without_unknown_ve(
+    xp: Any, values: dict[str, Any], sd: dict[str, Any], log_kep: Any, sd_log_kep: Any, highest: float
+) -> Any:
+    """SD of ve (n,), infinite where the curve has no return from outside the vessels that could be told from none, or from plasma.
+
+    That is where ktrans is less than 1.96 SD above 0, or the 95 % interval of ln kep reaches `highest`, its bound: exchange as fast as that
+    looks like plasma.
+    """
+    weak = values["ktrans"] < _NORMAL_975 * sd["ktrans"]
+    fast = (log_kep + _NORMAL_975 * sd_log_kep >= highest) | ~(
+        values["kep"] + _NORMAL_975 * sd["kep"] < float(np.exp(highest))
+    )
+    return xp.where(weak | fast, xp.inf + 0.0 * log_kep, sd["ve"])
 
 
 def widen_by_profile(

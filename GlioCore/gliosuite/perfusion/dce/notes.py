@@ -1,0 +1,114 @@
+"""What a reader of DCE maps must know: of the series, of the AIF, and of the fit."""
+
+import numpy as np
+
+from ..aif import Aif, is_clipped, peak_width
+from ..fit import AUTO, FALSE_ALARMS, CurveFit
+from ..prepared import Prepared
+from ..settings import DceSettings
+from ..signal import FLOOR_SNR, near_floor
+
+DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
+_CERTAIN = 0.99  # of the interval that a drift must lie outside 0 in
+_LEAST_BASELINE = 4  # frames that show a slope beside their own scatter; chosen
+# Samples at the top of an AIF that are as good as one: two by so little, s apart, or three by so much where few lie above half height.
+# Chosen: neither a peak nor noise makes such.
+_SAME, _COARSE_S = 1e-5, 1.0
+_NEARLY, _FEW = 0.01, 4
+
+
+def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, sigma: float) -> list[str]:
+    """Sentences on a signal's noise floor (SD `sigma`), its drift, and a T1 that was not measured; none of concentrations."""
+    if settings.input == "concentration":
+        return []
+    result = []
+    low = near_floor(p.fitted_curves(), p.n_baseline, sigma)
+    if low.any():
+        result.append(
+            f"the noise floor of the magnitude (SD {sigma:.3g}) was taken off {100 * float(low.mean()):.1f} % of the curves, whose "
+            f"signal before contrast is below {FLOOR_SNR:g} times the noise (--no-noise-floor leaves it)"
+        )
+    drift = signal_drift(p.raw[:, : p.n_baseline], p.times_s)
+    if abs(drift) >= DRIFT:
+        result.append(
+            f"the signal drifts: before contrast it {'rises' if drift > 0 else 'falls'} at a rate of {100 * abs(drift):.0f} % over "
+            "the scan, which kinetic maps take for contrast agent; ve and low ktrans are wrong by more than that"
+        )
+    if isinstance(t10_s, float):
+        result.append(
+            f"T1 before contrast was assumed to be {t10_s:g} s everywhere, not measured: where it is 20 % longer, ktrans, ve and vp "
+            "are about 20 % too high (--t10 takes a map)"
+        )
+    return result
+
+
+def signal_drift(baseline: np.ndarray, times_s: np.ndarray) -> float:
+    """Change of the signal over all times (t,), as a share of it, that its baseline (n, b) shows; 0 where that is within its error.
+
+    The slope of the median over the curves, each over its mean: noise of single curves does not count, only what moves most of them. The
+    last frame is left out, in which the first vessels may have agent already.
+    """
+    baseline = baseline[:, :-1]
+    count = baseline.shape[1]
+    if count < _LEAST_BASELINE:
+        return 0.0
+    from scipy.stats import t
+
+    level = baseline.mean(axis=1, dtype=np.float64)
+    median = np.median(baseline[level > 0] / level[level > 0, None], axis=0)
+    centred = times_s[:count] - times_s[:count].mean()
+    size = float(centred @ centred)
+    slope = float(centred @ median) / size
+    rest = median - median.mean() - slope * centred
+    error = float(np.sqrt(rest @ rest / (count - 2) / size))
+    certain = abs(slope) > t.ppf(0.5 + 0.5 * _CERTAIN, count - 2) * error
+    return slope * float(times_s[-1] - times_s[0]) if certain else 0.0
+
+
+def aif_notes(aif: Aif) -> list[str]:
+    """The sentence on an AIF whose top is cut off; none where it has a peak."""
+    times, values = aif.times_s, aif.concentration
+    if aif.measured is not None and aif.measured_times_s is not None:
+        times, values = aif.measured_times_s, aif.measured
+    if not has_plateau(values, times):
+        return []
+    return [
+        "the AIF has a plateau in place of a peak, as if it were clipped (signal beyond its highest value): ktrans and vp are then too high"
+    ]
+
+
+def has_plateau(values: np.ndarray, times_s: np.ndarray) -> bool:
+    """Whether an AIF (t,) is about as wide at its top as below; of few samples, whether the highest are as good as one value."""
+    seen = np.isfinite(values)
+    top, times = values[seen], times_s[seen]
+    frame, best = float(np.median(np.diff(times))), int(np.argmax(top))
+
+    def run(share: float) -> int:
+        """How many samples next to each other lie at most this share below the highest."""
+        low = np.flatnonzero(top < (1.0 - share) * top[best])
+        return int(low[low > best].min(initial=top.size) - low[low < best].max(initial=-1)) - 1
+
+    same = frame >= _COARSE_S and run(_SAME) >= 2
+    nearly = peak_width(top, times, 0.5) < _FEW * frame and run(_NEARLY) >= 3
+    return same or nearly or is_clipped(top, times)
+
+
+def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> list[str]:
+    """Sentences on a fit, of its voxels that are `known` (n,); `sd_ve` (n,) is not finite where ve is unknown."""
+    if not known.any():
+        return []
+    result = [
+        f"the model does not fit in {100 * float(fit.misfit[known].mean()):.1f} % of the voxels (neighbouring residuals are "
+        f"correlated; {100 * FALSE_ALARMS:.0f} % is expected by chance)"
+    ]
+    if fit.ve_valid is not None and sd_ve is not None:
+        result.append(
+            f"ve lies outside 0-1 in {100 * float(np.mean(~fit.ve_valid[known])):.1f} % of the fitted voxels; in "
+            f"{100 * float(np.mean(~np.isfinite(sd_ve[known]))):.1f} % the curves do not tell it, so that its SD is undefined and pictures "
+            "leave it out"
+        )
+    if fit.chosen is not None:
+        counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
+        share = ", ".join(f"{m} {100 * c / known.sum():.0f} %" for m, c in zip(AUTO, counts))
+        result.append(f"model by corrected Akaike criterion: {share}")
+    return result

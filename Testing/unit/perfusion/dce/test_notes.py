@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+from gliosuite.perfusion import kinetics
+from gliosuite.perfusion.dce.notes import has_plateau, signal_drift
+
+TIMES = 5.0 * np.arange(60)
+
+
+def test_drift_shows_in_the_baseline():
+    rng = np.random.default_rng(0)
+    level = rng.uniform(50, 150, (4000, 1))
+    for drift in (0.05, -0.05):
+        curves = level * (1 + drift * TIMES[:8] / TIMES[-1]) + rng.normal(0, 1, (4000, 8))
+        assert signal_drift(curves, TIMES) == pytest.approx(drift, abs=0.02)
+    still = level + rng.normal(0, 1, (4000, 8))
+    assert abs(signal_drift(still, TIMES)) < 0.03
+    assert signal_drift(still[:, :3], TIMES) == 0.0
+
+
+@pytest.mark.parametrize("frame_s", [0.5, 1.0, 2.0, 5.0])
+def test_a_clipped_aif_has_a_plateau(frame_s):
+    times = frame_s * np.arange(round(200 / frame_s))
+    aif = kinetics.parker_aif(times, 17.0)  # at 5 s, two samples near the peak: one alone would not tell
+    assert not has_plateau(aif, times)
+    assert has_plateau(np.minimum(aif, 0.5 * aif.max()), times)
