@@ -124,7 +124,7 @@ def _register_dce(add: Callable) -> None:
         help="arterial input (default auto)",
     )
     _aif_options(p)
-    add_options(p, DceSettings, "sinus", "aif_fit", unset=True)
+    add_options(p, DceSettings, "sinus", "aif_fit", "noise_floor", unset=True)
     add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
     add_options(p, DceSettings, "delay", "dispersion_s", unset=True)
     p.add_argument(
@@ -136,7 +136,7 @@ def _register_dce(add: Callable) -> None:
         help="in place of the fit's own, e.g. kep=0.001,20 (1/min; default 0.001 to 5, which is a brain's: phantoms and bodies need more)",
     )
     add_options(p, DceSettings, "baseline", "arrival_s")
-    add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative", "noise_floor")
+    add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative")
     format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
     region_option(p)
