@@ -98,6 +98,7 @@ OPEN = {
     "delay",
     "model",
     "allow_invalid_voxels",
+    "noise_floor",
 }
 
 
