@@ -218,10 +218,10 @@ def shared_tr(known: Sequence[dict[str, Any]], names: Sequence[str]) -> float | 
     InputError
         If they differ by more than a hundredth.
     """
-    times = [k.get("tr_ms") for k in known]
-    if None in times:
+    times = [float(k["tr_ms"]) for k in known if k.get("tr_ms") is not None]
+    if len(times) < len(known) or not times:
         return None
-    first = float(times[0])
+    first = times[0]
     other = next((i for i, t in enumerate(times) if abs(t - first) > 0.01 * first), None)
     if other is not None:
         raise InputError(
