@@ -147,7 +147,7 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
         )
     if values.max() <= 0:
         raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if times[0] > times_s[0] + frame and values[0] > _STARTS_LOW * values.max():
         notes = (
             f"the AIF table begins at {times[0]:g} s with {100 * values[0] / values.max():.0f} % of its highest value and counts as 0 "
