@@ -21,7 +21,7 @@ from .prior import learn
 from .transit import Transit, transit
 
 # Of the squared length of a curve: half a step between nodes changes a curve by this much, so no residual is known better; chosen so.
-GRID_ERROR = 1e-3
+GRID_ERROR = 8e-3
 _BLOCK = 256  # voxels on a CPU; chosen so that a block's table of nodes stays in the cache
 _LEAST = 1e-5  # of the highest prior; chosen: nodes below it change no result by a thousandth
 N_PARAMETERS = 5  # of each curve: amplitude, transit time, delay, residue shape; and the noise

@@ -17,6 +17,7 @@ DISPERSIONS_S = (0.0, 1.0, 2.0)  # s; chosen: from an artery next to the tissue 
 # s; chosen: from capillaries with a shunt to a transit that outlasts the series. One step is an eighth.
 MTT_S = np.geomspace(1.0, 24.0, 28)
 DELAY_S = np.arange(-2.0, 6.01, 0.5)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
+_LEAST_SAMPLES = 10  # of an AIF after its arrival, for cross-validation; chosen
 _FINE_S = 0.1  # s; chosen: convolutions on this grid differ by less than 0.1 % from finer ones
 
 
@@ -68,7 +69,7 @@ def transit(aif: np.ndarray, dt_s: float, leak: bool) -> Transit:
     step = dt_s / parts
     frames = dt_s * np.arange(aif.size)
     fine = step * np.arange((aif.size - 1) * parts + 1)
-    arterial = interpolate.CubicSpline(frames, aif)(fine)
+    arterial = _arterial(frames, aif, fine)
     remaining = np.stack([_residue(shape, fine) for shape in SHAPES])
     curves = np.empty((len(DISPERSIONS_S), len(SHAPES), MTT_S.size, DELAY_S.size, aif.size))
     for row, dispersion in zip(curves, DISPERSIONS_S):
@@ -87,6 +88,18 @@ def transit(aif: np.ndarray, dt_s: float, leak: bool) -> Transit:
     onto = directions[:, strength > 1e-7 * strength[-1]]
     axes = (np.array(DISPERSIONS_S), np.array(SHAPES), MTT_S, DELAY_S)
     return Transit(axes, onto, (unit @ onto).T.astype(np.float32), size, nuisance)
+
+
+def _arterial(frames: np.ndarray, aif: np.ndarray, fine: np.ndarray) -> np.ndarray:
+    """The AIF on the fine grid: a cubic spline, smoothed as far as cross-validation finds noise in it.
+
+    Noise of the AIF is the same for all voxels; left in, it would pass for a property of the tissue (a dispersed AIF has less of it).
+    """
+    start = max(int(np.argmax(aif != 0)) - 1, 0)
+    if aif.size - start < _LEAST_SAMPLES:
+        return interpolate.CubicSpline(frames, aif)(fine)
+    spline = interpolate.make_smoothing_spline(frames[start:], aif[start:])
+    return np.where(fine > frames[start], spline(fine), 0.0)
 
 
 def _residue(shape: float, times_s: np.ndarray) -> np.ndarray:
