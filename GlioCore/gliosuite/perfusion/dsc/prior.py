@@ -15,7 +15,7 @@ from .transit import Transit
 
 N_SAMPLE = 2000  # voxels; chosen: more change the maps by less than 1 %
 _CYCLES = 40  # of three steps of expectation maximisation each; chosen, most series need fewer
-_STILL = 0.01  # chosen: a step this small (in logarithms, and seconds of delay) changes no map by 1 %
+_STILL = 0.001  # chosen: a step this small (in logarithms, and seconds of delay) changes no map by 1 %
 _FAR = 16.0  # how many steps one extrapolation may take; chosen
 _BROAD = 0.2  # chosen, see above
 # Where the search starts, and what it falls back to where there are few curves: log-normal transit times and normal delays. Transit times
@@ -24,8 +24,10 @@ _MTT_S, _MTT_LOG_SD = 5.0, 0.7
 _DELAY_S, _DELAY_SD_S = 1.0, 2.0
 _FEW = 10.0  # curves that this start is worth; chosen
 _LEAST_LOG_SD, _LEAST_SD_S = 0.1, 0.25  # narrower ones than neighbouring nodes cannot be seen
-# An error of the AIF is one error for all voxels, so their evidence does not add up without end: all of them count as this many. Chosen.
-_INDEPENDENT = 100.0
+# An error of the AIF is one error for all voxels, and adds to the evidence of each in proportion to its contrast to noise. So that the sum
+# stays the same, all voxels count as this many, times the noise relative to the curve; chosen so that 100 count where a peak is 8 times
+# the noise.
+_INDEPENDENT = 240.0
 _DISPERSION_S = 1.0  # s; mean of the exponential prior of dispersion; chosen
 
 
@@ -96,6 +98,7 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
     free = curves.shape[1] - table.nuisance.shape[1]
     shape = table.shape
     found, evidence = [], []
+    noise = np.sqrt(np.median(1.0 - cosines.max(axis=1) ** 2)) if len(cosines) else 1.0
     for row in cosines.reshape(len(cosines), shape[0], -1).swapaxes(0, 1):
         log_likelihood = -0.5 * (free - 1) * np.log(1.0 + grid_error - row.astype(np.float64) ** 2)
         most = log_likelihood.max(axis=1, keepdims=True)
@@ -104,7 +107,7 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
         found.append(distribution)
         evidence.append(float((np.log(total) + most[:, 0]).sum()))
     n = len(cosines)
-    score = np.array(evidence) * min(n, _INDEPENDENT) / max(n, 1) - table.axes[0] / _DISPERSION_S
+    score = np.array(evidence) * min(n, _INDEPENDENT * noise) / max(n, 1) - table.axes[0] / _DISPERSION_S
     shares = np.exp(score - score.max())
     return Learned(table.axes[0], shares / shares.sum(), tuple(found), n)
 

@@ -12,11 +12,11 @@ from scipy import interpolate, special
 
 from ..kinetics import convolve_sampled
 
-SHAPES = (1.0, 1.5, 2.2, 3.3, 6.0, np.inf)  # chosen: neighbours leave residuals that single voxels of a scan cannot tell apart
+SHAPES = (1.0, 1.5, 2.2, 3.3, 6.0, 12.0, np.inf)  # chosen: neighbours leave residuals that single voxels of a scan cannot tell apart
 DISPERSIONS_S = (0.0, 1.0, 2.0)  # s; chosen: from an artery next to the tissue to one beyond a narrow vessel
 # s; chosen: from capillaries with a shunt to a transit that outlasts the series. One step is an eighth.
 MTT_S = np.geomspace(1.0, 24.0, 28)
-DELAY_S = np.arange(-2.0, 6.01, 0.5)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
+DELAY_S = np.arange(-2.0, 8.01, 0.5)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
 _LEAST_SAMPLES = 10  # of an AIF after its arrival, for cross-validation; chosen
 _FINE_S = 0.1  # s; chosen: convolutions on this grid differ by less than 0.1 % from finer ones
 
