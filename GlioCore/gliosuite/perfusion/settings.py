@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 CORRECTIONS = ("bsw", "bidirectional", "residue")  # of leakage
 LEAKAGE = ("none", *CORRECTIONS, "auto")
-DECONVOLUTIONS = ("osvd", "csvd", "ssvd", "tikhonov")
+VASCULAR, AUTO = "vascular", "auto"
+DECONVOLUTIONS = (AUTO, "osvd", "csvd", "ssvd", "tikhonov", VASCULAR)
 POPULATION_AIFS = ("parker", "georgiou")
 AIF_SEARCHES = ("own", "mouridsen", "peruzzo")
 FORMATS = ("nii.gz", "nrrd")

@@ -39,6 +39,10 @@ class Posterior:
         Standard deviations of the three.
     sse
         Sum of squared residuals of the best node, nuisance taken out.
+    nuisance
+        (t, m) orthonormal; see `transit`.
+    said
+        What the series said of its tissue, for a reader.
     """
 
     cbv: np.ndarray
@@ -49,35 +53,20 @@ class Posterior:
     cbf_sd: np.ndarray
     mtt_sd: np.ndarray
     sse: np.ndarray
+    nuisance: np.ndarray
+    said: str
 
 
-def fit_vascular(
-    curves: np.ndarray, dt_s: float, aif: np.ndarray, leak: bool = False, device: Device = CPU
-) -> tuple[Posterior, Transit, str]:
-    """Fit the vascular model to curves (n, t) by an AIF (t,), both in the same unit, sampled every `dt_s`.
-
-    Parameters
-    ----------
-    aif
-        0 before its arrival.
-    leak
-        Whether the curves have been freed of leakage (`transit`).
-
-    Returns
-    -------
-    Posterior, Transit, str
-        The last one says what was learned from the series.
-    """
-    table = transit(np.asarray(aif, np.float64), dt_s, leak)
+def fit_vascular(curves: np.ndarray, dt_s: float, aif: np.ndarray, device: Device = CPU) -> Posterior:
+    """Fit the vascular model to curves (n, t) by an AIF (t,), both in the same unit, sampled every `dt_s`; the AIF is 0 before its arrival."""
+    table = transit(np.asarray(aif, np.float64), dt_s)
     learned = learn(curves, table, GRID_ERROR)
     prior = learned.nodes(table).ravel()
     kept = np.flatnonzero(prior >= _LEAST * prior.max())
     nodes = _Nodes.of(table, kept, np.log(prior[kept]), device)
-    n = curves.shape[0]
     size = _BLOCK if device.place is None else max(device.block // 16, 1)
-    pieces = each(lambda rows: _posterior(curves[rows], table, nodes, device), list(blocks(n, size)))
-    found = np.concatenate(pieces, axis=1) if pieces else np.empty((8, 0))
-    return Posterior(*found), table, learned.said()
+    pieces = each(lambda rows: _posterior(curves[rows], nodes, device), list(blocks(curves.shape[0], size)))
+    return Posterior(*(np.concatenate(pieces, axis=1) if pieces else np.empty((8, 0))), table.nuisance, learned.said())
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,7 @@ class _Nodes:
         )
 
 
-def _posterior(curves: np.ndarray, table: Transit, nodes: _Nodes, device: Device) -> np.ndarray:
+def _posterior(curves: np.ndarray, nodes: _Nodes, device: Device) -> np.ndarray:
     """Rows of `Posterior` (8, n) of a block of curves."""
     xp = device.xp
     y = device.put(curves)

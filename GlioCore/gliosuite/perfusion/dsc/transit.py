@@ -23,7 +23,7 @@ _FINE_S = 0.1  # s; chosen: convolutions on this grid differ by less than 0.1 % 
 
 @dataclass(frozen=True)
 class Transit:
-    """Unit vectors of the vascular curves of all nodes, in few dimensions and without what is not vascular.
+    """Unit vectors of the vascular curves of all nodes, in few dimensions and without nuisance.
 
     A node is a dispersion, a shape, a transit time and a delay, in this order of axes.
 
@@ -54,16 +54,11 @@ class Transit:
         return dispersions, shapes, mtts, delays
 
 
-def transit(aif: np.ndarray, dt_s: float, leak: bool) -> Transit:
-    """Tabulate the vascular curves of an AIF.
+def transit(aif: np.ndarray, dt_s: float) -> Transit:
+    """Tabulate the vascular curves of an AIF (t,) sampled every `dt_s`.
 
-    Parameters
-    ----------
-    aif
-        (t,), sampled every `dt_s`; a cubic spline goes through it.
-    leak
-        Whether curves have been freed of leakage, and may have lost or kept some: the integral of a vascular curve is then taken out of
-        them, as the level before the bolus is in any case (its mean over the baseline has an error that all frames share).
+    Two things are taken out of all curves: a level, since the baseline's mean has an error that all frames share; and the integral of a
+    vascular curve, which is what leakage, its correction, a drift, and an AIF whose tail is not the tissue's leave behind.
     """
     parts = int(np.ceil(dt_s / _FINE_S))
     step = dt_s / parts
@@ -76,11 +71,8 @@ def transit(aif: np.ndarray, dt_s: float, leak: bool) -> Transit:
         feeding = convolve_sampled(arterial, np.exp(-fine / dispersion) / dispersion, step) if dispersion else arterial
         row[:] = _sampled(convolve_sampled(feeding, remaining, step), frames, step)
     flat = curves.reshape(-1, aif.size)
-    unwanted = [np.ones(aif.size)]
-    if leak:
-        typical = curves[0, 1, MTT_S.size // 2, np.searchsorted(DELAY_S, 1.0)]
-        unwanted.append(np.cumsum(typical))
-    nuisance = np.linalg.qr(np.stack(unwanted, axis=1))[0]
+    typical = curves[0, 1, MTT_S.size // 2, np.searchsorted(DELAY_S, 1.0)]
+    nuisance = np.linalg.qr(np.stack([np.ones(aif.size), np.cumsum(typical)], axis=1))[0]
     flat = flat - (flat @ nuisance) @ nuisance.T
     size = np.sqrt((flat**2).sum(axis=1))
     unit = flat / size[:, None]

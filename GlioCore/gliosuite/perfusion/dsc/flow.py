@@ -1,0 +1,115 @@
+"""Flow, transit time and timing of leakage-corrected curves: by a deconvolution, by the vascular model, or by what the data prefer.
+
+Deconvolution without a model flattens the top of the residue function, so that its flow is too low and its transit time too long; the
+vascular model (`posterior`) has no such bias, but is one family of residue functions. ``auto`` takes the model, but oSVD in voxels in which
+the corrected Akaike criterion says that the model misses what oSVD sees.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...compute import Device
+from ..settings import AUTO, VASCULAR
+from .deconvolution import Residue, deconvolve
+from .posterior import N_PARAMETERS, Posterior, fit_vascular
+
+BY_MODEL, BY_OSVD = 1, 2  # in `Flow.chosen`
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Arrays (n,), NaN where undefined; the SDs are None where there is no vascular model, NaN where it was not chosen.
+
+    Attributes
+    ----------
+    cbv, cbf, mtt_s, tmax_s
+        ml/100ml, ml/100ml/min, s, s: the time at which the residue function is highest, which in the vascular model is the delay.
+    chosen
+        With ``auto``: `BY_MODEL` or `BY_OSVD`, 0 where neither; uint8.
+    said
+        What a reader must know.
+    """
+
+    cbv: np.ndarray
+    cbf: np.ndarray
+    mtt_s: np.ndarray
+    tmax_s: np.ndarray
+    cbv_sd: np.ndarray | None = None
+    cbf_sd: np.ndarray | None = None
+    mtt_sd: np.ndarray | None = None
+    chosen: np.ndarray | None = None
+    said: tuple[str, ...] = ()
+
+
+def flow(curves: np.ndarray, dt_s: float, aif: np.ndarray, cbv: np.ndarray, method: str, device: Device) -> Flow:
+    """Deconvolve curves (n, t) by an AIF (t,) that is 0 before its arrival.
+
+    Parameters
+    ----------
+    cbv
+        Blood volume by areas (n,), ml/100ml: it stays where the vascular model does not give one.
+    method
+        One of `settings.DECONVOLUTIONS`.
+    """
+    if method not in (VASCULAR, AUTO):
+        return _by_residue(deconvolve(curves, dt_s, aif, method, device), cbv)
+    model = fit_vascular(curves, dt_s, aif, device)
+    here = np.isfinite(model.cbv)
+    found = Flow(
+        np.where(here, 100.0 * model.cbv, cbv),
+        6000.0 * model.cbf,
+        model.mtt_s,
+        model.delay_s,
+        100.0 * model.cbv_sd,
+        6000.0 * model.cbf_sd,
+        model.mtt_sd,
+        said=(model.said,),
+    )
+    return found if method == VASCULAR else _preferred(curves, dt_s, aif, cbv, model, found, device)
+
+
+def _by_residue(residue: Residue, cbv: np.ndarray) -> Flow:
+    cbf = 6000.0 * residue.height
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
+    return Flow(cbv, cbf, mtt, residue.tmax_s)
+
+
+def _preferred(
+    curves: np.ndarray, dt_s: float, aif: np.ndarray, cbv: np.ndarray, model: Posterior, found: Flow, device: Device
+) -> Flow:
+    """The vascular model, or oSVD where the corrected Akaike criterion prefers it or the model has no answer."""
+    residue = deconvolve(curves, dt_s, aif, "osvd", device, model.nuisance)
+    assert residue.sse is not None and residue.kept is not None  # asked for
+    count, level = curves.shape[1], model.nuisance.shape[1]
+    with np.errstate(invalid="ignore"):
+        better = _akaike(residue.sse, residue.kept + level + 1, count) < _akaike(model.sse, N_PARAMETERS + level, count)
+    other = _by_residue(residue, cbv)
+    take = better | ~np.isfinite(found.cbf)
+    chosen = np.where(take, BY_OSVD, BY_MODEL)
+    chosen[~np.isfinite(cbv)] = 0
+    pick = lambda a, b: np.where(take, b, a)
+    gone = lambda a: np.where(take, np.nan, a)
+    share = 100.0 * np.mean(chosen[chosen > 0] == BY_MODEL) if chosen.any() else 0.0
+    note = (
+        f"deconvolution: by the vascular model in {share:.1f} % of the voxels, by oSVD in the others, where the corrected Akaike "
+        "criterion prefers it (deconvolution_model); those have no SD"
+    )
+    return Flow(
+        pick(found.cbv, other.cbv),
+        pick(found.cbf, other.cbf),
+        pick(found.mtt_s, other.mtt_s),
+        pick(found.tmax_s, other.tmax_s),
+        *(gone(sd) for sd in (found.cbv_sd, found.cbf_sd, found.mtt_sd)),
+        chosen.astype(np.uint8),
+        (note, *found.said),
+    )
+
+
+def _akaike(sse: np.ndarray, parameters: np.ndarray | int, count: int) -> np.ndarray:
+    """Corrected Akaike criterion (n,) of curves of `count` frames; infinite with as many parameters as frames."""
+    k = np.asarray(parameters, np.float64)
+    free = count - k - 1
+    penalty = np.where(free > 0, 2.0 * k + 2.0 * k * (k + 1) / np.where(free > 0, free, 1.0), np.inf)
+    return count * np.log(np.maximum(sse, 1e-300) / count) + penalty
