@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
-from .flow import flow
+from .flow import aif_noise, flow
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
 from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
@@ -111,7 +111,7 @@ def perfusion_maps(
         corrected Akaike criterion in each voxel.
     deconvolution
         ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"`` (see `deconvolution`), ``"vascular"`` (see `posterior`; blood volume is then
-        the model's, and Tmax its delay), or ``"auto"``: the vascular model, and oSVD where the corrected Akaike criterion prefers it.
+        the model's, and Tmax its delay), or ``"auto"``: the vascular model where it can be learned, and oSVD elsewhere (see `flow`).
     reference
         Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
@@ -156,7 +156,9 @@ def perfusion_maps(
     where = choose_device(device)
     progress(0.0, "leakage")
     arrival = _arrival(aif)
-    aif[: _foot(aif, arrival)] = 0.0
+    foot = _foot(aif, arrival)
+    noise = aif_noise(aif[:foot], float(aif.max()))
+    aif[:foot] = 0.0
     window = slice(max(arrival - int(np.ceil(_EARLY_S / dt_s)), 0), None)
     chosen = None
     if leakage in ("bsw", "bidirectional", "auto"):
@@ -172,25 +174,25 @@ def perfusion_maps(
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
     progress(0.5, "deconvolution")
-    found_flow = flow(corrected, dt_s, aif, cbv, deconvolution, where)
+    moving = flow(corrected, dt_s, aif, noise, cbv, deconvolution, where)
     found = {k: _chosen(fits, k, model) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
     single = lambda a: np.asarray(a, np.float32)
     more = {k: single(v) for k, v in found.items() if v is not None}
     progress(1.0, "deconvolution")
-    spread = {k: getattr(found_flow, k) for k in ("cbv_sd", "cbf_sd", "mtt_sd")}
+    spread = {k: getattr(moving, k) for k in ("cbv_sd", "cbf_sd", "mtt_sd")}
     more |= {k: single(v) for k, v in spread.items() if v is not None}
     return DscFit(
-        single(found_flow.cbv),
+        single(moving.cbv),
         single(before),
-        single(found_flow.cbf),
-        single(found_flow.mtt_s),
-        single(found_flow.tmax_s),
+        single(moving.cbf),
+        single(moving.mtt_s),
+        single(moving.tmax_s),
         corrected,
         reference=chosen,
         model=model,
         shine_through=shine,
-        deconvolution=found_flow.chosen,
-        said=found_flow.said,
+        deconvolution=moving.chosen,
+        said=moving.said,
         **more,
     )
 
