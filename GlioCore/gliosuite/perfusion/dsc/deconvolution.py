@@ -80,7 +80,7 @@ def deconvolve(
         height, frame = _summit(residue, method in CIRCULANT, count, xp)
         heights.append(np.where(back(finite), back(height), np.nan))
         times.append(np.where(back(finite), dt_s * back(frame), np.nan))
-        if again is not None:
+        if again is not None and free is not None:
             rest = y - residue @ again
             rest = rest - (rest @ free) @ free.T
             errors.append(np.where(back(finite), back((rest**2).sum(axis=1)), np.nan))

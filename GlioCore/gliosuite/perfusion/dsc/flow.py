@@ -73,7 +73,9 @@ def flow(
     why_not = _why_not(curves, noise) if method == AUTO else ""
     if why_not:
         other = _by_residue(deconvolve(curves, dt_s, aif, "osvd", device), cbv)
-        said = f"deconvolution: by oSVD, since {why_not} for the vascular model to be learned; no SD of cbv, cbf and mtt"
+        said = (
+            f"deconvolution: by oSVD, since {why_not} for the vascular model to be learned; no SD of cbv, cbf and mtt"
+        )
         chosen = np.where(np.isfinite(cbv), BY_OSVD, 0).astype(np.uint8)
         return replace(other, chosen=chosen, said=(said,))
     model = fit_vascular(curves, dt_s, aif, device)
@@ -113,7 +115,8 @@ def _preferred(
 ) -> Flow:
     """The vascular model, or oSVD where the corrected Akaike criterion prefers it or the model has no answer."""
     residue = deconvolve(curves, dt_s, aif, "osvd", device, model.nuisance)
-    assert residue.sse is not None and residue.kept is not None  # asked for
+    assert residue.sse is not None  # asked for
+    assert residue.kept is not None
     count, level = curves.shape[1], model.nuisance.shape[1]
     with np.errstate(invalid="ignore"):
         better = _akaike(residue.sse, residue.kept + level + 1, count) < _akaike(model.sse, N_PARAMETERS + level, count)
@@ -121,22 +124,15 @@ def _preferred(
     take = better | ~np.isfinite(found.cbf)
     chosen = np.where(take, BY_OSVD, BY_MODEL)
     chosen[~np.isfinite(cbv)] = 0
-    pick = lambda a, b: np.where(take, b, a)
-    gone = lambda a: np.where(take, np.nan, a)
     share = 100.0 * np.mean(chosen[chosen > 0] == BY_MODEL) if chosen.any() else 0.0
     note = (
         f"deconvolution: by the vascular model in {share:.1f} % of the voxels, by oSVD in the others, where the corrected Akaike "
         "criterion prefers it (deconvolution_model); those have no SD"
     )
-    return Flow(
-        pick(found.cbv, other.cbv),
-        pick(found.cbf, other.cbf),
-        pick(found.mtt_s, other.mtt_s),
-        pick(found.tmax_s, other.tmax_s),
-        *(gone(sd) for sd in (found.cbv_sd, found.cbf_sd, found.mtt_sd)),
-        chosen.astype(np.uint8),
-        (note, *found.said),
-    )
+    values = ("cbv", "cbf", "mtt_s", "tmax_s")
+    either = {name: np.where(take, getattr(other, name), getattr(found, name)) for name in values}
+    spread = {name: np.where(take, np.nan, getattr(found, name)) for name in ("cbv_sd", "cbf_sd", "mtt_sd")}
+    return replace(found, **either, **spread, chosen=chosen.astype(np.uint8), said=(note, *found.said))
 
 
 def _akaike(sse: np.ndarray, parameters: np.ndarray | int, count: int) -> np.ndarray:

@@ -58,7 +58,7 @@ class Posterior:
 
 
 def fit_vascular(curves: np.ndarray, dt_s: float, aif: np.ndarray, device: Device = CPU) -> Posterior:
-    """Fit the vascular model to curves (n, t) by an AIF (t,), both in the same unit, sampled every `dt_s`; the AIF is 0 before its arrival."""
+    """Fit the vascular model to curves (n, t) by an AIF (t,), 0 before its arrival, both in the same unit, sampled every `dt_s`."""
     table = transit(np.asarray(aif, np.float64), dt_s)
     learned = learn(curves, table, GRID_ERROR)
     prior = learned.nodes(table).ravel()
@@ -66,7 +66,9 @@ def fit_vascular(curves: np.ndarray, dt_s: float, aif: np.ndarray, device: Devic
     nodes = _Nodes.of(table, kept, np.log(prior[kept]), device)
     size = _BLOCK if device.place is None else max(device.block // 16, 1)
     pieces = each(lambda rows: _posterior(curves[rows], nodes, device), list(blocks(curves.shape[0], size)))
-    return Posterior(*(np.concatenate(pieces, axis=1) if pieces else np.empty((8, 0))), table.nuisance, learned.said())
+    found = np.concatenate(pieces, axis=1) if pieces else np.empty((8, 0))
+    cbv, cbf, mtt, delay, cbv_sd, cbf_sd, mtt_sd, sse = found
+    return Posterior(cbv, cbf, mtt, delay, cbv_sd, cbf_sd, mtt_sd, sse, table.nuisance, learned.said())
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,19 @@ def _posterior(curves: np.ndarray, nodes: _Nodes, device: Device) -> np.ndarray:
     own = xp.clip(best, 1e-12, None) / (free - N_PARAMETERS + 1) / top**2
     cbv = device.put(scale) * xp.exp(device.put(volume))
     mtt = xp.exp(device.put(times[:, 0]))
-    sd = [xp.sqrt(device.put(v)) for v in (var_volume + own, xp.clip(var_volume + own + var_mtt - 2.0 * both, 0.0, None), var_mtt)]
-    rows = [cbv, cbv / mtt, mtt, device.put(times[:, 1]), cbv * sd[0], cbv / mtt * sd[1], mtt * sd[2], total * device.put(best)]
+    sd = [
+        xp.sqrt(device.put(v))
+        for v in (var_volume + own, xp.clip(var_volume + own + var_mtt - 2.0 * both, 0.0, None), var_mtt)
+    ]
+    rows = [
+        cbv,
+        cbv / mtt,
+        mtt,
+        device.put(times[:, 1]),
+        cbv * sd[0],
+        cbv / mtt * sd[1],
+        mtt * sd[2],
+        total * device.put(best),
+    ]
     known = back(finite & (total > 0)) & (back(top) > 1e-3)
     return np.stack([np.where(known, back(r), np.nan) for r in rows])

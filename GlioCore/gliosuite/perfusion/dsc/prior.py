@@ -150,9 +150,7 @@ def _distribution(likelihood: np.ndarray, table: Transit) -> tuple[Distribution,
         if length < _STILL:
             break
         far = min(max(length / max(float(np.sqrt(turn @ turn)), 1e-12), 1.0), _FAR)
-        guess, total = _maximised(
-            Distribution.of(now.vector() + 2 * far * step + far**2 * turn), likelihood, table
-        )
+        guess, total = _maximised(Distribution.of(now.vector() + 2 * far * step + far**2 * turn), likelihood, table)
         now = guess if np.log(total).sum() >= np.log(reached).sum() else second
     return now, _maximised(now, likelihood, table)[1]
 
@@ -164,7 +162,8 @@ def _maximised(now: Distribution, likelihood: np.ndarray, table: Transit) -> tup
     flat = likelihood.reshape(n * n_shapes, log_mtt.size, delay.size)
     own_mtt, own_delay = now.marginals(table)
     mtt, late = (
-        ((1 - _BROAD) * own + _BROAD * wide).astype(np.float32) for own, wide in zip((own_mtt, own_delay), _broad(table))
+        ((1 - _BROAD) * own + _BROAD * wide).astype(np.float32)
+        for own, wide in zip((own_mtt, own_delay), _broad(table))
     )
     by_mtt = flat @ late
     by_delay = mtt @ flat

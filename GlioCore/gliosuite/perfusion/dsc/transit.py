@@ -12,7 +12,15 @@ from scipy import interpolate, special
 
 from ..kinetics import convolve_sampled
 
-SHAPES = (1.0, 1.5, 2.2, 3.3, 6.0, 12.0, np.inf)  # chosen: neighbours leave residuals that single voxels of a scan cannot tell apart
+SHAPES = (
+    1.0,
+    1.5,
+    2.2,
+    3.3,
+    6.0,
+    12.0,
+    np.inf,
+)  # chosen: neighbours leave residuals that single voxels of a scan cannot tell apart
 DISPERSIONS_S = (0.0, 1.0, 2.0)  # s; chosen: from an artery next to the tissue to one beyond a narrow vessel
 # s; chosen: from capillaries with a shunt to a transit that outlasts the series. One step is an eighth.
 MTT_S = np.geomspace(1.0, 24.0, 28)
