@@ -3,7 +3,7 @@
 Deconvolution without a model flattens the top of the residue function, so that its flow is too low and its transit time too long; the
 vascular model (`posterior`) has no such bias, but is one family of residue functions, whose prior has to be learned from the series.
 ``auto`` takes the model where it can be learned: oSVD is taken for a series of few voxels or with a noisy AIF (from which the model learns
-a wrong shape, for all voxels alike), and for voxels in which the corrected Akaike criterion says that the model misses what oSVD sees.
+a wrong shape, for all voxels alike), and for voxels in which the Bayesian information criterion (Schwarz) says that the model misses what oSVD sees.
 """
 
 from dataclasses import dataclass, replace
@@ -113,21 +113,23 @@ def _by_residue(residue: Residue, cbv: np.ndarray) -> Flow:
 def _preferred(
     curves: np.ndarray, dt_s: float, aif: np.ndarray, cbv: np.ndarray, model: Posterior, found: Flow, device: Device
 ) -> Flow:
-    """The vascular model, or oSVD where the corrected Akaike criterion prefers it or the model has no answer."""
+    """The vascular model, or oSVD where the Bayesian information criterion prefers it or the model has no answer."""
     residue = deconvolve(curves, dt_s, aif, "osvd", device, model.nuisance)
     assert residue.sse is not None  # asked for
     assert residue.kept is not None
     count, level = curves.shape[1], model.nuisance.shape[1]
     with np.errstate(invalid="ignore"):
-        better = _akaike(residue.sse, residue.kept + level + 1, count) < _akaike(model.sse, N_PARAMETERS + level, count)
+        better = _schwarz(residue.sse, residue.kept + level + 1, count) < _schwarz(
+            model.sse, N_PARAMETERS + level, count
+        )
     other = _by_residue(residue, cbv)
     take = better | ~np.isfinite(found.cbf)
     chosen = np.where(take, BY_OSVD, BY_MODEL)
     chosen[~np.isfinite(cbv)] = 0
     share = 100.0 * np.mean(chosen[chosen > 0] == BY_MODEL) if chosen.any() else 0.0
     note = (
-        f"deconvolution: by the vascular model in {share:.1f} % of the voxels, by oSVD in the others, where the corrected Akaike "
-        "criterion prefers it (deconvolution_model); those have no SD"
+        f"deconvolution: by the vascular model in {share:.1f} % of the voxels, by oSVD in the others, where the Bayesian "
+        "information criterion prefers it (deconvolution_model); those have no SD"
     )
     values = ("cbv", "cbf", "mtt_s", "tmax_s")
     either = {name: np.where(take, getattr(other, name), getattr(found, name)) for name in values}
@@ -135,9 +137,10 @@ def _preferred(
     return replace(found, **either, **spread, chosen=chosen.astype(np.uint8), said=(note, *found.said))
 
 
-def _akaike(sse: np.ndarray, parameters: np.ndarray | int, count: int) -> np.ndarray:
-    """Corrected Akaike criterion (n,) of curves of `count` frames; infinite with as many parameters as frames."""
-    k = np.asarray(parameters, np.float64)
-    free = count - k - 1
-    penalty = np.where(free > 0, 2.0 * k + 2.0 * k * (k + 1) / np.where(free > 0, free, 1.0), np.inf)
-    return count * np.log(np.maximum(sse, 1e-300) / count) + penalty
+def _schwarz(sse: np.ndarray, parameters: np.ndarray | int, count: int) -> np.ndarray:
+    """Bayesian information criterion (n,) of curves of `count` frames (Schwarz G, Ann Stat 1978;6:461).
+
+    The corrected Akaike criterion would never take oSVD, which keeps nearly as many singular values as there are frames, and the plain one
+    takes it for noise.
+    """
+    return count * np.log(np.maximum(sse, 1e-300) / count) + np.log(count) * parameters

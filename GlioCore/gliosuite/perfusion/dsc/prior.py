@@ -99,7 +99,7 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
     shape = table.shape
     found, evidence = [], []
     noise = np.sqrt(np.median(1.0 - cosines.max(axis=1) ** 2)) if len(cosines) else 1.0
-    for row in cosines.reshape(len(cosines), shape[0], -1).swapaxes(0, 1):
+    for row in cosines.reshape(len(cosines), shape[0], table.size.size // shape[0]).swapaxes(0, 1):
         log_likelihood = -0.5 * (free - 1) * np.log(1.0 + grid_error - row.astype(np.float64) ** 2)
         most = log_likelihood.max(axis=1, keepdims=True)
         likelihood = np.exp(log_likelihood - most).astype(np.float32).reshape(-1, *shape[1:])
