@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
-from .deconvolution import deconvolve
+from .flow import aif_noise, flow
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
 from .shinethrough import Excitation, correct_shine_through
 from .vascular import closest, vessels
@@ -33,7 +33,7 @@ class DscFit:
     cbf
         ml/100ml/min.
     mtt_s, tmax_s
-        s; cbv / cbf, and the time of the residue function's maximum.
+        s; cbv / cbf, and the time of the residue function's maximum (with the vascular model: its delay).
     k1, k2, k1_sd, k2_sd
         Of the leakage fit (1, 1/s); None with ``leakage="none"``.
     kep
@@ -46,6 +46,12 @@ class DscFit:
         ΔR2* (n, t) with the leakage taken out.
     shine_through
         With ``residue`` or ``auto`` and `Excitation`: voxels (n,) whose leakage went through the signal equation; else None.
+    cbv_sd, cbf_sd, mtt_sd
+        Standard deviations with ``deconvolution="vascular"`` or ``"auto"``, in the unit of the map; NaN where oSVD was chosen.
+    deconvolution
+        With ``"auto"``: how each voxel was deconvolved, 1 vascular model, 2 oSVD, 0 undefined.
+    said
+        What a reader must know of the deconvolution.
     """
 
     cbv: np.ndarray
@@ -62,6 +68,11 @@ class DscFit:
     model: np.ndarray | None = None
     reference: np.ndarray | None = None
     shine_through: np.ndarray | None = None
+    cbv_sd: np.ndarray | None = None
+    cbf_sd: np.ndarray | None = None
+    mtt_sd: np.ndarray | None = None
+    deconvolution: np.ndarray | None = None
+    said: tuple[str, ...] = ()
 
 
 def perfusion_maps(
@@ -99,7 +110,8 @@ def perfusion_maps(
         ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"`` (see `leakage`), or ``"auto"``: of the three, the one with the lowest
         corrected Akaike criterion in each voxel.
     deconvolution
-        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``; see `deconvolution`.
+        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"`` (see `deconvolution`), ``"vascular"`` (see `posterior`; blood volume is then
+        the model's, and Tmax its delay), or ``"auto"``: the vascular model where it can be learned, and oSVD elsewhere (see `flow`).
     reference
         Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
@@ -144,7 +156,9 @@ def perfusion_maps(
     where = choose_device(device)
     progress(0.0, "leakage")
     arrival = _arrival(aif)
-    aif[: _foot(aif, arrival)] = 0.0
+    foot = _foot(aif, arrival)
+    noise = aif_noise(aif[:foot], float(aif.max()))
+    aif[:foot] = 0.0
     window = slice(max(arrival - int(np.ceil(_EARLY_S / dt_s)), 0), None)
     chosen = None
     if leakage in ("bsw", "bidirectional", "auto"):
@@ -160,24 +174,25 @@ def perfusion_maps(
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
     progress(0.5, "deconvolution")
-    residue = deconvolve(corrected, dt_s, aif, deconvolution, where)
-    cbf = 6000.0 * residue.height
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
+    moving = flow(corrected, dt_s, aif, noise, cbv, deconvolution, where)
     found = {k: _chosen(fits, k, model) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
     single = lambda a: np.asarray(a, np.float32)
     more = {k: single(v) for k, v in found.items() if v is not None}
     progress(1.0, "deconvolution")
+    spread = {k: getattr(moving, k) for k in ("cbv_sd", "cbf_sd", "mtt_sd")}
+    more |= {k: single(v) for k, v in spread.items() if v is not None}
     return DscFit(
-        single(cbv),
+        single(moving.cbv),
         single(before),
-        single(cbf),
-        single(mtt),
-        single(residue.tmax_s),
+        single(moving.cbf),
+        single(moving.mtt_s),
+        single(moving.tmax_s),
         corrected,
         reference=chosen,
         model=model,
         shine_through=shine,
+        deconvolution=moving.chosen,
+        said=moving.said,
         **more,
     )
 

@@ -12,9 +12,10 @@ from ...steps import Progress, part, silent
 from ..aif import Aif
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
-from ..settings import CORRECTIONS, DscSettings
-from .aif import choose_aif, dr2star
+from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
+from .aif import BLOOD_R2STAR, blood_concentration, choose_aif, dr2star
 from .fit import DscFit, perfusion_maps
+from .flow import BY_MODEL, BY_OSVD
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
@@ -96,10 +97,12 @@ def dsc_maps(
     if in_lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
+    # On the scale of ΔR2* in blood with little agent, as if tissue had the same; `tissue` below takes that back.
+    aif_curve = BLOOD_R2STAR[0] * blood_concentration(chosen.concentration, settings.aif_r2star)
     fit = perfusion_maps(
         curves,
         dt,
-        chosen.concentration,
+        aif_curve,
         settings.leakage,
         settings.deconvolution,
         reference,
@@ -108,7 +111,13 @@ def dsc_maps(
         excitation(settings),
     )
     progress(0.9, "maps")
-    values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
+    tissue = BLOOD_R2STAR[0] / settings.tissue_r2star
+    said, made = _made(settings, fit)
+    p.notes.extend(said)
+    values = {"cbv": tissue * fit.cbv, "cbf": tissue * fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
+    spread = {"k1": fit.k1_sd, "k2": fit.k2_sd, "mtt": fit.mtt_sd}
+    if fit.cbv_sd is not None and fit.cbf_sd is not None:
+        spread |= {"cbv": tissue * fit.cbv_sd, "cbf": tissue * fit.cbf_sd}
     values["ttp"] = np.where(
         np.isfinite(fit.cbv), dt * (np.argmax(np.nan_to_num(curves), axis=1) - p.n_baseline), np.nan
     )
@@ -116,6 +125,8 @@ def dsc_maps(
     for name in ("k1", "k2", "kep"):
         if getattr(fit, name) is not None:
             values[name] = getattr(fit, name)
+    if fit.deconvolution is not None:
+        values["deconvolution_model"] = np.where(fit.deconvolution > 0, fit.deconvolution, np.nan)
     if fit.model is not None:
         values["leakage_model"] = np.where(fit.model > 0, fit.model, np.nan)
         share = np.bincount(fit.model, minlength=4)[1:] / max((fit.model > 0).sum(), 1)
@@ -135,17 +146,18 @@ def dsc_maps(
     normal = _normal(p, arrays["cbv"], p.where(known), nawm, brain, lesion)
     if normal is not None:
         masks["nawm"] = p.series.grid.image(normal)
+        relative = {}
         for name in ("cbv", "cbf"):
             level = float(np.nanmean(arrays[name][normal]))
-            arrays[f"n{name}"] = arrays[name] / level
+            relative[f"n{name}"] = arrays[name] / level
             record[f"nawm_{name}"] = level
+        arrays = relative | arrays  # what is calibrated comes first
         record["nawm_cbv_sd"] = float(np.nanstd(arrays["cbv"][normal]))
     p.notes.extend(p.left_out(known))
-    sd = {name: values for name, values in (("k1", fit.k1_sd), ("k2", fit.k2_sd)) if values is not None}
     return PerfusionMaps(
         step="dsc",
         maps={name: p.series.grid.image(a.astype(np.float32)) for name, a in arrays.items()},
-        sd={name: p.image(v, known) for name, v in sd.items()},
+        sd={name: p.image(v, known) for name, v in spread.items() if v is not None},
         mask=p.series.grid.image(p.where(known)),
         aif=chosen,
         aif_unit="ΔR2* (1/s)",
@@ -158,7 +170,37 @@ def dsc_maps(
         notes=p.notes,
         masks=masks,
         record=record,
+        made=made,
     )
+
+
+_MODEL = {"mtt": "vascular model", "tmax": "delay of the vascular model"}
+_RESIDUE = {"mtt": "cbv / cbf", "tmax": "maximum of the residue function"}
+
+
+def _made(settings: DscSettings, fit: DscFit) -> tuple[list[str], dict[str, str]]:
+    """How volume, flow, transit time and Tmax were made: sentences, and a few words by map."""
+    linear, square = BLOOD_R2STAR
+    relation = f"{linear:g} C + {square:g} C^2 1/s" if settings.aif_r2star == "quadratic" else f"{linear:g} C 1/s"
+    notes = [
+        f"AIF: concentration C (mM) from ΔR2* = {relation} (van Osch 2003); in the vessels of tissue ΔR2* = {settings.tissue_r2star:g} C "
+        "(tissue_r2star): cbv and cbf are not calibrated, their ratios between regions are",
+        *fit.said,
+    ]
+    chosen = np.array([BY_MODEL if settings.deconvolution == VASCULAR else BY_OSVD])
+    chosen = chosen if fit.deconvolution is None else fit.deconvolution
+    by_model = bool((chosen == BY_MODEL).any())
+    if by_model:
+        notes.append(
+            "mtt, tmax: posterior means of the vascular model's mean transit time and of its delay after the AIF"
+        )
+    if (chosen == BY_OSVD).any():
+        method = "oSVD" if settings.deconvolution == AUTO else settings.deconvolution
+        notes.append(
+            f"mtt, tmax by {method}: cbv / cbf, and the time of the residue function's maximum. Deconvolution flattens that function and "
+            "spreads it over frames: cbf is too low, mtt and tmax are too long"
+        )
+    return notes, _MODEL if by_model else _RESIDUE
 
 
 def _n_tail(p: Prepared) -> int:
