@@ -11,9 +11,11 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
+from .arterial import Arterial, arterial_curve
 from .deconvolution import deconvolve
+from .excitation import Excitation
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
-from .shinethrough import Excitation, correct_shine_through
+from .shinethrough import correct_shine_through
 from .vascular import closest, vessels
 
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF; chosen: beyond any delay between arteries of a head
@@ -46,6 +48,8 @@ class DscFit:
         ΔR2* (n, t) with the leakage taken out.
     shine_through
         With ``residue`` or ``auto`` and `Excitation`: voxels (n,) whose leakage went through the signal equation; else None.
+    blood_aif
+        With the same: whether the AIF's ΔR2* was taken for that of blood (`arterial`); else None.
     """
 
     cbv: np.ndarray
@@ -62,6 +66,7 @@ class DscFit:
     model: np.ndarray | None = None
     reference: np.ndarray | None = None
     shine_through: np.ndarray | None = None
+    blood_aif: bool | None = None
 
 
 def perfusion_maps(
@@ -106,8 +111,9 @@ def perfusion_maps(
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
     scan
-        How the series was excited. With it, ``residue`` carries leakage through the signal equation where it acts on T1 (`shinethrough`);
-        without it, the T1 effect of leaked agent is taken to be proportional to its amount.
+        How the series was excited. With it, ``residue`` and ``auto`` fit leakage through the signal equation where it acts on T1
+        (`shinethrough`), and the AIF of the correction is what the tissue's curves say it is (`arterial`); without it, the T1 effect of
+        leaked agent is taken to be proportional to its amount.
 
     Raises
     ------
@@ -152,10 +158,13 @@ def perfusion_maps(
         chosen = chosen & np.isfinite(curves).all(axis=1)
         if not chosen.any():
             raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
-    fits, shine = _fits(curves, dt_s, aif, leakage, chosen, where, scan)
+    arterial = Arterial.proportional(aif)
+    if scan is not None and leakage in ("residue", "auto"):
+        arterial = arterial_curve(curves, dt_s, aif, max(arrival, 1), where)
+    fits, shine = _fits(curves, dt_s, arterial, leakage, chosen, where, scan)
     progress(0.3, "blood volume")
     corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
-    area = _passing_area(corrected, dt_s, aif, window, where)
+    area = _passing_area(corrected, dt_s, arterial.curve, window, where)
     with np.errstate(divide="ignore", invalid="ignore"):
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
@@ -178,6 +187,7 @@ def perfusion_maps(
         reference=chosen,
         model=model,
         shine_through=shine,
+        blood_aif=arterial.blood if shine is not None else None,
         **more,
     )
 
@@ -202,7 +212,7 @@ def _foot(aif: np.ndarray, arrival: int) -> int:
 def _fits(
     curves: np.ndarray,
     dt_s: float,
-    aif: np.ndarray,
+    arterial: Arterial,
     leakage: str,
     chosen: np.ndarray | None,
     device: Device,
@@ -218,13 +228,13 @@ def _fits(
         if leakage in ("bidirectional", "auto"):
             fits.append(correct_bidirectional(curves, dt_s, mean, device))
     if leakage in ("residue", "auto"):
-        table = vessels(aif, dt_s, True)
-        fits.append(correct_residue(curves, dt_s, aif, device, table))
+        table = vessels(arterial.curve, dt_s, True)
+        fits.append(correct_residue(curves, dt_s, arterial.curve, device, table))
         if scan is not None:
-            fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
+            fits[-1], shine = correct_shine_through(curves, dt_s, arterial, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
-        unit = float(aif.sum() / mean_area)
+        unit = float(arterial.curve.sum() / mean_area)
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
     return fits, shine
 

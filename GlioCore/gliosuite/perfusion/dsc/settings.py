@@ -4,7 +4,7 @@ from ...curves import check_frames
 from ...images import Series
 from ...settings import check
 from ..settings import DscSettings, check_known
-from .shinethrough import Excitation
+from .excitation import Excitation
 
 
 def excitation(settings: DscSettings) -> Excitation | None:

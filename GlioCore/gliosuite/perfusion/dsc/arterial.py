@@ -1,0 +1,74 @@
+"""Whether an AIF's ΔR2* is that of blood, quadratic in concentration, or proportional to it; chosen from the tissue's own curves.
+
+In an artery ΔR2* grows faster than the concentration (van Osch MJP et al., Magn Reson Med 2003;49:1067), in tissue and beside an artery it
+does not. An AIF taken for proportional where it is blood has a bolus too high for its tail, and what tissue then has too much of at the end
+passes for leakage.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...compute import Device
+from ..signal import BLOOD_R2STAR
+from .leakage import perfused_voxels
+from .vascular import closest, vessels
+
+_VOXELS = 1000  # that are asked; chosen: the median of their answers is then certain
+_FEW = 20  # of them; chosen: fewer may all be leaky
+
+
+@dataclass(frozen=True)
+class Arterial:
+    """An AIF as tissue sees it.
+
+    Attributes
+    ----------
+    curve
+        (t,) proportional to concentration, with the area of the AIF's ΔR2*.
+    mm_per_unit
+        Concentration in blood (mM) per unit of it.
+    blood
+        Whether ΔR2* was taken for that of blood.
+    """
+
+    curve: np.ndarray
+    mm_per_unit: float
+    blood: bool
+
+    @classmethod
+    def proportional(cls, dr2star: np.ndarray) -> "Arterial":
+        """An AIF (t,) whose ΔR2* is proportional to concentration, on the scale of blood that holds little agent."""
+        return cls(dr2star, 1.0 / BLOOD_R2STAR[0], False)
+
+
+def blood_concentration(dr2star: np.ndarray) -> np.ndarray:
+    """Concentration in mM of blood with a ΔR2* in 1/s: van Osch's formula solved; proportional below 0, where it is noise."""
+    linear, square = BLOOD_R2STAR
+    above = np.maximum(dr2star, 0.0)
+    return np.minimum(dr2star, 0.0) / linear + (np.sqrt(linear**2 + 4.0 * square * above) - linear) / (2.0 * square)
+
+
+def arterial_curve(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseline: int, device: Device) -> Arterial:
+    """The AIF (t,) as it is, or as concentration in blood: what more of the perfused curves (n, t) fit better without any leakage.
+
+    Where fewer than 20 curves are perfused it is left as it is.
+    """
+    linear = Arterial.proportional(aif)
+    asked = np.flatnonzero(perfused_voxels(curves, n_baseline))
+    if asked.size < _FEW:
+        return linear
+    some = curves[asked[:: -(-asked.size // _VOXELS)]]
+    concentration = blood_concentration(aif)
+    unit = float(concentration.sum() / aif.sum())
+    blood = Arterial(concentration / unit, unit, True)
+    better = _residual(some, dt_s, linear.curve, device) - _residual(some, dt_s, blood.curve, device)
+    return blood if np.median(better) > 0 else linear
+
+
+def _residual(curves: np.ndarray, dt_s: float, aif: np.ndarray, device: Device) -> np.ndarray:
+    """Logarithm of each curve's sum of squared residuals with vessels alone."""
+    table = vessels(aif, dt_s, False)
+    vessel = table.vessel.reshape(-1, aif.size)[closest(curves, table, device)]
+    weight = (curves * vessel).sum(axis=1) / (vessel**2).sum(axis=1)
+    return np.log(np.maximum(((curves - weight[:, None] * vessel) ** 2).sum(axis=1), 1e-300))
