@@ -11,10 +11,11 @@ import numpy as np
 
 from ...compute import Device
 from ..signal import BLOOD_R2STAR
-from .leakage import perfused_voxels
+from .leakage import correct_residue, perfused_voxels
 from .vascular import closest, vessels
 
 _VOXELS = 1000  # that are asked; chosen: the median of their answers is then certain
+_LEAKY = 3.0  # standard deviations of K2
 _FEW = 20  # of them; chosen: fewer may all be leaky
 
 
@@ -50,15 +51,18 @@ def blood_concentration(dr2star: np.ndarray) -> np.ndarray:
 
 
 def arterial_curve(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseline: int, device: Device) -> Arterial:
-    """The AIF (t,) as it is, or as concentration in blood: what more of the perfused curves (n, t) fit better without any leakage.
+    """The AIF (t,) as it is, or as concentration in blood: what more curves (n, t) of normal tissue fit better without any leakage.
 
-    Where fewer than 20 curves are perfused it is left as it is.
+    Normal are perfused curves without leakage that acts on T1 (K2 of at most three standard deviations). Where fewer than 20 are, the AIF
+    is left as it is.
     """
     linear = Arterial.proportional(aif)
     asked = np.flatnonzero(perfused_voxels(curves, n_baseline))
-    if asked.size < _FEW:
+    asked = asked[:: -(-asked.size // _VOXELS) or 1]
+    fit = correct_residue(curves[asked], dt_s, aif, device)
+    some = curves[asked[fit.k2 <= _LEAKY * fit.k2_sd]]
+    if len(some) < _FEW:
         return linear
-    some = curves[asked[:: -(-asked.size // _VOXELS)]]
     concentration = blood_concentration(aif)
     unit = float(concentration.sum() / aif.sum())
     blood = Arterial(concentration / unit, unit, True)

@@ -62,7 +62,7 @@ def correct_shine_through(
     signal = np.exp(-scan.te_s * curves)
     noise = signal_noise(signal)
     vessel = table.vessel[:, :, 0]
-    fit = Model(vessel, arterial, dt_s, here, device).fit(signal, noise)
+    fit = Model(arterial, dt_s, here, device).fit(signal, noise)
     assert table.leak is not None  # tables of a correction have it
     transit, delay, _ = np.unravel_index(linear.node[leaky], table.leak.shape[:3])
     explained = curves - linear.corrected[leaky] + linear.k1[leaky, None] * vessel[transit, delay]

@@ -21,7 +21,7 @@ from ..kinetics import convolve_sampled
 from ..settings import HEMATOCRIT, RELAXIVITY
 from .arterial import Arterial
 from .excitation import Excitation
-from .vascular import DELAY_S, MTT_S, delayed, fine_times
+from .vascular import DELAY_S, MTT_S, delayed, fine_times, vessels
 
 KEP = np.geomspace(0.02, 5.0, 61)  # 1/min; chosen: neighbouring curves hardly differ, and in brain nothing returns faster
 # Median and SD of a normal distribution; of logarithms but for the delay (s). All chosen: transit times of tumours scatter widely about
@@ -29,6 +29,9 @@ KEP = np.geomspace(0.02, 5.0, 61)  # 1/min; chosen: neighbouring curves hardly d
 # by 2 still counts little; kep .16 to 1 /min; RATIO is what agent outside vessels adds to R2* over what it adds to R1: at least that of agent
 # in water (1), and in tissue more, since it is spread unevenly.
 PRIORS = {"mtt_s": (5.0, 0.3), "delay_s": (1.0, 1.0), "kep": (0.4, 0.9), "ktrans": (0.1, 1.0), "ratio": (2.0, 0.4)}
+# Of the vessels' transit times. Chosen: those of enhancing tumour scatter more widely than normal tissue's (`vascular.SHAPE`); 1 is the
+# exponential residue function.
+SHAPE = 1.0
 _LEAST, _MOST = 1e-3, 5.0  # of ktrans, 1/min
 _SIZE = 8  # parameters: places of transit time, delay and kep; ln ktrans, ln T10 / T10 assumed, ln RATIO, ln s; K
 _BLOCK = 256  # voxels; their derivatives then stay in a processor's cache
@@ -83,17 +86,11 @@ def signal_noise(signal: np.ndarray) -> np.ndarray:
 
 
 class Model:
-    """The signal equation with the tables of one AIF, and its fit.
+    """The signal equation with the tables of one AIF, and its fit."""
 
-    Parameters
-    ----------
-    vessel
-        (transit times, delays, t), as `vascular.vessels` gives it for `arterial`.
-    """
-
-    def __init__(self, vessel: np.ndarray, arterial: Arterial, dt_s: float, scan: Excitation, device: Device) -> None:
+    def __init__(self, arterial: Arterial, dt_s: float, scan: Excitation, device: Device) -> None:
         self.scan, self.device = scan, device
-        self.vessel = device.put(vessel)
+        self.vessel = device.put(vessels(arterial.curve, dt_s, False, SHAPE).vessel[:, :, 0])
         self.leak = device.put(_leaked(arterial, dt_s))
         self.ends = [device.put(np.array(e, np.float64)) for e in zip(*_ENDS)]
         centre = np.array([p for p, _ in _scaled(scan)])
@@ -149,11 +146,11 @@ class Model:
         y, heavy = -xp.log(s) / te, (te * s / sd[:, None]) ** 2
         heavy_y = heavy * y
         mtt, delay = (put(i, "int64") for i in (_START_MTT, _START_DELAY))
-        vessels = self.vessel[mtt][:, delay].reshape(-1, s.shape[1])
-        on, square = heavy_y @ vessels.T, heavy @ (vessels**2).T
+        vessel = self.vessel[mtt][:, delay].reshape(-1, s.shape[1])
+        on, square = heavy_y @ vessel.T, heavy @ (vessel**2).T
         cosine, t10 = float(np.median(self.scan.cosine())), float(np.median(self.scan.t10_s))
         centre, weight = back(self.centre), back(self.weight)
-        nodes = np.tile(centre, (len(vessels), 1))
+        nodes = np.tile(centre, (len(vessel), 1))
         nodes[:, 0], nodes[:, 1] = np.repeat(_START_MTT, _START_DELAY.size), np.tile(_START_DELAY, _START_MTT.size)
         every = put(np.arange(s.shape[0]), "int64")
         starts = []
@@ -168,7 +165,7 @@ class Model:
                 effect = -xp.log(gain) / te + PRIORS["ratio"][0] * change
                 late = put(np.tile(np.arange(_START_DELAY.size), _START_MTT.size), "int64")
                 effect = effect[late]
-                above = on - heavy @ (vessels * effect).T
+                above = on - heavy @ (vessel * effect).T
                 above = xp.where(above > 0, above, 0.0 * above)
                 prior = put((((nodes - centre) * weight) ** 2).sum(axis=1))
                 cost = heavy @ (effect**2).T - 2.0 * (heavy_y @ effect.T) - above**2 / square + prior

@@ -48,11 +48,11 @@ class Vessels:
         return tuple(g.ravel() for g in np.meshgrid(MTT_S, DELAY_S, keps, indexing="ij"))
 
 
-def vessels(aif: np.ndarray, dt_s: float, leak: bool) -> Vessels:
-    """Tabulate the vascular curves of an AIF (t,) sampled every `dt_s`, and what leaks from them."""
+def vessels(aif: np.ndarray, dt_s: float, leak: bool, shape: float = SHAPE) -> Vessels:
+    """Tabulate the vascular curves of an AIF (t,) sampled every `dt_s`, and what leaks from them; `shape` is that of the transit times."""
     frames = dt_s * np.arange(aif.size)
     fine, step = fine_times(aif.size, dt_s)
-    share = special.gammaincc(SHAPE, SHAPE * fine / MTT_S[:, None])
+    share = special.gammaincc(shape, shape * fine / MTT_S[:, None])
     share *= 1.0 / MTT_S[:, None]
     through = convolve_sampled(interpolate.CubicSpline(frames, aif)(fine), share, step)
     vessel = delayed(through, frames, step)[:, :, None]
