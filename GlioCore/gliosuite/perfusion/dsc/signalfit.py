@@ -28,7 +28,7 @@ KEP = np.geomspace(0.02, 5.0, 61)  # 1/min; chosen: neighbouring curves hardly d
 # 5 s; delays as between arteries of a head; ktrans of enhancing tumour within a factor of 2.7 of .1 /min, so that an AIF whose scale is wrong
 # by 2 still counts little; kep .16 to 1 /min; RATIO is what agent outside vessels adds to R2* over what it adds to R1: at least that of agent
 # in water (1), and in tissue more, since it is spread unevenly.
-PRIORS = {"mtt_s": (5.0, 0.3), "delay_s": (1.0, 1.0), "kep": (0.4, 0.9), "ktrans": (0.1, 1.0), "ratio": (2.0, 0.4)}
+PRIORS = {"mtt_s": (5.0, 0.5), "delay_s": (1.0, 1.0), "kep": (0.4, 0.9), "ktrans": (0.1, 1.0), "ratio": (2.0, 0.4)}
 # Of the vessels' transit times. Chosen: those of enhancing tumour scatter more widely than normal tissue's (`vascular.SHAPE`); 1 is the
 # exponential residue function.
 SHAPE = 1.0
