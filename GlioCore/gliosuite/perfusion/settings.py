@@ -233,8 +233,8 @@ class DscSettings:
     vof
         Whether an AIF taken from the series is scaled so that its first pass has the area of a large vein's (venous output function).
     flip_angle_deg, t10_s
-        Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage
-        through the signal equation (`dsc.shinethrough`).
+        Flip angle, and T1 before the bolus in s where there is no map of it. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and
+        ``"auto"`` fit leakage through the signal equation (`dsc.signalfit`).
     """
 
     te_ms: float | None = setting(

@@ -10,6 +10,7 @@ from ..settings import T10_LESION_S
 # Relative SD of the T1 before the bolus. Chosen: where it is assumed, the spread of tumours' T1 at 3 T; in a map, errors of variable flip
 # angles and of the head's position.
 T10_ASSUMED_SD, T10_MAP_SD = 0.2, 0.1
+_T10 = 0.1, 10.0  # s; chosen: what a map has outside is noise
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,12 @@ class Excitation:
         cls, te_s: float, tr_s: float, flip_angle_deg: float, t10_s: float | np.ndarray, b1: float | np.ndarray
     ) -> "Excitation":
         """From numbers or the values of maps (n,); where a map says nothing (not above 0), T1 1.5 s and the nominal flip angle hold."""
-        known = lambda values, other: np.where(np.isfinite(values) & (np.asarray(values) > 0), values, other)
-        a_map = np.ndim(t10_s) > 0
-        t10 = np.clip(known(t10_s, T10_LESION_S), 0.1, 10.0) if a_map else t10_s
-        scale = known(b1, 1.0) if np.ndim(b1) else b1
-        return cls(te_s, tr_s, flip_angle_deg, t10, scale, T10_MAP_SD if a_map else T10_ASSUMED_SD)
+        t10, scale, sd = t10_s, b1, T10_ASSUMED_SD
+        if isinstance(t10, np.ndarray):
+            t10, sd = np.clip(np.where(t10 > 0, t10, T10_LESION_S), *_T10), T10_MAP_SD
+        if isinstance(scale, np.ndarray):
+            scale = np.where(scale > 0, scale, 1.0)
+        return cls(te_s, tr_s, flip_angle_deg, t10, scale, sd)
 
 
 def shine_through(rate: Any, scan: Excitation, xp: Any = np) -> Any:

@@ -7,12 +7,13 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...curves import mask_array
-from ...images import Series
+from ...images import Series, array, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import CORRECTIONS, DscSettings
+from ..t1 import b1_values, check_t10
 from .aif import choose_aif, dr2star
 from .fit import DscFit, perfusion_maps
 from .leakage import reference_voxels
@@ -57,6 +58,8 @@ def dsc_maps(
     lesion: sitk.Image | None = None,
     progress: Progress = silent,
     device: str = "auto",
+    t10: sitk.Image | None = None,
+    b1: sitk.Image | None = None,
 ) -> PerfusionMaps:
     """Blood volume, flow and timing maps of a DSC series.
 
@@ -76,12 +79,18 @@ def dsc_maps(
         Masks on any grid; with `lesion`, the leakage reference lies outside it.
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
+    t10
+        Map of T1 before the bolus in s, on any grid; ``settings.t10_s`` everywhere where None.
+    b1
+        Map of the actual over the nominal flip angle, on any grid; 1 everywhere where None.
 
     Raises
     ------
     InputError
-        If the series, its times, a mask or the AIF cannot be used; the text says why.
+        If the series, its times, a mask, a map or the AIF cannot be used; the text says why.
     """
+    if t10 is not None:
+        check_t10(t10)
     progress(0.05, "finding the bolus")
     p = _prepare(series, times_s, settings, mask)
     progress(0.15, "arterial input function")
@@ -105,7 +114,11 @@ def dsc_maps(
         reference,
         device,
         part(progress, 0.2, 0.9),
-        excitation(settings),
+        excitation(
+            settings,
+            None if t10 is None else array(resample(t10, p.series.grid))[p.fitted],
+            None if b1 is None else b1_values(b1, p.series.grid, p.inside)[p.fitted],
+        ),
     )
     progress(0.9, "maps")
     values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
@@ -129,7 +142,8 @@ def dsc_maps(
     masks = {}
     if fit.reference is not None:
         masks["leakage_reference"] = p.series.grid.image(p.where(fit.reference))
-    record = _trust(p, settings, fit, curves, in_lesion)
+    given = {"t10_s": settings.t10_s if t10 is None else "map", "b1": "nominal" if b1 is None else "map"}
+    record = _trust(p, settings, fit, curves, in_lesion, given)
     if fit.reference is not None:
         p.notes.append(f"leakage reference: {int(fit.reference.sum())} non-enhancing voxels (leakage_reference)")
     normal = _normal(p, arrays["cbv"], p.where(known), nawm, brain, lesion)
@@ -204,7 +218,12 @@ def _mean(p: Prepared, fit: DscFit, curves: np.ndarray, known: np.ndarray, in_le
 
 
 def _trust(
-    p: Prepared, settings: DscSettings, fit: DscFit, curves: np.ndarray, in_lesion: np.ndarray | None
+    p: Prepared,
+    settings: DscSettings,
+    fit: DscFit,
+    curves: np.ndarray,
+    in_lesion: np.ndarray | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     """Windows, and how strong T1 effects are, for fit.json; what a reader must know of them goes into the notes."""
     times, known = p.times_s.astype(float).tolist(), np.isfinite(fit.cbv)
@@ -215,10 +234,14 @@ def _trust(
     shine = fit.shine_through
     record["t1_effect"] = {**found, "voxels": int(inside.sum())}
     if shine is not None:
-        record["t1_effect"]["through_signal_equation"] = int(shine.sum())
+        blood = "blood" if fit.blood_aif else "proportional to concentration"
+        record["t1_effect"] |= {"through_signal_equation": int(shine.sum()), **given, "aif": blood}
+        t10 = "the T1 map" if given["t10_s"] == "map" else f"T1 {settings.t10_s:g} s"
+        scaled = " times the B1 map" if given["b1"] == "map" else ""
         p.notes.append(
-            f"leakage that acts on T1 went through the signal equation (flip angle {settings.flip_angle_deg:g} degrees, TR "
-            f"{settings.tr_ms:g} ms, T1 {settings.t10_s:g} s before the bolus) in {int(shine.sum())} voxels"
+            f"leakage that acts on T1 was fitted through the signal equation (flip angle {settings.flip_angle_deg:g} degrees{scaled}, TR "
+            f"{settings.tr_ms:g} ms, {t10} before the bolus) in {int(shine.sum())} voxels; for the leakage correction the AIF's ΔR2* was "
+            f"taken as {blood}, which fits normal tissue better"
         )
     p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, shine is not None))
     return record

@@ -88,4 +88,3 @@ def correct_shine_through(
         merged[name] = getattr(linear, name).copy()
         merged[name][rows] = value[good]
     return replace(linear, **merged), replaced
-

@@ -4,9 +4,9 @@ A voxel's signal over its baseline is modelled as
 
     S(t) / S0 = s G(w(t)) / G(0) exp(-TE [K v(t) + RATIO w(t)]),    w(t) = r1 ktrans int_0^t Cp(u - delay) exp(-kep (t - u)) du
 
-with v the vessels of `vascular` at the voxel's transit time and delay, G the spoiled gradient echo's signal at R10 plus w, and w what leaked
-agent adds to R1 (extended Tofts). Noise is the same at all signals, so that signals are fitted, not ΔR2*. Not all of these can be known from
-one curve: the fit is the maximum a posteriori, with priors of what is known of tissue (`PRIORS`).
+with v the vessels of `vascular` at the voxel's transit time and delay, G the spoiled gradient echo's signal at R10 plus w, and w what
+leaked agent adds to R1 (extended Tofts). Noise is the same at all signals, so that signals are fitted, not ΔR2*. Not all of these can be
+known from one curve: the fit is the maximum a posteriori, with priors of what is known of tissue (`PRIORS`).
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,13 @@ from .arterial import Arterial
 from .excitation import Excitation
 from .vascular import DELAY_S, MTT_S, delayed, fine_times, vessels
 
-KEP = np.geomspace(0.02, 5.0, 61)  # 1/min; chosen: neighbouring curves hardly differ, and in brain nothing returns faster
-# Median and SD of a normal distribution; of logarithms but for the delay (s). All chosen: transit times of tumours scatter widely about
-# 5 s; delays as between arteries of a head; ktrans of enhancing tumour within a factor of 2.7 of .1 /min, so that an AIF whose scale is wrong
-# by 2 still counts little; kep .16 to 1 /min; RATIO is what agent outside vessels adds to R2* over what it adds to R1: at least that of agent
-# in water (1), and in tissue more, since it is spread unevenly.
+KEP = np.geomspace(
+    0.02, 5.0, 61
+)  # 1/min; chosen: neighbouring curves hardly differ, and in brain nothing returns faster
+# Median and SD of a normal distribution; of logarithms but for the delay (s). All chosen: transit times of tumours scatter widely
+# about 5 s; delays are those between arteries of a head; ktrans of enhancing tumour is within a factor of 2.7 of .1 /min, so that an AIF
+# whose scale is wrong by 2 still counts little; kep is .16 to 1 /min; RATIO is what agent outside vessels adds to R2* over what it adds
+# to R1: at least that of agent in water (1), and in tissue more, since it is spread unevenly.
 PRIORS = {"mtt_s": (5.0, 0.5), "delay_s": (1.0, 1.0), "kep": (0.4, 0.9), "ktrans": (0.1, 1.0), "ratio": (2.0, 0.4)}
 # Of the vessels' transit times. Chosen: those of enhancing tumour scatter more widely than normal tissue's (`vascular.SHAPE`); 1 is the
 # exponential residue function.
@@ -191,8 +193,10 @@ class Model:
         def state(point: Any) -> tuple[Any, Any, Any]:
             model, slopes, _ = self._model(point, cosine, t10)
             rest = s - model
-            return rest, slopes, (precision * rest**2).sum(axis=1) + (((point - self.centre) * self.weight) ** 2).sum(
-                axis=1
+            return (
+                rest,
+                slopes,
+                (precision * rest**2).sum(axis=1) + (((point - self.centre) * self.weight) ** 2).sum(axis=1),
             )
 
         rest, slopes, cost = state(point)
