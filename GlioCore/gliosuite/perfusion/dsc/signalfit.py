@@ -38,6 +38,7 @@ _LEAST, _MOST = 1e-3, 5.0  # of ktrans, 1/min
 _SIZE = 8  # parameters: places of transit time, delay and kep; ln ktrans, ln T10 / T10 assumed, ln RATIO, ln s; K
 _BLOCK = 256  # voxels; their derivatives then stay in a processor's cache
 _ITERATIONS = (6, 24)  # from every start, and from the best of them
+_QUIET = 1e-5  # of the baseline; chosen: less noise is rounding
 _FLOOR = 0.02  # of the baseline; chosen: a signal below is noise, and its logarithm would outweigh all others
 # The coarse grid of the first search (numbers of nodes; ktrans in 1/min).
 _START_MTT, _START_DELAY = np.arange(6, 30, 5), np.arange(1, DELAY_S.size, 3)
@@ -84,7 +85,7 @@ def signal_noise(signal: np.ndarray) -> np.ndarray:
     """SD (n,) of the noise of curves (n, t), from second differences, which a bolus hardly changes: half of each one's own, half of all."""
     second = np.abs(signal[:, :-2] - 2.0 * signal[:, 1:-1] + signal[:, 2:])
     own = 1.4826 / np.sqrt(6.0) * np.median(second, axis=1)
-    return np.sqrt(0.5 * own**2 + 0.5 * np.median(own) ** 2)
+    return np.sqrt(np.maximum(0.5 * own**2 + 0.5 * np.median(own) ** 2, _QUIET**2))
 
 
 class Model:
