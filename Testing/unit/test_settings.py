@@ -89,6 +89,7 @@ def test_one_field_may_be_another_s():
 COMMANDS = next(a for a in build_parser()._actions if a.dest == "command").choices
 # What a preset or the case may decide is left open on the command line; its help says the default.
 OPEN = {
+    "t10_s",
     "aif_search",
     "sinus",
     "aif_fit",
