@@ -16,6 +16,7 @@ _LEAST_BASELINE = 3  # frames; chosen, with fewer their level is not known
 # What is not noise, as fractions: of an artery's and a sinus' signal what no such model describes, the noise of tissue's mean signal, and
 # of its rise what is not described. Chosen: with them the residual of simulated patients is about 1.
 _MODEL_ERROR, _TISSUE_NOISE, _TISSUE_ERROR = 0.01, 0.003, 0.02
+_NOTHING = 1e-16  # of a sample: what is left of it after so long is rounding
 LEAST_STEP = 0.05  # of parameters that start near 0; chosen
 
 
@@ -324,13 +325,18 @@ def _form(p: BloodParameters) -> ParkerForm:
 
 
 def _dispersed(curve: np.ndarray, tau_s: float) -> np.ndarray:
-    """Curves (..., m) convolved with an exponential of area 1, exactly between samples: `kinetics.convolve` as a recursive filter."""
-    from scipy.signal import lfilter
+    """Curves (..., m) convolved with an exponential of area 1, exactly between samples: what `kinetics.convolve` gives.
 
+    Its recursion ``y_j = d y_(j-1) + x_j`` is summed in ever longer strides; scipy's filter would take seconds to be imported.
+    """
     early, late, decay = segment_weights(np.float64(FINE_S / tau_s))
-    result = lfilter(np.array([late, early]) * (FINE_S / tau_s), [1.0, -decay], curve, axis=-1)
-    # What came before the first sample is 0, and the line starts at it.
-    return result - (FINE_S / tau_s) * late * curve[..., :1] * decay ** np.arange(curve.shape[-1])
+    result = np.zeros_like(curve)
+    result[..., 1:] = (FINE_S / tau_s) * (early * curve[..., :-1] + late * curve[..., 1:])
+    stride = 1
+    while stride < curve.shape[-1] and decay > _NOTHING:
+        result[..., stride:] += decay * result[..., :-stride]
+        stride, decay = 2 * stride, decay**2
+    return result
 
 
 def _by_dispersion(curve: np.ndarray, dispersed: np.ndarray, tau_s: float) -> np.ndarray:
