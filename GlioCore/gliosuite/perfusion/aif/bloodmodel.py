@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kinetics import ParkerForm, parker_form, parker_terms, segment_weights
+from ..kinetics import ParkerForm, parker_form, parker_terms
 from ..signal import BLOOD_R2STAR, Spgr, spgr_signal
+from .exponentials import dispersed, read
 
 FINE_S = 0.5  # chosen: a tenth of the width of a first pass, and of a usual frame
 # Venous over arterial T1 at 3 T and a hematocrit of 0.42 (Lu H et al., Magn Reson Med 2004;52:679).
@@ -16,7 +17,6 @@ _LEAST_BASELINE = 3  # frames; chosen, with fewer their level is not known
 # What is not noise, as fractions: of an artery's and a sinus' signal what no such model describes, the noise of tissue's mean signal, and
 # of its rise what is not described. Chosen: with them the residual of simulated patients is about 1.
 _MODEL_ERROR, _TISSUE_NOISE, _TISSUE_ERROR = 0.01, 0.003, 0.02
-_NOTHING = 1e-16  # of a sample: what is left of it after so long is rounding
 LEAST_STEP = 0.05  # of parameters that start near 0; chosen
 
 
@@ -260,17 +260,17 @@ class BloodModel:
         by["share"][0], by["inflow"][0], by["sinus_share"][1] = rise - 1.0, fresh - 1.0, sinus - 1.0
         arterial = curves[0]
         late = self.times_s - p.delay
-        passing = _dispersed(arterial, p.dispersion)
+        passing = dispersed(arterial, FINE_S, p.dispersion)
         by["delay"][1] = -sinus_steep * _slope(passing, late)
-        by["dispersion"][1] = sinus_steep * _read(_by_dispersion(arterial, passing, p.dispersion), late)
+        by["dispersion"][1] = sinus_steep * read(_by_dispersion(arterial, passing, p.dispersion), FINE_S, late)
         late = self.times_s - p.tissue_delay
-        passing = _dispersed(arterial, p.tissue_dispersion)
+        passing = dispersed(arterial, FINE_S, p.tissue_dispersion)
         staying = _integral(arterial)
-        by["vp"][2] = tissue_steep * _read(passing, late)
-        by["leak"][2] = tissue_steep * _read(staying, late)
+        by["vp"][2] = tissue_steep * read(passing, FINE_S, late)
+        by["leak"][2] = tissue_steep * read(staying, FINE_S, late)
         by["tissue_delay"][2] = -tissue_steep * (p.vp * _slope(passing, late) + p.leak * _slope(staying, late))
         more = _by_dispersion(arterial, passing, p.tissue_dispersion)
-        by["tissue_dispersion"][2] = tissue_steep * p.vp * _read(more, late)
+        by["tissue_dispersion"][2] = tissue_steep * p.vp * read(more, FINE_S, late)
         result = np.stack(list(by.values()), axis=-1)
         model = self.unscaled(p)
         for frames in self.scaled_freely:
@@ -284,9 +284,9 @@ class BloodModel:
     def _concentrations(self, p: BloodParameters, arterial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """In artery, sinus and tissue at the frames, each (k, t), of curves (k, m) in the artery: all three are linear in it."""
         late = self.times_s - p.tissue_delay
-        inside = p.vp * _dispersed(arterial, p.tissue_dispersion) + p.leak * _integral(arterial)
-        there = _read(_dispersed(arterial, p.dispersion), self.times_s - p.delay)
-        return _read(arterial, self.times_s), there, _read(inside, late)
+        inside = p.vp * dispersed(arterial, FINE_S, p.tissue_dispersion) + p.leak * _integral(arterial)
+        there = read(dispersed(arterial, FINE_S, p.dispersion), FINE_S, self.times_s - p.delay)
+        return read(arterial, FINE_S, self.times_s), there, read(inside, FINE_S, late)
 
     def _arterial_slopes(self, p: BloodParameters) -> np.ndarray:
         """The derivatives of `arterial` (11, m) by the parameters that it has, in the order of `_OF_ARTERY`."""
@@ -324,24 +324,9 @@ def _form(p: BloodParameters) -> ParkerForm:
     )
 
 
-def _dispersed(curve: np.ndarray, tau_s: float) -> np.ndarray:
-    """Curves (..., m) convolved with an exponential of area 1, exactly between samples: what `kinetics.convolve` gives.
-
-    Its recursion ``y_j = d y_(j-1) + x_j`` is summed in ever longer strides; scipy's filter would take seconds to be imported.
-    """
-    early, late, decay = segment_weights(np.float64(FINE_S / tau_s))
-    result = np.zeros_like(curve)
-    result[..., 1:] = (FINE_S / tau_s) * (early * curve[..., :-1] + late * curve[..., 1:])
-    stride = 1
-    while stride < curve.shape[-1] and decay > _NOTHING:
-        result[..., stride:] += decay * result[..., :-stride]
-        stride, decay = 2 * stride, decay**2
-    return result
-
-
-def _by_dispersion(curve: np.ndarray, dispersed: np.ndarray, tau_s: float) -> np.ndarray:
-    """The derivative of `_dispersed` by tau: ``tau y' + y = x`` differentiated, whose right side is ``-y' = (y - x) / tau``."""
-    return _dispersed((dispersed - curve) / tau_s, tau_s)
+def _by_dispersion(curve: np.ndarray, wide: np.ndarray, tau_s: float) -> np.ndarray:
+    """The derivative of `dispersed` by tau: ``tau y' + y = x`` differentiated, whose right side is ``-y' = (y - x) / tau``."""
+    return dispersed((wide - curve) / tau_s, FINE_S, tau_s)
 
 
 def _integral(curve: np.ndarray) -> np.ndarray:
@@ -351,16 +336,8 @@ def _integral(curve: np.ndarray) -> np.ndarray:
     return result
 
 
-def _read(curve: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """Curves (..., m) on the fine grid at any times (t,): linear, and constant beyond the ends."""
-    x = np.clip(times_s / FINE_S, 0.0, curve.shape[-1] - 1.0)
-    index = np.minimum(x.astype(np.int64), curve.shape[-1] - 2)
-    part = x - index
-    return curve[..., index] * (1.0 - part) + curve[..., index + 1] * part
-
-
 def _slope(curve: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """The derivative by time of what `_read` gives, per s."""
+    """The derivative by time of what `read` gives, per s."""
     x = times_s / FINE_S
     index = np.clip(x.astype(np.int64), 0, curve.shape[-1] - 2)
     inside = (x >= 0.0) & (x <= curve.shape[-1] - 1.0)
