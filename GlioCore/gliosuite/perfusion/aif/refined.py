@@ -28,7 +28,7 @@ _RATES = np.geomspace(
 _SAMPLE_ERROR, _LEAST_SAMPLE_ERROR, _CURVE_ERROR = 0.01, 0.002, 0.005
 _DISPERSION_SD_S = 1.0  # prior, of what lies between artery and tissue; chosen: 0.3 to 1.2 s in simulated patients
 _TAU_STEP_S = 0.05  # of the difference that gives the derivative by the dispersion
-_MOST_STEPS, _ENOUGH = 15, 0.3  # of the fit; the gain (in units of chi squared) below which it ends; chosen
+_MOST_STEPS, _ENOUGH = 20, 0.3  # of the fit; the gain (in units of chi squared) below which it ends; chosen
 _TRIALS, _SHORTER = 5, 0.4  # of a step that made things worse, and how much shorter the next is; chosen
 _AT_BOUND = 1e-9
 
