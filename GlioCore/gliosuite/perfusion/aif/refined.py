@@ -7,7 +7,7 @@ delay. What is left open is given as relative standard deviations of the paramet
 is shared by them, and no average over voxels makes it smaller.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -179,8 +179,8 @@ class _State:
 
     shared: np.ndarray
     own: np.ndarray
-    damping: np.ndarray | None = None
-    of_curves: np.ndarray | None = None
+    damping: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    of_curves: np.ndarray = field(default_factory=lambda: np.zeros(0))
     misfit: float = np.inf
 
 
@@ -312,7 +312,6 @@ class _Joint:
     def step(self, state: _State) -> _State:
         """The state after a step, which is shortened until it is better; the same state where none is."""
         system = self.system(state)
-        assert state.damping is not None
         towards = not_negative(system.curvature, system.curvature @ state.shared + system.slope) - state.shared
         for trial in range(_TRIALS):
             change = towards * _SHORTER**trial
