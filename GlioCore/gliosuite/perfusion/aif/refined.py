@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...curves import noise_sd
-from ..kinetics import convolve
 from .exponentials import decaying, dispersed
 from .smooth import STEP_S, SmoothCurves, not_negative, on_grid
 
@@ -27,7 +26,8 @@ _RATES = np.geomspace(
 # table's digits nor the model are good for.
 _SAMPLE_ERROR, _LEAST_SAMPLE_ERROR, _CURVE_ERROR = 0.01, 0.002, 0.005
 _DISPERSION_SD_S = 1.0  # prior, of what lies between artery and tissue; chosen: 0.3 to 1.2 s in simulated patients
-_TAU_STEP_S = 0.05  # of the difference that gives the derivative by the dispersion
+# Of the differences that give the derivatives by the dispersion (s) and by the logarithm of kep.
+_TAU_STEP_S, _APART = 0.05, 1e-3
 _MOST_STEPS, _ENOUGH = 20, 0.3  # of the fit; the gain (in units of chi squared) below which it ends; chosen
 _TRIALS, _SHORTER = 5, 0.4  # of a step that made things worse, and how much shorter the next is; chosen
 _AT_BOUND = 1e-9
@@ -215,36 +215,40 @@ class _Joint:
     def _frames(self, delay_s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return on_grid(self.times_s - delay_s[:, None] - self.smooth.times_s[0], self.smooth.times_s.size)
 
+    def _model(self, own: np.ndarray, curve: np.ndarray, kep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Plasma and what has leaked (2, k, t) per unit of vp and ktrans, and their derivatives by time (2, k, t), per s."""
+        index, weights, slopes = self._frames(own[:, 3])
+        leaked = decaying(curve, STEP_S, kep / 60.0) / 60.0
+        each = np.arange(len(own))[:, None, None]
+        at = np.stack([curve[index], leaked[each, index]])
+        return (at * weights).sum(axis=-1), (at * slopes).sum(axis=-1)
+
     def _residuals(self, own: np.ndarray, curve: np.ndarray) -> np.ndarray:
-        ktrans, vp, log_kep, delay, level = own.T
-        index, early, late = self._frames(delay)
-        plasma = early * curve[index] + late * curve[index + 1]
-        leaked = convolve(self.times_s, curve, np.exp(log_kep), delay, self.smooth.times_s)
+        ktrans, vp, log_kep, _, level = own.T
+        (plasma, leaked), _ = self._model(own, curve, np.exp(log_kep))
         return self.curves - ktrans[:, None] * leaked - vp[:, None] * plasma - level[:, None]
 
     def _by_own(self, own: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (k, t) and the model's derivatives (k, t, 5) by the tissues' parameters; those at a bound do not move."""
-        ktrans, vp, log_kep, delay, level = own.T
-        index, early, late = self._frames(delay)
-        plasma = early * curve[index] + late * curve[index + 1]
-        rise = np.gradient(curve, STEP_S)
-        rise = early * rise[index] + late * rise[index + 1]
+        """Residuals (k, t) and the model's derivatives (k, t, 5) by the tissues' parameters; those that would leave their bounds do not move."""
+        ktrans, vp, log_kep, _, level = own.T
         kep = np.exp(log_kep)
-        apart = 1e-3
-        both = convolve(
-            self.times_s,
-            curve,
-            np.concatenate([kep, kep * (1.0 + apart)]),
-            np.tile(delay, 2),
-            self.smooth.times_s,
-        )
-        leaked, other = both[: kep.size], both[kep.size :]
-        by_delay = -(ktrans[:, None] * (plasma - kep[:, None] * leaked) / 60.0 + vp[:, None] * rise)
+        (plasma, leaked), (plasma_rise, leaked_rise) = self._model(own, curve, kep)
+        (_, faster), _ = self._model(own, curve, kep * (1.0 + _APART))
         by = np.stack(
-            [leaked, plasma, ktrans[:, None] * (other - leaked) / apart, by_delay, np.ones_like(plasma)], axis=2
+            [
+                leaked,
+                plasma,
+                ktrans[:, None] * (faster - leaked) / _APART,
+                -ktrans[:, None] * leaked_rise - vp[:, None] * plasma_rise,
+                np.ones_like(plasma),
+            ],
+            axis=2,
         )
-        by *= ((own > _LOW + _AT_BOUND) & (own < _HIGH - _AT_BOUND))[:, None, :]
-        return self.curves - ktrans[:, None] * leaked - vp[:, None] * plasma - level[:, None], by
+        residuals = self.curves - ktrans[:, None] * leaked - vp[:, None] * plasma - level[:, None]
+        outwards = np.einsum("kti,kt->ki", by, residuals)
+        held = ((own <= _LOW + _AT_BOUND) & (outwards <= 0)) | ((own >= _HIGH - _AT_BOUND) & (outwards >= 0))
+        by *= ~held[:, None, :]
+        return residuals, by
 
     def followed(self, state: _State, damping: np.ndarray, steps: int = 2) -> _State:
         """The tissues' parameters after some Levenberg-Marquardt steps, the shared ones fixed."""
@@ -272,20 +276,20 @@ class _Joint:
         basis = np.ascontiguousarray(dispersed(self.smooth.basis.T, STEP_S, tau))
         table = decaying(basis, STEP_S, _RATES[:, None] / 60.0) / 60.0
         table, basis = np.ascontiguousarray(np.moveaxis(table, 1, 2)), np.ascontiguousarray(basis.T)
-        index, early, late = self._frames(delay)
-        early, late = early[:, :, None], late[:, :, None]
+        index, weights, _ = self._frames(delay)
         low, span = np.log(_RATES[0]), np.log(_RATES[1] / _RATES[0])
         x = np.clip((log_kep - low) / span, 0.0, _RATES.size - 1.001)
         rate = x.astype(np.int64)[:, None]
         part = (x[:, None] - rate)[:, :, None]
-        slow = early * table[rate, index] + late * table[rate, index + 1]
-        fast = early * table[rate + 1, index] + late * table[rate + 1, index + 1]
-        result = np.empty((*self.curves.shape, state.shared.size))
-        result[..., :-1] = ktrans[:, None, None] * (slow + part * (fast - slow))
-        result[..., :-1] += vp[:, None, None] * (early * basis[index] + late * basis[index + 1])
+        result = np.zeros((*self.curves.shape, state.shared.size))
+        for point in range(index.shape[-1]):
+            there, weight = index[..., point], weights[..., point, None]
+            leaked = table[rate, there]
+            leaked += part * (table[rate + 1, there] - leaked)
+            result[..., :-1] += weight * (ktrans[:, None, None] * leaked + vp[:, None, None] * basis[there])
         wider = np.append(state.shared[:-1], tau + _TAU_STEP_S)
-        there, here = (self._residuals(state.own, self._input(s)) for s in (wider, state.shared))
-        result[..., -1] = (here - there) / _TAU_STEP_S
+        before, after = (self._residuals(state.own, self._input(s)) for s in (state.shared, wider))
+        result[..., -1] = (before - after) / _TAU_STEP_S
         return result
 
     def system(self, state: _State) -> _System:

@@ -69,8 +69,8 @@ class SmoothCurves:
 
     def at(self, times_s: np.ndarray) -> np.ndarray:
         """The basis at some times (n, b); 0 before the grid."""
-        index, early, late = on_grid(times_s - self.times_s[0], self.times_s.size)
-        return early[:, None] * self.basis[index] + late[:, None] * self.basis[index + 1]
+        index, weights, _ = on_grid(times_s - self.times_s[0], self.times_s.size)
+        return np.einsum("ni,nib->nb", weights, self.basis[index])
 
     def nearest(self, times_s: np.ndarray, samples: np.ndarray, sd: np.ndarray) -> np.ndarray:
         """The likeliest curve (b,) of some samples (n,) with their SD."""
@@ -79,12 +79,40 @@ class SmoothCurves:
 
 
 def on_grid(after_s: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where times after a grid's start lie in it: the point before, and the weights of that one and the next; 0 before the start."""
+    """How what is known on a grid of `size` points is read between them, at times after its start.
+
+    By cubic pieces with the slopes of central differences (Catmull and Rom 1974): straight ones have corners at the points, which frames at
+    even times reach all at once as a delay changes, and there a fit gets stuck.
+
+    Returns
+    -------
+    index, weights, slopes
+        (..., 4) each: points, and their weights in the value and in its derivative (per s); 0 before the start.
+    """
     x = np.clip(after_s / STEP_S, 0.0, size - 1.0)
-    index = np.minimum(x.astype(np.int64), size - 2)
-    late = x - index
-    begun = after_s >= 0.0
-    return index, np.where(begun, 1.0 - late, 0.0), np.where(begun, late, 0.0)
+    first = np.minimum(x.astype(np.int64), size - 2)
+    u = x - first
+    index = np.clip(first[..., None] + np.arange(-1, 3), 0, size - 1)
+    weights = np.stack(
+        [
+            u * (-0.5 + u * (1.0 - 0.5 * u)),
+            1.0 + u * u * (-2.5 + 1.5 * u),
+            u * (0.5 + u * (2.0 - 1.5 * u)),
+            u * u * (-0.5 + 0.5 * u),
+        ],
+        axis=-1,
+    )
+    slopes = np.stack(
+        [
+            -0.5 + u * (2.0 - 1.5 * u),
+            u * (-5.0 + 4.5 * u),
+            0.5 + u * (4.0 - 4.5 * u),
+            u * (-1.0 + 1.5 * u),
+        ],
+        axis=-1,
+    )
+    begun = (after_s >= 0.0)[..., None]
+    return index, np.where(begun, weights, 0.0), np.where(begun, slopes / STEP_S, 0.0)
 
 
 def not_negative(curvature: np.ndarray, slope: np.ndarray) -> np.ndarray:
