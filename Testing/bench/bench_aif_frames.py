@@ -24,8 +24,8 @@ from gliosuite.perfusion.kinetics import PARKER, extended_tofts, parker_form
 from gliosuite.perfusion.settings import DceSettings
 from gliosuite.simulate.blood import disperse
 
-SEEDS = 8  # boluses of a shape
-FINAL = 7300  # not looked at before the method was fixed (7100 and 7200 were)
+SEEDS = 24  # boluses of a shape
+FINAL = 7300  # not looked at before the method was fixed (7100 to 7107 and 7200 to 7211 were)
 SHAPES = ("parker", "gamma", "square")
 SNRS = (20, 50)
 FINE = 0.1 * np.arange(3001)

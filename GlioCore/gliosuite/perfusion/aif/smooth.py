@@ -13,9 +13,9 @@ _GROWTH, _FARTHEST_S = 1.2, 15.0  # chosen, what follows the passes is smooth
 _BEGUN = 0.05  # of the peak; chosen
 _BEFORE = 2  # frames before the first one that has begun: between the two last of them the bolus may begin
 # Prior SD of the second derivative that one second of the curve has by itself, over the peak per s^2, and what is left of it once the bolus
-# has passed. That of Parker's first pass is up to 0.09, that of a square injection 0.3. Chosen: of 0.05, 0.1, 0.2 and 0.4, the evidence
-# (marginal likelihood) of 36 simulated boluses preferred the first two, and the second had the better intervals.
-_BEND, _BEND_LATER = 0.1, 0.02
+# has passed. That of Parker's first pass is up to 0.09, that of a square injection 0.3. Chosen: of 0.1, 0.2, 0.4 and 0.8, on 24 simulated
+# boluses (bench_aif_frames.py, seeds 7100-7107), the first hides narrow peaks, and the last two let the curve ring.
+_BEND, _BEND_LATER = 0.2, 0.02
 _PASSES_S, _FADES_S = 12.0, 8.0  # after the peak: how long the former holds, and how fast it falls to the latter
 
 
