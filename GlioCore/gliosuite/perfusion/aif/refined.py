@@ -229,7 +229,7 @@ class _Joint:
         return self.curves - ktrans[:, None] * leaked - vp[:, None] * plasma - level[:, None]
 
     def _by_own(self, own: np.ndarray, curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (k, t) and the model's derivatives (k, t, 5) by the tissues' parameters; those that would leave their bounds do not move."""
+        """Residuals (k, t), and the model's derivatives (k, t, 5) by the tissues' parameters; 0 by those that would leave their bounds."""
         ktrans, vp, log_kep, _, level = own.T
         kep = np.exp(log_kep)
         (plasma, leaked), (plasma_rise, leaked_rise) = self._model(own, curve, kep)

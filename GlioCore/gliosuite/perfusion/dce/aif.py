@@ -33,15 +33,10 @@ _LEAST_BASELINE = 3  # frames; chosen: fewer are not shortened, since their mean
 _FORM_HELPS_S = (2.0, 6.0)
 # Likewise for the tissue's help; above, two samples or fewer lie in a first pass.
 _TISSUE_HELPS_S = (2.0, 12.0)
-_SAMPLE = 4000  # curves that are looked at, evenly over the mask, and
-_TISSUES, _LEAST_TISSUES = (
-    200,
-    30,
-)  # that are fitted; chosen: with 1000 the AIF was no better in simulations, and the fit takes .5 s
-_RISES_S, _PASSES_S = (
-    10.0,
-    40.0,
-)  # before and after the AIF's peak: frames in which a tissue's bolus is looked for
+_SAMPLE = 4000  # curves that are looked at, evenly over the mask; chosen
+# Curves that are fitted, and how few will do; chosen: with 1000 the AIF was no better in simulations, and took five times as long.
+_TISSUES, _LEAST_TISSUES = 200, 30
+_RISES_S, _PASSES_S = 10.0, 40.0  # before and after the AIF's peak: where a tissue's bolus is looked for; chosen
 _VESSEL = 0.5  # vp; chosen
 _FAST = 0.95  # of the highest kep: faster is at the bound
 _POOR = 1.5  # residual over noise; chosen
