@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..perfusion.settings import POPULATION_AIFS, T10_TISSUE_S, DceSettings, DscSettings, preset_names
-from ..settings import add_options
+from ..perfusion.settings import POPULATION_AIFS, T10_LESION_S, T10_TISSUE_S, DceSettings, DscSettings, preset_names
+from ..settings import add_options, settings_of
 from ..steps import Progress
 from .series import format_option, mask_of, read, region_option, regions_of, signal_options, times_of
 
@@ -146,7 +146,13 @@ def _register_dce(add: Callable) -> None:
 def _register_dsc(add: Callable) -> None:
     p = add("dsc", "blood volume, flow and timing maps of a DSC series")
     signal_options(p)
-    add_options(p, DscSettings, "te_ms", "flip_angle_deg", "t10_s")
+    add_options(p, DscSettings, "te_ms", "flip_angle_deg")
+    p.add_argument(
+        "--t10",
+        metavar="S or T1MAP",
+        help=f"{settings_of(DscSettings)['t10_s'].help}, or a map in s (default {T10_LESION_S:g}); after a preload that of then",
+    )
+    p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
     _aif_options(p)
     add_options(p, DscSettings, "vof", "leakage", "deconvolution", "aif_r2star", "tissue_r2star")
@@ -170,7 +176,7 @@ def _t10(text: str) -> "float | sitk.Image":
     except ValueError:
         if not suffix(text):
             raise InputError(f"--t10 is {text!r}; a T1 in s or a T1 map is needed") from None
-    from ..perfusion.dce import check_t10
+    from ..perfusion.t1 import check_t10
 
     image = read_image(text)
     check_t10(image, text)
@@ -302,9 +308,11 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
+    from ..images import read_image
     from ..perfusion.dsc import check_settings, dsc_maps, write
 
     series, acquisition = read(args.series)
+    t10 = _t10(args.t10) if args.t10 else T10_LESION_S
     settings = DscSettings(
         te_ms=args.te_ms if args.te_ms is not None else acquisition.get("te_ms"),
         tr_ms=args.tr_ms if args.tr_ms is not None else acquisition.get("tr_ms"),
@@ -315,7 +323,7 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         input=args.input,
         allow_invalid_voxels=args.allow_invalid_voxels,
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),
-        t10_s=args.t10,
+        t10_s=t10 if isinstance(t10, float) else T10_LESION_S,
         aif_search=args.aif_search or DscSettings.aif_search,
         vof=args.vof,
         baseline=args.baseline,
@@ -334,7 +342,18 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
     nawm = "auto" if args.nawm == "auto" else mask_of(args.nawm, series)
     regions = regions_of(args, series)
     result = dsc_maps(
-        series, times, settings, aif, mask_of(args.mask, series), nawm, brain, lesion, progress, args.device
+        series,
+        times,
+        settings,
+        aif,
+        mask_of(args.mask, series),
+        nawm,
+        brain,
+        lesion,
+        progress,
+        args.device,
+        None if isinstance(t10, float) else t10,
+        read_image(args.b1) if args.b1 else None,
     )
     record = write(result, args.out, args.format, regions)
     return _summary(args, result, record)

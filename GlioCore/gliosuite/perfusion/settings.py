@@ -20,7 +20,7 @@ MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 CORRECTIONS = ("bsw", "bidirectional", "residue")  # of leakage
 LEAKAGE = ("none", *CORRECTIONS, "auto")
 VASCULAR, AUTO = "vascular", "auto"
-AIF_R2STAR = ("quadratic", "linear")
+AIF_R2STAR = ("auto", "quadratic", "linear")
 DECONVOLUTIONS = (AUTO, "osvd", "csvd", "ssvd", "tikhonov", VASCULAR)
 POPULATION_AIFS = ("parker", "georgiou")
 AIF_SEARCHES = ("own", "mouridsen", "peruzzo")
@@ -242,8 +242,8 @@ class DscSettings:
     vof
         Whether an AIF taken from the series is scaled so that its first pass has the area of a large vein's (venous output function).
     flip_angle_deg, t10_s
-        Flip angle, and T1 before the bolus in s. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and ``"auto"`` carry leakage
-        through the signal equation (`dsc.shinethrough`).
+        Flip angle, and T1 before the bolus in s where there is no map of it. With flip angle, `tr_ms` and `te_ms`, ``"residue"`` and
+        ``"auto"`` fit leakage through the signal equation (`dsc.signalfit`).
     """
 
     te_ms: float | None = setting(
@@ -280,7 +280,8 @@ class DscSettings:
     )
     aif_r2star: str = setting(
         AIF_R2STAR[0],
-        "how the AIF's ΔR2* follows concentration: as that of arterial blood (van Osch 2003), or in proportion",
+        "how the AIF's ΔR2* follows concentration: quadratic, as that of arterial blood (van Osch 2003), in proportion, or what normal "
+        "tissue fits better",
         title="the AIF's R2* relation",
         choices=AIF_R2STAR,
     )

@@ -191,6 +191,9 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         flip_angle_deg=known.get("flip_angle_deg"),
         t10_s=known.get("t10_s", DscSettings.t10_s),
     )
+    # A leakage fit through the signal equation asks for T1 and flip angle in each voxel.
+    asks = settings.leakage in ("residue", "auto") and settings.flip_angle_deg is not None
+    t10 = _t10(run, series.grid, known)[0] if asks and "vfa" in run else None
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(
@@ -202,6 +205,8 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         brain=masks.get("brain"),
         lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
         progress=part(progress, 0.0, 0.9),
+        t10=t10 if isinstance(t10, sitk.Image) else None,
+        b1=run.case.image("b1") if asks and "b1" in run else None,
     )
     write(maps, folder)
     _to_reference(run, "dsc", maps.maps, maps.mask, folder)

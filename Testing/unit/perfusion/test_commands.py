@@ -416,6 +416,26 @@ def test_dsc_and_t1_refuse_missing_acquisition(gliosuite, folder):
     )
 
 
+def test_dsc_takes_maps_of_t1_and_flip_angle(gliosuite, folder):
+    for name, value in (("t1", 1.4), ("ms", 1400.0), ("b1", 0.9), ("percent", 90.0)):
+        write_image(GRID.image(np.full(GRID.shape, value, np.float32)), folder / f"{name}.nii.gz")
+    dsc = ("dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--tr-ms", 2000, "--flip-angle", 60)
+    dsc += ("--mask", folder / "mask.nii.gz")
+    for given, t10, b1 in (
+        (("--t10", folder / "t1.nii.gz", "--b1", folder / "b1.nii.gz"), "map", "map"),
+        (("--t10", 1.2), 1.2, "nominal"),
+        ((), 1.5, "nominal"),
+    ):
+        code, _, err = gliosuite(*dsc, *given, "--out", folder / "maps")
+        assert code == 0, err
+        record = json.loads((folder / "maps" / "fit.json").read_text())["t1_effect"]
+        assert (record["t10_s"], record["b1"]) == (t10, b1)
+        assert record["aif"] in ("blood", "proportional to concentration")
+    refused(gliosuite, folder, "looks like milliseconds", *dsc, "--t10", folder / "ms.nii.gz")
+    refused(gliosuite, folder, "the B1 map has a median of 90", *dsc, "--b1", folder / "percent.nii.gz")
+    refused(gliosuite, folder, "the T1 before the bolus is 20; one between 0.1 and 10 s is needed", *dsc, "--t10", 20)
+
+
 def test_dsc_passes_the_device_on(gliosuite, folder):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():

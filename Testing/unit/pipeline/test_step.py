@@ -65,7 +65,7 @@ def test_nothing_changed_keeps_all(done, copy):
         ("flair", {"registered"}),
         # its grid is everybody's
         ("t1c", {"registered", "lesions", "dce", "dsc", "progression", "rt"}),
-        ("b1", {"dce"}),
+        ("b1", {"dce", "dsc"}),
     ],
 )
 def test_a_changed_image_repeats_the_steps_that_read_it(done, copy, role, steps):
@@ -81,9 +81,9 @@ def test_a_changed_image_repeats_the_steps_that_read_it(done, copy, role, steps)
     [
         (lambda d: d["images"]["dce"].update(flip_angle_deg=11), {"dce"}),
         (lambda d: d["images"]["dce"].update(hematocrit=0.5), {"dce"}),
-        (lambda d: d["images"]["vfa"].update(tr_ms=6.0), {"dce"}),
-        (lambda d: d["images"].pop("b1"), {"dce"}),
-        (lambda d: d["images"].pop("vfa"), {"dce"}),
+        (lambda d: d["images"]["vfa"].update(tr_ms=6.0), {"dce", "dsc"}),
+        (lambda d: d["images"].pop("b1"), {"dce", "dsc"}),
+        (lambda d: d["images"].pop("vfa"), {"dce", "dsc"}),
         (lambda d: d["images"]["dsc"].update(te_ms=31.0), {"dsc"}),
         (lambda d: d["clinical"].update(resection="biopsy"), {"lesions"}),
         (lambda d: d["clinical"].update(age=99), set()),

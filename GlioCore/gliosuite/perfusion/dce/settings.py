@@ -1,14 +1,12 @@
 """How a DCE series is turned into maps: what is refused before it is, and how concentrations follow from signal."""
 
-import numpy as np
-import SimpleITK as sitk
-
 from ...curves import check_frames
 from ...errors import InputError
-from ...images import Series, array
+from ...images import Series
 from ...settings import check
 from ..settings import DceSettings, check_known
 from ..signal import Spgr
+from ..t1 import check_t10 as check_t10
 
 
 def acquisition(settings: DceSettings) -> Spgr | None:
@@ -19,23 +17,6 @@ def acquisition(settings: DceSettings) -> Spgr | None:
         raise InputError("the repetition time or the flip angle is not known; give both (--tr-ms, --flip-angle)")
     te_s = None if settings.te_ms is None else settings.te_ms / 1000.0
     return Spgr(settings.tr_ms / 1000.0, settings.flip_angle_deg, settings.relaxivity, te_s, settings.r2star)
-
-
-def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:
-    """Refuse a T1 that is not above 0, or that is in milliseconds (above 20, the median of a map)."""
-    if isinstance(t10, sitk.Image):
-        values = array(t10)
-        known = values[np.isfinite(values) & (values > 0)]
-        if not known.size:
-            raise InputError(f"{source} has no voxel above 0; T1 in s is needed")
-        middle = float(np.median(known))
-        what = f"{source} has a median of {middle:g}"
-    else:
-        middle, what = float(t10), f"t10 is {t10:g}"
-    if middle > 20:
-        raise InputError(f"{what}, which looks like milliseconds; T1 in s is needed (divide it by 1000)")
-    if not middle > 0:
-        raise InputError(f"{what}; a T1 above 0 s is needed")
 
 
 def check_settings(settings: DceSettings, series: Series) -> None:

@@ -12,27 +12,6 @@ from ..prepared import Prepared
 from ..settings import DscSettings
 from ..signal import signal_to_dr2star
 
-# ΔR2* of arterial blood in 1/s by concentration in mM: linear, 1/(mM s), and square, 1/(mM2 s); at 1.5 T (van Osch MJP et al., Magn Reson
-# Med 2003;49:1067).
-BLOOD_R2STAR = (7.62, 0.574)
-
-
-def blood_concentration(dr2star: np.ndarray, relation: str) -> np.ndarray:
-    """Concentration in mM of blood with a ΔR2* in 1/s: van Osch's formula solved (``"quadratic"``), or its linear part alone.
-
-    What is below 0 is noise, and stays in proportion.
-
-    Examples
-    --------
-    >>> blood_concentration(np.array([7.62 * 5 + 0.574 * 25, -7.62]), "quadratic").round(3)
-    array([ 5., -1.])
-    """
-    linear, square = BLOOD_R2STAR
-    if relation == "linear":
-        return dr2star / linear
-    above = np.maximum(dr2star, 0.0)
-    return np.minimum(dr2star, 0.0) / linear + (np.sqrt(linear**2 + 4.0 * square * above) - linear) / (2.0 * square)
-
 
 def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
     """ΔR2* (n, t) float32 of signal curves; unchanged where the input is ΔR2* already."""

@@ -11,9 +11,10 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
+from .excitation import Excitation
 from .flow import aif_noise, flow
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
-from .shinethrough import Excitation, correct_shine_through
+from .shinethrough import correct_shine_through
 from .vascular import closest, vessels
 
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF; chosen: beyond any delay between arteries of a head
@@ -118,8 +119,9 @@ def perfusion_maps(
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
     scan
-        How the series was excited. With it, ``residue`` carries leakage through the signal equation where it acts on T1 (`shinethrough`);
-        without it, the T1 effect of leaked agent is taken to be proportional to its amount.
+        How the series was excited. With it, ``residue`` and ``auto`` fit leakage through the signal equation where it acts on T1
+        (`shinethrough`); without it, the T1 effect of
+        leaked agent is taken to be proportional to its amount.
 
     Raises
     ------

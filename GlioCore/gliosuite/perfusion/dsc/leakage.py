@@ -61,17 +61,27 @@ def reference_voxels(dr2star: np.ndarray, n_baseline: int, n_tail: int = 10) -> 
     ----------
     Boxerman JL et al., AJNR 2006;27:859.
     """
-    finite = np.isfinite(dr2star).all(axis=1)
-    values = np.where(finite[:, None], dr2star, 0.0)
-    noise = np.maximum(values[:, :n_baseline].std(axis=1, ddof=1 if n_baseline > 1 else 0), 1e-9)
-    level = values[:, :n_baseline].mean(axis=1)
+    values, noise, level = _baseline(dr2star, n_baseline)
     tail = np.abs(values[:, -n_tail:].mean(axis=1) - level) / noise
-    passing = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]).max(axis=1) / 3.0
-    perfused = finite & (passing - level > 3.0 * noise)
+    perfused = perfused_voxels(dr2star, n_baseline)
     chosen = perfused & (tail <= 1.0)
     if chosen.sum() < 20 and perfused.any():
         chosen = perfused & (tail <= np.quantile(tail[perfused], 0.25))
-    return chosen if chosen.any() else finite
+    return chosen if chosen.any() else np.isfinite(dr2star).all(axis=1)
+
+
+def perfused_voxels(dr2star: np.ndarray, n_baseline: int) -> np.ndarray:
+    """Curves (n, t) with three neighbouring frames whose mean is above three standard deviations of the baseline."""
+    values, noise, level = _baseline(dr2star, n_baseline)
+    passing = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]).max(axis=1) / 3.0
+    return np.isfinite(dr2star).all(axis=1) & (passing - level > 3.0 * noise)
+
+
+def _baseline(dr2star: np.ndarray, n_baseline: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The curves, 0 where one is not finite, and the SD and level of each one's baseline."""
+    values = np.where(np.isfinite(dr2star).all(axis=1)[:, None], dr2star, 0.0)
+    before = values[:, :n_baseline]
+    return values, np.maximum(before.std(axis=1, ddof=1 if n_baseline > 1 else 0), 1e-9), before.mean(axis=1)
 
 
 def correct_bsw(dr2star: np.ndarray, dt_s: float, reference: np.ndarray, device: Device = CPU) -> Leakage:

@@ -1,19 +1,24 @@
 """DSC from a series to maps: ΔR2*, AIF, leakage correction, blood volume, flow, timing, normalisation."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
+from ...compute import choose_device
 from ...curves import mask_array
-from ...images import Series
+from ...images import Series, array, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
-from .aif import BLOOD_R2STAR, blood_concentration, choose_aif, dr2star
+from ..signal import BLOOD_R2STAR
+from ..t1 import b1_values, check_t10
+from .aif import choose_aif, dr2star
+from .arterial import arterial_relation, blood_concentration
 from .fit import DscFit, perfusion_maps
 from .flow import BY_MODEL, BY_OSVD
 from .leakage import reference_voxels
@@ -58,6 +63,8 @@ def dsc_maps(
     lesion: sitk.Image | None = None,
     progress: Progress = silent,
     device: str = "auto",
+    t10: sitk.Image | None = None,
+    b1: sitk.Image | None = None,
 ) -> PerfusionMaps:
     """Blood volume, flow and timing maps of a DSC series.
 
@@ -77,12 +84,18 @@ def dsc_maps(
         Masks on any grid; with `lesion`, the leakage reference lies outside it.
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
+    t10
+        Map of T1 before the bolus in s, on any grid; ``settings.t10_s`` everywhere where None.
+    b1
+        Map of the actual over the nominal flip angle, on any grid; 1 everywhere where None.
 
     Raises
     ------
     InputError
-        If the series, its times, a mask or the AIF cannot be used; the text says why.
+        If the series, its times, a mask, a map or the AIF cannot be used; the text says why.
     """
+    if t10 is not None:
+        check_t10(t10)
     progress(0.05, "finding the bolus")
     p = _prepare(series, times_s, settings, mask)
     progress(0.15, "arterial input function")
@@ -97,6 +110,10 @@ def dsc_maps(
     if in_lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
+    if settings.aif_r2star == "auto":
+        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, choose_device(device))
+        settings = replace(settings, aif_r2star=relation)
+        p.notes.append(f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}")
     # On the scale of ΔR2* in blood with little agent, as if tissue had the same; `tissue` below takes that back.
     aif_curve = BLOOD_R2STAR[0] * blood_concentration(chosen.concentration, settings.aif_r2star)
     fit = perfusion_maps(
@@ -108,7 +125,11 @@ def dsc_maps(
         reference,
         device,
         part(progress, 0.2, 0.9),
-        excitation(settings),
+        excitation(
+            settings,
+            None if t10 is None else array(resample(t10, p.series.grid))[p.fitted],
+            None if b1 is None else b1_values(b1, p.series.grid, p.inside)[p.fitted],
+        ),
     )
     progress(0.9, "maps")
     tissue = BLOOD_R2STAR[0] / settings.tissue_r2star
@@ -140,7 +161,8 @@ def dsc_maps(
     masks = {}
     if fit.reference is not None:
         masks["leakage_reference"] = p.series.grid.image(p.where(fit.reference))
-    record = _trust(p, settings, fit, curves, in_lesion)
+    given = {"t10_s": settings.t10_s if t10 is None else "map", "b1": "nominal" if b1 is None else "map"}
+    record = _trust(p, settings, fit, curves, in_lesion, given)
     if fit.reference is not None:
         p.notes.append(f"leakage reference: {int(fit.reference.sum())} non-enhancing voxels (leakage_reference)")
     normal = _normal(p, arrays["cbv"], p.where(known), nawm, brain, lesion)
@@ -246,7 +268,12 @@ def _mean(p: Prepared, fit: DscFit, curves: np.ndarray, known: np.ndarray, in_le
 
 
 def _trust(
-    p: Prepared, settings: DscSettings, fit: DscFit, curves: np.ndarray, in_lesion: np.ndarray | None
+    p: Prepared,
+    settings: DscSettings,
+    fit: DscFit,
+    curves: np.ndarray,
+    in_lesion: np.ndarray | None,
+    given: dict[str, Any],
 ) -> dict[str, Any]:
     """Windows, and how strong T1 effects are, for fit.json; what a reader must know of them goes into the notes."""
     times, known = p.times_s.astype(float).tolist(), np.isfinite(fit.cbv)
@@ -257,10 +284,12 @@ def _trust(
     shine = fit.shine_through
     record["t1_effect"] = {**found, "voxels": int(inside.sum())}
     if shine is not None:
-        record["t1_effect"]["through_signal_equation"] = int(shine.sum())
+        record["t1_effect"] |= {"through_signal_equation": int(shine.sum()), **given}
+        t10 = "the T1 map" if given["t10_s"] == "map" else f"T1 {settings.t10_s:g} s"
+        scaled = " times the B1 map" if given["b1"] == "map" else ""
         p.notes.append(
-            f"leakage that acts on T1 went through the signal equation (flip angle {settings.flip_angle_deg:g} degrees, TR "
-            f"{settings.tr_ms:g} ms, T1 {settings.t10_s:g} s before the bolus) in {int(shine.sum())} voxels"
+            f"leakage that acts on T1 was fitted through the signal equation (flip angle {settings.flip_angle_deg:g} degrees{scaled}, TR "
+            f"{settings.tr_ms:g} ms, {t10} before the bolus) in {int(shine.sum())} voxels"
         )
     p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, shine is not None))
     return record

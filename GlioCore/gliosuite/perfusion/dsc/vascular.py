@@ -48,24 +48,28 @@ class Vessels:
         return tuple(g.ravel() for g in np.meshgrid(MTT_S, DELAY_S, keps, indexing="ij"))
 
 
-def vessels(aif: np.ndarray, dt_s: float, leak: bool) -> Vessels:
-    """Tabulate the vascular curves of an AIF (t,) sampled every `dt_s`, and what leaks from them."""
-    parts = int(np.ceil(dt_s / _FINE_S))
-    step = dt_s / parts
+def vessels(aif: np.ndarray, dt_s: float, leak: bool, shape: float = SHAPE) -> Vessels:
+    """Tabulate the vascular curves of an AIF (t,) sampled every `dt_s`, and what leaks from them; `shape` is that of the transit times."""
     frames = dt_s * np.arange(aif.size)
-    fine = step * np.arange((aif.size - 1) * parts + 1)
-    share = special.gammaincc(SHAPE, SHAPE * fine / MTT_S[:, None])
+    fine, step = fine_times(aif.size, dt_s)
+    share = special.gammaincc(shape, shape * fine / MTT_S[:, None])
     share *= 1.0 / MTT_S[:, None]
     through = convolve_sampled(interpolate.CubicSpline(frames, aif)(fine), share, step)
-    vessel = _sampled(through, frames, step)[:, :, None]
+    vessel = delayed(through, frames, step)[:, :, None]
     if not leak:
         return Vessels(vessel, None)
     back = np.exp(-KEP[:, None] / 60.0 * fine)
     out = convolve_sampled(through[:, None], back, step)
-    return Vessels(vessel, np.moveaxis(_sampled(out, frames, step), 2, 1))
+    return Vessels(vessel, np.moveaxis(delayed(out, frames, step), 2, 1))
 
 
-def _sampled(curves: np.ndarray, frames: np.ndarray, step: float) -> np.ndarray:
+def fine_times(count: int, dt_s: float) -> tuple[np.ndarray, float]:
+    """Times (s) from the first to the last of `count` frames on which curves are convolved, and their step."""
+    parts = int(np.ceil(dt_s / _FINE_S))
+    return dt_s / parts * np.arange((count - 1) * parts + 1), dt_s / parts
+
+
+def delayed(curves: np.ndarray, frames: np.ndarray, step: float) -> np.ndarray:
     """Curves (..., fine times) at the frames after each delay: (..., delays, t); 0 before the first sample."""
     late = (frames[None] - DELAY_S[:, None]) / step
     before = np.clip(np.floor(late).astype(int), 0, curves.shape[-1] - 2)

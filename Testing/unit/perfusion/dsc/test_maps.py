@@ -7,8 +7,8 @@ from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
-from gliosuite.perfusion.dsc.aif import BLOOD_R2STAR
 from gliosuite.perfusion.kinetics import convolve
+from gliosuite.perfusion.signal import BLOOD_R2STAR
 
 GRID = Grid((32, 32, 6), (6.0, 6.0, 6.0), (-93.0, -93.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 DT = 1.5
