@@ -26,7 +26,22 @@ def test_units_are_those_of_the_contract(unit, names):
 def test_every_map_of_a_step_is_in_the_table():
     dce = {*(n for names in _MAPS.values() for n in names), *NAMES, "rmse", "model", "misfit"}
     dce |= {f"{n}_unclamped" for n in ("ktrans", "ps", "vp")}
-    dsc = {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "kep", "leakage_model", "psr", "ph", "ncbv", "ncbf"}
+    dsc = {
+        "cbv",
+        "cbf",
+        "mtt",
+        "tmax",
+        "ttp",
+        "k1",
+        "k2",
+        "kep",
+        "leakage_model",
+        "deconvolution_model",
+        "psr",
+        "ph",
+        "ncbv",
+        "ncbf",
+    }
     assert dce | dsc | {"t1", "m0", "b1"} <= set(display()["maps"])
 
 
@@ -34,5 +49,10 @@ def test_an_sd_has_the_unit_of_its_map():
     assert look("ktrans_sd") == look("ktrans")._replace(title="SD of Ktrans")
 
 
+def test_what_is_not_calibrated_is_said_in_the_head():
+    assert look("cbv").head == "ml/100ml, not calibrated"
+    assert look("ncbv").head == look("ncbv").unit
+
+
 def test_a_free_map_has_a_look_too():
-    assert look("mine") == ("mine", "", "viridis", None)
+    assert look("mine") == ("mine", "", "viridis", None, True)

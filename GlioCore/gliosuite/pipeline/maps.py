@@ -243,7 +243,7 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     units = {n: look(n).head for n in maps}
     for kind in ("dce", "dsc"):
         if path := run.result(kind, "fit.json"):
-            units |= {n: head for n, head in read_json(path)["heads"].items() if n in maps}
+            units |= {n: head for n, head in read_json(path).get("heads", {}).items() if n in maps}
     write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))

@@ -23,7 +23,7 @@ def test_voxels_that_were_not_fitted_count_as_undefined(tmp_path):
     ktrans[1, 2, 3] = np.nan
     result = SimpleNamespace(
         maps={"ktrans": GRID.image(ktrans), "model": GRID.image(ktrans)},
-        units={"ktrans": "1/min", "model": "1 tofts, 2 patlak, 3 etm"},
+        heads={"ktrans": "1/min", "model": "1 tofts, 2 patlak, 3 etm"},
         mask=GRID.image(fitted),
         masks={"nawm": GRID.image(fitted), "leakage_reference": GRID.image(fitted)},
     )
@@ -49,7 +49,7 @@ def test_ve_counts_where_it_is_valid_and_known_and_the_share_is_said(tmp_path):
     result = SimpleNamespace(
         maps={"ve": GRID.image(ve)},
         sd={"ve": GRID.image(sd)},
-        units={"ve": "fraction"},
+        heads={"ve": "fraction"},
         mask=GRID.image(inside),
         masks={},
     )

@@ -118,6 +118,28 @@ def test_normal_white_matter_and_files(phantom, tmp_path, leakage):
     assert record["nawm_cbv"] > 0
 
 
+def test_scale_and_method_are_said_in_notes_and_heads(phantom):
+    frames, _, head, _, artery = phantom
+    images = [GRID.image(m) for m in (artery, head)]
+    auto = dsc_maps(series(frames), TIMES, SETTINGS, *images)
+    assert any("cbv and cbf are not calibrated" in n for n in auto.notes)
+    assert any(n.startswith("mtt, tmax: posterior means of the vascular model") for n in auto.notes)
+    assert auto.heads["cbf"] == "ml/100ml/min, not calibrated"
+    assert auto.heads["tmax"] == "s, delay of the vascular model"
+    assert set(auto.sd) == {"k1", "k2", "cbv", "cbf", "mtt"}
+    twice = dsc_maps(series(frames), TIMES, replace(SETTINGS, tissue_r2star=90.0), *images)
+    inside = head & np.isfinite(array(auto.maps["cbv"]))
+    for name, image in (("cbv", twice.maps["cbv"]), ("cbf_sd", twice.sd["cbf"])):
+        whole = auto.sd["cbf"] if name.endswith("_sd") else auto.maps[name]
+        np.testing.assert_allclose(2 * array(image)[inside], array(whole)[inside], rtol=1e-4)
+    osvd = dsc_maps(series(frames), TIMES, replace(SETTINGS, deconvolution="osvd"), *images)
+    assert osvd.heads["mtt"] == "s, cbv / cbf"
+    assert any("mtt and tmax are too long" in n for n in osvd.notes)
+    assert set(osvd.sd) == {"k1", "k2"}
+    with pytest.raises(InputError, match="T2\\* relaxivity of tissue is 0"):
+        dsc_maps(series(frames), TIMES, replace(SETTINGS, tissue_r2star=0.0), *images)
+
+
 def test_no_reference_is_said_not_invented(phantom):
     frames, _, head, _, artery = phantom
     result = dsc_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), GRID.image(head), "auto")
