@@ -241,7 +241,7 @@ def _trust(
         p.notes.append(
             f"leakage that acts on T1 was fitted through the signal equation (flip angle {settings.flip_angle_deg:g} degrees{scaled}, TR "
             f"{settings.tr_ms:g} ms, {t10} before the bolus) in {int(shine.sum())} voxels; for the leakage correction the AIF's ΔR2* was "
-            f"taken as {blood}, which fits normal tissue better"
+            f"taken as {blood}"
         )
     p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, shine is not None))
     return record
