@@ -19,7 +19,7 @@ from gliosuite.images import Series, array
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.aif.venous import tail_factor
 from gliosuite.perfusion.dce import dce_aif
-from gliosuite.perfusion.dce.aif import maybe_fit
+from gliosuite.perfusion.dce.aif import maybe_form
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
@@ -207,7 +207,7 @@ def icc(patients=30, picks=8, voxels=60):
             pick = rng.uniform(0.3, 1.0) * np.interp(times, fine, arterial) + rng.normal(0, 0.15, times.size)
             pick[times < 30.0] = 0.0
             for way, factor in (("raw", 1.0), ("sinus", tail_factor(pick, sinus, times))):
-                aif, _ = maybe_fit(Aif(times, factor * pick, "", "mask"), times, settings, 6)
+                aif, _ = maybe_form(Aif(times, factor * pick, "", "mask"), times, settings, 6)
                 fit = fit_curves(curves, times, aif.concentration, "etm", False, aif.times_s)
                 for k in true:
                     found[way, k][i, j] = np.nanmean(fit.values[k])

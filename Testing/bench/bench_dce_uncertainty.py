@@ -16,7 +16,6 @@ import SimpleITK as sitk
 from gliosuite import cli
 from gliosuite.images import Series, array, read_image, read_series
 from gliosuite.perfusion import kinetics
-from gliosuite.perfusion.dce.maps import _find_bolus
 from gliosuite.perfusion.dce.notes import DRIFT, signal_drift
 from gliosuite.perfusion.prepared import prepare
 from gliosuite.perfusion.settings import DceSettings
@@ -185,7 +184,7 @@ def normal(n: int = 4) -> None:
                 times = np.array(dce["times_s"])
                 ramp = (1 + drift * times / times[-1]).astype(np.float32)[:, None, None, None]
                 moved = Series(series.frames * ramp, series.grid, series.name)
-                p = prepare(moved, times, DceSettings(), None, _find_bolus)
+                p = prepare(moved, times, DceSettings(), None)
                 found = signal_drift(p.raw[:, : p.n_baseline], p.times_s)
                 met = abs(found) < DRIFT if drift == 0 else found * drift > 0 and abs(found) >= DRIFT
                 line(

@@ -99,6 +99,7 @@ OPEN = {
     "delay",
     "model",
     "allow_invalid_voxels",
+    "noise_floor",
 }
 
 
@@ -168,3 +169,11 @@ def test_the_numbers_of_blood_and_agent_stand_once(value, words):
         and any(w in ast.unparse(node).lower() for w in words)
     ]
     assert len(places) == 1, places
+
+
+def test_a_run_takes_baseline_and_arrival_of_both_series():
+    from gliosuite.commands.case import _settings
+
+    words = ["run", "case", "--out", "out", "--dce-baseline", "6", "--dsc-arrival", "20.5"]
+    found = _settings(build_parser().parse_args(words))
+    assert (found.dce_baseline, found.dce_arrival_s, found.dsc_baseline, found.dsc_arrival_s) == (6, None, None, 20.5)

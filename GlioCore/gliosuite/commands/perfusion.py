@@ -155,7 +155,7 @@ def _register_dsc(add: Callable) -> None:
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle (default 1)")
     p.add_argument("--aif", default="auto", metavar="auto|CSV|MASK", help="arterial input, CSV in 1/s (default auto)")
     _aif_options(p)
-    add_options(p, DscSettings, "vof", "leakage", "deconvolution")
+    add_options(p, DscSettings, "vof", "leakage", "deconvolution", "aif_r2star", "tissue_r2star")
     p.add_argument(
         "--nawm", metavar="MASK|auto", help="normal white matter for ncbv and ncbf; auto needs --brain and --lesion"
     )
@@ -318,6 +318,8 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         tr_ms=args.tr_ms if args.tr_ms is not None else acquisition.get("tr_ms"),
         leakage=args.leakage,
         deconvolution=args.deconvolution,
+        aif_r2star=args.aif_r2star,
+        tissue_r2star=args.tissue_r2star,
         input=args.input,
         allow_invalid_voxels=args.allow_invalid_voxels,
         flip_angle_deg=args.flip_angle if args.flip_angle is not None else acquisition.get("flip_angle_deg"),

@@ -189,9 +189,9 @@ def read_dicom_flip_angles(folder: str | Path) -> tuple[Series, dict[str, Any]]:
         )
     parts = [arrange(s) for s in alone]
     images = [volume(s, part) for s, part in zip(alone, parts, strict=True)]
-    known = [acquisition(s, part, "t1")[0] for s, part in zip(alone, parts, strict=True)]
-    names = [str(s) for s in alone]
-    series, tr_ms = stack(images, names, Path(folder).name), shared_tr(known, names)
+    said = [acquisition(s, part, "t1")[0] for s, part in zip(alone, parts, strict=True)]
+    labels = [str(s) for s in alone]
+    series, tr_ms = stack(images, labels, Path(folder).name), shared_tr(said, labels)
     return series, {"flip_angle_deg": angles} | ({} if tr_ms is None else {"tr_ms": tr_ms})
 
 
@@ -218,10 +218,10 @@ def shared_tr(known: Sequence[dict[str, Any]], names: Sequence[str]) -> float | 
     InputError
         If they differ by more than a hundredth.
     """
-    times = [k.get("tr_ms") for k in known]
-    if None in times:
+    times = [float(k["tr_ms"]) for k in known if k.get("tr_ms") is not None]
+    if len(times) < len(known) or not times:
         return None
-    first = float(times[0])
+    first = times[0]
     other = next((i for i, t in enumerate(times) if abs(t - first) > 0.01 * first), None)
     if other is not None:
         raise InputError(

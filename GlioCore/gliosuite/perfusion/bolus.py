@@ -162,8 +162,8 @@ def _one_way(bolus: Bolus, curves: np.ndarray, noise: np.ndarray, times_s: np.nd
 def _dce_begins_late(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, noise: np.ndarray, times_s: np.ndarray) -> str:
     """Why the frames before the arrival are no baseline; empty where they may be one."""
     count = bolus.arrival - bolus.steady
-    if bolus.steady:
-        first, settled = curves[:, 0], curves[:, bolus.steady]
+    first, settled = curves[:, 0], curves[:, bolus.steady]
+    if bolus.steady and (settled > 0).any():
         usual = float(np.median(first[settled > 0] / settled[settled > 0])) - 1.0
         alone = usual < _GLOBAL * (mean[0] / mean[bolus.steady] - 1.0)
         if alone and _share_that_falls(first, settled, noise) > _FALLING:

@@ -49,6 +49,7 @@ def write(
         "step": result.step,
         "settings": result.settings,
         "units": result.units,
+        "heads": result.heads,
         "medians": result.medians,
         "steady_frame": result.bolus.steady,
         "arrival_frame": result.bolus.arrival,
@@ -191,7 +192,7 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
         picture = axes.imshow(
             values, cmap="RdBu_r" if signed else look(name).colormap, vmin=low, vmax=high, aspect=aspect
         )
-        axes.set_title(f"{name} ({result.units[name]})", fontsize=9 if len(result.units[name]) < 16 else 7)
+        axes.set_title(f"{name} ({result.heads[name]})", fontsize=9 if len(result.heads[name]) < 16 else 7)
         axes.set_facecolor("0.85")
         axes.set_xticks([])
         axes.set_yticks([])

@@ -11,7 +11,7 @@ from ..images import array, boolean
 from ..statistics import histogram_table, statistics_table
 from .result import PerfusionMaps
 
-CATEGORIES = ("model", "leakage_model")  # numbers that stand for names have no mean
+CATEGORIES = ("model", "leakage_model", "deconvolution_model")  # numbers that stand for names have no mean
 
 
 def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], folder: Path) -> list[str]:
@@ -37,8 +37,8 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
     sd = result.sd.get("ve") if "ve" in maps else None
     told = only_known_ve(maps, None if sd is None else array(sd))
-    write_csv(folder / "regions.csv", *statistics_table(maps, result.units, inside, result.mask.GetSpacing()))
-    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.units, inside))
+    write_csv(folder / "regions.csv", *statistics_table(maps, result.heads, inside, result.mask.GetSpacing()))
+    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.heads, inside))
     notes = []
     for name, mask in inside.items():
         some = mask & fitted

@@ -54,6 +54,8 @@ class PerfusionMaps:
         Regions that played a part: ``leakage_reference`` and ``nawm``, where there are such.
     record
         What more fit.json says.
+    made
+        How maps were made that can be made in several ways, in a few words by name; for the heads of tables.
     """
 
     step: str
@@ -71,8 +73,14 @@ class PerfusionMaps:
     notes: list[str]
     masks: dict[str, sitk.Image] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def units(self) -> dict[str, str]:
         """The unit of each map."""
         return {name: look(name).unit for name in self.maps}
+
+    @property
+    def heads(self) -> dict[str, str]:
+        """What the head of a column says of each map: its unit, whether it is calibrated, and how it was made."""
+        return {name: ", ".join([look(name).head, *filter(None, [self.made.get(name)])]) for name in self.maps}

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 MODELS = ("tofts", "etm", "patlak", "2cxm", "2cum", "auto")
 CORRECTIONS = ("bsw", "bidirectional", "residue")  # of leakage
 LEAKAGE = ("none", *CORRECTIONS, "auto")
-DECONVOLUTIONS = ("osvd", "csvd", "ssvd", "tikhonov")
+VASCULAR, AUTO = "vascular", "auto"
+AIF_R2STAR = ("auto", "quadratic", "linear")
+DECONVOLUTIONS = (AUTO, "osvd", "csvd", "ssvd", "tikhonov", VASCULAR)
 POPULATION_AIFS = ("parker", "georgiou")
 AIF_SEARCHES = ("own", "mouridsen", "peruzzo")
 FORMATS = ("nii.gz", "nrrd")
@@ -30,6 +32,10 @@ HEMATOCRIT = 0.42  # fraction; of large vessels, as Parker's population curve ta
 RELAXIVITY = 4.5
 T10_BLOOD_S = 1.65  # s; arterial blood at 3 T (Lu H et al., Magn Reson Med 2004;52:679)
 T10_TISSUE_S = 1.0  # s; where nothing is known of the tissue (Yoon 2024)
+# 1/(mM s): what agent in the vessels of tissue adds to R2*, by the field around them. Chosen: that of the simulated patients; calculations
+# and measurements differ by more than two, with the field, the vessels' size and the echo time (Kjølby BF et al., Magn Reson Med
+# 2006;56:187; Patil V et al., NMR Biomed 2013;26:392), so that cbv and cbf are not calibrated by it.
+TISSUE_R2STAR = 45.0
 T10_LESION_S = 1.5  # s; of enhancing tumour at 3 T, roughly
 
 
@@ -219,6 +225,9 @@ class DscSettings:
         One of `LEAKAGE`; ``"auto"``: per voxel by the corrected Akaike criterion.
     deconvolution
         One of `DECONVOLUTIONS`.
+    aif_r2star, tissue_r2star
+        How the AIF's ΔR2* is turned into concentration, one of `AIF_R2STAR`, and what concentration in the vessels of tissue does to R2*,
+        1/(mM s); cbv and cbf are inversely proportional to the latter.
     input
         ``"signal"`` or ``"dr2star"`` (1/s).
     allow_invalid_voxels
@@ -263,7 +272,29 @@ class DscSettings:
         title="leakage correction",
         choices=LEAKAGE,
     )
-    deconvolution: str = setting("osvd", "for cbf and tmax", title="deconvolution", choices=DECONVOLUTIONS)
+    deconvolution: str = setting(
+        AUTO,
+        "for cbf, mtt and tmax; auto: by a vascular model with SDs where it can be learned from the series, by oSVD elsewhere",
+        title="deconvolution",
+        choices=DECONVOLUTIONS,
+    )
+    aif_r2star: str = setting(
+        AIF_R2STAR[0],
+        "how the AIF's ΔR2* follows concentration: quadratic, as that of arterial blood (van Osch 2003), in proportion, or what normal "
+        "tissue fits better",
+        title="the AIF's R2* relation",
+        choices=AIF_R2STAR,
+    )
+    tissue_r2star: float = setting(
+        TISSUE_R2STAR,
+        "T2* relaxivity of agent in the vessels of tissue in 1/(mM s), which scales cbv and cbf",
+        title="the T2* relaxivity of tissue",
+        metavar="R2",
+        unit="1/(mM s)",
+        low=0,
+        low_open=True,
+        needed="a number above 0 in 1/(mM s) is needed (e.g. {default:g})",
+    )
     input: str = setting("signal", "what SERIES holds (dr2star in 1/s)", choices=("signal", "dr2star"))
     allow_invalid_voxels: bool = _invalid()
     n_aif_voxels: int = _n_aif_voxels()

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..files import plain, write_csv
+from ..files import plain, read_json, write_csv
 from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
 from ..perfusion.regions import CATEGORIES, only_known_ve, share_of_ve
 from ..perfusion.settings import T10_TISSUE_S
@@ -240,7 +240,10 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     if told is not None:
         inside = {n: m & np.isfinite(maps["ktrans"]) for n, m in masks.items()}
         notes = [share_of_ve(n, told[m]) for n, m in inside.items() if m.any()]
-    units = {n: look(n).unit for n in maps}
+    units = {n: look(n).head for n in maps}
+    for kind in ("dce", "dsc"):
+        if path := run.result(kind, "fit.json"):
+            units |= {n: head for n, head in read_json(path)["heads"].items() if n in maps}
     write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))

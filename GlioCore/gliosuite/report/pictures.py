@@ -267,7 +267,7 @@ def maps_figure(
             cax=figure.add_axes([place.x0 + 0.1 * place.width, 0.68 / height, 0.8 * place.width, 0.12 / height]),
             orientation="horizontal",
         )
-        bar.set_label(shown_as.unit, color=_INK, fontsize=8, labelpad=1)
+        bar.set_label(shown_as.head, color=_INK, fontsize=8, labelpad=1)
         bar.ax.tick_params(colors=_INK, labelsize=8, length=2)
         bar.outline.set_visible(False)
     _legend(figure, {name: color for name, (_, color) in outlines.items()})

@@ -14,7 +14,7 @@ from ..images import read_image
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
-DSC_MAPS = ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax")
+DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..resources import display
+from ..resources import display, look
 from .markup import escape, figure, number, table
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
 
@@ -154,8 +154,8 @@ def _regions(results: Results, draw: bool) -> str:
     regions = [r for r in looks["regions"] if any(row["region"] == r for row in rows)]
     body = []
     for name in (n for n in (*DCE_MAPS, *DSC_MAPS) if any(row["map"] == n for row in rows)):
-        look = looks["maps"].get(name, {"title": name, "unit": ""})
-        cells = [f"{escape(look['title'])} <span class='soft'>{escape(look['unit'])}</span>"]
+        head = next(row["unit"] for row in rows if row["map"] == name)
+        cells = [f"{escape(look(name).title)} <span class='soft'>{escape(head)}</span>"]
         for region in regions:
             row = next((r for r in rows if r["map"] == name and r["region"] == region), None)
             cells.append(

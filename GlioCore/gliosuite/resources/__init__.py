@@ -30,12 +30,21 @@ def path(name: str) -> Iterator[Path]:
 
 
 class Look(NamedTuple):
-    """How a map is called and shown: title, unit, colour map, and range; None where the range follows from the values."""
+    """How a map is called and shown: title, unit, colour map, and range; None where the range follows from the values.
+
+    `calibrated` is false where only ratios between regions count.
+    """
 
     title: str
     unit: str
     colormap: str
     range: list[float] | None
+    calibrated: bool = True
+
+    @property
+    def head(self) -> str:
+        """The unit as the head of a column or a picture says it."""
+        return self.unit if self.calibrated else f"{self.unit}, not calibrated"
 
 
 @cache

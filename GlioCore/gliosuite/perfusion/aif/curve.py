@@ -15,6 +15,7 @@ from ...curves import noise_sd
 from ...errors import InputError
 from ...images import Grid
 from ..kinetics import ParkerForm, georgiou_aif, parker_aif, parker_terms
+from .refined import Spread
 
 _LEAST_SAMPLES = 4  # of a table; chosen, a baseline, a rise, a peak and what follows
 _STARTS_LOW = 0.1  # of its highest value; chosen, a curve that begins with more has begun before
@@ -62,6 +63,8 @@ class Aif:
         Numbers that say how good it is: of the voxels (`arteries.find_arteries`), of the sinus and of what was made of it (``sinus_...``).
     notes
         What a reader must know of it.
+    spread
+        What its own uncertainty does to the parameters of a fit with it; None where that is not known.
     """
 
     times_s: np.ndarray
@@ -75,6 +78,7 @@ class Aif:
     notes: tuple[str, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
     sinus: np.ndarray | None = None
+    spread: Spread | None = field(default=None, repr=False)
 
     def record(self) -> dict:
         """What fit.json says of it."""
@@ -147,7 +151,7 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
         )
     if values.max() <= 0:
         raise InputError(f"{path} is nowhere above 0; an arterial curve with a bolus is needed")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if times[0] > times_s[0] + frame and values[0] > _STARTS_LOW * values.max():
         notes = (
             f"the AIF table begins at {times[0]:g} s with {100 * values[0] / values.max():.0f} % of its highest value and counts as 0 "

@@ -9,7 +9,8 @@ from ...curves import noise_sd
 from ...images import Series
 from ..signal import Spgr, concentrations
 from .arteries import first_pass
-from .bloodfit import VENOUS_T1, BloodFit, BloodSignals, fit_blood
+from .bloodfit import BloodFit, fit_blood
+from .bloodmodel import VENOUS_T1, BloodSignals
 from .movement import sudden_moves, vessel_signal
 from .sinus import Sinus, find_sinus, tail
 

@@ -17,7 +17,7 @@ from ..result import MeanCurve, PerfusionMaps
 from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
 from ..t1 import b1_values
-from .aif import choose_aif, floor_noise, maybe_fit
+from .aif import between_samples, choose_aif, floor_noise, widened
 from .dispersion import LONGEST_S, disperse, find_dispersion
 from .notes import aif_notes, fit_notes, series_notes
 from .presets import preset_record
@@ -94,14 +94,15 @@ def dce_maps(
     if p.n_baseline < _FEW:
         p.notes.append(f"the baseline has only {p.n_baseline} frames: concentrations are less certain")
     progress(0.1, "arterial input function")
-    chosen, form_notes = maybe_fit(choose_aif(p, settings, aif), p.times_s, settings, p.n_baseline)
-    p.notes.extend([*chosen.notes, *form_notes])
+    chosen = choose_aif(p, settings, aif)
     progress(0.2, "concentration")
     scanned = acquisition(settings)
     sigma = floor_noise(p, settings)
-    p.notes.extend([*aif_notes(chosen), *series_notes(p, settings, t10_s, sigma)])
     curves = concentrations(p.fitted_curves(), scanned, t10_s, p.n_baseline, scale, sigma)
     _check_curves(curves, t10_s, scale)
+    more_notes = [*aif_notes(chosen), *series_notes(p, settings, t10_s, sigma)]
+    chosen, form_notes = between_samples(chosen, curves, p.times_s, settings, p.n_baseline)
+    p.notes.extend([*chosen.notes, *form_notes, *more_notes])
     settings = _resolved(settings, curves, p, chosen)
     at, feeding = disperse(chosen.times_s, chosen.concentration, settings.dispersion_s or 0.0)
     noise = None
@@ -121,6 +122,7 @@ def dce_maps(
         unclamped=settings.unclamped,
         noise=noise,
     )
+    fit = widened(fit, chosen)
     progress(0.95, "maps")
     one_t10 = t10_s if isinstance(t10_s, float) else None
     more = preset_record(settings, one_t10, aif if isinstance(aif, str) else chosen.method)

@@ -73,7 +73,7 @@ def aif_notes(aif: Aif) -> list[str]:
     if not has_plateau(values, times):
         return []
     return [
-        "the AIF has a plateau in place of a peak, as if it were clipped (signal beyond its highest value): ktrans and vp are then too high"
+        "the AIF has a plateau in place of a peak, as if it were clipped (signal beyond its highest value): vp is then too high"
     ]
 
 

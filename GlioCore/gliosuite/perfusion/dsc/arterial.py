@@ -5,8 +5,6 @@ does not. An AIF taken for proportional where it is blood has a bolus too high f
 passes for leakage.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...compute import Device
@@ -19,55 +17,38 @@ _LEAKY = 3.0  # standard deviations of K2
 _FEW = 20  # of them; chosen: fewer may all be leaky
 
 
-@dataclass(frozen=True)
-class Arterial:
-    """An AIF as tissue sees it.
+def blood_concentration(dr2star: np.ndarray, relation: str = "quadratic") -> np.ndarray:
+    """Concentration in mM of blood with a ΔR2* in 1/s: van Osch's formula solved (``"quadratic"``), or its linear part alone.
 
-    Attributes
-    ----------
-    curve
-        (t,) proportional to concentration, with the area of the AIF's ΔR2*.
-    mm_per_unit
-        Concentration in blood (mM) per unit of it.
-    blood
-        Whether ΔR2* was taken for that of blood.
+    What is below 0 is noise, and stays in proportion.
+
+    Examples
+    --------
+    >>> blood_concentration(np.array([7.62 * 5 + 0.574 * 25, -7.62])).round(3)
+    array([ 5., -1.])
     """
-
-    curve: np.ndarray
-    mm_per_unit: float
-    blood: bool
-
-    @classmethod
-    def proportional(cls, dr2star: np.ndarray) -> "Arterial":
-        """An AIF (t,) whose ΔR2* is proportional to concentration, on the scale of blood that holds little agent."""
-        return cls(dr2star, 1.0 / BLOOD_R2STAR[0], False)
-
-
-def blood_concentration(dr2star: np.ndarray) -> np.ndarray:
-    """Concentration in mM of blood with a ΔR2* in 1/s: van Osch's formula solved; proportional below 0, where it is noise."""
     linear, square = BLOOD_R2STAR
+    if relation == "linear":
+        return dr2star / linear
     above = np.maximum(dr2star, 0.0)
     return np.minimum(dr2star, 0.0) / linear + (np.sqrt(linear**2 + 4.0 * square * above) - linear) / (2.0 * square)
 
 
-def arterial_curve(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseline: int, device: Device) -> Arterial:
-    """The AIF (t,) as it is, or as concentration in blood: what more curves (n, t) of normal tissue fit better without any leakage.
+def arterial_relation(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseline: int, device: Device) -> str:
+    """How an AIF's ΔR2* (t,) follows concentration: what more curves (n, t) of normal tissue fit better without any leakage.
 
     Normal are perfused curves without leakage that acts on T1 (K2 of at most three standard deviations). Where fewer than 20 are, the AIF
-    is left as it is.
+    is taken for blood.
     """
-    linear = Arterial.proportional(aif)
     asked = np.flatnonzero(perfused_voxels(curves, n_baseline))
     asked = asked[:: -(-asked.size // _VOXELS) or 1]
     fit = correct_residue(curves[asked], dt_s, aif, device)
     some = curves[asked[fit.k2 <= _LEAKY * fit.k2_sd]]
     if len(some) < _FEW:
-        return linear
-    concentration = blood_concentration(aif)
-    unit = float(concentration.sum() / aif.sum())
-    blood = Arterial(concentration / unit, unit, True)
-    better = _residual(some, dt_s, linear.curve, device) - _residual(some, dt_s, blood.curve, device)
-    return blood if np.median(better) > 0 else linear
+        return "quadratic"
+    linear = _residual(some, dt_s, aif, device)
+    better = linear - _residual(some, dt_s, BLOOD_R2STAR[0] * blood_concentration(aif), device)
+    return "quadratic" if np.median(better) > 0 else "linear"
 
 
 def _residual(curves: np.ndarray, dt_s: float, aif: np.ndarray, device: Device) -> np.ndarray:

@@ -28,13 +28,25 @@ _N_WEIGHTS = 40  # of Tikhonov's L-curve; more move the flow by less than 0.1 %
 
 @dataclass(frozen=True)
 class Residue:
-    """Height of the flow-scaled residue function (n,) in 1/s, and the time of its maximum in s; float32, NaN where undefined."""
+    """Height of the flow-scaled residue function (n,) in 1/s, and the time of its maximum in s; float32, NaN where undefined.
+
+    `sse` and `kept`, where asked for: the sum of squared residuals of the curve, and how many singular values were kept.
+    """
 
     height: np.ndarray
     tmax_s: np.ndarray
+    sse: np.ndarray | None = None
+    kept: np.ndarray | None = None
 
 
-def deconvolve(curves: np.ndarray, dt_s: float, aif: np.ndarray, method: str = "osvd", device: Device = CPU) -> Residue:
+def deconvolve(
+    curves: np.ndarray,
+    dt_s: float,
+    aif: np.ndarray,
+    method: str = "osvd",
+    device: Device = CPU,
+    nuisance: np.ndarray | None = None,
+) -> Residue:
     """Deconvolve curves (n, t) by an AIF (t,), both in the same unit, sampled every `dt_s`.
 
     Parameters
@@ -47,6 +59,8 @@ def deconvolve(curves: np.ndarray, dt_s: float, aif: np.ndarray, method: str = "
         ``"osvd"``: block-circulant, cut per voxel until the residue oscillates little (Wu 2003); ``"csvd"``: block-circulant with a fixed
         cut; ``"ssvd"``: lower triangular with a fixed cut (Ostergaard 1996; its flow falls with the delay); ``"tikhonov"``: lower
         triangular with the corner of the L-curve per voxel.
+    nuisance
+        (t, m) orthonormal, with ``"osvd"``: the residuals are wanted too, without what these explain of them.
     """
     xp = device.xp
     n, count = curves.shape
@@ -54,20 +68,27 @@ def deconvolve(curves: np.ndarray, dt_s: float, aif: np.ndarray, method: str = "
     dtype = "float64" if method == "tikhonov" else "float32"  # a corner is a second derivative
     operator = (_fourier if method in CIRCULANT else _singular)(aif, dt_s, lambda a: device.put(a, dtype))
     solve = {"osvd": _least_oscillating, "csvd": _cut, "ssvd": _cut, "tikhonov": _l_curve}[method]
-    heights, times = [], []
+    heights, times, errors, numbers = [], [], [], []
+    again = None if nuisance is None else device.put(_forward(aif, dt_s), dtype)
+    free = None if nuisance is None else device.put(nuisance, dtype)
     for i in range(0, n, device.block):
         y = device.put(curves[i : i + device.block], dtype)
         finite = xp.isfinite(y).all(axis=1)
         # A curve that is not finite must not make its neighbours in a product so.
         y = xp.where(finite[:, None], y, xp.zeros_like(y))
-        residue = solve(y, operator, THRESHOLD.get(method, 0.0), xp)
+        residue, kept = solve(y, operator, THRESHOLD.get(method, 0.0), xp)
         height, frame = _summit(residue, method in CIRCULANT, count, xp)
         heights.append(np.where(back(finite), back(height), np.nan))
         times.append(np.where(back(finite), dt_s * back(frame), np.nan))
-    empty = [np.empty(0, np.float32)]
-    return Residue(
-        np.concatenate(heights or empty).astype(np.float32), np.concatenate(times or empty).astype(np.float32)
-    )
+        if again is not None and free is not None:
+            rest = y - residue @ again
+            rest = rest - (rest @ free) @ free.T
+            errors.append(np.where(back(finite), back((rest**2).sum(axis=1)), np.nan))
+            numbers.append(back(kept))
+    whole = lambda parts: np.concatenate(parts or [np.empty(0)]).astype(np.float32)
+    if nuisance is None:
+        return Residue(whole(heights), whole(times))
+    return Residue(whole(heights), whole(times), whole(errors), whole(numbers))
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,14 @@ def _fourier(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) -> 
     return _Operator(put(analysis), values, put(synthesis), put(1.0 / values))
 
 
+def _forward(aif: np.ndarray, dt_s: float) -> np.ndarray:
+    """What a residue function (2 t,) on the circle is multiplied with to get a curve: (2 t, t)."""
+    length = 2 * aif.size
+    smooth = np.zeros(length)
+    smooth[: aif.size + 1] = _smooth(aif, dt_s)
+    return smooth[np.subtract.outer(np.arange(aif.size), np.arange(length)) % length].T
+
+
 def _singular(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) -> _Operator:
     smooth = _smooth(aif, dt_s)
     lag = np.subtract.outer(np.arange(aif.size), np.arange(aif.size))
@@ -116,13 +145,14 @@ def _singular(aif: np.ndarray, dt_s: float, put: Callable[[np.ndarray], Any]) ->
     return _Operator(put(left), values, put(right), put(1.0 / values))
 
 
-def _cut(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
+def _cut(y: Any, operator: _Operator, threshold: float, xp: Any) -> tuple[Any, None]:
     keep = int((operator.values >= threshold * operator.values[0]).sum())
-    return y @ ((operator.analysis[:, :keep] * operator.inverse[:keep]) @ operator.synthesis[:keep])
+    return y @ ((operator.analysis[:, :keep] * operator.inverse[:keep]) @ operator.synthesis[:keep]), None
 
 
-def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
-    """Per voxel the residue with the most frequencies whose oscillation index is allowed; the strongest one alone where none is.
+def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -> tuple[Any, Any]:
+    """Per voxel the residue with the most frequencies whose oscillation index is allowed, the strongest one alone where none is; and how
+    many singular values that keeps.
 
     Frequencies are added strongest first. As the index rises with their number but for small dips, the number is found by doubling and
     halving, each step one product for all voxels.
@@ -139,7 +169,7 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
         top = xp.amax(parts @ waves[:columns], axis=1)
         return xp.abs(parts @ bends[:columns]).sum(axis=1) < limit * top
 
-    result = xp.zeros_like(scaled[:, :1] * waves[0])
+    result, kept = xp.zeros_like(scaled[:, :1] * waves[0]), xp.zeros_like(scaled[:, 0])
     rank = xp.cumsum(xp.ones_like(scaled[0]), 0)
     rank = xp.floor((rank + 1.0) / 2.0)  # 1, 1, 2, 2, ...: the number of the frequency
     rows, number = xp.cumsum(xp.ones_like(scaled[:, 0], dtype=xp.int64), 0) - 1, 1
@@ -156,11 +186,12 @@ def _least_oscillating(y: Any, operator: _Operator, threshold: float, xp: Any) -
             middle = xp.clip(low + step, 1, more)
             low = xp.where(calm(parts * (rank[: 2 * more] <= middle))[:, None] & (middle < more), middle, low)
         result[some] = (parts * (rank[: 2 * more] <= low)) @ waves[: 2 * more]
+        kept[some] = 2.0 * low[:, 0]
         number = more
-    return result
+    return result, kept
 
 
-def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
+def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> tuple[Any, None]:
     """Tikhonov's residue at the corner (largest curvature) of each voxel's L-curve; two matrix products give all curves."""
     values = operator.values
     weights = np.geomspace(0.005, 1.0, _N_WEIGHTS) * values[0]
@@ -178,7 +209,7 @@ def _l_curve(y: Any, operator: _Operator, threshold: float, xp: Any) -> Any:
     top, shift = _vertex(curvature, False, xp)[:2]
     weight = float(weights[2]) * xp.exp(step * (top + shift))
     singular = 1.0 / like
-    return (beta * (singular / (singular**2 + weight[:, None] ** 2))) @ operator.synthesis
+    return (beta * (singular / (singular**2 + weight[:, None] ** 2))) @ operator.synthesis, None
 
 
 def _as(like: Any, values: np.ndarray, xp: Any) -> Any:

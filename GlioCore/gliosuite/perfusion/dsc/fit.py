@@ -11,9 +11,8 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
-from .arterial import Arterial, arterial_curve
-from .deconvolution import deconvolve
 from .excitation import Excitation
+from .flow import aif_noise, flow
 from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
 from .shinethrough import correct_shine_through
 from .vascular import closest, vessels
@@ -35,7 +34,7 @@ class DscFit:
     cbf
         ml/100ml/min.
     mtt_s, tmax_s
-        s; cbv / cbf, and the time of the residue function's maximum.
+        s; cbv / cbf, and the time of the residue function's maximum (with the vascular model: its delay).
     k1, k2, k1_sd, k2_sd
         Of the leakage fit (1, 1/s); None with ``leakage="none"``.
     kep
@@ -48,8 +47,12 @@ class DscFit:
         ΔR2* (n, t) with the leakage taken out.
     shine_through
         With ``residue`` or ``auto`` and `Excitation`: voxels (n,) whose leakage went through the signal equation; else None.
-    blood_aif
-        With the same: whether the AIF's ΔR2* was taken for that of blood (`arterial`); else None.
+    cbv_sd, cbf_sd, mtt_sd
+        Standard deviations with ``deconvolution="vascular"`` or ``"auto"``, in the unit of the map; NaN where oSVD was chosen.
+    deconvolution
+        With ``"auto"``: how each voxel was deconvolved, 1 vascular model, 2 oSVD, 0 undefined.
+    said
+        What a reader must know of the deconvolution.
     """
 
     cbv: np.ndarray
@@ -66,7 +69,11 @@ class DscFit:
     model: np.ndarray | None = None
     reference: np.ndarray | None = None
     shine_through: np.ndarray | None = None
-    blood_aif: bool | None = None
+    cbv_sd: np.ndarray | None = None
+    cbf_sd: np.ndarray | None = None
+    mtt_sd: np.ndarray | None = None
+    deconvolution: np.ndarray | None = None
+    said: tuple[str, ...] = ()
 
 
 def perfusion_maps(
@@ -104,7 +111,8 @@ def perfusion_maps(
         ``"none"``, ``"bsw"``, ``"bidirectional"`` or ``"residue"`` (see `leakage`), or ``"auto"``: of the three, the one with the lowest
         corrected Akaike criterion in each voxel.
     deconvolution
-        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"``; see `deconvolution`.
+        ``"osvd"``, ``"csvd"``, ``"ssvd"`` or ``"tikhonov"`` (see `deconvolution`), ``"vascular"`` (see `posterior`; blood volume is then
+        the model's, and Tmax its delay), or ``"auto"``: the vascular model where it can be learned, and oSVD elsewhere (see `flow`).
     reference
         Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
         ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
@@ -112,7 +120,7 @@ def perfusion_maps(
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
     scan
         How the series was excited. With it, ``residue`` and ``auto`` fit leakage through the signal equation where it acts on T1
-        (`shinethrough`), and the AIF of the correction is what the tissue's curves say it is (`arterial`); without it, the T1 effect of
+        (`shinethrough`); without it, the T1 effect of
         leaked agent is taken to be proportional to its amount.
 
     Raises
@@ -150,7 +158,9 @@ def perfusion_maps(
     where = choose_device(device)
     progress(0.0, "leakage")
     arrival = _arrival(aif)
-    aif[: _foot(aif, arrival)] = 0.0
+    foot = _foot(aif, arrival)
+    noise = aif_noise(aif[:foot], float(aif.max()))
+    aif[:foot] = 0.0
     window = slice(max(arrival - int(np.ceil(_EARLY_S / dt_s)), 0), None)
     chosen = None
     if leakage in ("bsw", "bidirectional", "auto"):
@@ -158,36 +168,33 @@ def perfusion_maps(
         chosen = chosen & np.isfinite(curves).all(axis=1)
         if not chosen.any():
             raise InputError("the leakage reference has no voxel with a finite curve; non-enhancing brain is needed")
-    arterial = Arterial.proportional(aif)
-    if scan is not None and leakage in ("residue", "auto"):
-        arterial = arterial_curve(curves, dt_s, aif, max(arrival, 1), where)
-    fits, shine = _fits(curves, dt_s, arterial, leakage, chosen, where, scan)
+    fits, shine = _fits(curves, dt_s, aif, leakage, chosen, where, scan)
     progress(0.3, "blood volume")
     corrected, model = (curves, None) if not fits else _best(fits, curves.shape[1])
-    area = _passing_area(corrected, dt_s, arterial.curve, window, where)
+    area = _passing_area(corrected, dt_s, aif, window, where)
     with np.errstate(divide="ignore", invalid="ignore"):
         cbv = 100.0 * corrected[:, window].sum(axis=1, dtype=np.float64) / area
         before = 100.0 * curves[:, window].sum(axis=1, dtype=np.float64) / area
     progress(0.5, "deconvolution")
-    residue = deconvolve(corrected, dt_s, aif, deconvolution, where)
-    cbf = 6000.0 * residue.height
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mtt = np.where((cbf > 0) & (cbv > 0), 60.0 * cbv / cbf, np.nan)
+    moving = flow(corrected, dt_s, aif, noise, cbv, deconvolution, where)
     found = {k: _chosen(fits, k, model) for k in ("k1", "k2", "k1_sd", "k2_sd", "kep")} if fits else {}
     single = lambda a: np.asarray(a, np.float32)
     more = {k: single(v) for k, v in found.items() if v is not None}
     progress(1.0, "deconvolution")
+    spread = {k: getattr(moving, k) for k in ("cbv_sd", "cbf_sd", "mtt_sd")}
+    more |= {k: single(v) for k, v in spread.items() if v is not None}
     return DscFit(
-        single(cbv),
+        single(moving.cbv),
         single(before),
-        single(cbf),
-        single(mtt),
-        single(residue.tmax_s),
+        single(moving.cbf),
+        single(moving.mtt_s),
+        single(moving.tmax_s),
         corrected,
         reference=chosen,
         model=model,
         shine_through=shine,
-        blood_aif=arterial.blood if shine is not None else None,
+        deconvolution=moving.chosen,
+        said=moving.said,
         **more,
     )
 
@@ -212,7 +219,7 @@ def _foot(aif: np.ndarray, arrival: int) -> int:
 def _fits(
     curves: np.ndarray,
     dt_s: float,
-    arterial: Arterial,
+    aif: np.ndarray,
     leakage: str,
     chosen: np.ndarray | None,
     device: Device,
@@ -228,13 +235,13 @@ def _fits(
         if leakage in ("bidirectional", "auto"):
             fits.append(correct_bidirectional(curves, dt_s, mean, device))
     if leakage in ("residue", "auto"):
-        table = vessels(arterial.curve, dt_s, True)
-        fits.append(correct_residue(curves, dt_s, arterial.curve, device, table))
+        table = vessels(aif, dt_s, True)
+        fits.append(correct_residue(curves, dt_s, aif, device, table))
         if scan is not None:
-            fits[-1], shine = correct_shine_through(curves, dt_s, arterial, fits[-1], table, scan, device)
+            fits[-1], shine = correct_shine_through(curves, dt_s, aif, fits[-1], table, scan, device)
     if leakage == "auto":
         # One map of K1 needs one unit: the reference curve, whose vascular part is smaller than the AIF by the ratio of areas.
-        unit = float(arterial.curve.sum() / mean_area)
+        unit = float(aif.sum() / mean_area)
         fits[-1] = replace(fits[-1], k1=unit * fits[-1].k1, k1_sd=unit * fits[-1].k1_sd)
     return fits, shine
 

@@ -1,21 +1,26 @@
 """DSC from a series to maps: ΔR2*, AIF, leakage correction, blood volume, flow, timing, normalisation."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
+from ...compute import choose_device
 from ...curves import mask_array
 from ...images import Series, array, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
 from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
-from ..settings import CORRECTIONS, DscSettings
+from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
+from ..signal import BLOOD_R2STAR
 from ..t1 import b1_values, check_t10
 from .aif import choose_aif, dr2star
+from .arterial import arterial_relation, blood_concentration
 from .fit import DscFit, perfusion_maps
+from .flow import BY_MODEL, BY_OSVD
 from .leakage import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
@@ -105,10 +110,16 @@ def dsc_maps(
     if in_lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
+    if settings.aif_r2star == "auto":
+        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, choose_device(device))
+        settings = replace(settings, aif_r2star=relation)
+        p.notes.append(f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}")
+    # On the scale of ΔR2* in blood with little agent, as if tissue had the same; `tissue` below takes that back.
+    aif_curve = BLOOD_R2STAR[0] * blood_concentration(chosen.concentration, settings.aif_r2star)
     fit = perfusion_maps(
         curves,
         dt,
-        chosen.concentration,
+        aif_curve,
         settings.leakage,
         settings.deconvolution,
         reference,
@@ -121,7 +132,13 @@ def dsc_maps(
         ),
     )
     progress(0.9, "maps")
-    values = {"cbv": fit.cbv, "cbf": fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
+    tissue = BLOOD_R2STAR[0] / settings.tissue_r2star
+    said, made = _made(settings, fit)
+    p.notes.extend(said)
+    values = {"cbv": tissue * fit.cbv, "cbf": tissue * fit.cbf, "mtt": fit.mtt_s, "tmax": fit.tmax_s}
+    spread = {"k1": fit.k1_sd, "k2": fit.k2_sd, "mtt": fit.mtt_sd}
+    if fit.cbv_sd is not None and fit.cbf_sd is not None:
+        spread |= {"cbv": tissue * fit.cbv_sd, "cbf": tissue * fit.cbf_sd}
     values["ttp"] = np.where(
         np.isfinite(fit.cbv), dt * (np.argmax(np.nan_to_num(curves), axis=1) - p.n_baseline), np.nan
     )
@@ -129,6 +146,8 @@ def dsc_maps(
     for name in ("k1", "k2", "kep"):
         if getattr(fit, name) is not None:
             values[name] = getattr(fit, name)
+    if fit.deconvolution is not None:
+        values["deconvolution_model"] = np.where(fit.deconvolution > 0, fit.deconvolution, np.nan)
     if fit.model is not None:
         values["leakage_model"] = np.where(fit.model > 0, fit.model, np.nan)
         share = np.bincount(fit.model, minlength=4)[1:] / max((fit.model > 0).sum(), 1)
@@ -149,17 +168,18 @@ def dsc_maps(
     normal = _normal(p, arrays["cbv"], p.where(known), nawm, brain, lesion)
     if normal is not None:
         masks["nawm"] = p.series.grid.image(normal)
+        relative = {}
         for name in ("cbv", "cbf"):
             level = float(np.nanmean(arrays[name][normal]))
-            arrays[f"n{name}"] = arrays[name] / level
+            relative[f"n{name}"] = arrays[name] / level
             record[f"nawm_{name}"] = level
+        arrays = relative | arrays  # what is calibrated comes first
         record["nawm_cbv_sd"] = float(np.nanstd(arrays["cbv"][normal]))
     p.notes.extend(p.left_out(known))
-    sd = {name: values for name, values in (("k1", fit.k1_sd), ("k2", fit.k2_sd)) if values is not None}
     return PerfusionMaps(
         step="dsc",
         maps={name: p.series.grid.image(a.astype(np.float32)) for name, a in arrays.items()},
-        sd={name: p.image(v, known) for name, v in sd.items()},
+        sd={name: p.image(v, known) for name, v in spread.items() if v is not None},
         mask=p.series.grid.image(p.where(known)),
         aif=chosen,
         aif_unit="ΔR2* (1/s)",
@@ -172,7 +192,37 @@ def dsc_maps(
         notes=p.notes,
         masks=masks,
         record=record,
+        made=made,
     )
+
+
+_MODEL = {"mtt": "vascular model", "tmax": "delay of the vascular model"}
+_RESIDUE = {"mtt": "cbv / cbf", "tmax": "maximum of the residue function"}
+
+
+def _made(settings: DscSettings, fit: DscFit) -> tuple[list[str], dict[str, str]]:
+    """How volume, flow, transit time and Tmax were made: sentences, and a few words by map."""
+    linear, square = BLOOD_R2STAR
+    relation = f"{linear:g} C + {square:g} C^2 1/s" if settings.aif_r2star == "quadratic" else f"{linear:g} C 1/s"
+    notes = [
+        f"AIF: concentration C (mM) from ΔR2* = {relation} (van Osch 2003); in the vessels of tissue ΔR2* = {settings.tissue_r2star:g} C "
+        "(tissue_r2star): cbv and cbf are not calibrated, their ratios between regions are",
+        *fit.said,
+    ]
+    chosen = np.array([BY_MODEL if settings.deconvolution == VASCULAR else BY_OSVD])
+    chosen = chosen if fit.deconvolution is None else fit.deconvolution
+    by_model = bool((chosen == BY_MODEL).any())
+    if by_model:
+        notes.append(
+            "mtt, tmax: posterior means of the vascular model's mean transit time and of its delay after the AIF"
+        )
+    if (chosen == BY_OSVD).any():
+        method = "oSVD" if settings.deconvolution == AUTO else settings.deconvolution
+        notes.append(
+            f"mtt, tmax by {method}: cbv / cbf, and the time of the residue function's maximum. Deconvolution flattens that function and "
+            "spreads it over frames: cbf is too low, mtt and tmax are too long"
+        )
+    return notes, _MODEL if by_model else _RESIDUE
 
 
 def _n_tail(p: Prepared) -> int:
@@ -234,14 +284,12 @@ def _trust(
     shine = fit.shine_through
     record["t1_effect"] = {**found, "voxels": int(inside.sum())}
     if shine is not None:
-        blood = "blood" if fit.blood_aif else "proportional to concentration"
-        record["t1_effect"] |= {"through_signal_equation": int(shine.sum()), **given, "aif": blood}
+        record["t1_effect"] |= {"through_signal_equation": int(shine.sum()), **given}
         t10 = "the T1 map" if given["t10_s"] == "map" else f"T1 {settings.t10_s:g} s"
         scaled = " times the B1 map" if given["b1"] == "map" else ""
         p.notes.append(
             f"leakage that acts on T1 was fitted through the signal equation (flip angle {settings.flip_angle_deg:g} degrees{scaled}, TR "
-            f"{settings.tr_ms:g} ms, {t10} before the bolus) in {int(shine.sum())} voxels; for the leakage correction the AIF's ΔR2* was "
-            f"taken as {blood}"
+            f"{settings.tr_ms:g} ms, {t10} before the bolus) in {int(shine.sum())} voxels"
         )
     p.notes.extend(t1_notes(found, int(inside.sum()), where, settings.leakage, shine is not None))
     return record

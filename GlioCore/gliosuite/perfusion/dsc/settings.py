@@ -35,4 +35,4 @@ def check_settings(settings: DscSettings, series: Series) -> None:
     for name in ("tr_ms", "flip_angle_deg"):
         if getattr(settings, name) is not None:
             check(settings, name, of=f"{series.name}: ")
-    check(settings, "t10_s")
+    check(settings, "t10_s", "aif_r2star", "tissue_r2star")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...compute import Device
 from ..settings import HEMATOCRIT, RELAXIVITY
-from .arterial import Arterial
+from ..signal import BLOOD_R2STAR
 from .excitation import Excitation, first_order
 from .leakage import Leakage
 from .signalfit import Model, signal_noise
@@ -26,7 +26,7 @@ _WORSE = 4.0  # by how much of twice the log likelihood the first-order term mus
 def correct_shine_through(
     dr2star: np.ndarray,
     dt_s: float,
-    arterial: Arterial,
+    aif: np.ndarray,
     linear: Leakage,
     table: Vessels,
     scan: Excitation,
@@ -41,7 +41,7 @@ def correct_shine_through(
     dr2star
         (n, t) 1/s.
     linear
-        Result of `leakage.correct_residue` with `table`, which is that of ``arterial.curve``.
+        Result of `leakage.correct_residue` with `table`, which is that of ``aif``.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def correct_shine_through(
     signal = np.exp(-scan.te_s * curves)
     noise = signal_noise(signal)
     vessel = table.vessel[:, :, 0]
-    fit = Model(arterial, dt_s, here, device).fit(signal, noise)
+    fit = Model(aif, dt_s, here, device).fit(signal, noise)
     assert table.leak is not None  # tables of a correction have it
     transit, delay, _ = np.unravel_index(linear.node[leaky], table.leak.shape[:3])
     explained = curves - linear.corrected[leaky] + linear.k1[leaky, None] * vessel[transit, delay]
@@ -71,7 +71,7 @@ def correct_shine_through(
     rows = leaky[good]
     replaced[rows] = True
     # Of agent that leaks at 1 /min, per second and unit of the vessels' curve.
-    weight = -(first_order(here) + fit.ratio) * RELAXIVITY / 60.0 * arterial.mm_per_unit / (1.0 - HEMATOCRIT)
+    weight = -(first_order(here) + fit.ratio) * RELAXIVITY / 60.0 / BLOOD_R2STAR[0] / (1.0 - HEMATOCRIT)
     values = {
         "corrected": fit.vascular + fit.remaining,
         "k1": fit.k1,

@@ -19,7 +19,7 @@ from ...compute import Device, back, blocks, each
 from ...steps import silent
 from ..kinetics import convolve_sampled
 from ..settings import HEMATOCRIT, RELAXIVITY
-from .arterial import Arterial
+from ..signal import BLOOD_R2STAR
 from .excitation import Excitation
 from .vascular import DELAY_S, MTT_S, delayed, fine_times, vessels
 
@@ -91,10 +91,10 @@ def signal_noise(signal: np.ndarray) -> np.ndarray:
 class Model:
     """The signal equation with the tables of one AIF, and its fit."""
 
-    def __init__(self, arterial: Arterial, dt_s: float, scan: Excitation, device: Device) -> None:
+    def __init__(self, aif: np.ndarray, dt_s: float, scan: Excitation, device: Device) -> None:
         self.scan, self.device = scan, device
-        self.vessel = device.put(vessels(arterial.curve, dt_s, False, SHAPE).vessel[:, :, 0])
-        self.leak = device.put(_leaked(arterial, dt_s))
+        self.vessel = device.put(vessels(aif, dt_s, False, SHAPE).vessel[:, :, 0])
+        self.leak = device.put(_leaked(aif, dt_s))
         self.ends = [device.put(np.array(e, np.float64)) for e in zip(*_ENDS)]
         centre = np.array([p for p, _ in _scaled(scan)])
         weight = np.array([1.0 / sd if np.isfinite(sd) else 0.0 for _, sd in _scaled(scan)])
@@ -268,11 +268,11 @@ def _between(table: Any, first: tuple[Any, Any], second: tuple[Any, Any]) -> tup
     return near + (far - near) * a, far - near, (right - here) * (1.0 - a) + (across - down) * a
 
 
-def _leaked(arterial: Arterial, dt_s: float) -> np.ndarray:
+def _leaked(aif: np.ndarray, dt_s: float) -> np.ndarray:
     """What agent that leaks at 1 /min adds to R1 (1/s), (delays, kep, t)."""
-    frames = dt_s * np.arange(arterial.curve.size)
+    frames = dt_s * np.arange(aif.size)
     fine, step = fine_times(frames.size, dt_s)
-    plasma = interpolate.CubicSpline(frames, arterial.curve)(fine) * arterial.mm_per_unit / (1.0 - HEMATOCRIT)
+    plasma = interpolate.CubicSpline(frames, aif)(fine) / BLOOD_R2STAR[0] / (1.0 - HEMATOCRIT)
     held = convolve_sampled(plasma, np.exp(-KEP[:, None] / 60.0 * fine), step)
     return RELAXIVITY / 60.0 * np.moveaxis(delayed(held, frames, step), 0, 1)
 

@@ -3,6 +3,9 @@
 For every voxel the search takes the best node of a grid of kep (and delay), the linear parameters being solved for exactly; it is one
 matrix product per block of voxels. A bounded Levenberg-Marquardt iteration in the same subspace then goes to the optimum. Nothing is
 random and nothing depends on a start value. The search without a delay is float32, the polish float64.
+
+Where numba is installed and curves are many, compiled kernels (`compiled`) go the same way voxel by voxel: to the same sum of squares
+within 1e-6, but for a few curves in a thousand that have several minima.
 """
 
 from collections.abc import Callable

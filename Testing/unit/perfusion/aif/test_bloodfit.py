@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.aif.bloodfit import (
-    TISSUE_T1_S,
-    VENOUS_T1,
-    BloodSignals,
-    fit_blood,
-    relative_signal,
-)
+from gliosuite.perfusion.aif.bloodfit import fit_blood
+from gliosuite.perfusion.aif.bloodmodel import TISSUE_T1_S, VENOUS_T1, BloodSignals, relative_signal
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import Spgr
 

@@ -249,3 +249,37 @@ def test_late_and_dispersed_plasma_is_no_leakage_and_what_is_fast_is_labelled():
     fast = array(without.maps["fast"]) > 0
     assert fast.any()
     assert (array(without.maps["kep"])[fast] > 4.8).all()
+
+
+def test_ve_is_unknown_where_nothing_leaks_and_t1_is_said_to_be_assumed(phantom):
+    frames, _, head, lesion, artery = phantom
+    rng = np.random.default_rng(4)
+    noisy = np.abs(frames + rng.normal(0, 12.0, frames.shape)).astype(np.float32)
+    aif = Aif(AIF_TIMES, parker_aif(AIF_TIMES, 30.0) / 0.58, "", "csv")
+    result = dce_maps(series(noisy), TIMES, SETTINGS, aif, 1.2, GRID.image(head))
+    sd = array(result.sd["ve"])
+    normal = head & ~lesion & ~artery
+    assert np.isfinite(sd[lesion]).mean() > 0.9
+    assert np.isnan(sd[normal]).mean() > np.isnan(sd[lesion]).mean()
+    # More plasma than fluid outside the vessels is no tissue.
+    ve, vp = (array(result.maps[n]) for n in ("ve", "vp"))
+    assert np.isnan(sd[head & (ve <= vp)]).all()
+    assert any("T1 before contrast was assumed to be 1.2 s" in n for n in result.notes)
+    measured = dce_maps(series(noisy), TIMES, SETTINGS, aif, GRID.image(np.where(head, 1.2, 0.0)), GRID.image(head))
+    assert not any("assumed" in n for n in measured.notes)
+
+
+def test_what_lies_near_the_noise_floor_is_corrected_unless_it_is_to_be_left(phantom):
+    frames, _, head, lesion, _ = phantom
+    rng = np.random.default_rng(5)
+    aif = Aif(AIF_TIMES, parker_aif(AIF_TIMES, 30.0) / 0.58, "", "csv")
+    noisy = np.hypot(frames + rng.normal(0, 150.0, frames.shape), rng.normal(0, 150.0, frames.shape))
+    inside = GRID.image(head)
+    taken, left = (
+        dce_maps(series(noisy.astype(np.float32)), TIMES, replace(SETTINGS, noise_floor=f), aif, 1.2, inside)
+        for f in (True, False)
+    )
+    assert any("noise floor" in n for n in taken.notes)
+    assert not any("noise floor" in n for n in left.notes)
+    # The floor raises the signal before contrast more than what comes after.
+    assert np.median(array(taken.maps["vp"])[lesion]) > np.median(array(left.maps["vp"])[lesion])

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from gliosuite.perfusion.dsc.deconvolution import deconvolve
 from gliosuite.perfusion.kinetics import convolve
-from gliosuite.perfusion.settings import DECONVOLUTIONS
 
 TIMES = 1.25 * np.arange(80)
 
@@ -70,7 +69,7 @@ def test_tissue_earlier_than_the_aif_has_a_negative_tmax():
     assert early - here == pytest.approx(-5.0, abs=0.7)
 
 
-@pytest.mark.parametrize("method", DECONVOLUTIONS)
+@pytest.mark.parametrize("method", ["osvd", "csvd", "ssvd", "tikhonov"])
 def test_flow_scales_and_nan_stays_nan(method):
     curves = np.array([tissue(20, 4.0), 2 * tissue(20, 4.0), np.full(80, np.nan)])
     height = deconvolve(curves, 1.25, aif(), method).height

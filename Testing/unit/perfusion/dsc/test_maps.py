@@ -8,11 +8,14 @@ from gliosuite.images import Grid, Series, array, boolean
 from gliosuite.perfusion.aif import Aif
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
 from gliosuite.perfusion.kinetics import convolve
+from gliosuite.perfusion.signal import BLOOD_R2STAR
 
 GRID = Grid((32, 32, 6), (6.0, 6.0, 6.0), (-93.0, -93.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 DT = 1.5
 TIMES = DT * np.arange(60)
 SETTINGS = DscSettings(te_ms=30.0, tr_ms=1500.0)
+# The phantom's artery changes R2* in proportion to its agent, as strongly as tissue does.
+PROPORTIONAL = {"aif_r2star": "linear", "tissue_r2star": BLOOD_R2STAR[0]}
 
 
 def bolus():
@@ -52,14 +55,20 @@ def test_volume_and_leakage_are_right(phantom):
     frames, cbv, head, lesion, artery = phantom
     aif = GRID.image(artery)
     for leakage, tolerance in (("bsw", 0.06), ("bidirectional", 0.06), ("residue", 0.06)):
-        settings = DscSettings(te_ms=30.0, leakage=leakage)
+        settings = DscSettings(te_ms=30.0, leakage=leakage, **PROPORTIONAL)
         result = dsc_maps(series(frames), TIMES, settings, aif, GRID.image(head), lesion=GRID.image(lesion))
         found = array(result.maps["cbv"]) / 2  # the artery holds half of the bolus
         assert np.median(found[lesion]) == pytest.approx(6.0, rel=tolerance), leakage
         some = head & ~lesion & ~artery
         assert np.median(found[some] / cbv[some]) == pytest.approx(1.0, rel=tolerance), leakage
         assert np.median(array(result.maps["k2"])[lesion]) > 0
-    raw = dsc_maps(series(frames), TIMES, DscSettings(te_ms=30.0, leakage="none"), aif, GRID.image(head))
+    raw = dsc_maps(
+        series(frames),
+        TIMES,
+        DscSettings(te_ms=30.0, leakage="none", deconvolution="osvd", **PROPORTIONAL),
+        aif,
+        GRID.image(head),
+    )
     assert np.median(array(raw.maps["cbv"])[lesion]) / 2 < 4.5
     assert "k1" not in raw.maps
 
@@ -89,7 +98,7 @@ def test_psr_and_peak_height(phantom):
 def test_normal_white_matter_and_files(phantom, tmp_path, leakage):
     frames, _, head, lesion, artery = phantom
     images = [GRID.image(m) for m in (artery, head, head, lesion)]
-    settings = replace(SETTINGS, leakage=leakage)
+    settings = replace(SETTINGS, leakage=leakage, **PROPORTIONAL)
     result = dsc_maps(series(frames), TIMES, settings, images[0], images[1], "auto", *images[2:])
     assert np.median(array(result.maps["ncbv"])[lesion]) == pytest.approx(3.0, rel=0.1)
     assert boolean(result.masks["nawm"])[:, :, 16:].sum() == 0
@@ -97,7 +106,12 @@ def test_normal_white_matter_and_files(phantom, tmp_path, leakage):
     names = {p.name for p in (tmp_path / "out").iterdir()}
     reference, more = (["leakage_reference"], set()) if leakage == "bsw" else ([], {"kep"})
     maps = {f"{n}.nii.gz" for n in [*result.maps, "mask", "nawm", *reference]}
-    assert set(result.maps) == {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"} | more
+    assert (
+        set(result.maps)
+        == {"cbv", "cbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph", "ncbv", "ncbf"}
+        | {"deconvolution_model"}
+        | more
+    )
     assert maps | {"aif.csv", "fit.json"} <= names
     record = read_json(tmp_path / "out" / "fit.json")
     assert record["units"]["cbf"] == "ml/100ml/min"

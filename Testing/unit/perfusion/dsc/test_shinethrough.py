@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from gliosuite.compute import CPU
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.arterial import Arterial
 from gliosuite.perfusion.dsc.excitation import Excitation, first_order
 from gliosuite.perfusion.dsc.leakage import correct_residue
 from gliosuite.perfusion.dsc.shinethrough import correct_shine_through
@@ -73,7 +72,7 @@ def test_voxels_without_t1_effect_are_left_as_they_are():
     curves = np.concatenate([curves, np.full((1, 60), np.nan, np.float32)])
     table = vessels(AIF, DT, True)
     linear = correct_residue(curves, DT, AIF, CPU, table)
-    fit, replaced = correct_shine_through(curves, DT, Arterial.proportional(AIF), linear, table, SCAN, CPU)
+    fit, replaced = correct_shine_through(curves, DT, AIF, linear, table, SCAN, CPU)
     assert not replaced.any()
     assert fit is linear
 

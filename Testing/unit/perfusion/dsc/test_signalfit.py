@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 from gliosuite.compute import CPU
-from gliosuite.perfusion.dsc.arterial import Arterial
 from gliosuite.perfusion.dsc.excitation import Excitation
 from gliosuite.perfusion.dsc.signalfit import Model, signal_noise
 from gliosuite.perfusion.kinetics import parker_aif
+from gliosuite.perfusion.signal import BLOOD_R2STAR
 
 TIMES = 1.5 * np.arange(60)
-ARTERIAL = Arterial(7.6 * parker_aif(TIMES, 18.0), 1 / 7.6, False)
+ARTERIAL = BLOOD_R2STAR[0] * parker_aif(TIMES, 18.0)
 
 
 def test_noise_is_that_of_the_signal_and_not_of_the_bolus():

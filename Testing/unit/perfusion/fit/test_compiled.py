@@ -77,6 +77,22 @@ def test_an_aif_on_a_fine_grid_and_bounds():
     assert worse.max() <= 1e-3
 
 
+@pytest.mark.parametrize("delay", [(2.0, 2.0), (0.0, 0.5), (1.3, 1.4)])
+def test_narrow_bounds_of_the_delay(delay):
+    curves = noisy(FEWEST, 37)
+    fit = fit_curves(curves, TIMES, AIF, "etm", True, bounds={"delay": delay})
+    assert delay[0] - 1e-9 <= fit.values["delay"].min() <= fit.values["delay"].max() <= delay[1] + 1e-9
+    arrays = fit_curves(curves, TIMES, AIF, "etm", True, bounds={"delay": delay}, device="numpy")
+    assert np.mean(fit.sse > arrays.sse * (1 + 1e-6)) <= 1e-3
+
+
+@pytest.mark.parametrize("model", ["etm", "patlak", "2cxm"])
+def test_curves_without_tissue(model):
+    curves = np.concatenate([np.zeros((400, 60)), -noisy(400, 38), np.tile(1.5 * AIF, (400, 1))])
+    fit = fit_curves(curves, TIMES, AIF, model, model != "2cxm")
+    assert all(np.isfinite(values).all() for values in fit.values.values())
+
+
 def test_unclamped_weights_agree():
     rng = np.random.default_rng(33)
     curves = kinetics.patlak(TIMES, AIF, np.zeros(3000), 0.0) + rng.normal(0, 0.03, (3000, 60))

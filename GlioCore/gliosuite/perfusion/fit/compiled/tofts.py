@@ -152,7 +152,7 @@ def fit_rates(
                 if cell < 0 or cell >= n_cells:
                     continue
                 late_s = products[cell, 3]
-                if late_s - 60.0 * length >= limits[7] or late_s <= limits[6]:
+                if late_s - 60.0 * length > limits[7] or late_s < limits[6]:
                     continue
                 tau = min(max(tau, (late_s - limits[7]) / 60.0), (late_s - limits[6]) / 60.0)
             else:
