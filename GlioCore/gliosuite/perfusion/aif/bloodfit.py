@@ -72,7 +72,7 @@ def fit_blood(signals: BloodSignals, acquisition: Spgr, t10_s: float) -> BloodFi
         T1 before contrast of arterial blood; that of venous blood is 0.952 of it.
     """
     model = BloodModel.of(signals, acquisition, t10_s)
-    best = _optimum(model)
+    best = optimum(model)
     p = BloodParameters(*best.x)
     arterial = model.arterial(p)
     residual = float(np.sqrt(np.mean(model.misfit(p) ** 2)))
@@ -91,7 +91,7 @@ def fit_blood(signals: BloodSignals, acquisition: Spgr, t10_s: float) -> BloodFi
     )
 
 
-def _optimum(model: BloodModel) -> Any:
+def optimum(model: BloodModel) -> Any:
     """The best of scipy's least-squares results from several starts of the curve."""
     from scipy.optimize import least_squares
 

@@ -12,7 +12,8 @@ TIMES = 5.0 * np.arange(60)
 
 def square(arrival=31.0):
     """Plasma after a square injection of 5 s (mM), and what follows it."""
-    first = ((FINE >= arrival) & (FINE < arrival + 5.0)).astype(float)
+    after = FINE - arrival
+    first = ((after >= 0) & (after < 5.0)).astype(float)
     first = disperse(FINE, disperse(FINE, first, 1.5), 1.5)
     stays = disperse(FINE, np.cumsum(first) * 0.1, 10.0)
     return 8.0 * first / first.max() + 1.2 * stays / stays.max()
@@ -74,7 +75,7 @@ def test_least_squares_without_negative_values():
 
 def test_a_voxel_is_as_uncertain_as_the_curve_it_is_like():
     one = np.array([0.1, 0.02])
-    spread = Spread(kinds(one, one, 3.0 * one, np.zeros(2)), {n: one for n in ("ktrans", "vp", "kep", "ve", "delay")})
+    spread = Spread(kinds(one, one, 3.0 * one, np.zeros(2)), dict.fromkeys(("ktrans", "vp", "kep", "ve", "delay"), one))
     values = {"ktrans": np.array([0.2, np.nan, 0.021]), "vp": np.array([0.2, np.nan, 0.021])}
     values |= {"kep": np.array([0.31, np.nan, 0.062]), "delay": np.zeros(3)}
     sd = spread.of(values)
