@@ -95,8 +95,9 @@ class DceSettings:
     input
         ``"signal"`` or ``"concentration"`` (mM).
     aif_fit
-        Whether to replace a sampled AIF by Parker's form fitted to it; None: where frames are more than 2 s apart and the fit's residual
-        is within noise.
+        True: replace a sampled AIF by Parker's form fitted to it; False: take it straight between its samples. None, where frames are more
+        than 2 s apart: what lies between the samples is found from the tissue's curves (`aif.refined`) where the delay is fitted, otherwise
+        Parker's form is taken where its residual is within noise.
     allow_invalid_voxels
         Leave voxels with NaN or negative signal out instead of refusing the series.
     n_aif_voxels
@@ -184,7 +185,11 @@ class DceSettings:
         needed="a mean between 0 and 30 s is needed (--dispersion)",
     )
     input: str = setting("signal", "what SERIES holds (mM)", choices=("signal", "concentration"))
-    aif_fit: bool | None = setting(None, "replace the AIF by Parker's form fitted to it (default: see fit.json)")
+    aif_fit: bool | None = setting(
+        None,
+        "replace the AIF by Parker's form fitted to it; no: straight between its samples (default: as the tissue's curves show it, "
+        "see fit.json)",
+    )
     allow_invalid_voxels: bool = _invalid()
     n_aif_voxels: int = _n_aif_voxels()
     aif_search: str = _aif_search()

@@ -15,7 +15,8 @@ import numpy as np
 from ..signal import Spgr
 from .bloodmodel import FORM, LEAST_STEP, SIGNAL, BloodModel, BloodParameters, BloodSignals, Parameter, relative_signal
 
-_STARTS_S = (-3.0, 0.0, 3.0)  # shifts of the start; chosen: half the width of a first pass to either side
+# Shifts of the start in s; chosen: up to half the width of a first pass to either side. With three, one of twelve fits ended 6 % above.
+STARTS_S = (-3.0, -1.5, 0.0, 1.5, 3.0)
 _BOLUS_S = 40.0  # after the baseline: where the artery's peak is sought; chosen, before the recirculation is over
 _EARLIEST_S = 15.0  # of the start, before and after the last frame of the baseline; chosen
 _MOST_EVALUATIONS = 300  # of each start; chosen as a bound on the work
@@ -72,7 +73,7 @@ def fit_blood(signals: BloodSignals, acquisition: Spgr, t10_s: float) -> BloodFi
         T1 before contrast of arterial blood; that of venous blood is 0.952 of it.
     """
     model = BloodModel.of(signals, acquisition, t10_s)
-    best = _optimum(model)
+    best = optimum(model)
     p = BloodParameters(*best.x)
     arterial = model.arterial(p)
     residual = float(np.sqrt(np.mean(model.misfit(p) ** 2)))
@@ -91,7 +92,7 @@ def fit_blood(signals: BloodSignals, acquisition: Spgr, t10_s: float) -> BloodFi
     )
 
 
-def _optimum(model: BloodModel) -> Any:
+def optimum(model: BloodModel) -> Any:
     """The best of scipy's least-squares results from several starts of the curve."""
     from scipy.optimize import least_squares
 
@@ -118,7 +119,7 @@ def _optimum(model: BloodModel) -> Any:
     peak_s = t[n + int(np.argmax(bolus))]
     earliest, latest = t[n - 1] - _EARLIEST_S, t[n - 1] + _EARLIEST_S
     best = None
-    for shift in _STARTS_S:
+    for shift in STARTS_S:
         begin = float(np.clip(peak_s - FORM["centre"].start + shift, earliest + 0.1, latest - 0.1))
         parameters = [*FORM.values(), Parameter(begin, earliest, latest), *SIGNAL.values()]
         found = least_squares(

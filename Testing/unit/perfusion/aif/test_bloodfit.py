@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion.aif.bloodfit import fit_blood
-from gliosuite.perfusion.aif.bloodmodel import TISSUE_T1_S, VENOUS_T1, BloodSignals, relative_signal
+from gliosuite.perfusion.aif.bloodmodel import (
+    FORM,
+    SIGNAL,
+    TISSUE_T1_S,
+    VENOUS_T1,
+    BloodModel,
+    BloodParameters,
+    BloodSignals,
+    relative_signal,
+)
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import Spgr
 
@@ -60,3 +69,19 @@ def test_a_head_that_moves_at_once_spoils_nothing():
     found = np.interp(TIMES, fit.times_s, fit.concentration)
     assert abs(found.max() / blood.max() - 1) < 0.1
     assert abs(found[-24:].mean() / blood[-24:].mean() - 1) < 0.1
+
+
+def test_derivatives_are_those_of_the_model():
+    *data, _ = signals()
+    model = BloodModel.of(BloodSignals(TIMES, *data, 6, (30,), (0.015, 0.015)), SPGR, T10)
+    start = [*(p.start for p in FORM.values()), 27.31, *(p.start for p in SIGNAL.values())]
+    at = np.array(start) * (1 + 0.03 * np.sin(np.arange(22)))
+    slopes = model.slopes(BloodParameters(*at))
+    for i, name in enumerate(BloodParameters._fields):
+        step = np.zeros(22)
+        step[i] = 1e-5 * max(abs(at[i]), 1e-4)
+        up, down = (model.misfit(BloodParameters(*(at + s * step))) for s in (1, -1))
+        numeric = (up - down) / (2 * step[i])
+        # That by a dispersion is of the continuous curve, the model's is linear between samples.
+        limit = 5e-3 if "dispersion" in name else 1e-4
+        np.testing.assert_allclose(slopes[..., i], numeric, atol=limit * np.abs(numeric).max(), err_msg=name)
