@@ -1,7 +1,7 @@
 """Arterial input functions: every figure that they are held to, printed with machine and versions.
 
-Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries motion searches icc speed``, all of
-them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say, of DCE alone and on patients that neither saw.
+Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries motion searches icc speed``, all
+of them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say, of DCE alone and on patients that neither saw.
 Nothing is written. All on simulated data.
 """
 
@@ -153,7 +153,7 @@ def arteries(patients=PATIENTS, ways=("dsc", "dce"), bar="bar of the peak: 29 of
             f"within 10 %: {(np.abs(tail) <= 0.1).sum()} of {share.size}   {bar}"
         )
     failed = 0
-    for way, rows in cases.items():
+    for rows in cases.values():
         failed += bool(bar) and int((np.abs(np.array(rows)[:, 1]) <= 0.1).mean() < 29 / 30 - 1e-9)
     if ceiling:
         print(

@@ -19,6 +19,7 @@ from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
 if TYPE_CHECKING:
+    from ..perfusion.result import PerfusionMaps
     from ..registration.motion import Motion
 
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
@@ -84,18 +85,18 @@ def _motion(motion: "Motion | None", folder: Path) -> tuple[list[str], dict[str,
     return [note, *motion.notes], {"motion": plain(said)}
 
 
-def _to_reference(run: Run, role: str, maps: dict[str, sitk.Image], mask: sitk.Image, folder: Path) -> None:
-    """Write maps and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
+def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> None:
+    """Write maps, SDs and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
     transform = run.transform(role)
     if transform is None:
         return
-    inside = array(mask) > 0
-    native = Grid.of(mask)
+    inside = array(made.mask) > 0
+    native = Grid.of(made.mask)
     fitted = array(resample(native.image(inside.astype(np.float32)), run.grid, transform)) > 0.5
     write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
     matrix = interpolation(native, run.grid, transform, fitted)
     whole = matrix @ inside.ravel().astype(np.float64)
-    for name, image in maps.items():
+    for name, image in (made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items():
         values = array(image)
         defined = inside & np.isfinite(values)
         weight = whole if np.array_equal(defined, inside) else matrix @ defined.ravel().astype(np.float64)
@@ -147,8 +148,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         b1=run.case.image("b1") if "b1" in run else None,
     )
     write(maps, folder)
-    spread = {f"{n}_sd": image for n, image in maps.sd.items()}
-    _to_reference(run, "dce", maps.maps | spread, maps.mask, folder)
+    _to_reference(run, "dce", maps, folder)
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
 
 
@@ -209,7 +209,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         b1=run.case.image("b1") if asks and "b1" in run else None,
     )
     write(maps, folder)
-    _to_reference(run, "dsc", maps.maps, maps.mask, folder)
+    _to_reference(run, "dsc", maps, folder)
     return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])
 
 
