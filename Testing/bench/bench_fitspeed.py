@@ -63,8 +63,8 @@ def speed(n: int = 600_000, repeats: int = 5) -> None:
     """Time of each fit on many voxels, tables included, beside the arrays of numpy."""
     idle = os.getloadavg()[0] < IDLE
     print(f"\n{n} voxels x 60 frames, float32, tables and SD included; load {os.getloadavg()[0]:.1f}")
-    times, aif, _, _, curves = late_cohort(n, SEEDS[0])
-    few = curves[: n // 10]
+    times, aif, _, _, late = late_cohort(n, SEEDS[0])
+    prompt = late_cohort(n, SEEDS[0], 0.0)[-1]
     for label, model, delay, bar in (
         ("extended Tofts", "etm", False, 0.4),
         ("extended Tofts with delay", "etm", True, 1.6),
@@ -72,9 +72,10 @@ def speed(n: int = 600_000, repeats: int = 5) -> None:
         ("Tofts", "tofts", False, None),
         ("Patlak with delay", "patlak", True, None),
     ):
-        wall, busy = measured(lambda m=model, d=delay: fit_curves(curves, times, aif, m, d), repeats)
+        curves = late if delay else prompt
+        wall, busy = measured(lambda c=curves, m=model, d=delay: fit_curves(c, times, aif, m, d), repeats)
         start = time.process_time()
-        fit_curves(few, times, aif, model, delay, device="numpy")
+        fit_curves(curves[: n // 10], times, aif, model, delay, device="numpy")
         ratio = (time.process_time() - start) * 10 / busy
         judged = wall if idle else busy / CORES
         found = f"{wall:.2f} s, processor {busy:.2f} s, arrays {ratio:.1f} x"
@@ -91,7 +92,7 @@ def speed(n: int = 600_000, repeats: int = 5) -> None:
     tracemalloc.start()
     for model, delay in (("etm", False), ("etm", True), ("2cxm", False)):
         tracemalloc.reset_peak()
-        fit_curves(curves, times, aif, model, delay)
+        fit_curves(late, times, aif, model, delay)
         peak = tracemalloc.get_traced_memory()[1] / 2**30
         line(f"memory beyond the data, {model}{', delay' if delay else ''}", f"{peak:.2f} GB", "<= 1 GB", peak <= 1)
     tracemalloc.stop()
