@@ -134,7 +134,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         baseline=run.settings.dce_baseline,
         arrival_s=run.settings.dce_arrival_s,
     )
-    t10, how = _t10(run, series.grid, known)
+    t10, how = _t10(run, series, known)
     if named and named.t10_s is not None:
         t10, how = named.t10_s, f"T1 before contrast: {named.t10_s:g} s everywhere, as the preset {named.name} has it."
     maps = dce_maps(
@@ -152,22 +152,40 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
 
 
-def _t10(run: Run, grid: Grid, known: dict[str, Any]) -> tuple[float | sitk.Image, str]:
-    """The T1 before contrast: fitted from VFA where there is one, else as given, else 1 s (S0's value)."""
+def _t10(run: Run, series: Series, known: dict[str, Any]) -> tuple[float | sitk.Image, str]:
+    """The T1 before contrast where a series lies: fitted from VFA where there is one, else as given, else 1 s (S0's value)."""
     if "vfa" in run:
         from ..perfusion.t1 import T1Settings, t1_maps
 
         flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
         b1 = run.case.image("b1") if "b1" in run else None
-        t1 = t1_maps(run.case.series("vfa"), T1Settings(tr_ms, tuple(flips)), b1).t1
+        vfa = run.case.series("vfa")
+        t1 = t1_maps(vfa, T1Settings(tr_ms, tuple(flips)), b1).t1
         with_b1 = " with the case's B1 map" if b1 is not None else ""
-        return t1, f"T1 before contrast: fitted from the variable flip angle series{with_b1}."
+        transform, moved = _between(run, series, vfa.grid.image(vfa.frames[int(np.argmax(flips))]))
+        t1 = resample(t1, series.grid, transform)
+        return t1, f"T1 before contrast: fitted from the variable flip angle series{with_b1}, {moved}."
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
     return (
         T10_TISSUE_S,
         f"T1 before contrast: {T10_TISSUE_S:g} s everywhere (Yoon 2024), since the case has no T1 map; ktrans, ve and vp scale with it.",
     )
+
+
+def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transform | None, str]:
+    """From points of a series to those of an image that was taken when the head lay elsewhere, and how that was found.
+
+    In enhancing tumour two millimetres make T1, and with it ktrans, wrong by a tenth.
+    """
+    from ..registration import RegistrationSettings, register
+
+    first = series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
+    try:
+        found = register(first, moving, RegistrationSettings(stages=("rigid",)), engine=run.settings.engine)
+    except InputError as error:
+        return None, f"taken where it lies, since it could not be registered to the series ({error})"
+    return found.transform, "rigidly registered to the series"
 
 
 def dsc(run: Run, folder: Path, progress: Progress) -> Done:
@@ -193,7 +211,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     )
     # A leakage fit through the signal equation asks for T1 and flip angle in each voxel.
     asks = settings.leakage in ("residue", "auto") and settings.flip_angle_deg is not None
-    t10 = _t10(run, series.grid, known)[0] if asks and "vfa" in run else None
+    t10 = _t10(run, series, known)[0] if asks and "vfa" in run else None
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(

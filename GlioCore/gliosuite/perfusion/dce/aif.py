@@ -39,6 +39,8 @@ _TISSUES, _LEAST_TISSUES = 200, 30
 _RISES_S, _PASSES_S = 10.0, 40.0  # before and after the AIF's peak: where a tissue's bolus is looked for; chosen
 _VESSEL = 0.5  # vp; chosen
 _FAST = 0.95  # of the highest kep: faster is at the bound
+_RAYLEIGH_MEAN = float(np.sqrt(np.pi / 2))  # of a magnitude without signal, in SD of its noise
+_CONTRADICTED = 0.6  # chosen: the darkest hundredth of means over 20 frames of pure noise lies at .73 of their mean
 _POOR = 1.5  # residual over noise; chosen
 # Chosen: a form is taken whose residual is noise (in units of its SD) or below a hundredth of the peak, and whose own peak, between the
 # samples, is not far above them.
@@ -122,10 +124,17 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
 
 
 def floor_noise(p: Prepared, settings: DceSettings) -> float:
-    """SD of the noise whose floor counts (`signal.near_floor`); 0 where it is to be left, or the series is no magnitude."""
+    """SD of the noise whose floor counts (`signal.near_floor`); 0 where it is to be left, or the series is no magnitude.
+
+    Movement passes for noise in curves, but the floor of noise is seen in the darkest voxels too: where those lie far below it, they say it.
+    """
     if not settings.noise_floor or settings.input == "concentration":
         return 0.0
-    return magnitude_noise(p.raw, p.n_baseline)
+    sigma = magnitude_noise(p.raw, p.n_baseline)
+    mean = p.series.mean
+    darkest = mean[np.isfinite(mean) & (mean > 0)]
+    seen = float(np.percentile(darkest, 1)) / _RAYLEIGH_MEAN if darkest.size else sigma
+    return seen if seen < _CONTRADICTED * sigma else sigma
 
 
 def _concentration(curves: np.ndarray, p: Prepared, settings: DceSettings, n_baseline: int) -> np.ndarray:
