@@ -126,7 +126,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
 def floor_noise(p: Prepared, settings: DceSettings) -> float:
     """SD of the noise whose floor counts (`signal.near_floor`); 0 where it is to be left, or the series is no magnitude.
 
-    Movement passes for noise in curves, but the floor of noise is seen in the darkest voxels too: where those lie far below it, they say it.
+    Movement passes for noise in curves; but the darkest voxels show the floor too, and where they lie far below it, they decide.
     """
     if not settings.noise_floor or settings.input == "concentration":
         return 0.0
