@@ -56,7 +56,7 @@ class GlioPerfusionParameterNode:
     hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42
     relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
     leakage: Annotated[str, Choice(["residue", "bsw", "bidirectional", "auto", "none"])] = "residue"
-    deconvolution: Annotated[str, Choice(["osvd", "csvd", "ssvd", "tikhonov"])] = "osvd"
+    deconvolution: Annotated[str, Choice(["auto", "vascular", "osvd", "csvd", "ssvd", "tikhonov"])] = "auto"
     nawmSegmentation: vtkMRMLSegmentationNode
     nawmSegment: str = ""
     maskSegmentation: vtkMRMLSegmentationNode

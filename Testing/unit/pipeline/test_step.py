@@ -123,7 +123,7 @@ def test_a_changed_key_repeats_the_steps_that_read_it(done, copy, change, steps)
         ({"leakage": "bsw"}, {"dsc"}),
         ({"schemes": ("rtog",)}, {"rt"}),
         ({"engine": "simpleitk"}, {"registered", "progression"}),
-        ({"skip": ("b1",)}, {"dce"}),
+        ({"skip": ("b1",)}, {"dce", "dsc"}),
         ({"skip": ("t2",)}, {"registered"}),
         ({"barriers": "auto"}, {"rt"}),
         ({"allow_derived": True}, {"rt"}),

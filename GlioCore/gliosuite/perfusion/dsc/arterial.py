@@ -38,14 +38,14 @@ def arterial_relation(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseli
     """How an AIF's ΔR2* (t,) follows concentration: what more curves (n, t) of normal tissue fit better without any leakage.
 
     Normal are perfused curves without leakage that acts on T1 (K2 of at most three standard deviations). Where fewer than 20 are, the AIF
-    is taken for blood.
+    is left as it is.
     """
     asked = np.flatnonzero(perfused_voxels(curves, n_baseline))
     asked = asked[:: -(-asked.size // _VOXELS) or 1]
     fit = correct_residue(curves[asked], dt_s, aif, device)
     some = curves[asked[fit.k2 <= _LEAKY * fit.k2_sd]]
     if len(some) < _FEW:
-        return "quadratic"
+        return "linear"
     linear = _residual(some, dt_s, aif, device)
     better = linear - _residual(some, dt_s, BLOOD_R2STAR[0] * blood_concentration(aif), device)
     return "quadratic" if np.median(better) > 0 else "linear"
