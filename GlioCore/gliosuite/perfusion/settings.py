@@ -32,10 +32,10 @@ HEMATOCRIT = 0.42  # fraction; of large vessels, as Parker's population curve ta
 RELAXIVITY = 4.5
 T10_BLOOD_S = 1.65  # s; arterial blood at 3 T (Lu H et al., Magn Reson Med 2004;52:679)
 T10_TISSUE_S = 1.0  # s; where nothing is known of the tissue (Yoon 2024)
-# 1/(mM s): what agent in the vessels of tissue adds to R2*. That of blood with little agent (van Osch 2003), so that cbv is the ratio of
-# areas. The field around vessels makes it several times larger; calculations and measurements differ by more than two, with the field, the
-# vessels' size and the echo time (Kjølby BF et al., Magn Reson Med 2006;56:187; Patil V et al., NMR Biomed 2013;26:392): cbv and cbf are not
-# calibrated.
+# 1/(mM s): what agent in the vessels of tissue adds to R2*. That of blood with little agent (van Osch 2003): cbv is then a ratio of areas.
+# The field around vessels makes it several times larger; calculations and measurements differ by more than two, with the field, the
+# vessels' size and the echo time (Kjølby BF et al., Magn Reson Med 2006;56:187; Patil V et al., NMR Biomed 2013;26:392): cbv and cbf are
+# not calibrated.
 TISSUE_R2STAR = 7.62
 T10_LESION_S = 1.5  # s; of enhancing tumour at 3 T, roughly
 
