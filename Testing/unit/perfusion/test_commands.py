@@ -247,9 +247,7 @@ def test_a_mask_without_a_bolus_is_no_artery(gliosuite, folder):
     air[:, 0, :] = True
     write_image(GRID.image(air), folder / "air.nii.gz")
     base = ("--aif", folder / "air.nii.gz")
-    # Air is within the noise floor, so that it has no concentration at all.
-    nothing = "no voxel of the AIF mask has a concentration curve"
-    refused(gliosuite, folder, nothing, "dce", folder / "dce.nii.gz", "--dt", 2, *DCE, *base)
+    refused(gliosuite, folder, "the AIF mask shows no bolus", "dce", folder / "dce.nii.gz", "--dt", 2, *DCE, *base)
     refused(
         gliosuite, folder, "the AIF mask shows no bolus", "dsc", folder / "dsc.nii.gz", "--te-ms", 30, "--dt", 2, *base
     )
