@@ -126,7 +126,6 @@ def peers(n: int = 2000) -> None:
     ours = measured(lambda: fit_curves(curves, times, aif, "etm", True), 15)[0] / n
     line("GlioSuite", f"{1 / ours:,.0f} curves/s")
     try:
-        import osipy  # noqa: F401
         from osipy.dce.fitting import fit_model
     except ImportError:
         line("osipy", "not installed")

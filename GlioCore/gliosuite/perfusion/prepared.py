@@ -182,6 +182,11 @@ def _check_gaps(spoiled: dict[int, str], whole_times: np.ndarray, times: np.ndar
             )
 
 
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+    """Of some curves, numbers (n,), `count` at most, evenly over them."""
+    return rows[np.unique(np.linspace(0, rows.size - 1, min(count, rows.size)).astype(np.int64))]
+
+
 def strongest(rows: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Of some curves, numbers (n,), the 5 % with the highest weight (n,); one at least where there is any."""
     return rows[np.argsort(-weight, kind="stable")[: max(1, rows.size // 20)]]

@@ -17,6 +17,7 @@ from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
+from .structure import before_bolus
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
@@ -180,9 +181,10 @@ def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transfo
     """
     from ..registration import RegistrationSettings, register
 
-    first = series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
     try:
-        found = register(first, moving, RegistrationSettings(stages=("rigid",)), engine=run.settings.engine)
+        found = register(
+            before_bolus(series), moving, RegistrationSettings(stages=("rigid",)), engine=run.settings.engine
+        )
     except InputError as error:
         return None, f"taken where it lies, since it could not be registered to the series ({error})"
     return found.transform, "rigidly registered to the series"

@@ -9,7 +9,7 @@ from ..case import Case
 from ..compute import each
 from ..errors import InputError
 from ..files import plain, write_json
-from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
+from ..images import Grid, Series, boolean, read_image, resample, resample_mask, volume_cc, write_image
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
@@ -32,7 +32,7 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
 
     def carry(role: str) -> dict[str, Any]:
         stretch = part(named(progress, role), moving.index(role) / len(moving), (moving.index(role) + 1) / len(moving))
-        image = _before_bolus(run, role) if role in SERIES_NEEDS else run.case.image(role)
+        image = before_bolus(run.case.series(role)) if role in SERIES_NEEDS else run.case.image(role)
         try:
             result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
         except InputError as error:
@@ -51,9 +51,8 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     return done
 
 
-def _before_bolus(run: Run, role: str) -> sitk.Image:
+def before_bolus(series: Series) -> sitk.Image:
     """The mean of a series' first tenth: before the bolus, with little noise."""
-    series = run.case.series(role)
     return series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
 
 

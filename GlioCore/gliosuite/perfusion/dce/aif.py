@@ -22,7 +22,7 @@ from ..aif import (
 )
 from ..fit import DEFAULT_BOUNDS, CurveFit, fit_curves
 from ..noise import magnitude_noise
-from ..prepared import Prepared
+from ..prepared import Prepared, evenly
 from ..settings import DceSettings
 from ..signal import concentrations, mean_concentration, near_floor
 from .settings import acquisition
@@ -47,8 +47,11 @@ _POOR = 1.5  # residual over noise; chosen
 _RESIDUAL_NOISE, _RESIDUAL_TOP, _HIGHEST = 2.0, 0.01, 1.5
 
 
-def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) -> Aif:
-    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already."""
+def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, sigma: float) -> Aif:
+    """The AIF in plasma: ``"auto"``, ``"parker"``, ``"georgiou"``, a mask of an artery, or one that is there already.
+
+    `sigma` is the SD of the noise whose floor counts; see `floor_noise`.
+    """
     series, times_s, n_baseline, raw = p.series, p.times_s, p.n_baseline, p.raw
     if isinstance(aif, Aif):
         top = float(aif.concentration.max())
@@ -68,7 +71,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
-        curves = _concentration(series.curves(voxels), p, settings, n_baseline)
+        curves = _concentration(series.curves(voxels), settings, n_baseline, sigma)
         method, what = "mask", "mean of {n} voxels of the AIF mask"
         known = curves[np.isfinite(curves).all(axis=1)]
         if known.size:
@@ -76,7 +79,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image) 
     else:
         index, quality = _search(raw, times_s, n_baseline, settings)
         voxels = p.in_region(index)
-        curves = _concentration(raw[index], p, settings, n_baseline)
+        curves = _concentration(raw[index], settings, n_baseline, sigma)
         method = "auto"
         what = f"found automatically ({settings.aif_search} search): mean of {{n}} voxels, score {quality['score']:.1f}"
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
@@ -137,9 +140,9 @@ def floor_noise(p: Prepared, settings: DceSettings) -> float:
     return seen if seen < _CONTRADICTED * sigma else sigma
 
 
-def _concentration(curves: np.ndarray, p: Prepared, settings: DceSettings, n_baseline: int) -> np.ndarray:
+def _concentration(curves: np.ndarray, settings: DceSettings, n_baseline: int, sigma: float) -> np.ndarray:
     """Concentrations (n, t) of an artery's curves (n, t); one, of their mean square, where that lies near the noise floor."""
-    scanned, sigma = acquisition(settings), floor_noise(p, settings)
+    scanned = acquisition(settings)
     if scanned is not None and near_floor(curves, n_baseline, sigma).mean() > 0.5:
         mean = mean_concentration(curves, scanned, settings.t10_blood_s, n_baseline, sigma)
         if np.isfinite(mean).all():
@@ -200,9 +203,7 @@ def _refined(aif: Aif, curves: np.ndarray, times_s: np.ndarray, settings: DceSet
     smooth = SmoothCurves.through(aif.times_s, samples, float(times_s[-1]))
     start = smooth.basis @ smooth.nearest(aif.times_s, samples, samples_sd(samples))
     good = np.flatnonzero(np.isfinite(curves).all(axis=1))
-    some = (
-        good[np.unique(np.linspace(0, good.size - 1, min(_SAMPLE, good.size)).astype(np.int64))] if good.size else good
-    )
+    some = evenly(good, _SAMPLE)
     if some.size < _LEAST_TISSUES:
         return None, f"{some.size} curves are too few, {_LEAST_TISSUES} are needed"
     # Those whose bolus stands out of their noise most; a vessel's is no tissue's, and neither is one that empties at once.
@@ -219,8 +220,7 @@ def _refined(aif: Aif, curves: np.ndarray, times_s: np.ndarray, settings: DceSet
     if rows.size < _LEAST_TISSUES:
         return None, f"{rows.size} curves are those of tissue, {_LEAST_TISSUES} are needed"
     # Of all delays alike: each samples the bolus elsewhere.
-    rows = rows[np.argsort(found["delay"][rows], kind="stable")]
-    rows = rows[np.unique(np.linspace(0, rows.size - 1, min(_TISSUES, rows.size)).astype(np.int64))]
+    rows = evenly(rows[np.argsort(found["delay"][rows], kind="stable")], _TISSUES)
     result = refine(
         smooth,
         aif.times_s,

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 
 from ..fit import fit_curves
 from ..kinetics import convolve
+from ..prepared import evenly
 
 LONGEST_S = 10.0  # chosen: beyond, it would be as slow as the fastest compartment that the fit still allows
 # Chosen: that many voxels tell the mean to a few tenths of a second (bench_patients.py), and more only take time.
@@ -73,7 +74,7 @@ def find_dispersion(
         Of the fit, by parameter.
     """
     good = np.flatnonzero(np.isfinite(curves).all(axis=1))
-    some = curves[good[np.unique(np.linspace(0, good.size - 1, min(_VOXELS, good.size)).astype(int))]]
+    some = curves[evenly(good, _VOXELS)]
 
     def cost(mean_s: float) -> float:
         at, dispersed = disperse(aif_times_s, aif, mean_s)

@@ -16,13 +16,13 @@ from ..prepared import Prepared, prepare, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import T10_TISSUE_S, DceSettings
 from ..signal import concentrations
-from ..t1 import b1_values
+from ..t1 import b1_values, check_t10
 from .aif import between_samples, choose_aif, floor_noise, widened
 from .dispersion import LONGEST_S, disperse, find_dispersion
 from .notes import aif_notes, fit_notes, series_notes
 from .presets import preset_record
 from .semiquantitative import semiquantitative
-from .settings import acquisition, check_settings, check_t10
+from .settings import acquisition, check_settings
 
 # The maps of each model, in the order in which they are written and shown.
 _MAPS = {
@@ -46,7 +46,8 @@ def dce_aif(
 ) -> Aif:
     """The AIF of a DCE series alone; see `dce_maps`."""
     check_settings(settings, series)
-    return choose_aif(prepare(series, times_s, settings, mask), settings, aif)
+    p = prepare(series, times_s, settings, mask)
+    return choose_aif(p, settings, aif, floor_noise(p, settings))
 
 
 def dce_maps(
@@ -94,10 +95,10 @@ def dce_maps(
     if p.n_baseline < _FEW:
         p.notes.append(f"the baseline has only {p.n_baseline} frames: concentrations are less certain")
     progress(0.1, "arterial input function")
-    chosen = choose_aif(p, settings, aif)
+    sigma = floor_noise(p, settings)
+    chosen = choose_aif(p, settings, aif, sigma)
     progress(0.2, "concentration")
     scanned = acquisition(settings)
-    sigma = floor_noise(p, settings)
     curves = concentrations(p.fitted_curves(), scanned, t10_s, p.n_baseline, scale, sigma)
     _check_curves(curves, t10_s, scale)
     more_notes = [*aif_notes(chosen), *series_notes(p, settings, t10_s, sigma)]

@@ -6,7 +6,6 @@ from ...images import Series
 from ...settings import check
 from ..settings import DceSettings, check_known
 from ..signal import Spgr
-from ..t1 import check_t10 as check_t10
 
 
 def acquisition(settings: DceSettings) -> Spgr | None:
