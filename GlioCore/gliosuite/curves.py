@@ -87,6 +87,11 @@ def check_frames(series: Series, what: str) -> None:
         )
 
 
+def before_bolus(series: Series) -> sitk.Image:
+    """The mean of a series' first tenth: before the bolus, with little noise."""
+    return series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
+
+
 def noise_sd(curves: np.ndarray) -> np.ndarray:
     """Standard deviation of the noise of curves (..., t), from their second differences; a bolus, which is short, hardly moves it."""
     second = np.diff(curves, 2)

@@ -1,10 +1,10 @@
 """Fresh simulated patients, from the raw series by the commands as they come, against the truth: ktrans of normal brain and of the tumour.
 
 Run alone: ``python Testing/bench/bench_patients.py [--patients N] [--seed S] [--cohort DIR] [--save FILE] [--beside FILE] [part ...]`` with
-parts of ``dce run dispersed``, all where none is named. `dce` is ``gliosuite dce`` on the DICOM series with the T1 map of ``gliosuite t1``
-and nothing else; `run` is ``gliosuite run`` on the case; `dispersed` is `dce` on patients of their own seeds whose blood is dispersed by
-4 s between artery and tissue. ``--save`` keeps the numbers; ``--beside`` shows those of another version (run from its own tree on the same
-cohort). Seeds below 90000 are free for development; the default was not looked at before.
+parts of ``dce run dispersed``, all where none is named. `dce` is ``gliosuite dce`` on the DICOM series with the T1 map of
+``gliosuite t1 --onto`` and nothing else; `run` is ``gliosuite run`` on the case; `dispersed` is `dce` on patients of their own seeds whose
+blood is dispersed by 4 s between artery and tissue. ``--save`` keeps the numbers; ``--beside`` shows those of another version (run from its
+own tree on the same cohort). Seeds below 90000 are free for development; the default was not looked at before.
 
 A voxel counts where one tissue fills at least 90 % of it and no mask of the lesion lies within 10 mm (normal) or where it is enhancing
 tumour by the truth. What is normal and what enhances is known only because the patients are simulated. The error of the enhancing median is
@@ -93,12 +93,12 @@ def compared(truth: Path, ktrans: Path, fitted: Path) -> dict[str, float]:
 
 
 def by_dce(case: Path, out: Path) -> dict[str, float]:
-    """``gliosuite dce`` on the raw series, with the T1 map of ``gliosuite t1``."""
+    """``gliosuite dce`` on the raw series, with the T1 map of ``gliosuite t1`` laid onto it."""
     about = json.loads((case / "case.json").read_text())["images"]["vfa"]
     flips = ",".join(f"{f:g}" for f in about["flip_angle_deg"])
     b1 = ("--b1", case / "b1.nii.gz")
     vfa = ("--vfa", case / "vfa.nii.gz", "--flip-angles", flips, "--tr-ms", about["tr_ms"])
-    gliosuite("t1", *vfa, *b1, "--out", out / "t1")
+    gliosuite("t1", *vfa, *b1, "--onto", case / "dicom" / "dce", "--out", out / "t1")
     gliosuite("dce", case / "dicom" / "dce", "--t10", out / "t1" / "t1.nii.gz", *b1, "--out", out / "dce")
     return compared(truth_of(case), out / "dce" / "ktrans.nii.gz", out / "dce" / "mask.nii.gz")
 

@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..perfusion.settings import InversionSettings, T1Settings
 from ..settings import add_options
-from ..steps import Progress
+from ..steps import Progress, part
 from .series import format_option, mask_of, volumes
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ def register(add: Callable) -> None:
     p.add_argument("--ir-pulses", type=int, metavar="N", help="pulses after each inversion")
     p.add_argument("--ir-spacing-ms", type=float, metavar="MS", help="spacing of those pulses (default --tr-ms)")
     add_options(p, InversionSettings, "recovery_ms", "centre")
+    p.add_argument(
+        "--onto",
+        metavar="SERIES",
+        help="the DCE series (4-D image or DICOM folder) that T1 is for: the volumes are laid onto its first frames, and T1 has its grid",
+    )
+    p.add_argument(
+        "--motion",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="lay each volume onto the brightest, or --onto, before T1 is fitted (default: yes; not with --ir)",
+    )
     p.add_argument("--mask", metavar="M", help="voxels to fit (default: the head, found automatically)")
     add_options(p, T1Settings, "allow_invalid_voxels", "linear")
     format_option(p)
@@ -95,6 +107,8 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
         raise InputError(f"{series.name}: the repetition time is not known; give it with --tr-ms")
     angles = _flip_angles(args.flip_angles, known.get("flip_angle_deg"), len(args.vfa) > 1, series)
     settings = T1Settings(tr_ms, angles, args.allow_invalid_voxels, args.linear, args.device)
+    series, notes = _placed(args, series, part(progress, 0.0, 0.6))
+    progress = part(progress, 0.6, 1.0)
     mask = mask_of(args.mask, series)
     if args.ir:
         from ..perfusion.t1 import hifi_maps
@@ -111,4 +125,25 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     else:
         b1 = read_image(args.b1) if args.b1 else None
         maps = t1_maps(series, settings, b1, mask, progress)
+    maps = replace(maps, notes=[*notes, *maps.notes])
     return {"out": args.out, **write(maps, args.out, args.format)}
+
+
+def _placed(args: argparse.Namespace, series: "Series", progress: Progress) -> tuple["Series", list[str]]:
+    """The volumes where the head is to lie, and what is to be said of it."""
+    from ..curves import before_bolus
+    from ..registration.motion import align_flip_angles, align_onto
+
+    if args.onto:
+        if args.ir or not args.motion:
+            raise InputError("--onto moves each volume of --vfa; leave --ir and --no-motion out")
+        target = volumes([args.onto])[0]
+        aligned = align_onto(series, before_bolus(target), progress)
+        return aligned.series, [f"each volume was laid onto {target.name}, by up to {aligned.largest_mm:.1f} mm"]
+    if args.ir or not args.motion:
+        return series, []
+    try:
+        aligned = align_flip_angles(series, progress)
+    except InputError as error:
+        return series, [f"the volumes were taken as they lie: {error}"]
+    return aligned.series, [f"each volume was laid onto the brightest, by up to {aligned.largest_mm:.1f} mm"]

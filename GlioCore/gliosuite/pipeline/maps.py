@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..curves import before_bolus
 from ..errors import InputError
 from ..files import plain, read_json, write_csv
 from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
@@ -17,7 +18,6 @@ from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, SkippedStep
-from .structure import before_bolus
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
@@ -135,7 +135,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         baseline=run.settings.dce_baseline,
         arrival_s=run.settings.dce_arrival_s,
     )
-    t10, how = _t10(run, series, known)
+    t10, how = _t10(run, series, known, alike=True)
     if named and named.t10_s is not None:
         t10, how = named.t10_s, f"T1 before contrast: {named.t10_s:g} s everywhere, as the preset {named.name} has it."
     maps = dce_maps(
@@ -153,18 +153,14 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
 
 
-def _t10(run: Run, series: Series, known: dict[str, Any]) -> tuple[float | sitk.Image, str]:
-    """The T1 before contrast where a series lies: fitted from VFA where there is one, else as given, else 1 s (S0's value)."""
-    if "vfa" in run:
-        from ..perfusion.t1 import T1Settings, t1_maps
+def _t10(run: Run, series: Series, known: dict[str, Any], alike: bool) -> tuple[float | sitk.Image, str]:
+    """The T1 before contrast where a series lies: fitted from VFA where there is one, else as given, else 1 s (S0's value).
 
-        flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
-        b1 = run.case.image("b1") if "b1" in run else None
-        vfa = run.case.series("vfa")
-        t1 = t1_maps(vfa, T1Settings(tr_ms, tuple(flips)), b1).t1
-        with_b1 = " with the case's B1 map" if b1 is not None else ""
-        transform, moved = _between(run, series, vfa.grid.image(vfa.frames[int(np.argmax(flips))]))
-        t1 = resample(t1, series.grid, transform)
+    `alike`: the series has the contrast of the VFA's volumes, so that each can be laid onto it.
+    """
+    if "vfa" in run:
+        t1, moved = _fitted_t1(run, series, alike)
+        with_b1 = " with the case's B1 map" if "b1" in run else ""
         return t1, f"T1 before contrast: fitted from the variable flip angle series{with_b1}, {moved}."
     if "t10_s" in known:
         return float(known["t10_s"]), f"T1 before contrast: {known['t10_s']} s everywhere, as case.json gives it."
@@ -174,11 +170,40 @@ def _t10(run: Run, series: Series, known: dict[str, Any]) -> tuple[float | sitk.
     )
 
 
-def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transform | None, str]:
-    """From points of a series to those of an image that was taken when the head lay elsewhere, and how that was found.
+def _fitted_t1(run: Run, series: Series, alike: bool) -> tuple[sitk.Image, str]:
+    """T1 on the grid of a series, and how it came to lie there.
 
-    In enhancing tumour two millimetres make T1, and with it ktrans, wrong by a tenth.
+    In enhancing tumour two millimetres make T1, and with it ktrans, wrong by a tenth. Signals are interpolated rather than T1, since a
+    voxel of the series has a mean of signals too.
     """
+    from ..perfusion.t1 import T1Settings, t1_maps
+    from ..registration.motion import align_flip_angles, align_onto
+
+    flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
+    settings = T1Settings(tr_ms, tuple(flips))
+    b1 = run.case.image("b1") if "b1" in run else None
+    vfa = run.case.series("vfa")
+    if alike:
+        try:
+            aligned = align_onto(vfa, before_bolus(series))
+            return t1_maps(
+                aligned.series, settings, b1
+            ).t1, f"each volume laid onto the series (by up to {aligned.largest_mm:.1f} mm)"
+        except InputError:
+            pass  # the way that needs no like contrast is left
+    try:
+        aligned = align_flip_angles(vfa)
+        vfa, said = aligned.series, f"each volume laid onto the brightest (by up to {aligned.largest_mm:.1f} mm)"
+    except InputError as error:
+        said = f"its volumes as they are ({error})"
+    brightest = int(np.argmax(vfa.frames.mean(axis=(1, 2, 3))))
+    t1 = t1_maps(vfa, settings, b1).t1
+    transform, moved = _between(run, series, vfa.grid.image(vfa.frames[brightest]))
+    return resample(t1, series.grid, transform), f"{said}, {moved}"
+
+
+def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transform | None, str]:
+    """From points of a series to those of an image that was taken when the head lay elsewhere, and how that was found."""
     from ..registration import RegistrationSettings, register
 
     try:
@@ -213,7 +238,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     )
     # A leakage fit through the signal equation asks for T1 and flip angle in each voxel.
     asks = settings.leakage in ("residue", "auto") and settings.flip_angle_deg is not None
-    t10 = _t10(run, series, known)[0] if asks and "vfa" in run else None
+    t10 = _t10(run, series, known, alike=False)[0] if asks and "vfa" in run else None
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
     maps = dsc_maps(

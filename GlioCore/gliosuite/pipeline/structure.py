@@ -7,9 +7,10 @@ import SimpleITK as sitk
 
 from ..case import Case
 from ..compute import each
+from ..curves import before_bolus
 from ..errors import InputError
 from ..files import plain, write_json
-from ..images import Grid, Series, boolean, read_image, resample, resample_mask, volume_cc, write_image
+from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
@@ -49,11 +50,6 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
         else:
             write_json(folder / f"{role}.json", said)
     return done
-
-
-def before_bolus(series: Series) -> sitk.Image:
-    """The mean of a series' first tenth: before the bolus, with little noise."""
-    return series.grid.image(series.frames[: max(1, series.n_times // 10)].mean(axis=0))
 
 
 def brain(run: Run, progress: Progress) -> "Brain | None":

@@ -1,5 +1,6 @@
 """Rigid motion of a 4-D series, found and undone frame by frame."""
 
 from .correct import Motion, MotionSettings, correct_motion
+from .onto import Aligned, align_flip_angles, align_onto
 
-__all__ = ["Motion", "MotionSettings", "correct_motion"]
+__all__ = ["Aligned", "Motion", "MotionSettings", "align_flip_angles", "align_onto", "correct_motion"]

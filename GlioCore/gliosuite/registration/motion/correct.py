@@ -19,6 +19,7 @@ from .passes import resample_affine
 # Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
 _COARSE_MM, _MIDDLE, _FINE = 6.0, (2.0, 12_000), (0.7, 20_000)
 _FORGIVEN_MM = (0.3, 0.2, 0.1)  # by which the frames may still be off when unchanging points are sought
+_FEWEST_TIMES = 5  # chosen: fewer show no bolus after a baseline
 _FEWEST = 400  # unchanging points: chosen, because six movements and a map of intensities are told from them
 _UNLIKE = 0.5  # a frame that correlates less with the reference is no picture of the same head
 _UNSURE = 0.9  # one that correlates less after the coarse level is tried from farther away
@@ -314,6 +315,8 @@ def _outlying(fits: list[Fit | None], first: int) -> np.ndarray:
 def _arrival(curve: np.ndarray) -> int | None:
     """First frame with contrast agent in a head's mean curve (t,), whether it brightens or darkens; the larger change counts."""
     found = []
+    if curve.size < _FEWEST_TIMES:
+        return None
     for rising in (True, False):
         try:
             found.append(find_bolus(curve, rising))
