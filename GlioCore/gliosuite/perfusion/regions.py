@@ -52,20 +52,23 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
 
 
 def only_known_ve(maps: dict[str, np.ndarray], sd: np.ndarray | None) -> np.ndarray | None:
-    """Leave ``maps["ve"]`` only where it lies in 0-1 and is known, its SD `sd` being finite and above 0; where that is, None without ve.
+    """Leave ``maps["ve"]``, and kep, only where ve lies in 0-1 and is known, its SD `sd` being finite and above 0; where that is, None
+    without ve.
 
-    A few others would decide a mean: kep at its lower bound makes a ve of hundreds.
+    A few others would decide a mean: kep at its lower bound makes a ve of hundreds, and where nothing returns kep is noise.
     """
     if "ve" not in maps:
         return None
     told = (maps["ve"] >= 0) & (maps["ve"] <= 1)
     if sd is not None:
         told &= np.isfinite(sd) & (sd > 0)
-    maps["ve"] = np.where(told, maps["ve"], np.nan)
+    for name in ("ve", "kep"):
+        if name in maps:
+            maps[name] = np.where(told, maps[name], np.nan)
     return told
 
 
 def share_of_ve(region: str, told: np.ndarray) -> str:
     """The sentence on a region's fitted voxels in which ve counts, booleans (n,)."""
     share = f"{100 * float(told.mean()):.0f} %"
-    return f"region {region}: its numbers of ve are of {share} of its fitted voxels, where ve lies in 0-1 and is known"
+    return f"region {region}: its numbers of ve and kep are of {share} of its fitted voxels, where ve lies in 0-1 and is known"

@@ -58,5 +58,5 @@ def test_ve_counts_where_it_is_valid_and_known_and_the_share_is_said(tmp_path):
     assert float(row["mean"]) == pytest.approx(0.3)
     assert int(row["n"]) == 144 + 72
     assert notes == [
-        "region all: its numbers of ve are of 50 % of its fitted voxels, where ve lies in 0-1 and is known"
+        "region all: its numbers of ve and kep are of 50 % of its fitted voxels, where ve lies in 0-1 and is known"
     ]

@@ -25,7 +25,7 @@ from .uncertainty import (
     parameters_with_sd,
     widen_by_profile,
     with_signal_noise,
-    without_unknown_ve,
+    without_unknown,
 )
 
 # Sizes in voxels; chosen, because small blocks wait for the interpreter and large ones leave the cache.
@@ -424,7 +424,7 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
         # The profile takes noise for even: it is widened as the variance of ln kep is by what the noise is in truth.
         wider = variance * spread[at][at] / even[at][at]
         sd |= widen_by_profile(fit.profile, nearest, y, wider, values, sd, sd_log_kep, fit.sides)
-        sd["ve"] = without_unknown_ve(xp, values, sd, p[at], sd_log_kep, float(fit.highest[at]))
+        sd |= without_unknown(xp, values, sd, p[at], sd_log_kep, float(fit.highest[at]))
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 

@@ -165,10 +165,10 @@ def parameters_with_sd(
     return values, sd
 
 
-def without_unknown_ve(
+def without_unknown(
     xp: Any, values: dict[str, Any], sd: dict[str, Any], log_kep: Any, sd_log_kep: Any, highest: float
-) -> Any:
-    """SD of ve (n,), infinite where the curve has no return from outside the vessels that could be told from none, or from plasma.
+) -> dict[str, Any]:
+    """SD of ve and kep (n,), infinite where the curve has no return from outside the vessels that could be told from none, or from plasma.
 
     That is where ktrans is less than 1.96 SD above 0, or the 95 % interval of ln kep reaches `highest`, its bound: exchange as fast as that
     looks like plasma.
@@ -177,7 +177,7 @@ def without_unknown_ve(
     fast = (log_kep + _NORMAL_975 * sd_log_kep >= highest) | ~(
         values["kep"] + _NORMAL_975 * sd["kep"] < float(np.exp(highest))
     )
-    return xp.where(weak | fast, xp.inf + 0.0 * log_kep, sd["ve"])
+    return {name: xp.where(weak | fast, xp.inf + 0.0 * log_kep, sd[name]) for name in ("ve", "kep")}
 
 
 def widen_by_profile(
