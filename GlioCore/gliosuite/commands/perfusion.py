@@ -67,7 +67,8 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--t10",
         metavar="S or T1MAP",
-        help=f"T1 before contrast in s, or a map in s (default {T10_TISSUE_S:.1f}, or the preset's)",
+        help=f"T1 before contrast in s, or a map in s where the head lies in the series, as `gliosuite t1 --onto SERIES` makes it "
+        f"(default {T10_TISSUE_S:.1f}, or the preset's)",
     )
     p.add_argument("--b1", metavar="B", help="map of actual over nominal flip angle, for the tissue (default 1)")
     # Left open, so that a preset decides where they are not given.

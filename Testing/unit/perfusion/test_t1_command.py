@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from gliosuite.images import array, read_image
+from gliosuite.images import Grid, Series, array, read_image, write_series
 from gliosuite.perfusion.signal import spgr_signal
 
 from Testing.standin.dicom_study import SPGR, Patient, classic
@@ -109,3 +109,49 @@ def test_unknown_angles_of_an_image_are_asked_for(gliosuite, folders, tmp_path):
     assert "the flip angles are not known; give them with --flip-angles" in err
     options = ("--tr-ms", TR_MS, "--flip-angles", "3,8,15")
     assert t1_of(gliosuite, folders, *images, options=options) == list(ANGLES)
+
+
+def points_of(grid):
+    """Positions (z, y, x, 3) in mm of a grid's voxels."""
+    z, y, x = np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij")
+    return np.stack([x, y, z], -1) * grid.spacing + grid.origin
+
+
+def head_at(angle, grid, shift_mm):
+    """A head of two tissues (T1 .9 and 1.5 s) along stripes, moved by `shift_mm` along y."""
+    points = np.moveaxis(points_of(grid), -1, 0)
+    x, y, z = points[0], points[1] - shift_mm, points[2]
+    inside = (x / 70) ** 2 + (y / 85) ** 2 + (z / 60) ** 2 < 1
+    long = np.sin(x / 8) * np.sin(y / 10) * np.cos(z / 9) > 0
+    t1 = np.where(long, 1.5, 0.9)
+    values = np.where(inside, np.where(long, 21000, 17000) * spgr_signal(1 / t1, TR_MS / 1000, angle), 3.0)
+    return np.abs(values + np.random.default_rng(int(angle)).normal(0, 4, values.shape)).astype(np.float32), t1, inside
+
+
+def test_volumes_are_laid_onto_the_brightest_or_a_series_and_it_says_so(gliosuite, tmp_path):
+    """The last volume moved by 5 mm, and the head lies 6 mm elsewhere in the series that T1 is for."""
+    grid = Grid((40, 48, 24), (4.0, 4.0, 5.0), (-78.0, -94.0, -58.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    volumes = [head_at(a, grid, shift)[0] for a, shift in zip(ANGLES, (0.0, 0.0, 5.0))]
+    write_series(Series(np.stack(volumes), grid, "vfa"), tmp_path / "vfa.nii.gz")
+    dce = np.stack([head_at(10.0, grid, -6.0)[0]] * 12)
+    write_series(Series(dce, grid, "dce"), tmp_path / "dce.nii.gz")
+    given = ("--vfa", tmp_path / "vfa.nii.gz", "--flip-angles", ",".join(f"{a:g}" for a in ANGLES), "--tr-ms", TR_MS)
+    errors = {}
+    for name, options, shift in (
+        ("as they lie", ("--no-motion",), 0.0),
+        ("laid", (), 0.0),
+        ("onto", ("--onto", tmp_path / "dce.nii.gz"), -6.0),
+        ("not onto", (), -6.0),
+    ):
+        code, out, err = gliosuite("t1", *given, *options, "--out", tmp_path / name)
+        assert code == 0, err
+        _, true, inside = head_at(10.0, grid, shift)
+        found = array(read_image(tmp_path / name / "t1.nii.gz"))
+        errors[name] = np.nanpercentile(np.abs(found[inside] / true[inside] - 1), 80)
+        said = " ".join(json.loads(out)["notes"])
+        assert ("laid onto" in said) == (name != "as they lie")
+    assert errors["laid"] < 0.6 * errors["as they lie"]
+    assert errors["onto"] < 0.6 * errors["not onto"]
+    code, _, err = gliosuite("t1", *given, "--onto", tmp_path / "dce.nii.gz", "--no-motion", "--out", tmp_path / "x")
+    assert code == 2
+    assert "--onto moves each volume" in err

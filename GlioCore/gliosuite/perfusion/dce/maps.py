@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...errors import InputError
-from ...images import Series, array, map_image, resample
+from ...images import Grid, Series, array, map_image, resample
 from ...steps import Progress, part, silent
 from ..aif import POPULATIONS, Aif
 from ..fit import DEFAULT_BOUNDS, CurveFit, fit_curves
@@ -90,6 +90,11 @@ def dce_maps(
     t10_s: float | np.ndarray = (
         array(resample(t10, series.grid))[p.fitted] if isinstance(t10, sitk.Image) else float(t10)
     )
+    if isinstance(t10, sitk.Image) and not Grid.of(t10).matches(series.grid):
+        p.notes.append(
+            "the T1 map is on another grid and was taken as it lies: where the head moved between the scans, ktrans is wrong at edges "
+            "(`gliosuite t1 --onto SERIES` makes one that lies where the series does)"
+        )
     scale = 1.0 if b1 is None else b1_values(b1, series.grid, p.inside)[p.fitted]
     p.notes.append(f"contrast agent arrives at {p.times_s[p.n_baseline]:.1f} s; baseline of {p.n_baseline} frames")
     if p.n_baseline < _FEW:
