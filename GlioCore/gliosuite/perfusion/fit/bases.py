@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.linalg import svd
 
 from ...compute import CPU, Device, product, subset
 from .. import kinetics
@@ -24,6 +25,9 @@ _SKETCH_ROWS = 256  # of the randomised range finder (Halko N et al., SIAM Rev 2
 # factor of a hundred in k + 1 / T), more for the exchange models.
 _TERMS, _MOST_TERMS, _WIDE = 40, 64, 100.0
 _SMALLEST_TERM = 1e-9  # of the largest coefficient
+# Entries of a matrix above which OpenBLAS starts threads for a product with a vector (its source says 9216, and 8192 for an outer
+# product). They wait for the next product for some 20 ms, at full speed: more than the fit of a curve takes.
+_PIECE = 8192
 
 
 @dataclass(frozen=True)
@@ -204,8 +208,7 @@ class Bases:
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
         x = np.clip((np.log(rates + self.damping) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0)
         polynomials = np.polynomial.chebyshev.chebvander(x, self.series.shape[2] - 1).T / (rates + self.damping)
-        rank = self.directions.shape[1]
-        return (self.series[:, :rank].reshape(-1, self.series.shape[2]) @ polynomials).reshape(-1, rank, rates.size)
+        return self.series[:, : self.directions.shape[1]] @ polynomials
 
     def to(self, device: Device, dtype: str = "float64") -> "Bases":
         """The same tables on a device, in a precision."""
@@ -318,6 +321,17 @@ def _directions(curves: np.ndarray) -> np.ndarray:
     if min(curves.shape) > _SKETCH_ROWS:
         # Random mixtures of the curves span what they all span; the generator's seed is fixed.
         curves = np.random.default_rng(0).standard_normal((_SKETCH_ROWS, curves.shape[0])) @ curves
-    # Reduced to a triangle first: the Gram matrix would lose half of the digits.
-    _, values, rows = np.linalg.svd(np.linalg.qr(curves, mode="r"), full_matrices=False)
+    # Reduced to a triangle first: the Gram matrix would lose half of the digits. This driver, unlike the usual one, starts no threads for so
+    # small a matrix.
+    _, values, rows = svd(_triangle(curves), full_matrices=False, lapack_driver="gesvd", check_finite=False)
     return np.ascontiguousarray(rows[values > _SMALLEST_SINGULAR_VALUE * values[0]].T)
+
+
+def _triangle(curves: np.ndarray) -> np.ndarray:
+    """R (t, t) of the QR decomposition of curves (m, t), by pieces in which OpenBLAS stays in this thread where t allows."""
+    size = max(_PIECE // curves.shape[1], 2 * curves.shape[1])
+    while len(curves) > size:
+        missing = -len(curves) % size  # rows of zeros change nothing
+        pieces = np.pad(curves, ((0, missing), (0, 0))).reshape(-1, size, curves.shape[1])
+        curves = np.linalg.qr(pieces, mode="r").reshape(-1, curves.shape[1])
+    return np.linalg.qr(curves, mode="r")
