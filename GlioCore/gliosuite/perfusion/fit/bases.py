@@ -207,7 +207,7 @@ class Bases:
         rates = np.exp(log_rates)
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
         x = np.clip((np.log(rates + self.damping) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0)
-        polynomials = np.polynomial.chebyshev.chebvander(x, self.series.shape[2] - 1).T / (rates + self.damping)
+        polynomials = np.cos(np.arange(self.series.shape[2])[:, None] * np.arccos(x)) / (rates + self.damping)
         return self.series[:, : self.directions.shape[1]] @ polynomials
 
     def to(self, device: Device, dtype: str = "float64") -> "Bases":
@@ -280,7 +280,8 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
     length = int(np.ceil(np.sqrt(kind.size)))
     count = -(-kind.size // length)
     gained = np.zeros((count * length, rates.size))
-    gained[: kind.size] = by_node(early) * aif[:-1, None] + by_node(last) * aif[1:, None]
+    np.multiply(by_node(early), aif[:-1, None], out=gained[: kind.size])
+    gained[: kind.size] += by_node(last) * aif[1:, None]
     walked = gained.reshape(count, length, rates.size)
     kept = np.ones((1 if even else count, length, rates.size))
     kept.reshape(-1, rates.size)[: length if even else kind.size] = by_node(decay)
@@ -288,17 +289,19 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
         walked[:, i] += kept[:, i] * walked[:, i - 1]
         kept[:, i] *= kept[:, i - 1]
     kept = np.broadcast_to(kept, walked.shape)
+    starts = np.zeros((count, rates.size))  # what a block begins with
     for j in range(1, count):
-        walked[j] += kept[j] * walked[j - 1, -1]
-    at_nodes = np.concatenate([np.zeros((1, rates.size)), walked.reshape(-1, rates.size)[: kind.size]])
-    # From the node before each time on.
+        starts[j] = walked[j - 1, -1] + kept[j - 1, -1] * starts[j - 1]
+    # From the node before each time on; at the first one there is nothing yet.
     before = np.clip(np.searchsorted(aif_times_s, times_s, side="right") - 1, 0, aif_times_s.size - 1)
+    block, place = np.divmod(np.maximum(before - 1, 0), length)
+    at_node = np.where(before[:, None] > 0, walked[block, place] + kept[block, place] * starts[block], 0.0)
     gap = np.round(np.maximum(times_s - aif_times_s[before], 0.0), 9)
     gaps, kind = np.unique(gap, return_inverse=True)
     early, last, decay = kinetics.segment_weights(gaps[:, None] * rates / 60.0)
     early, last = gaps[:, None] * early, gaps[:, None] * last
     here = np.interp(times_s, aif_times_s, aif, left=0.0)
-    result = decay[kind] * at_nodes[before] + early[kind] * aif[before, None] + last[kind] * here[:, None]
+    result = decay[kind] * at_node + early[kind] * aif[before, None] + last[kind] * here[:, None]
     result[times_s < aif_times_s[0]] = 0.0
     return result / 60.0
 
