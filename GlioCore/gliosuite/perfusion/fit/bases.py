@@ -324,8 +324,8 @@ def _directions(curves: np.ndarray) -> np.ndarray:
     if min(curves.shape) > _SKETCH_ROWS:
         # Random mixtures of the curves span what they all span; the generator's seed is fixed.
         curves = np.random.default_rng(0).standard_normal((_SKETCH_ROWS, curves.shape[0])) @ curves
-    # Reduced to a triangle first: the Gram matrix would lose half of the digits. This driver, unlike the usual one, starts no threads for so
-    # small a matrix.
+    # Reduced to a triangle first: the Gram matrix would lose half of the digits. Unlike the usual driver, this one starts no threads for
+    # so small a matrix.
     _, values, rows = svd(_triangle(curves), full_matrices=False, lapack_driver="gesvd", check_finite=False)
     return np.ascontiguousarray(rows[values > _SMALLEST_SINGULAR_VALUE * values[0]].T)
 
