@@ -57,7 +57,8 @@ def choose_device(name: str) -> Device:
     """The device for ``"auto"``, ``"cpu"`` (both numpy) or ``"cuda"`` (torch).
 
     On the CPU numba's kernels take the place of arrays where they can and curves are many; with ``"kernels"`` also where they are few, for
-    fits that are repeated. For tests and benchmarks ``"numpy"`` leaves them out, and ``"torch-cpu"`` runs the code of CUDA on the processor.
+    fits that are repeated. For tests and benchmarks ``"numpy"`` leaves them out, and ``"torch-cpu"`` runs the code of CUDA on the
+    processor.
 
     Raises
     ------

@@ -145,7 +145,7 @@ def _beyond(values: np.ndarray, limit: float, rising: bool) -> list[int]:
         starts = max(n - length - 1, 0)
         around = [values[:starts], values[length + 1 :]]
         by_start = np.stack([departs(values[1 + k : 1 + k + starts], around, limit) for k in range(length)], axis=1)
-        for first in np.flatnonzero((by_start != 0.0).all(axis=1)) + 1:
+        for first in (np.flatnonzero((by_start != 0.0).all(axis=1)) + 1).tolist():
             run, last, changes = range(first, first + length), first + length, by_start[first - 1].tolist()
             if min(changes) < 0 < max(changes) or set(run) & set(found):
                 continue

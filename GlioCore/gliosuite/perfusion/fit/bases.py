@@ -336,5 +336,5 @@ def _triangle(curves: np.ndarray) -> np.ndarray:
     while len(curves) > size:
         missing = -len(curves) % size  # rows of zeros change nothing
         pieces = np.pad(curves, ((0, missing), (0, 0))).reshape(-1, size, curves.shape[1])
-        curves = np.linalg.qr(pieces, mode="r").reshape(-1, curves.shape[1])
-    return np.linalg.qr(curves, mode="r")
+        curves = np.asarray(np.linalg.qr(pieces, mode="r")).reshape(-1, curves.shape[1])
+    return np.asarray(np.linalg.qr(curves, mode="r"))
