@@ -31,12 +31,15 @@ class Device:
         Voxels whose curves are worked on at once: few on a CPU, so that they stay in its cache; many on a GPU, so that it is busy.
     compiled
         Whether kernels that numba compiles may take the place of arrays.
+    repeated
+        Whether they may where curves are few, too: loading numba once is worth it for many such fits.
     """
 
     xp: ModuleType
     place: str | None
     block: int
     compiled: bool = False
+    repeated: bool = False
 
     def put(self, values: Any, dtype: str = "float64") -> Any:
         """An array on this device."""
@@ -53,8 +56,9 @@ CPU = Device(np, None, 4096)
 def choose_device(name: str) -> Device:
     """The device for ``"auto"``, ``"cpu"`` (both numpy) or ``"cuda"`` (torch).
 
-    On the CPU numba's kernels take the place of arrays where they can. For tests and benchmarks ``"numpy"`` leaves them out, and
-    ``"torch-cpu"`` runs the code of CUDA on the processor.
+    On the CPU numba's kernels take the place of arrays where they can and curves are many; with ``"kernels"`` also where they are few, for
+    fits that are repeated. For tests and benchmarks ``"numpy"`` leaves them out, and ``"torch-cpu"`` runs the code of CUDA on the
+    processor.
 
     Raises
     ------
@@ -63,6 +67,8 @@ def choose_device(name: str) -> Device:
     """
     if name in ("auto", "cpu"):
         return replace(CPU, compiled=True)
+    if name == "kernels":
+        return replace(CPU, compiled=True, repeated=True)
     if name == "numpy":
         return CPU
     if name not in ("cuda", "torch-cpu"):

@@ -43,9 +43,12 @@ def inlined(function: Function) -> Function:
     return kernel(function)
 
 
-def worthwhile(voxels: int) -> bool:
-    """Whether kernels are to do so many voxels: where there are enough, and numba can be loaded (it refuses unknown versions of numpy)."""
-    if voxels < FEWEST:
+def worthwhile(voxels: int, repeated: bool = False) -> bool:
+    """Whether kernels are to do so many voxels: where there are enough, and numba can be loaded (it refuses unknown versions of numpy).
+
+    A few are enough where the work is `repeated`.
+    """
+    if voxels < FEWEST and not repeated:
         return False
     try:
         importlib.import_module("numba")

@@ -203,16 +203,17 @@ def mean_concentration(
     """
     square = (curves.astype(np.float64) ** 2).mean(axis=0)
     before = without_floor(square[:n_baseline].mean(), n_baseline * len(curves), sigma)
+    signal = without_floor(square, len(curves), sigma)
+    return _of_acquisition(signal, acquisition, acquisition.flip_angle_deg, t10_s, before)
+
+
+def _of_acquisition(
+    signal: np.ndarray, acquisition: Spgr, flip_angle_deg: ArrayLike, t10_s: ArrayLike, before: ArrayLike
+) -> np.ndarray:
+    """`spgr_to_concentration` of a signal (..., t) with what the acquisition says; `before` (...,) is the signal before contrast."""
+    decay = {"te_s": acquisition.te_s or 0.0, "r2star": acquisition.r2star or 0.0}
     return spgr_to_concentration(
-        without_floor(square, len(curves), sigma),
-        acquisition.tr_s,
-        acquisition.flip_angle_deg,
-        t10_s,
-        acquisition.r1,
-        n_baseline,
-        te_s=acquisition.te_s or 0.0,
-        r2star=acquisition.r2star or 0.0,
-        before=before,
+        signal, acquisition.tr_s, flip_angle_deg, t10_s, acquisition.r1, 0, **decay, before=before
     )
 
 
@@ -286,17 +287,7 @@ def concentrations(
             square = signal[low] ** 2
             before[low] = without_floor(square[:, :n_baseline].mean(axis=1), n_baseline, sigma)
             signal[low] = without_floor(square, 1, sigma)
-        result[rows] = spgr_to_concentration(
-            signal,
-            acquisition.tr_s,
-            flip[rows],
-            usable,
-            acquisition.r1,
-            n_baseline,
-            te_s=acquisition.te_s or 0.0,
-            r2star=acquisition.r2star or 0.0,
-            before=before,
-        )
+        result[rows] = _of_acquisition(signal, acquisition, flip[rows], usable, before)
         if low.any():
             result[rows][low] -= _excess(
                 signal[low] / before[low, None], acquisition, usable[low], flip[rows][low], sigma / before[low]

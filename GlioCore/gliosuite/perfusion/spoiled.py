@@ -76,7 +76,9 @@ def _tiles(frames: np.ndarray) -> np.ndarray:
     if n == 1:
         return frames
     whole = frames[:, :, : ny // n * n, : nx // n * n]
-    return whole.reshape(*frames.shape[:2], ny // n, n, nx // n, n).mean(axis=(3, 5))
+    # Rows first: sums along rows of four are slow.
+    rows = whole.reshape(*frames.shape[:2], ny // n, n, -1).sum(axis=3)
+    return rows.reshape(*rows.shape[:3], nx // n, n).sum(axis=4) / frames.dtype.type(n * n)
 
 
 def _bright(tiles: np.ndarray) -> np.ndarray:
@@ -126,22 +128,26 @@ def _beyond(values: np.ndarray, limit: float, rising: bool) -> list[int]:
     n = len(values)
     found: list[int] = []
 
-    def departs(row: np.ndarray, others: list[np.ndarray], least: float) -> float:
-        """How far (median) a row lies above all others, below 0 where below; 0 where not nearly everywhere by `least`."""
-        above, below = row / np.maximum.reduce(others) - 1.0, row / np.minimum.reduce(others) - 1.0
-        if np.mean(above > least) >= _ALIKE:
-            return float(np.median(above))
-        return float(np.median(below)) if np.mean(below < -least) >= _ALIKE else 0.0
+    def departs(rows: np.ndarray, others: list[np.ndarray], least: float) -> np.ndarray:
+        """How far (median) rows (k, n) lie above all others (k, n), below 0 where below; 0 where not nearly everywhere by `least`."""
+        result = np.zeros(len(rows))
+        above, below = rows / np.maximum.reduce(others) - 1.0, rows / np.minimum.reduce(others) - 1.0
+        up = np.mean(above > least, axis=1) >= _ALIKE
+        down = ~up & (np.mean(below < -least, axis=1) >= _ALIKE)
+        result[up], result[down] = np.median(above[up], axis=1), np.median(below[down], axis=1)
+        return result
 
     def same(a: int, b: int, change: float) -> bool:
         """Whether two rows differ by next to nothing beside a change."""
         return abs(float(np.median(values[a] / values[b])) - 1.0) <= _RETURNS * abs(change)
 
     for length in range(1, _LONGEST + 1):
-        for first in range(1, n - length):
-            run, last = range(first, first + length), first + length
-            changes = [departs(values[t], [values[first - 1], values[last]], limit) for t in run]
-            if min(changes) < 0 < max(changes) or 0.0 in changes or set(run) & set(found):
+        starts = max(n - length - 1, 0)
+        around = [values[:starts], values[length + 1 :]]
+        by_start = np.stack([departs(values[1 + k : 1 + k + starts], around, limit) for k in range(length)], axis=1)
+        for first in (np.flatnonzero((by_start != 0.0).all(axis=1)) + 1).tolist():
+            run, last, changes = range(first, first + length), first + length, by_start[first - 1].tolist()
+            if min(changes) < 0 < max(changes) or set(run) & set(found):
                 continue
             if (changes[0] > 0) == rising:
                 least = min(changes, key=abs)
@@ -155,7 +161,7 @@ def _beyond(values: np.ndarray, limit: float, rising: bool) -> list[int]:
     for t, others in ((n - 1, [n - 2, n - 3]), (0, [1, 2, 3] if rising else [1, 2])):
         if n < 2 * _LEAST_TILES or t in found:
             continue
-        change = departs(values[t], [values[i] for i in others], max(limit, _OFF_AT_END))
+        (change,) = departs(values[[t]], [values[[i]] for i in others], max(limit, _OFF_AT_END))
         if (change < 0 or (change > 0 and t)) and all(same(a, b, change) for a, b in pairwise(others)):
             found.append(t)
     return sorted(found)

@@ -1,6 +1,6 @@
 """What the steps of a run share: settings, the case, where results lie, and how a step says what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -159,16 +159,17 @@ class Run:
         self._note(("record", step), value_hash(found))
         return found
 
-    def results(self, folder: str, names: Callable[[str], bool] = lambda _: True) -> dict[str, sitk.Image]:
-        """Images that an earlier step wrote, by name."""
+    def results(self, folder: str, names: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, sitk.Image]]:
+        """Images that an earlier step wrote, with their names; each is read when it is asked for."""
         found = sorted((self.out / folder).glob("*.nii.gz"))
         self._note(("results", folder, "*.nii.gz"), value_hash([p.name for p in found]))
-        wanted = [p.name for p in found if names(p.name[:-7])]
-        return {n[:-7]: read_image(path) for n in wanted if (path := self.result(*folder.split("/"), n))}
+        for name in (p.name for p in found if names(p.name[:-7])):
+            if path := self.result(*folder.split("/"), name):
+                yield name[:-7], read_image(path)
 
     def masks(self, *names: str) -> dict[str, sitk.Image]:
         """Those of the masks of the lesions step that have these names, or all."""
-        return self.results("lesions", lambda name: not names or name in names)
+        return dict(self.results("lesions", lambda name: not names or name in names))
 
 
 @dataclass

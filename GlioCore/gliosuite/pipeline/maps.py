@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.ndimage import find_objects
 
 from ..curves import before_bolus
 from ..errors import InputError
@@ -260,26 +261,20 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
 
 def regions(run: Run, folder: Path, progress: Progress) -> Done:
     """Statistics and histograms of every map in every region on the common grid."""
-    masks = {n: boolean(m) for n, m in run.masks().items()}
+    masks = _regions(run)
     maps: dict[str, np.ndarray] = {}
-    for kind in ("dce", "dsc"):
-        found = run.results(f"{kind}/on_t1c", lambda name: name not in CATEGORIES)
-        if (mask := found.pop("mask", None)) is None:
+    # Only what lies around the regions is kept of each map.
+    box = next(iter(find_objects(np.any([*masks.values()], axis=0).astype(np.int8))), ...) if masks else ...
+    for folder_of_maps in ("dce/on_t1c", "dsc/on_t1c"):
+        if (mask := dict(run.results(folder_of_maps, lambda name: name == "mask")).get("mask")) is None:
             continue
         # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
-        fitted = boolean(mask)
-        maps |= {name: np.where(fitted, array(image), np.nan) for name, image in found.items()}
+        fitted = boolean(mask)[box]
+        for name, image in run.results(folder_of_maps, lambda name: name not in (*CATEGORIES, "mask")):
+            maps[name] = np.where(fitted, array(image)[box], np.nan)
     if not masks or not maps:
         raise SkippedStep("there are no maps, or no regions")
-    if "brain" in masks:
-        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
-        near = sitk.BinaryDilate(
-            run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
-        )
-        masks["normal"] = masks["brain"] & ~boolean(near)
-    transform = run.transform("dsc")
-    if transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
-        masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
+    masks = {name: mask[box] for name, mask in masks.items()}
     told = only_known_ve(maps, maps.get("ve_sd"))
     notes = []
     if told is not None:
@@ -293,3 +288,18 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))
     return Done(notes=notes)
+
+
+def _regions(run: Run) -> dict[str, np.ndarray]:
+    """The lesions step's masks, normal brain away from lesions, and the normal white matter of DSC; booleans (z, y, x)."""
+    masks = {n: boolean(m) for n, m in run.masks().items()}
+    if "brain" in masks:
+        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
+        near = sitk.BinaryDilate(
+            run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
+        )
+        masks["normal"] = masks["brain"] & ~boolean(near)
+    transform = run.transform("dsc")
+    if masks and transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
+        masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
+    return masks

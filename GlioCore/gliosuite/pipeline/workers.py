@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
-from ..compute import keep_memory
+from ..compute import keep_memory, release_memory
 from ..images import share_reading
 from ..steps import Progress
 
@@ -118,6 +118,7 @@ def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Out
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         result = work(*args, progress)
+    release_memory()
     return _Outcome(result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)])
 
 

@@ -79,10 +79,14 @@ def _region_statistics(
     low, *percentiles, high = np.percentile(defined, [0, 5, 10, 25, 75, 90, 95, 100])
     count = max(1, round(HOTTEST * defined.size))
     hottest = defined[-count:].mean()
-    if share is None or size[2]:
+    if share is None:
         spot = hotspot(values, region, spacing_mm)
     else:
-        spot = _hottest(np.where(region, values, 0.0), share, _hotspot_box(spacing_mm))
+        box, counts = _hotspot_box(spacing_mm), region
+        if size[2]:
+            counts = region & np.isfinite(values)
+            share = _box_sums(counts.astype(np.int32), box)
+        spot = _hottest(np.where(counts, values, 0.0), share, box)
     numbers = (mean, sd, np.median(defined), low, high, *percentiles, hottest, spot)
     return RegionStatistics(*size, *(float(v) for v in numbers))
 

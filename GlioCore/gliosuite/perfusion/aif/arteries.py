@@ -168,7 +168,7 @@ def candidates(
         tall = peak >= _TISSUE * among_highest(peak[good], 3)
         rejected["low"] = int((good & ~tall).sum())
         good &= tall
-    unclipped = good & ~np.array([is_clipped(c, times_s, _PLATEAU[saturates]) for c in some])
+    unclipped = good & ~is_clipped(some, times_s, _PLATEAU[saturates])
     rejected["clipped"] = int((good & ~unclipped).sum()) if unclipped.sum() >= 3 else 0
     good = unclipped if unclipped.sum() >= 3 else good
     if not good.any():
@@ -178,7 +178,7 @@ def candidates(
         )
     moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
     first = max(arrival - 1, 0)
-    width = np.array([peak_width(c[first:], times_s[first:], 0.5) for c in some])
+    width = peak_width(some[:, first:], times_s[first:], 0.5)
     return Candidates(index, some, peak, noise, rough, moment, width, good, rejected)
 
 
@@ -309,7 +309,7 @@ def _quality(found: Candidates, chosen: np.ndarray, times_s: np.ndarray, arrival
     return {
         "peak": float(mean[first_pass(times_s, arrival)].max()),
         "first_moment_s": first_moment(mean, times_s, arrival),
-        "width_s": peak_width(mean[first:], times_s[first:], 0.5),
+        "width_s": float(peak_width(mean[first:], times_s[first:], 0.5)),
         "score": float(_scores(found, found.good)[chosen].mean()),
         "agreement": float(together.min()),
         "candidates": int(found.index.size),
@@ -356,35 +356,36 @@ def among_highest(values: np.ndarray, number: int) -> float:
     return float(np.sort(values)[-min(number, values.size)])
 
 
-def is_clipped(curve: np.ndarray, times_s: np.ndarray, plateau: float = 0.5) -> bool:
-    """Whether a bolus has a plateau in place of a peak (signal floor), judged by its width at 95 % against that at half height.
+def is_clipped(curves: np.ndarray, times_s: np.ndarray, plateau: float = 0.5) -> np.ndarray:
+    """Whether a bolus (t,), or each of some (n, t), has a plateau in place of a peak (signal floor): booleans () or (n,).
 
-    The ratio is 0.27 for a Gaussian and 0.62 for one clipped at 70 %; it is judged where at least four frames lie above half height.
+    It is judged by its width at 95 % against that at half height. The ratio is 0.27 for a Gaussian and 0.62 for one clipped at 70 %; it is
+    judged where at least four frames lie above half height.
     """
-    peak = int(np.argmax(curve))
-    half = peak_width(curve, times_s, 0.5)
+    half = peak_width(curves, times_s, 0.5)
     frame = float(np.median(np.diff(times_s)))
-    if curve[peak] <= 0 or half < 4 * frame:
-        return False
-    return peak_width(curve, times_s, 0.95) > plateau * half
+    judged = (curves.max(axis=-1) > 0) & (half >= 4 * frame)
+    return judged & (peak_width(curves, times_s, 0.95) > plateau * half)
 
 
-def peak_width(curve: np.ndarray, times_s: np.ndarray, level: float) -> float:
-    """Width (s) of the highest peak at a fraction of its height, by linear interpolation."""
-    peak = int(np.argmax(curve))
-    limit = level * curve[peak]
+def peak_width(curves: np.ndarray, times_s: np.ndarray, level: float) -> np.ndarray:
+    """Width (s) of the highest peak of a curve (t,), or of each of some (n, t), at a fraction of its height, by linear interpolation."""
+    frame = np.arange(times_s.size)
+    peak = np.argmax(curves, axis=-1)[..., None]
+    limit = level * np.take_along_axis(curves, peak, -1)
+    low = ~(curves > limit)
 
-    def edge(step: int) -> float:
-        i = peak
-        while 0 <= i + step < curve.size and curve[i + step] > limit:
-            i += step
-        j = i + step
-        if not 0 <= j < curve.size:
-            return times_s[i]
-        share = (curve[i] - limit) / max(curve[i] - curve[j], 1e-12)
-        return times_s[i] + share * (times_s[j] - times_s[i])
+    def edge(outside: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Where a curve falls to the limit between the last frame above it and the first one that is not; at the series' end before it."""
+        there = (outside >= 0) & (outside < frame.size)
+        outside = np.where(there, outside, inside)
+        top, end = (np.take_along_axis(curves, at, -1) for at in (inside, outside))
+        share = (top - limit) / np.maximum(top - end, 1e-12)
+        return np.where(there, times_s[inside] + share * (times_s[outside] - times_s[inside]), times_s[inside])
 
-    return float(edge(1) - edge(-1))
+    after = np.where(low & (frame > peak), frame, frame.size).min(axis=-1, keepdims=True)
+    before = np.where(low & (frame < peak), frame, -1).max(axis=-1, keepdims=True)
+    return (edge(after, after - 1) - edge(before, before + 1))[..., 0]
 
 
 def _z(values: np.ndarray, among: np.ndarray) -> np.ndarray:

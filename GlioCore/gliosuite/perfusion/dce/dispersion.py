@@ -78,7 +78,7 @@ def find_dispersion(
 
     def cost(mean_s: float) -> float:
         at, dispersed = disperse(aif_times_s, aif, mean_s)
-        sse = fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "cpu").sse.astype(np.float64)
+        sse = fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "kernels").sse.astype(np.float64)
         # A curve that is fitted without a residual (a phantom's) must not decide alone either.
         return 0.5 * times_s.size * float(np.log(np.maximum(sse, 1e-12 * max(float(sse.max()), 1e-30))).sum())
 

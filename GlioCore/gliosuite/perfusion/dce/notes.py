@@ -1,6 +1,7 @@
 """What a reader of DCE maps must know: of the series, of the AIF, and of the fit."""
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ..aif import Aif, is_clipped, peak_width
 from ..fit import AUTO, FALSE_ALARMS, CurveFit
@@ -52,8 +53,6 @@ def signal_drift(baseline: np.ndarray, times_s: np.ndarray) -> float:
     count = baseline.shape[1]
     if count < _LEAST_BASELINE:
         return 0.0
-    from scipy.stats import t
-
     level = baseline.mean(axis=1, dtype=np.float64)
     median = np.median(baseline[level > 0] / level[level > 0, None], axis=0)
     centred = times_s[:count] - times_s[:count].mean()
@@ -61,7 +60,7 @@ def signal_drift(baseline: np.ndarray, times_s: np.ndarray) -> float:
     slope = float(centred @ median) / size
     rest = median - median.mean() - slope * centred
     error = float(np.sqrt(rest @ rest / (count - 2) / size))
-    certain = abs(slope) > t.ppf(0.5 + 0.5 * _CERTAIN, count - 2) * error
+    certain = abs(slope) > stdtrit(count - 2, 0.5 + 0.5 * _CERTAIN) * error
     return slope * float(times_s[-1] - times_s[0]) if certain else 0.0
 
 
@@ -90,7 +89,7 @@ def has_plateau(values: np.ndarray, times_s: np.ndarray) -> bool:
 
     same = frame >= _COARSE_S and run(_SAME) >= 2
     nearly = peak_width(top, times, 0.5) < _FEW * frame and run(_NEARLY) >= 3
-    return same or nearly or is_clipped(top, times)
+    return bool(same or nearly or is_clipped(top, times))
 
 
 def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> list[str]:

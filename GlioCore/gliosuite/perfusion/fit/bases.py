@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.linalg import svd
 
 from ...compute import CPU, Device, product, subset
 from .. import kinetics
@@ -24,6 +25,9 @@ _SKETCH_ROWS = 256  # of the randomised range finder (Halko N et al., SIAM Rev 2
 # factor of a hundred in k + 1 / T), more for the exchange models.
 _TERMS, _MOST_TERMS, _WIDE = 40, 64, 100.0
 _SMALLEST_TERM = 1e-9  # of the largest coefficient
+# Entries of a matrix above which OpenBLAS starts threads for a product with a vector (its source says 9216, and 8192 for an outer
+# product). They wait for the next product for some 20 ms, at full speed: more than the fit of a curve takes.
+_PIECE = 8192
 
 
 @dataclass(frozen=True)
@@ -203,9 +207,8 @@ class Bases:
         rates = np.exp(log_rates)
         low, high = (float(np.log(np.exp(v) + self.damping)) for v in self.log_rates)
         x = np.clip((np.log(rates + self.damping) - low) * (2.0 / (high - low)) - 1.0, -1.0, 1.0)
-        polynomials = np.polynomial.chebyshev.chebvander(x, self.series.shape[2] - 1).T / (rates + self.damping)
-        rank = self.directions.shape[1]
-        return (self.series[:, :rank].reshape(-1, self.series.shape[2]) @ polynomials).reshape(-1, rank, rates.size)
+        polynomials = np.cos(np.arange(self.series.shape[2])[:, None] * np.arccos(x)) / (rates + self.damping)
+        return self.series[:, : self.directions.shape[1]] @ polynomials
 
     def to(self, device: Device, dtype: str = "float64") -> "Bases":
         """The same tables on a device, in a precision."""
@@ -277,7 +280,8 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
     length = int(np.ceil(np.sqrt(kind.size)))
     count = -(-kind.size // length)
     gained = np.zeros((count * length, rates.size))
-    gained[: kind.size] = by_node(early) * aif[:-1, None] + by_node(last) * aif[1:, None]
+    np.multiply(by_node(early), aif[:-1, None], out=gained[: kind.size])
+    gained[: kind.size] += by_node(last) * aif[1:, None]
     walked = gained.reshape(count, length, rates.size)
     kept = np.ones((1 if even else count, length, rates.size))
     kept.reshape(-1, rates.size)[: length if even else kind.size] = by_node(decay)
@@ -285,17 +289,19 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
         walked[:, i] += kept[:, i] * walked[:, i - 1]
         kept[:, i] *= kept[:, i - 1]
     kept = np.broadcast_to(kept, walked.shape)
+    starts = np.zeros((count, rates.size))  # what a block begins with
     for j in range(1, count):
-        walked[j] += kept[j] * walked[j - 1, -1]
-    at_nodes = np.concatenate([np.zeros((1, rates.size)), walked.reshape(-1, rates.size)[: kind.size]])
-    # From the node before each time on.
+        starts[j] = walked[j - 1, -1] + kept[j - 1, -1] * starts[j - 1]
+    # From the node before each time on; at the first one there is nothing yet.
     before = np.clip(np.searchsorted(aif_times_s, times_s, side="right") - 1, 0, aif_times_s.size - 1)
+    block, place = np.divmod(np.maximum(before - 1, 0), length)
+    at_node = np.where(before[:, None] > 0, walked[block, place] + kept[block, place] * starts[block], 0.0)
     gap = np.round(np.maximum(times_s - aif_times_s[before], 0.0), 9)
     gaps, kind = np.unique(gap, return_inverse=True)
     early, last, decay = kinetics.segment_weights(gaps[:, None] * rates / 60.0)
     early, last = gaps[:, None] * early, gaps[:, None] * last
     here = np.interp(times_s, aif_times_s, aif, left=0.0)
-    result = decay[kind] * at_nodes[before] + early[kind] * aif[before, None] + last[kind] * here[:, None]
+    result = decay[kind] * at_node + early[kind] * aif[before, None] + last[kind] * here[:, None]
     result[times_s < aif_times_s[0]] = 0.0
     return result / 60.0
 
@@ -318,6 +324,17 @@ def _directions(curves: np.ndarray) -> np.ndarray:
     if min(curves.shape) > _SKETCH_ROWS:
         # Random mixtures of the curves span what they all span; the generator's seed is fixed.
         curves = np.random.default_rng(0).standard_normal((_SKETCH_ROWS, curves.shape[0])) @ curves
-    # Reduced to a triangle first: the Gram matrix would lose half of the digits.
-    _, values, rows = np.linalg.svd(np.linalg.qr(curves, mode="r"), full_matrices=False)
+    # Reduced to a triangle first: the Gram matrix would lose half of the digits. Unlike the usual driver, this one starts no threads for
+    # so small a matrix.
+    _, values, rows = svd(_triangle(curves), full_matrices=False, lapack_driver="gesvd", check_finite=False)
     return np.ascontiguousarray(rows[values > _SMALLEST_SINGULAR_VALUE * values[0]].T)
+
+
+def _triangle(curves: np.ndarray) -> np.ndarray:
+    """R (t, t) of the QR decomposition of curves (m, t), by pieces in which OpenBLAS stays in this thread where t allows."""
+    size = max(_PIECE // curves.shape[1], 2 * curves.shape[1])
+    while len(curves) > size:
+        missing = -len(curves) % size  # rows of zeros change nothing
+        pieces = np.pad(curves, ((0, missing), (0, 0))).reshape(-1, size, curves.shape[1])
+        curves = np.asarray(np.linalg.qr(pieces, mode="r")).reshape(-1, curves.shape[1])
+    return np.asarray(np.linalg.qr(curves, mode="r"))

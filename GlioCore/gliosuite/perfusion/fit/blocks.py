@@ -115,7 +115,7 @@ class _Fit:
         self.profile = profile_grid(name, bases, self.single_bases)
         self.compiled: CompiledFit | None = None
         self.sides: Callable[..., dict[str, Any]] | None = None
-        if self.device.compiled and worthwhile(curves.shape[0]):
+        if self.device.compiled and worthwhile(curves.shape[0], self.device.repeated):
             self.compiled = prepare(name, tuple(self.names), bases, bounds, self.signed)
         if self.compiled is not None:
             self.single_frames, self.dtype, self.directions = False, "float64", self.compiled.directions

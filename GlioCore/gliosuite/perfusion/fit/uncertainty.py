@@ -20,6 +20,9 @@ _SINGULAR = (
 _WIDE = 0.25
 _CHI2_95 = 3.84  # 95 % quantile of chi-squared with one degree of freedom
 _NORMAL_975 = 1.96  # standard deviations on either side that hold 95 % of a normal variable
+# Of the bound of kep: a profile that ends at it ends there but for the rounding of single precision, which must not decide. Chosen: far
+# less than the nodes of a profile lie apart.
+_BELOW = 1.0 - 1e-5
 FALSE_ALARMS = 0.01  # of the misfit map; chosen
 _NORMAL_99 = 2.326  # standard deviations that a normal variable exceeds in 1 %, `FALSE_ALARMS`
 
@@ -175,7 +178,7 @@ def without_unknown(
     """
     weak = values["ktrans"] < _NORMAL_975 * sd["ktrans"]
     fast = (log_kep + _NORMAL_975 * sd_log_kep >= highest) | ~(
-        values["kep"] + _NORMAL_975 * sd["kep"] < float(np.exp(highest))
+        values["kep"] + _NORMAL_975 * sd["kep"] < _BELOW * float(np.exp(highest))
     )
     return {name: xp.where(weak | fast, xp.inf + 0.0 * log_kep, sd[name]) for name in ("ve", "kep")}
 
