@@ -10,6 +10,7 @@ from ..settings import DceSettings
 from ..signal import FLOOR_SNR, near_floor
 
 DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
+_WORTH_SAYING = 0.001  # of the curves; chosen: fewer lie in air and at rims
 _CERTAIN = 0.99  # of the interval that a drift must lie outside 0 in
 _LEAST_BASELINE = 4  # frames that show a slope beside their own scatter; chosen
 # Samples at the top of an AIF that are as good as one: two by so little, s apart, or three by so much where few lie above half height.
@@ -24,7 +25,7 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
         return []
     result = []
     low = near_floor(p.fitted_curves(), p.n_baseline, sigma)
-    if low.any():
+    if float(low.mean()) >= _WORTH_SAYING:
         result.append(
             f"the noise floor of the magnitude (SD {sigma:.3g}) was taken off {100 * float(low.mean()):.1f} % of the curves, whose "
             f"signal before contrast is below {FLOOR_SNR:g} times the noise (--no-noise-floor leaves it)"

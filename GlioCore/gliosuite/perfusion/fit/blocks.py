@@ -36,6 +36,7 @@ _BLOCK_LEAST = 1000  # in compiled kernels, where few voxels are shared among a 
 _BLOCK_MIXED = 1024  # voxels of different delay cells, whose tables are larger than the voxels
 _TIE = 1e-2  # of the residual: chosen, because two roughly polished starts that differ less may change places
 _APART = 0.05  # of a parameter: chosen, starts that differ less lead to one optimum
+_AT_END_S = 1e-3  # of the delays; chosen, far below what noise does
 _MOST_MOVES = 8  # to a neighbouring delay cell; chosen as a bound on the work
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -425,6 +426,10 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
         wider = variance * spread[at][at] / even[at][at]
         sd |= widen_by_profile(fit.profile, nearest, y, wider, values, sd, sd_log_kep, fit.sides)
         sd |= without_unknown(xp, values, sd, p[at], sd_log_kep, float(fit.highest[at]))
+    if fit.delay:
+        # At an end of the delays that are tried, the curve has not told its own.
+        ended = (p[-1] <= fit.lowest[-1] + _AT_END_S) | (p[-1] >= fit.highest[-1] - _AT_END_S)
+        sd["delay"] = xp.where(ended, xp.inf + 0.0 * p[-1], sd["delay"])
     result.put(rows, values, sd, sse, neighbours > misfit_limit(n_times, len(fit.names)) * sse)
 
 

@@ -25,3 +25,9 @@ def test_delays_at_both_ends_of_their_range():
     curves = kinetics.extended_tofts(TIMES, AIF, np.full(2, 0.2), 0.3, 0.05, [-4.9, 11.9])
     fit = fit_curves(curves, TIMES, AIF, "etm", True)
     np.testing.assert_allclose(fit.delay_s, [-4.9, 11.9], atol=1e-3)
+
+
+def test_a_delay_at_an_end_of_its_range_is_unknown():
+    late = kinetics.extended_tofts(TIMES, AIF, np.full(3, 0.2), 0.3, 0.05, [14.0, 3.0, -7.0])
+    fit = fit_curves(late + np.random.default_rng(2).normal(0, 0.005, late.shape), TIMES, AIF, "etm", True)
+    assert np.isinf(fit.sd["delay"]).tolist() == [True, False, True]

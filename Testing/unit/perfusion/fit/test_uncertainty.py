@@ -105,3 +105,4 @@ def test_exchange_at_the_fastest_rate_leaves_ve_unknown():
         clean + np.random.default_rng(9).normal(0, 0.01, clean.shape), TIMES, AIF, bounds={"kep": (1e-3, 5)}
     )
     assert np.isinf(fit.sd["ve"]).all()
+    assert np.isinf(fit.sd["kep"]).all()
