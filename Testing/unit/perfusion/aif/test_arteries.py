@@ -50,6 +50,18 @@ def test_a_clipped_bolus_is_seen():
     assert search.is_clipped(np.minimum(bolus, 0.6), times)
 
 
+def test_the_width_of_a_peak_is_that_of_its_form():
+    times = np.cumsum(np.random.default_rng(2).uniform(0.3, 0.7, 300))
+    sd = np.array([2.0, 5.0, 9.0])[:, None]
+    widths = search.peak_width(np.exp(-0.5 * ((times - 70) / sd) ** 2), times, 0.5)
+    np.testing.assert_allclose(widths, 2.3548 * sd[:, 0], rtol=0.01)
+    # Where the series ends before the curve falls, the width ends there too; curves one by one are the same.
+    rising = np.stack([times, times[::-1]])
+    np.testing.assert_allclose(search.peak_width(rising, times, 0.5)[0], times[-1] / 2, rtol=0.01)
+    for curve, width in zip(rising, search.peak_width(rising, times, 0.5)):
+        assert search.peak_width(curve, times, 0.5) == width
+
+
 def test_voxels_of_air_do_not_crowd_the_arteries_out():
     curves, arteries = brain()
     air = np.random.default_rng(1).normal(0, 8, (1000, 60))  # taller than any artery, and nothing but noise

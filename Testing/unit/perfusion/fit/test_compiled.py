@@ -127,6 +127,15 @@ def test_where_numba_is_missing_arrays_do_the_same(monkeypatch):
         np.testing.assert_array_equal(found.values[name], expected.values[name])
 
 
+def test_kernels_do_a_few_curves_where_fits_are_repeated():
+    curves = noisy(200, 39)
+    assert worthwhile(200, repeated=True)
+    kernels, arrays = (fit_curves(curves, TIMES, AIF, "etm", True, device=d) for d in ("kernels", "cpu"))
+    assert np.mean(np.abs(kernels.sse / arrays.sse - 1) <= 1e-5) >= 0.99
+    many = fit_curves(np.tile(curves, (5, 1)), TIMES, AIF, "etm", True)
+    np.testing.assert_allclose(kernels.sse, many.sse[:200], rtol=1e-6)
+
+
 def test_a_few_curves_do_not_wait_for_the_compiler():
     words = (
         "import sys, numpy as np\n"

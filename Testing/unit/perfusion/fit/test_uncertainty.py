@@ -1,7 +1,7 @@
 import numpy as np
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.fit import fit_curves
-from gliosuite.perfusion.fit.uncertainty import UNKNOWN, covariance, misfit_limit
+from gliosuite.perfusion.fit.uncertainty import UNKNOWN, covariance, misfit_limit, without_unknown
 from gliosuite.perfusion.noise import SignalNoise
 from gliosuite.perfusion.signal import Spgr, concentration_to_spgr, concentrations
 
@@ -106,3 +106,13 @@ def test_exchange_at_the_fastest_rate_leaves_ve_unknown():
     )
     assert np.isinf(fit.sd["ve"]).all()
     assert np.isinf(fit.sd["kep"]).all()
+
+
+def test_ve_is_unknown_where_the_profile_of_kep_ends_at_its_bound_whatever_rounding_does():
+    kep, bound = np.full(4, 0.8), 5.0
+    ends = bound * np.array([1.0 - 1e-7, 1.0, 1.0 + 1e-7, 0.99])
+    sd = {"ktrans": np.full(4, 0.01), "kep": (ends - kep) / 1.96, "ve": np.full(4, 0.1)}
+    values = {"ktrans": np.full(4, 0.1), "kep": kep}
+    found = without_unknown(np, values, sd, np.log(kep), np.full(4, 0.1), float(np.log(bound)))
+    np.testing.assert_array_equal(found["ve"], [np.inf, np.inf, np.inf, 0.1])
+    assert np.isinf(found["kep"]).tolist() == [True, True, True, False]
