@@ -11,6 +11,8 @@ from ..aif import Aif, check_bolus, find_arteries, find_sinus, first_pass, is_cl
 from ..prepared import Prepared
 from ..settings import DscSettings
 from ..signal import signal_to_dr2star
+from .arterial import blood_concentration, blood_dr2star
+from .level import levelled, usual_tissue
 
 
 def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
@@ -59,9 +61,9 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
             window = first_pass(times_s, n_baseline)
             tissue = tissue_signal(signal, n_baseline)
-            pure = pure_curve(signal[index], tissue, echo_s(settings), n_baseline, window)
+            pure = pure_curve(signal[index], tissue, echo_s(settings), n_baseline, window, times_s)
             if pure is not None:
-                curve, made = pure.dr2star, "the blood's share"
+                curve, made = _levelled(pure.dr2star, p, settings), "the blood's share"
                 quality["lowest_share"] = float(pure.shares.min())
                 quality["mean_peak"], quality["peak"] = quality["peak"], float(curve[window].max())
         what = (
@@ -75,6 +77,15 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
     notes = (*notes, *_clipping(curve, times_s))
     chosen = Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality)
     return _to_vof(chosen, p, settings) if settings.vof else chosen
+
+
+def _levelled(curve: np.ndarray, p: Prepared, settings: DscSettings) -> np.ndarray:
+    """ΔR2* (t,) of pure blood with the level after its first pass that tissue has."""
+    tissue = usual_tissue(dr2star(p.fitted_curves(), settings, p.n_baseline), p.n_baseline, first_pass(p.times_s, p.n_baseline))
+    if tissue is None:
+        return curve
+    dt = float(np.median(np.diff(p.times_s)))
+    return blood_dr2star(levelled(blood_concentration(curve), tissue, dt))
 
 
 def _to_vof(aif: Aif, p: Prepared, settings: DscSettings) -> Aif:

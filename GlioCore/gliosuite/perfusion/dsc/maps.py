@@ -111,7 +111,7 @@ def dsc_maps(
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
     if settings.aif_r2star == "auto":
-        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, choose_device(device))
+        relation = "quadratic" if "lowest_share" in chosen.quality else arterial_relation(curves, dt, chosen.concentration, p.n_baseline, choose_device(device))
         settings = replace(settings, aif_r2star=relation)
         p.notes.append(f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}")
     # On the scale of ΔR2* in blood with little agent, as if tissue had the same; `tissue` below takes that back.
