@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The mean of so many of the highest shares, over what noise adds to it, is taken for pure blood. Chosen on 30 simulated patients after motion
-# correction (7101-7110, 33000-33014 and five that were hard): where the head has moved, few voxels are still pure, and seven tenths of the
-# way from the lowest to the highest, which was taken before, is too low by up to 15 %.
+# The mean of so many of the highest shares, over what noise adds to it, is taken for pure blood. Chosen on 30 simulated patients after
+# motion correction (7101-7110, 33000-33014 and five that were hard): where the head has moved, few voxels are still pure, and seven tenths
+# of the way from the lowest to the highest, which was taken before, is too low by up to 15 %.
 _PURE, _LIFTED = 3, 1.013
 _STEEP = 0.5  # of what is lost at most: chosen, frames above it tell the shares, and a change of level by a movement counts little there
 _STILL = 3  # frames at least between two moves; chosen

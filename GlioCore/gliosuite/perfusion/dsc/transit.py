@@ -13,7 +13,7 @@ from scipy import interpolate, special
 from ..kinetics import convolve_sampled
 
 # Chosen: neighbours leave residuals that single voxels of a scan cannot tell apart; the transit times that they give differ by a tenth.
-SHAPES = (0.8, 1.0, 1.25, 1.6, 2.2, 3.3, 6.0, 12.0, np.inf)
+SHAPES = (1.0, 1.25, 1.6, 2.2, 3.3, 6.0, 12.0, np.inf)
 DISPERSIONS_S = (0.0, 0.5, 1.0, 1.5, 2.0)  # s; chosen: from an artery next to the tissue to one beyond a narrow vessel
 # s; chosen: from capillaries with a shunt to a transit that outlasts the series. One step is an eighth.
 MTT_S = np.geomspace(1.0, 24.0, 28)
