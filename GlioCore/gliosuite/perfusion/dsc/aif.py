@@ -87,12 +87,14 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
 
 def _restored(pure: PureCurve, p: Prepared, settings: DscSettings) -> np.ndarray:
     """ΔR2* (t,) of pure blood, with the top and the late level that its voxels do not tell."""
-    curve = topped(pure, p.times_s, echo_s(settings))
+    relation = "quadratic" if settings.aif_r2star == "auto" else settings.aif_r2star
+    curve = topped(pure, p.times_s, echo_s(settings), relation)
     passing = first_pass(p.times_s, p.n_baseline)
     tissue = usual_tissue(dr2star(p.fitted_curves(), settings, p.n_baseline), p.n_baseline, passing)
     if tissue is None:
         return curve
-    return blood_dr2star(levelled(blood_concentration(curve), tissue, float(np.median(np.diff(p.times_s)))))
+    dt = float(np.median(np.diff(p.times_s)))
+    return blood_dr2star(levelled(blood_concentration(curve, relation), tissue, dt), relation)
 
 
 def _clipping(curve: np.ndarray, times_s: np.ndarray) -> tuple[str, ...]:

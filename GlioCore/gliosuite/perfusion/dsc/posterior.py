@@ -20,8 +20,8 @@ from ...compute import CPU, Device, back, blocks, each
 from .prior import learn
 from .transit import Transit, transit
 
-# Of the squared length of a curve: no residual is known better, since nodes are apart. Chosen on matched simulated series (5, 6): intervals of
-# cbv then cover 95 % at all noise; half a step between nodes, which is 8e-3, made them too wide where there is little noise (97.6 %).
+# Of the squared length of a curve: no residual is known better, since nodes are apart. Chosen on matched simulated series (5, 6):
+# intervals of cbv then cover 95 % at all noise; half a step between nodes, which is 8e-3, made them too wide with little noise (97.6 %).
 GRID_ERROR = 2e-3
 _BLOCK = 256  # voxels on a CPU; chosen so that a block's table of nodes stays in the cache
 _LEAST = 1e-5  # of the highest prior; chosen: nodes below it change no result by a thousandth

@@ -51,8 +51,8 @@ _LEAST_VOXELS = 200  # chosen: fewer may all be leaky
 _STEP_S = 0.25  # of convolutions; chosen, a tenth of a first pass's width
 
 
-def topped(pure: PureCurve, times_s: np.ndarray, te_s: float) -> np.ndarray:
-    """ΔR2* (t,) in 1/s of blood whose signal may fall into its noise; see the module."""
+def topped(pure: PureCurve, times_s: np.ndarray, te_s: float, relation: str = "quadratic") -> np.ndarray:
+    """ΔR2* (t,) in 1/s of blood whose signal may fall into its noise; see the module, and `arterial` for `relation`."""
     noise = pure.noise
     seen = np.maximum(pure.signal, noise)
     result = -np.log(seen) / te_s
@@ -68,9 +68,9 @@ def topped(pure: PureCurve, times_s: np.ndarray, te_s: float) -> np.ndarray:
     if t.size < _LEAST_FRAMES:
         return result
     measured_sd = (np.hypot(noise, _SHARE_SD * pure.lost) / seen / te_s)[frames]
-    concentration = blood_concentration(result[frames])
+    concentration = blood_concentration(result[frames], relation)
     peak = float(concentration.max())
-    sd = np.hypot(measured_sd / _slope(concentration), _FORM_SD * peak)
+    sd = np.hypot(measured_sd / _slope(concentration, relation), _FORM_SD * peak)
     low, high_end = (
         np.array([np.log(peak) + s, e, np.log(a), np.log(w)])
         for s, e, a, w in ((-1.0, t[0], _ALPHA[0], 0.02), (1.0, t[-1], _ALPHA[1], 20.0))
@@ -82,9 +82,9 @@ def topped(pure: PureCurve, times_s: np.ndarray, te_s: float) -> np.ndarray:
         bounds=(low, high_end),
     )
     form = _gamma_variate(found.x, t)
-    form_sd = _TRUST_SD * peak * _slope(form)
+    form_sd = _TRUST_SD * peak * _slope(form, relation)
     weight = form_sd**2 / (measured_sd**2 + form_sd**2)
-    result[frames] = weight * result[frames] + (1.0 - weight) * blood_dr2star(form)
+    result[frames] = weight * result[frames] + (1.0 - weight) * blood_dr2star(form, relation)
     return result
 
 
@@ -95,10 +95,10 @@ def _gamma_variate(p: np.ndarray, times_s: np.ndarray) -> np.ndarray:
     return np.exp(p[0] + alpha * (np.log(x) + 1.0 - x))
 
 
-def _slope(concentration: np.ndarray) -> np.ndarray:
+def _slope(concentration: np.ndarray, relation: str) -> np.ndarray:
     """How fast blood's ΔR2* rises with concentration, 1/(mM s)."""
     step = 1e-3
-    return (blood_dr2star(concentration + step) - blood_dr2star(concentration)) / step
+    return (blood_dr2star(concentration + step, relation) - blood_dr2star(concentration, relation)) / step
 
 
 def usual_tissue(curves: np.ndarray, n_baseline: int, passing: np.ndarray) -> np.ndarray | None:
