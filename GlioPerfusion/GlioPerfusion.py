@@ -57,6 +57,8 @@ class GlioPerfusionParameterNode:
     relaxivity: Annotated[float, WithinRange(0.1, 50)] = 4.5
     leakage: Annotated[str, Choice(["residue", "bsw", "bidirectional", "auto", "none"])] = "residue"
     deconvolution: Annotated[str, Choice(["auto", "vascular", "osvd", "csvd", "ssvd", "tikhonov"])] = "auto"
+    dscT1Map: vtkMRMLScalarVolumeNode
+    dscB1Map: vtkMRMLScalarVolumeNode
     nawmSegmentation: vtkMRMLSegmentationNode
     nawmSegment: str = ""
     maskSegmentation: vtkMRMLSegmentationNode

@@ -1,7 +1,8 @@
 """Arterial input functions: every figure that they are held to, printed with machine and versions.
 
 Run by ``make bench``, or alone: ``python Testing/bench/bench_aif.py [part ...]`` with parts of ``arteries motion searches icc speed``, all
-of them where none is given, or ``dce dce_corrected``: what ``arteries`` and ``motion`` say, of DCE alone and on patients that neither saw.
+of them where none is given, or ``dce dce_corrected dsc_corrected``: what ``arteries`` and ``motion`` say, of one alone and on
+patients that neither saw.
 Nothing is written. All on simulated data.
 """
 
@@ -38,6 +39,9 @@ from gliosuite.statistics.regions import icc21
 
 PATIENTS = range(1000, 1030)
 CORRECTED_PATIENTS = range(2000, 2030)
+DSC_PATIENTS = range(
+    32000, 32030
+)  # for the DSC AIF, whose code changed after patients up to 33014 but these had been seen
 DCE_PATIENTS = range(2100, 2130)  # for the DCE AIF, whose code changed after the others had been seen
 ARTERY, VEIN = (CLASSES.index(name) + 1 for name in ("artery", "vein"))
 
@@ -175,6 +179,11 @@ def motion(patients=CORRECTED_PATIENTS):
     return arteries(patients, ("dsc corrected", "dce corrected"))
 
 
+def dsc_corrected(patients=DSC_PATIENTS):
+    """The DSC series alone, after motion correction."""
+    return arteries(patients, ("dsc corrected",))
+
+
 def dce(patients=DCE_PATIENTS):
     """The DCE series alone, as they come."""
     return arteries(patients, ("dce",))
@@ -271,7 +280,7 @@ def speed(patients=12):
 
 
 if __name__ == "__main__":
-    parts = {p.__name__: p for p in (arteries, motion, searches, icc, speed, dce, dce_corrected)}
+    parts = {p.__name__: p for p in (arteries, motion, searches, icc, speed, dce, dce_corrected, dsc_corrected)}
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, python {platform.python_version()}, numpy {np.__version__}, "
         f"scipy {scipy.__version__}"

@@ -3,7 +3,7 @@
 ``python Testing/bench/bench_dsc_vascular.py [part ...]``, the parts being those of `PARTS`; exit code 1 if a bar is missed. Nothing is
 left behind. ``osipi`` and ``series`` need the reference data (``GLIOSUITE_DATA``); all else is simulated.
 
-The seeds are those of the last run: none of them was looked at while the method was made (that was done on patients 7101 to 7105 and series
+The seeds are those of the last run: none of them was looked at while the method was made (that was done on patients 7101 to 7110 and series
 5 to 91).
 """
 
@@ -35,8 +35,8 @@ from scipy.special import gammaincc
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
-PATIENTS = range(8801, 8811)
-SERIES = (9001, 9002)
+PATIENTS = range(8851, 8861)
+SERIES = (9101, 9102)
 TISSUE_R2STAR = DEFAULT.dsc.tissue_r2star
 FRAME, STEP = 1.5, 0.05
 TIMES = FRAME * np.arange(60)

@@ -72,6 +72,22 @@ def test_baseline_and_arrival_reach_the_command(slicer, logic, series, tmp_path)
         assert line[line.index("--arrival") + 1] == "24.5"
 
 
+def test_t1_and_b1_maps_reach_the_command(slicer, logic, series, tmp_path):
+    from gliosuite.images import array, read_image
+    from gliosuite.mrml.perfusion import PerfusionRequest, arguments
+    from gliosuite.mrml.volumes import node_from_image
+
+    given = {"times_s": tuple(TIMES), "tr_ms": 5.4, "flip_angle_deg": 12.0, "te_ms": 30.0}
+    nodes = {
+        n: node_from_image(GRID.image(np.full(GRID.shape, v, np.float32)), n) for n, v in (("t1", 1.4), ("b1", 0.9))
+    }
+    line = arguments(PerfusionRequest(series, kind="DSC", **given), tmp_path)
+    assert not {"--t10", "--b1"} & set(line)
+    line = arguments(PerfusionRequest(series, kind="DSC", t1_map=nodes["t1"], b1_map=nodes["b1"], **given), tmp_path)
+    for option, value in (("--t10", 1.4), ("--b1", 0.9)):
+        assert array(read_image(line[line.index(option) + 1])).max() == pytest.approx(value)
+
+
 def test_dce_maps_lie_where_the_series_lies(slicer, logic, series, tmp_path):
     from gliosuite.mrml.perfusion import PerfusionRequest
     from gliosuite.mrml.volumes import image_from_node

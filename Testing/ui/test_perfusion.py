@@ -105,6 +105,19 @@ def test_baseline_and_arrival_reach_the_request(panel):
     assert len(panel.logic.requests) == 3
 
 
+def test_each_kind_has_a_t1_map_of_its_own(slicer, panel):
+    maps = {}
+    for name in ("t1", "dscT1", "dscB1"):
+        maps[name] = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        getattr(panel.ui, f"{name}Selector").setCurrentNode(maps[name])
+    panel.ui.applyButton.click()
+    assert (panel.logic.requests[0].t1_map, panel.logic.requests[0].b1_map) == (maps["t1"], None)
+    panel.steps[0].done({})
+    panel.ui.kindComboBox.currentIndex = 1
+    panel.ui.applyButton.click()
+    assert (panel.logic.requests[1].t1_map, panel.logic.requests[1].b1_map) == (maps["dscT1"], maps["dscB1"])
+
+
 def test_progress_result_and_buttons(panel):
     assert panel.ui.applyButton.enabled
     assert not panel.ui.cancelButton.enabled
@@ -160,7 +173,7 @@ def test_only_what_the_kind_and_the_aif_need_is_shown(panel):
     assert not ui.dceBox.visible
     assert ui.dscBox.visible
     assert ui.teSpinBox.visible
-    assert not ui.flipAngleSpinBox.visible
+    assert ui.flipAngleSpinBox.visible  # what leaks acts on T1
     assert ui.aifSegmentSelector.visible
     panel.widget.parent.hide()
 

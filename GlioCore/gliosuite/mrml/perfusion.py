@@ -47,7 +47,9 @@ class PerfusionRequest:
     baseline, arrival_s
         Frames before the contrast agent, or when it arrives, s; None leaves both to the step.
     t10_s, t1_map
-        Native T1 in s for all voxels, or a map node (s) on any grid.
+        Native T1 in s for all voxels (DCE), or a map node (s) on any grid; DSC corrects leakage better with a map.
+    b1_map
+        A map node of the actual over the nominal flip angle on any grid, which DSC uses with the flip angle.
     aif
         One of `AIFS`; the fields below it say which points, segment or file.
     segment, mask, nawm
@@ -69,6 +71,7 @@ class PerfusionRequest:
     arrival_s: float | None = None
     t10_s: float = T10_TISSUE_S
     t1_map: Any = None
+    b1_map: Any = None
     hematocrit: float = DceSettings.hematocrit
     relaxivity: float = DceSettings.relaxivity
     model: str = DceSettings.model
@@ -175,6 +178,11 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         result += ["--hematocrit", f"{request.hematocrit:g}", "--relaxivity", f"{request.relaxivity:g}"]
     else:
         result += ["--leakage", request.leakage, "--deconvolution", request.deconvolution]
+        if request.t1_map is not None:
+            result += ["--t10", _t10(request, folder)]
+        if request.b1_map is not None:
+            write_image(image_from_node(request.b1_map), folder / "b1.nii.gz")
+            result += ["--b1", str(folder / "b1.nii.gz")]
     for name, segment in (("mask", request.mask), ("nawm", request.nawm if request.kind == "DSC" else None)):
         if segment is not None:
             write_image(mask_from_segment(*segment, series.grid), folder / f"{name}.nii.gz")

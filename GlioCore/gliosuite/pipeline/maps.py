@@ -1,6 +1,9 @@
 """DCE and DSC of a case: fitted on their native grids, the maps carried to the common grid."""
 
+import contextlib
+import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
     from ..registration.motion import Motion
 
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
+
+
+@contextlib.contextmanager
+def own_options(kind: str) -> Iterator[None]:
+    """Let what is refused within name the options of a run, ``--dce-baseline`` in place of ``--baseline``; `kind` is dce or dsc."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(re.sub(r"(?<!\S)(\(?)--(baseline|arrival)\b", rf"\1--{kind}-\2", str(error))) from error
 
 
 def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) -> dict[str, sitk.Image]:
@@ -139,16 +151,17 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     t10, how = _t10(run, series, known, alike=True)
     if named and named.t10_s is not None:
         t10, how = named.t10_s, f"T1 before contrast: {named.t10_s:g} s everywhere, as the preset {named.name} has it."
-    maps = dce_maps(
-        series,
-        times,
-        settings,
-        aif=named.aif if named else run.settings.dce_aif,
-        t10=t10,
-        mask=masks.get("brain"),
-        progress=part(progress, 0.0, 0.9),
-        b1=run.case.image("b1") if "b1" in run else None,
-    )
+    with own_options("dce"):
+        maps = dce_maps(
+            series,
+            times,
+            settings,
+            aif=named.aif if named else run.settings.dce_aif,
+            t10=t10,
+            mask=masks.get("brain"),
+            progress=part(progress, 0.0, 0.9),
+            b1=run.case.image("b1") if "b1" in run else None,
+        )
     write(maps, folder)
     _to_reference(run, "dce", maps, folder)
     return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
@@ -242,18 +255,19 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     t10 = _t10(run, series, known, alike=False)[0] if asks and "vfa" in run else None
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
-    maps = dsc_maps(
-        series,
-        times,
-        settings,
-        mask=masks.get("brain"),
-        nawm="auto" if "brain" in masks and lesion else None,
-        brain=masks.get("brain"),
-        lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
-        progress=part(progress, 0.0, 0.9),
-        t10=t10 if isinstance(t10, sitk.Image) else None,
-        b1=run.case.image("b1") if asks and "b1" in run else None,
-    )
+    with own_options("dsc"):
+        maps = dsc_maps(
+            series,
+            times,
+            settings,
+            mask=masks.get("brain"),
+            nawm="auto" if "brain" in masks and lesion else None,
+            brain=masks.get("brain"),
+            lesion=series.grid.image(np.any(lesion, axis=0)) if lesion else None,
+            progress=part(progress, 0.0, 0.9),
+            t10=t10 if isinstance(t10, sitk.Image) else None,
+            b1=run.case.image("b1") if asks and "b1" in run else None,
+        )
     write(maps, folder)
     _to_reference(run, "dsc", maps, folder)
     return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])

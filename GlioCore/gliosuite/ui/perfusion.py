@@ -106,8 +106,6 @@ class PerfusionPanel(Panel):
             ((ui.aifSegmentLabel, ui.aifSegmentSelector), aif == "segment"),
             ((ui.aifFileLabel, ui.aifFileEdit), aif == "CSV file"),
             ((ui.teLabel, ui.teSpinBox), not dce),
-            ((ui.trLabel, ui.trSpinBox), dce),
-            ((ui.flipAngleLabel, ui.flipAngleSpinBox), dce),
         )
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
         ui.applyButton.enabled = ui.seriesSelector.currentNode() is not None and self._running is None
@@ -130,7 +128,8 @@ class PerfusionPanel(Panel):
             baseline=parse_number(p.baseline, int, _("the baseline")),
             arrival_s=parse_number(p.arrival, float, _("the arrival")),
             t10_s=p.t10S,
-            t1_map=p.t1Map,
+            t1_map=p.t1Map if p.kind == "DCE" else p.dscT1Map,
+            b1_map=p.dscB1Map if p.kind == "DSC" else None,
             hematocrit=p.hematocrit,
             relaxivity=p.relaxivity,
             model=p.model,

@@ -2,7 +2,7 @@
 
 from .arteries import find_arteries, first_pass, is_clipped, peak_width
 from .curve import POPULATIONS, Aif, check_bolus, fit_parametric, points_mask, population_aif, read_aif
-from .purity import pure_curve, tissue_signal
+from .purity import PureCurve, pure_curve, tissue_signal
 from .refined import Spread, refine, samples_sd
 from .sinus import find_sinus
 from .smooth import SmoothCurves
@@ -12,6 +12,7 @@ __all__ = [
     "POPULATIONS",
     "Aif",
     "ArterialData",
+    "PureCurve",
     "SmoothCurves",
     "Spread",
     "check_bolus",

@@ -32,6 +32,7 @@ _REFERENCE = 5  # early, or tall, is measured from the fifth such curve: a few m
 _EARLY_S = 1.5  # after the earliest: veins are some 3 s later and more
 _TALL = 0.85  # of the tallest early ones; also of the factor by which the signal rises
 _TALL_ENOUGH = 0.8  # whose signal before the bolus is the usual one
+_DARK = 0.6  # of the median signal before the bolus
 _SIGNAL_BEFORE = (0.7, 1.5)  # of the usual one
 _SMOOTHEST = 0.75  # of the curves: also Mouridsen's
 _LEAST_AGREEMENT = 0.9  # correlation with the median curve
@@ -196,6 +197,10 @@ def by_rules(
     """
     good, peak = found.good.copy(), found.peak
     rejected: dict[str, int] = {}
+    if before is not None and not saturates:
+        # Edges of bone and air with a little of an artery in them are early and tall where the head moves, and decide what counts as that.
+        bright = good & (before[found.index] >= _DARK * np.median(before))
+        good = bright if bright.sum() >= 3 else good
     good &= found.moment <= -among_highest(-found.moment[good], _REFERENCE) + _EARLY_S
     if good.sum() > 8:
         good &= found.rough <= np.quantile(found.rough[good], _SMOOTHEST)

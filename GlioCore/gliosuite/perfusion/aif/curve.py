@@ -63,6 +63,8 @@ class Aif:
         Numbers that say how good it is: of the voxels (`arteries.find_arteries`), of the sinus and of what was made of it (``sinus_...``).
     notes
         What a reader must know of it.
+    pure
+        Whether the ΔR2* is known to be that of blood alone.
     spread
         What its own uncertainty does to the parameters of a fit with it; None where that is not known.
     """
@@ -78,6 +80,7 @@ class Aif:
     notes: tuple[str, ...] = ()
     quality: Mapping[str, float] = field(default_factory=dict)
     sinus: np.ndarray | None = None
+    pure: bool = False
     spread: Spread | None = field(default=None, repr=False)
 
     def record(self) -> dict:

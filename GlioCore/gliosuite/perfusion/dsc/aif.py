@@ -1,16 +1,25 @@
-"""The AIF of a DSC series: from a mask, found, or given; scaled to a venous output function where asked for."""
-
-from dataclasses import replace
+"""The AIF of a DSC series: from a mask, found, or given."""
 
 import numpy as np
 import SimpleITK as sitk
 
 from ...curves import mask_array
 from ...errors import InputError
-from ..aif import Aif, check_bolus, find_arteries, find_sinus, first_pass, is_clipped, pure_curve, tissue_signal
+from ..aif import (
+    Aif,
+    PureCurve,
+    check_bolus,
+    find_arteries,
+    first_pass,
+    is_clipped,
+    pure_curve,
+    tissue_signal,
+)
 from ..prepared import Prepared
 from ..settings import DscSettings
 from ..signal import signal_to_dr2star
+from .arterial import blood_concentration, blood_dr2star
+from .restored import levelled, topped, usual_tissue
 
 
 def dr2star(curves: np.ndarray, settings: DscSettings, n_baseline: int) -> np.ndarray:
@@ -40,6 +49,7 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         even = np.interp(times_s, aif.times_s, aif.concentration, left=0.0)
         return Aif(times_s, even, aif.how, aif.method, aif.voxels, notes=(*aif.notes, *_clipping(even, times_s)))
     quality: dict[str, float] = {}
+    pure = None
     notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
@@ -58,10 +68,9 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         curve, method, made = curves[index].mean(axis=0), "auto", "mean"
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average
             window = first_pass(times_s, n_baseline)
-            tissue = tissue_signal(signal, n_baseline)
-            pure = pure_curve(signal[index], tissue, echo_s(settings), n_baseline, window)
+            pure = pure_curve(signal[index], tissue_signal(signal, n_baseline), n_baseline, window)
             if pure is not None:
-                curve, made = pure.dr2star, "the blood's share"
+                curve, made = _restored(pure, p, settings), "the blood's share"
                 quality["lowest_share"] = float(pure.shares.min())
                 quality["mean_peak"], quality["peak"] = quality["peak"], float(curve[window].max())
         what = (
@@ -73,37 +82,19 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
         raise InputError(f"AIF {aif!r} is not known; auto, a table or a mask is needed")
     curve = curve.astype(np.float64)
     notes = (*notes, *_clipping(curve, times_s))
-    chosen = Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality)
-    return _to_vof(chosen, p, settings) if settings.vof else chosen
+    return Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality, pure=pure is not None)
 
 
-def _to_vof(aif: Aif, p: Prepared, settings: DscSettings) -> Aif:
-    """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue."""
-    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
-    curves = dr2star(p.raw, settings, n_baseline)
-    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, aif.concentration)
-    if found is None or found.why_not:
-        why = found.why_not if found else "no large vein was found"
-        return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))
-    vein = dr2star(series.curves(found.voxels), settings, n_baseline).mean(axis=0).astype(np.float64)
-    if is_clipped(vein, times_s):
-        why = "the vein has a plateau instead of a peak, so its signal is probably clipped"
-        return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))
-    window = first_pass(times_s, n_baseline)
-    factor = float(vein[window].sum() / aif.concentration[window].sum())
-    note = (
-        "the AIF is scaled to a venous output function: ΔR2* of blood is taken as proportional to concentration, which "
-        "overestimates the higher of the two"
-    )
-    numbers = {f"sinus_{k}": v for k, v in found.quality.items()} | {"sinus_factor": factor}
-    return replace(
-        aif,
-        concentration=aif.concentration * factor,
-        how=f"{aif.how}; times {factor:.2f} for the area of a venous sinus ({int(found.voxels.sum())} voxels)",
-        notes=(*aif.notes, note),
-        quality={**aif.quality, **numbers},
-        sinus=found.voxels,
-    )
+def _restored(pure: PureCurve, p: Prepared, settings: DscSettings) -> np.ndarray:
+    """ΔR2* (t,) of pure blood, with the top and the late level that its voxels do not tell."""
+    relation = "quadratic" if settings.aif_r2star == "auto" else settings.aif_r2star
+    curve = topped(pure, p.times_s, echo_s(settings), relation)
+    passing = first_pass(p.times_s, p.n_baseline)
+    tissue = usual_tissue(dr2star(p.fitted_curves(), settings, p.n_baseline), p.n_baseline, passing)
+    if tissue is None:
+        return curve
+    dt = float(np.median(np.diff(p.times_s)))
+    return blood_dr2star(levelled(blood_concentration(curve, relation), tissue, dt), relation)
 
 
 def _clipping(curve: np.ndarray, times_s: np.ndarray) -> tuple[str, ...]:

@@ -34,6 +34,12 @@ def blood_concentration(dr2star: np.ndarray, relation: str = "quadratic") -> np.
     return np.minimum(dr2star, 0.0) / linear + (np.sqrt(linear**2 + 4.0 * square * above) - linear) / (2.0 * square)
 
 
+def blood_dr2star(concentration: np.ndarray, relation: str = "quadratic") -> np.ndarray:
+    """ΔR2* in 1/s of blood with a concentration in mM: what `blood_concentration` solves."""
+    linear, square = BLOOD_R2STAR
+    return linear * concentration + (square * np.maximum(concentration, 0.0) ** 2 if relation == "quadratic" else 0.0)
+
+
 def arterial_relation(curves: np.ndarray, dt_s: float, aif: np.ndarray, n_baseline: int, device: Device) -> str:
     """How an AIF's ΔR2* (t,) follows concentration: what more curves (n, t) of normal tissue fit better without any leakage.
 

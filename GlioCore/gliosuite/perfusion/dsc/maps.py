@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...compute import choose_device
+from ...compute import CPU, Device, choose_device
 from ...curves import mask_array
 from ...images import Series, array, resample
 from ...steps import Progress, part, silent
@@ -26,6 +26,7 @@ from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
 from .settings import check_settings, excitation
+from .venous import to_vof
 
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen, 15 s
 _FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*
@@ -49,7 +50,26 @@ def dsc_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DSC series alone; see `dsc_maps`."""
-    return choose_aif(_prepare(series, times_s, settings, mask), settings, aif)
+    p = _prepare(series, times_s, settings, mask)
+    return _artery(p, settings, aif, dr2star(p.fitted_curves(), settings, p.n_baseline), CPU)[0]
+
+
+def _artery(
+    p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, curves: np.ndarray, device: Device
+) -> tuple[Aif, str]:
+    """The AIF, and how its ΔR2* follows concentration; `curves` (n, t) of ΔR2* are those of the voxels to be fitted."""
+    chosen = choose_aif(p, settings, aif)
+    relation = settings.aif_r2star
+    if relation == "auto" and chosen.pure:
+        relation = "quadratic"  # blood alone
+    elif relation == "auto":
+        dt = float(np.median(np.diff(p.times_s)))
+        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, device)
+        said = f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}"
+        chosen = replace(chosen, notes=(*chosen.notes, said))
+    if settings.vof and not isinstance(aif, Aif):
+        chosen = to_vof(chosen, p, settings, relation)
+    return chosen, relation
 
 
 def dsc_maps(
@@ -99,21 +119,18 @@ def dsc_maps(
     progress(0.05, "finding the bolus")
     p = _prepare(series, times_s, settings, mask)
     progress(0.15, "arterial input function")
-    chosen = choose_aif(p, settings, aif)
+    curves = dr2star(p.fitted_curves(), settings, p.n_baseline)
+    chosen, relation = _artery(p, settings, aif, curves, choose_device(device))
+    settings = replace(settings, aif_r2star=relation)
     p.notes.extend(chosen.notes)
     dt = float(np.median(np.diff(p.times_s)))
     p.notes.extend(protocol_notes(settings, dt, p.times_s.size, p.n_baseline))
-    curves = dr2star(p.fitted_curves(), settings, p.n_baseline)
     reference, in_lesion = None, None
     if lesion is not None:
         in_lesion = mask_array(lesion, p.series)[p.fitted]
     if in_lesion is not None and settings.leakage in ("bsw", "bidirectional", "auto"):
         reference = reference_voxels(curves, p.n_baseline, N_TAIL) & ~in_lesion
         reference = reference if reference.sum() >= 20 else None
-    if settings.aif_r2star == "auto":
-        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, choose_device(device))
-        settings = replace(settings, aif_r2star=relation)
-        p.notes.append(f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}")
     # On the scale of ΔR2* in blood with little agent, as if tissue had the same; `tissue` below takes that back.
     aif_curve = BLOOD_R2STAR[0] * blood_concentration(chosen.concentration, settings.aif_r2star)
     fit = perfusion_maps(

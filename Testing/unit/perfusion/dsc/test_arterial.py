@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from gliosuite.compute import CPU
-from gliosuite.perfusion.dsc.arterial import arterial_relation, blood_concentration
+from gliosuite.perfusion.dsc.arterial import arterial_relation, blood_concentration, blood_dr2star
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import BLOOD_R2STAR
 
@@ -20,6 +20,9 @@ def tissue(n, sd=0.3):
 def test_blood_is_inverted():
     np.testing.assert_allclose(blood_concentration(QUADRATIC), BLOOD, atol=1e-12)
     np.testing.assert_allclose(blood_concentration(LINEAR * BLOOD, "linear"), BLOOD, atol=1e-12)
+    for relation in ("quadratic", "linear"):
+        both = blood_concentration(blood_dr2star(BLOOD - 0.1, relation), relation)
+        np.testing.assert_allclose(both, BLOOD - 0.1, atol=1e-12)
     assert blood_concentration(np.array([-LINEAR]))[0] == pytest.approx(-1.0)
 
 

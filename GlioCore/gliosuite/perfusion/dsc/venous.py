@@ -1,0 +1,40 @@
+"""A DSC AIF scaled to a venous output function."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..aif import Aif, find_sinus, first_pass, is_clipped
+from ..prepared import Prepared
+from ..settings import DscSettings
+from .aif import dr2star
+from .arterial import blood_concentration, blood_dr2star
+
+
+def to_vof(aif: Aif, p: Prepared, settings: DscSettings, relation: str) -> Aif:
+    """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue.
+
+    Areas are those of concentrations: ΔR2* of a vein follows the same `relation` (`arterial.blood_concentration`) as that of an artery, and
+    its lower, wider bolus has less of the quadratic part.
+    """
+    series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
+    curves = dr2star(p.raw, settings, n_baseline)
+    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, aif.concentration)
+    if found is None or found.why_not:
+        why = found.why_not if found else "no large vein was found"
+        return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))
+    vein = dr2star(series.curves(found.voxels), settings, n_baseline).mean(axis=0).astype(np.float64)
+    if is_clipped(vein, times_s):
+        why = "the vein has a plateau instead of a peak, so its signal is probably clipped"
+        return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))
+    window = first_pass(times_s, n_baseline)
+    artery = blood_concentration(aif.concentration, relation)
+    factor = float(blood_concentration(vein, relation)[window].sum() / artery[window].sum())
+    numbers = {f"sinus_{k}": v for k, v in found.quality.items()} | {"sinus_factor": factor}
+    return replace(
+        aif,
+        concentration=blood_dr2star(factor * artery, relation),
+        how=f"{aif.how}; concentration times {factor:.2f} for the area of a venous sinus ({int(found.voxels.sum())} voxels)",
+        quality={**aif.quality, **numbers},
+        sinus=found.voxels,
+    )
