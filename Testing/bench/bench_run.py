@@ -26,6 +26,7 @@ WITHOUT = ("--skip", "progression", "--skip", "progression_cel", "--skip", "prog
 IDLE = 0.5  # load above which others compute too
 DCE_RUNS = 3  # of which the median counts
 GIB = 2**30
+_SIZE = re.compile(r"^(Rss|Pss): +(\d+) kB", re.MULTILINE)  # of smaps_rollup
 
 
 class Cost(NamedTuple):
@@ -57,10 +58,10 @@ def _sizes(root: int) -> tuple[int, int]:
         below |= more
     resident = proportional = 0
     for process in below:
-        with suppress(OSError):
-            found = dict(re.findall(r"(Rss|Pss): +(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text()))
-            resident += 1024 * int(found.get("Rss", 0))
-            proportional += 1024 * int(found.get("Pss", 0))
+        with suppress(OSError, KeyError):  # a process that ends has no sizes
+            found = dict(_SIZE.findall(Path(f"/proc/{process}/smaps_rollup").read_text()))
+            resident += 1024 * int(found["Rss"])
+            proportional += 1024 * int(found["Pss"])
     return resident, proportional
 
 

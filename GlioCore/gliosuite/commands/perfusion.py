@@ -3,6 +3,7 @@
 import argparse
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -272,10 +273,13 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
-    from ..images import read_image
-    from ..perfusion.dce import dce_maps, preset, write
+    # While the file is inflated on one core, what computes is loaded on another.
+    with ThreadPoolExecutor(1) as aside:
+        reading = aside.submit(read, args.series)
+        from ..images import read_image
+        from ..perfusion.dce import check_settings, dce_maps, preset, write
 
-    series, acquisition = read(args.series)
+        series, acquisition = reading.result()
     settings = _dce_settings(
         args,
         acquisition,
@@ -291,8 +295,6 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         noise_floor=args.noise_floor,
         bounds=dict(args.bounds),
     )
-    from ..perfusion.dce import check_settings
-
     check_settings(settings, series)
     times = times_of(args, series, acquisition)
     aif = _arterial_input(args, series, times, ("auto", *POPULATION_AIFS))

@@ -1,4 +1,7 @@
 import os
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -130,3 +133,22 @@ def test_the_peak_of_memory_is_counted_from_where_it_was_forgotten():
     del held
     forget_peak()
     assert peak_gib() < before + 0.45
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept and released with glibc alone")
+def test_memory_that_was_kept_is_released():
+    words = (
+        "import re, numpy as np\n"
+        "from pathlib import Path\n"
+        "from gliosuite.compute import keep_memory, release_memory\n"
+        "held_mib = lambda: int(re.search(r'VmRSS: +(\\d+)', Path('/proc/self/status').read_text().replace('\\t', ' '))[1]) / 1024\n"
+        "keep_memory()\n"
+        "arrays = [np.ones(2**19) for _ in range(100)]\n"
+        "last = np.ones(2**16)\n"
+        "del arrays\n"
+        "before = held_mib()\n"
+        "release_memory()\n"
+        "print(before - held_mib())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True)
+    assert float(done.stdout) > 300  # of 400 MiB

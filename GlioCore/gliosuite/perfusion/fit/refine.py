@@ -7,7 +7,7 @@ optimum that one look at the curve itself is mostly enough to be sure of it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +87,19 @@ class Expansions:
     def index(self, line: Any, node: Any) -> Any:
         """The number of an expansion."""
         return self.position[line] * self.n_nodes + node
+
+    def joined(self, other: "Expansions") -> "Expansions":
+        """With those of other lines of the same grid."""
+        xp = self.xp
+        tables: dict[str, Any] = {}
+        for axis, names in (
+            (0, ("orthogonal", "first", "second", "line_centres")),
+            (1, ("inverse_length", "overlap", "inverse_norm", "inverse_second_length")),
+        ):
+            tables |= {n: xp.concatenate([getattr(self, n), getattr(other, n)], axis=axis) for n in names}
+        count = self.line_centres.shape[0]
+        position = np.where(other.position >= 0, other.position + count, self.position)
+        return replace(self, position=position, **tables)
 
 
 # --------------------------------------------------------------------------------------------------------------- tables

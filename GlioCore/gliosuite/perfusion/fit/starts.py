@@ -80,13 +80,12 @@ class Starts:
 
     def need(self, cells: np.ndarray) -> None:
         """Make the expansions of cells between delays that are not there yet: a few curves need few of them."""
-        there = np.empty(0, np.int64)
-        if self._expansions is not None:
-            there = np.flatnonzero(self._expansions.position >= 0)
-        wanted = np.union1d(there, cells)
-        if wanted.size > there.size:
+        there = self._expansions
+        missing = np.unique(cells if there is None else cells[there.position[cells] < 0])
+        if missing.size:
             assert self._expand is not None
-            self._expansions = self._expand(wanted)
+            more = self._expand(missing)
+            self._expansions = more if there is None else there.joined(more)
 
     def best_nodes(self, y: Any, energy: Any = None) -> tuple[BestNodes, Any, Any]:
         """Best nodes for curves y (r, n), and indices of their delays and rates; not for the 2CXM."""
