@@ -137,7 +137,7 @@ def coverage(count: int = 2000) -> None:
             shape, dispersion = float(rng.choice([1.0, 1.5, 2.2, 3.3])), min(float(rng.exponential(1.0)), 2.5)
             for cnr in (5.0, 10.0, 20.0, 40.0):
                 curves, aif, truth = simulated(shape, count, cnr, 10 * seed + number, dispersion)
-                found = perfusion_maps(curves, FRAME, aif, "none", "auto")
+                found = perfusion_maps(curves, FRAME, aif, "none", "vascular")
                 for name in ("cbv", "cbf", "mtt"):
                     values = found.mtt_s if name == "mtt" else getattr(found, name)
                     sd = getattr(found, f"{name}_sd")
@@ -152,8 +152,8 @@ def coverage(count: int = 2000) -> None:
         line(f"coverage of {name}, 12 simulated series, %", f"{share:.1f} ({by})", "90-97 %", 90 <= share <= 97)
 
 
-def residues(count: int = 2000) -> None:
-    """auto beside oSVD for residue shapes from exponential to box, with and without delays and dispersion, 2 000 curves each."""
+def residues(count: int = 1000) -> None:
+    """auto beside oSVD for residue shapes from exponential to box, with and without delays and dispersion, 1 000 curves each."""
     for shape in (1.0, 2.0, 3.0, 8.0, np.inf):
         for dispersion in (0.0, 2.0):
             worst, rows = -1.0, []

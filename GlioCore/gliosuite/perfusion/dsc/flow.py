@@ -2,8 +2,8 @@
 
 Deconvolution without a model flattens the top of the residue function, so that its flow is too low and its transit time too long; the
 vascular model (`posterior`) has no such bias, but is one family of residue functions, whose prior has to be learned from the series.
-``auto`` takes the model where it can be learned: oSVD is taken for a series of few voxels or with a noisy AIF (from which the model learns
-a wrong shape, for all voxels alike), and for voxels in which the Bayesian information criterion (Schwarz) says that the model misses what
+``auto`` takes the model where it can be learned: oSVD is taken for a series of few voxels, with a noisy AIF, or of noisy curves that look
+like plug flow (from which the model learns a wrong shape, for all voxels alike), and for voxels in which the Bayesian information criterion (Schwarz) says that the model misses what
 oSVD sees.
 """
 
@@ -72,14 +72,16 @@ def flow(
     if method not in (VASCULAR, AUTO):
         return _by_residue(deconvolve(curves, dt_s, aif, method, device), cbv)
     why_not = _why_not(curves, noise) if method == AUTO else ""
-    if why_not:
+    model = None if why_not else fit_vascular(curves, dt_s, aif, device)
+    if method == AUTO and model is not None:
+        why_not = model.doubt
+    if why_not or model is None:
         other = _by_residue(deconvolve(curves, dt_s, aif, "osvd", device), cbv)
         said = (
             f"deconvolution: by oSVD, since {why_not} for the vascular model to be learned; no SD of cbv, cbf and mtt"
         )
         chosen = np.where(np.isfinite(cbv), BY_OSVD, 0).astype(np.uint8)
         return replace(other, chosen=chosen, said=(said,))
-    model = fit_vascular(curves, dt_s, aif, device)
     here = np.isfinite(model.cbv)
     found = Flow(
         np.where(here, 100.0 * model.cbv, cbv),

@@ -28,6 +28,7 @@ _LEAST_LOG_SD, _LEAST_SD_S = 0.1, 0.25  # narrower ones than neighbouring nodes 
 # stays the same, all voxels count as this many, times the noise relative to the curve; chosen so that 100 count where a peak is 8 times
 # the noise.
 _INDEPENDENT = 240.0
+_PLUG = 3.0  # shape of transit times from which noisy curves look like a box; chosen on simulated series (5)
 _DISPERSION_S = 1.0  # s; mean of the exponential prior of dispersion; chosen
 
 
@@ -67,12 +68,15 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Learned:
-    """A distribution for each dispersion, and the share of the latter."""
+    """A distribution for each dispersion, and the share of the latter; from `n` curves of which `noise` (root mean square, over that of
+    the whole) is unexplained.
+    """
 
     dispersions_s: np.ndarray
     shares: np.ndarray
     distributions: tuple[Distribution, ...]
     n: int
+    noise: float
 
     def nodes(self, table: Transit) -> np.ndarray:
         """The prior of every node, in the shape of the grid."""
@@ -82,6 +86,10 @@ class Learned:
             mtt, delay = ((1 - _BROAD) * own + _BROAD * wide for own, wide in zip(distribution.marginals(table), broad))
             row[:] = share * distribution.shapes[:, None, None] * mtt[:, None] * delay
         return result
+
+    def plug(self, table: Transit) -> float:
+        """Share of the shapes that noisy curves do not tell from a box."""
+        return float(self.shares @ [d.shapes[table.axes[1] >= _PLUG].sum() for d in self.distributions])
 
     def said(self) -> str:
         """One sentence for a reader."""
@@ -109,7 +117,7 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
     n = len(cosines)
     score = np.array(evidence) * min(n, _INDEPENDENT * noise) / max(n, 1) + np.log(_dispersed(table.axes[0]))
     shares = np.exp(score - score.max())
-    return Learned(table.axes[0], shares / shares.sum(), tuple(found), n)
+    return Learned(table.axes[0], shares / shares.sum(), tuple(found), n, float(noise))
 
 
 def _sample(curves: np.ndarray, table: Transit) -> np.ndarray:

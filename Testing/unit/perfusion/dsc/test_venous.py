@@ -31,6 +31,8 @@ def scaled(relation, monkeypatch):
 @pytest.mark.parametrize("relation", ["quadratic", "linear"])
 def test_areas_are_those_of_concentrations(relation, monkeypatch):
     found = scaled(relation, monkeypatch)
-    assert found.quality["sinus_factor"] == pytest.approx(1 / 0.6, rel=0.05)
+    assert found.quality["sinus_factor"] == pytest.approx(
+        1 / 0.6, rel=0.1
+    )  # the window ends before all of the vein has passed
     c = blood_concentration(found.concentration, relation)
     np.testing.assert_allclose(c, found.quality["sinus_factor"] * 0.6 * BLOOD, rtol=1e-6, atol=1e-9)
