@@ -124,7 +124,10 @@ def few(n: int = 2000, repeats: int = 15) -> None:
 
 
 def peers(n: int = 2000) -> None:
-    """Beside osipy and dcmri, with delay, on the same curves and two threads; those that cannot be imported are left out."""
+    """Beside osipy and dcmri, with delay, on the same curves and two threads; those that cannot be imported are left out.
+
+    osipy 0.1.4 needs Python 3.12: run this part there, with GlioCore on PYTHONPATH.
+    """
     print(f"\nBeside other software: the same {n} curves, extended Tofts with delay")
     times, aif, _, _, curves = late_cohort(n, SEEDS[1])
     ours = measured(lambda: fit_curves(curves, times, aif, "etm", True), 15)[0] / n

@@ -1,20 +1,22 @@
 """What the steps of a run share: settings, the case, where results lie, and how a step says what came of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import SimpleITK as sitk
 
 from ..case import Case
+from ..compute import each
 from ..images import Grid, read_image
 from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, preset_names
 from ..registration import ENGINES
 from ..settings import same, setting
 from .seen import Files, SeenCase, SeenSettings, What, record_of, value_hash
 
+T = TypeVar("T")
 # What all else is registered to, in the order of choice: T1c shows the lesion and has the finest voxels.
 REFERENCES = ("t1c", "flair", "t1", "t2")
 PROGRESSION = ("progression_cel", "progression_t2l")
@@ -159,17 +161,17 @@ class Run:
         self._note(("record", step), value_hash(found))
         return found
 
-    def results(self, folder: str, names: Callable[[str], bool] = lambda _: True) -> Iterator[tuple[str, sitk.Image]]:
-        """Images that an earlier step wrote, with their names; each is read when it is asked for."""
+    def results(self, folder: str, names: Callable[[str], bool], take: Callable[[sitk.Image], T]) -> dict[str, T]:
+        """What `take` makes of the images of these names that an earlier step wrote; no more are held at a time than there are threads."""
         found = sorted((self.out / folder).glob("*.nii.gz"))
         self._note(("results", folder, "*.nii.gz"), value_hash([p.name for p in found]))
-        for name in (p.name for p in found if names(p.name[:-7])):
-            if path := self.result(*folder.split("/"), name):
-                yield name[:-7], read_image(path)
+        wanted = [p.name for p in found if names(p.name[:-7])]
+        paths = {n[:-7]: path for n in wanted if (path := self.result(*folder.split("/"), n))}
+        return dict(zip(paths, each(lambda path: take(read_image(path)), list(paths.values()))))
 
     def masks(self, *names: str) -> dict[str, sitk.Image]:
         """Those of the masks of the lesions step that have these names, or all."""
-        return dict(self.results("lesions", lambda name: not names or name in names))
+        return self.results("lesions", lambda name: not names or name in names, lambda image: image)
 
 
 @dataclass

@@ -280,12 +280,15 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     # Only what lies around the regions is kept of each map.
     box = next(iter(find_objects(np.any([*masks.values()], axis=0).astype(np.int8))), ...) if masks else ...
     for folder_of_maps in ("dce/on_t1c", "dsc/on_t1c"):
-        if (mask := dict(run.results(folder_of_maps, lambda name: name == "mask")).get("mask")) is None:
+        mask = run.results(folder_of_maps, lambda name: name == "mask", lambda image: boolean(image)[box])
+        if not mask:
             continue
-        # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
-        fitted = boolean(mask)[box]
-        for name, image in run.results(folder_of_maps, lambda name: name not in (*CATEGORIES, "mask")):
-            maps[name] = np.where(fitted, array(image)[box], np.nan)
+
+        def within(image: sitk.Image, fitted: np.ndarray = mask["mask"]) -> np.ndarray:
+            # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
+            return np.where(fitted, array(image)[box], np.nan)
+
+        maps |= run.results(folder_of_maps, lambda name: name not in (*CATEGORIES, "mask"), within)
     if not masks or not maps:
         raise SkippedStep("there are no maps, or no regions")
     masks = {name: mask[box] for name, mask in masks.items()}

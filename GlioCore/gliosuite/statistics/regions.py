@@ -171,19 +171,24 @@ def histogram_table(
     A map's 50 bins are the same for all regions: equal ones between the 0.5th and 99.5th percentiles of all regions together. The first
     row of a map has no lower edge and counts what lies below, the last no upper edge.
     """
-    rows: list[list[Any]] = []
-    for name, values in maps.items():
+
+    def rows(name: str) -> list[list[Any]]:
+        values = maps[name]
         inside = {r: v[np.isfinite(v)].astype(np.float64) for r, v in ((r, values[m]) for r, m in regions.items())}
         pooled = np.concatenate([*inside.values(), np.zeros(0)])
         if not pooled.size:
-            continue
+            return []
         low, high = np.percentile(pooled, [0.5, 99.5])
         edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
         counts = {r: np.histogram(v, [-np.inf, *edges, np.inf])[0] for r, v in inside.items()}
         texts = ["", *(f"{e:.6g}" for e in edges), ""]
-        for i, (lower, upper) in enumerate(zip(texts, texts[1:])):
-            rows.append([name, units.get(name, ""), lower, upper, *(int(c[i]) for c in counts.values())])
-    return ["map", "unit", "lower", "upper", *regions], rows
+        return [
+            [name, units.get(name, ""), lower, upper, *(int(c[i]) for c in counts.values())]
+            for i, (lower, upper) in enumerate(zip(texts, texts[1:]))
+        ]
+
+    found = each(rows, list(maps), silent, "histograms")
+    return ["map", "unit", "lower", "upper", *regions], [row for of_map in found for row in of_map]
 
 
 def icc21(ratings: np.ndarray) -> float:
