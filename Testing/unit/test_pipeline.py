@@ -94,6 +94,9 @@ def test_region_medians_count_fitted_zeros_and_nothing_outside_the_fit(results):
         rows = {(r["map"], r["region"]): r for r in csv.DictReader(stream)}
     assert {"cel", "t2l", "nel"} <= {region for _, region in rows}
     assert rows["ktrans_sd", "cel"]["unit"] == "1/min"
+    # Both have a kep; each is in the table.
+    assert ("kep", "cel") in rows
+    assert (("dsc_kep", "cel") in rows) == (out / "dsc" / "on_t1c" / "kep.nii.gz").exists()
     if (out / "dsc" / "nawm.nii.gz").exists():
         assert float(rows["ncbv", "nawm"]["mean"]) == pytest.approx(1.0, rel=0.25)
 

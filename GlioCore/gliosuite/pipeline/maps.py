@@ -277,10 +277,11 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     """Statistics and histograms of every map in every region on the common grid."""
     masks = _regions(run)
     maps: dict[str, np.ndarray] = {}
+    heads: dict[str, str] = {}
     # Only what lies around the regions is kept of each map.
     box = next(iter(find_objects(np.any([*masks.values()], axis=0).astype(np.int8))), ...) if masks else ...
-    for folder_of_maps in ("dce/on_t1c", "dsc/on_t1c"):
-        mask = run.results(folder_of_maps, lambda name: name == "mask", lambda image: boolean(image)[box])
+    for kind in ("dce", "dsc"):
+        mask = run.results(f"{kind}/on_t1c", lambda name: name == "mask", lambda image: boolean(image)[box])
         if not mask:
             continue
 
@@ -288,7 +289,13 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
             # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
             return np.where(fitted, array(image)[box], np.nan)
 
-        maps |= run.results(folder_of_maps, lambda name: name not in (*CATEGORIES, "mask"), within)
+        found = run.results(f"{kind}/on_t1c", lambda name: name not in (*CATEGORIES, "mask"), within)
+        path = run.result(kind, "fit.json")
+        said = read_json(path).get("heads", {}) if path else {}
+        # The kep of DSC's leakage is another one than that of DCE.
+        names = {name: f"{kind}_{name}" if name in maps else name for name in found}
+        maps |= {names[n]: values for n, values in found.items()}
+        heads |= {names[n]: said.get(n, look(n).head) for n in found}
     if not masks or not maps:
         raise SkippedStep("there are no maps, or no regions")
     masks = {name: mask[box] for name, mask in masks.items()}
@@ -297,13 +304,9 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     if told is not None:
         inside = {n: m & np.isfinite(maps["ktrans"]) for n, m in masks.items()}
         notes = [share_of_ve(n, told[m]) for n, m in inside.items() if m.any()]
-    units = {n: look(n).head for n in maps}
-    for kind in ("dce", "dsc"):
-        if path := run.result(kind, "fit.json"):
-            units |= {n: head for n, head in read_json(path).get("heads", {}).items() if n in maps}
-    write_csv(folder / "regions.csv", *statistics_table(maps, units, masks, run.grid.spacing))
+    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, run.grid.spacing))
     progress(0.8, "histograms")
-    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, units, masks))
+    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))
     return Done(notes=notes)
 
 
