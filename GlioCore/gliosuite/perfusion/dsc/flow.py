@@ -3,8 +3,8 @@
 Deconvolution without a model flattens the top of the residue function, so that its flow is too low and its transit time too long; the
 vascular model (`posterior`) has no such bias, but is one family of residue functions, whose prior has to be learned from the series.
 ``auto`` takes the model where it can be learned: oSVD is taken for a series of few voxels, with a noisy AIF, or of noisy curves that look
-like plug flow (from which the model learns a wrong shape, for all voxels alike), and for voxels in which the Bayesian information criterion (Schwarz) says that the model misses what
-oSVD sees.
+like plug flow (from which the model learns a wrong shape, for all voxels alike), and for voxels in which the Bayesian information criterion
+(Schwarz) says that the model misses what oSVD sees.
 """
 
 from dataclasses import dataclass, replace

@@ -115,7 +115,7 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
         found.append(distribution)
         evidence.append(float((np.log(total) + most[:, 0]).sum()))
     n = len(cosines)
-    score = np.array(evidence) * min(n, _INDEPENDENT * noise) / max(n, 1) + np.log(_dispersed(table.axes[0]))
+    score = np.array(evidence) * min(n, _INDEPENDENT * noise) / max(n, 1) + np.log(dispersed(table.axes[0]))
     shares = np.exp(score - score.max())
     return Learned(table.axes[0], shares / shares.sum(), tuple(found), n, float(noise))
 
@@ -196,7 +196,7 @@ def _moments(values: np.ndarray, weight: np.ndarray, start: float, start_sd: flo
     return float(mean), float(np.sqrt(variance))
 
 
-def _dispersed(nodes_s: np.ndarray) -> np.ndarray:
+def dispersed(nodes_s: np.ndarray) -> np.ndarray:
     """Share of each node's cell in the exponential prior of dispersion; cells end halfway between nodes, the last one nowhere."""
     edges = np.concatenate([[0.0], 0.5 * (nodes_s[1:] + nodes_s[:-1]), [np.inf]])
     return -np.diff(np.exp(-edges / _DISPERSION_S))

@@ -40,6 +40,15 @@ def test_auto_takes_osvd_with_a_noisy_aif_and_says_why(simulated, artery):
     assert aif_noise(np.zeros(3), 1.0) == 0.0
 
 
+def test_auto_takes_osvd_for_noisy_plug_flow_and_says_why(simulated, artery):
+    curves = simulated(np.inf, 1200, 0.15)[0]
+    found = perfusion_maps(curves, DT, artery, "none", "auto")
+    assert found.cbf_sd is None
+    assert (found.deconvolution == BY_OSVD).all()
+    assert "since the curves look like plug flow and are too noisy" in found.said[0]
+    assert perfusion_maps(simulated(1.4, 1200, 0.15)[0], DT, artery, "none", "auto").cbf_sd is not None
+
+
 def test_auto_takes_osvd_where_the_model_misses_what_it_sees(simulated, artery):
     curves = simulated(1.5, MANY, 0.02)[0]
     late = 0.04 * np.roll(artery, 10)  # by 15 s: no delay of the model

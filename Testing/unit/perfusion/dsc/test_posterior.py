@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion.dsc.posterior import fit_vascular
-from gliosuite.perfusion.dsc.prior import learn
+from gliosuite.perfusion.dsc.prior import dispersed, learn
 from gliosuite.perfusion.dsc.transit import MTT_S, transit
 
 DT = 1.5
@@ -57,8 +57,16 @@ def test_the_prior_is_that_of_the_series(simulated, artery):
     assert own.mtt_s == pytest.approx(5.0, rel=0.1)
     assert own.delay_s == pytest.approx(1.0, abs=0.3)
     assert np.argmax(own.shapes) == 0
+    assert learned.plug(table) < 0.1
     assert learned.nodes(table).sum() == pytest.approx(1.0)
     assert "dispersion of the AIF" in learned.said()
+
+
+def test_prior_of_dispersion_is_that_of_each_node_s_cell():
+    shares = dispersed(np.array([0.0, 0.5, 1.0, 1.5, 2.0]))
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[0] == pytest.approx(1 - np.exp(-0.25))
+    assert shares[-1] == pytest.approx(np.exp(-1.75))
 
 
 def test_vascular_curves_have_the_aif_s_area(artery):
