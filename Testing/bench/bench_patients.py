@@ -10,6 +10,9 @@ development; the default was not looked at before.
 A voxel counts where one tissue fills at least 90 % of it and no mask of the lesion lies within 10 mm (normal) or where it is enhancing
 tumour by the truth. What is normal and what enhances is known only because the patients are simulated. The error of the enhancing median is
 that of the patients with at least 20 such voxels; the RMSE is over the voxels of all patients.
+
+Concentrations of the tissues in a voxel add up, so that a voxel that tumour fills to 92 % has 92 % of its ktrans (the rest has next to none):
+that is the truth of the medians' bar. Beside it stands the error against the ktrans of the tumour itself, which no map of such voxels can show.
 """
 
 import argparse
@@ -28,7 +31,7 @@ import SimpleITK as sitk
 from gliosuite.images import Grid, array, boolean, read_image, resample
 from gliosuite.simulate.acquisition import CLASSES
 
-SEED = 91771
+SEED = 92771
 PURE = 0.9
 FAR_MM = 10
 FEW = 20  # voxels; chosen: the median of fewer says little
@@ -94,6 +97,7 @@ def compared(truth: Path, ktrans: Path, fitted: Path) -> dict[str, float]:
         "tumour": median,
         "truth": truly,
         "median": 100 * (median / truly - 1) if truly else 0.0,
+        "held": 100 * (median / float(np.median((true * share)[tumour])) - 1) if truly else 0.0,
         "rmse": float(np.sqrt(np.mean(error**2))) if tumour.any() else 0.0,
     }
 
@@ -160,11 +164,14 @@ def measure(how: Any, cases: list[Path]) -> dict[str, dict[str, float]]:
 def show(title: str, rows: dict, beside: dict, bars: dict[str, float]) -> list[str]:
     """Print a table of cases, those of another version `beside` them; returns which bars are not met."""
     print(f"{title}: {len(rows)} simulated patients" + (" (in brackets: the other version)" if beside else ""))
-    print("  patient          normal > .05  median   enhancing voxels   truth    found   error     RMSE")
+    print(
+        "  patient          normal > .05  median   enhancing voxels   truth    found   error of what it holds     RMSE"
+    )
     for name, r in rows.items():
         line = f"  {name:15} {r['normal']:12.2f} % {r['normal_median']:7.4f} {r['n_tumour']:18d} {r['truth']:7.4f}  {r['tumour']:7.4f}"
         other = beside.get(name)
-        print(f"{line} {r['median']:+6.1f} %  {r['rmse']:.4f}" + (_other(other) if other else ""))
+        held = f"{r['held']:+6.1f} %" if "held" in r else ""
+        print(f"{line} {r['median']:+6.1f} % {held:>13}  {r['rmse']:.4f}" + (_other(other) if other else ""))
     voxels = sum(r["n_normal"] for r in rows.values())
     normal = sum(r["normal"] * r["n_normal"] for r in rows.values()) / voxels
     worst = max(r["normal"] for r in rows.values())
@@ -173,11 +180,16 @@ def show(title: str, rows: dict, beside: dict, bars: dict[str, float]) -> list[s
         f"  normal voxels above {LEAKY} /min: {normal:.2f} % of {voxels}, worst patient {worst:.2f} %; bar {bars['normal']} %"
     )
     if "median" in bars:
-        errors = [r["median"] for r in rows.values() if r["n_tumour"] >= FEW]
-        middle, far = float(np.median(errors)), max(errors, key=abs)
-        what = f"error of the enhancing median in {len(errors)} patients with {FEW} voxels"
-        print(f"  {what}: median {middle:+.1f} %, largest {far:+.1f} %; bar {bars['median']} %")
-        failed += [f"{title}: enhancing median {middle:+.1f} %"] if abs(middle) > bars["median"] else []
+        counted = [r for r in rows.values() if r["n_tumour"] >= FEW]
+        for key, against, bar in (
+            ("held", "what the voxels hold", bars["median"]),
+            ("median", "the tumour itself", None),
+        ):
+            errors = [r[key] for r in counted]
+            middle, far = float(np.median(errors)), max(errors, key=abs)
+            what = f"error of the enhancing median in {len(errors)} patients with {FEW} voxels against {against}"
+            print(f"  {what}: median {middle:+.1f} %, largest {far:+.1f} %" + (f"; bar {bar} %" if bar else ""))
+            failed += [f"{title}: enhancing median {middle:+.1f} %"] if bar and abs(middle) > bar else []
     if beside:
         with_tumour = [n for n, r in rows.items() if r["n_tumour"]]
         here, there = (_pooled_rmse([of[n] for n in with_tumour]) for of in (rows, beside))
