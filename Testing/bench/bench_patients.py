@@ -11,8 +11,9 @@ A voxel counts where one tissue fills at least 90 % of it and no mask of the les
 tumour by the truth. What is normal and what enhances is known only because the patients are simulated. The error of the enhancing median is
 that of the patients with at least 20 such voxels; the RMSE is over the voxels of all patients.
 
-Concentrations of the tissues in a voxel add up, so that a voxel that tumour fills to 92 % has 92 % of its ktrans (the rest has next to none):
-that is the truth of the medians' bar. Beside it stands the error against the ktrans of the tumour itself, which no map of such voxels can show.
+Concentrations of the tissues in a voxel add up, so that a voxel that tumour fills to 92 % has 92 % of its ktrans (the rest has next to
+none): that is the truth of the medians' bar. Beside it stands the error against the ktrans of the tumour itself, which no map of such
+voxels can show.
 """
 
 import argparse
