@@ -17,16 +17,16 @@ from ..result import MeanCurve, PerfusionMaps
 from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
 from ..signal import BLOOD_R2STAR
 from ..t1 import b1_values, check_t10
-from .aif import choose_aif, dr2star
-from .arterial import arterial_relation, blood_concentration
+from .artery.choice import choose_aif, dr2star
+from .artery.concentration import arterial_relation, blood_concentration
+from .artery.venous import to_vof
 from .fit import DscFit, perfusion_maps
-from .flow import BY_MODEL, BY_OSVD
-from .leakage import reference_voxels
+from .flow.choice import BY_MODEL, BY_OSVD
+from .leakage.corrections import reference_voxels
 from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
 from .settings import check_settings, excitation
-from .venous import to_vof
 
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen, 15 s
 _FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*

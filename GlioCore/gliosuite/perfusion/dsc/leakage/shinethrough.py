@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...compute import Device
-from ..settings import HEMATOCRIT, RELAXIVITY
-from ..signal import BLOOD_R2STAR
+from ....compute import Device
+from ...settings import HEMATOCRIT, RELAXIVITY
+from ...signal import BLOOD_R2STAR
+from .corrections import Leakage
 from .excitation import Excitation, first_order
-from .leakage import Leakage
 from .signalfit import Model, signal_noise
 from .vascular import Vessels
 
@@ -41,7 +41,7 @@ def correct_shine_through(
     dr2star
         (n, t) 1/s.
     linear
-        Result of `leakage.correct_residue` with `table`, which is that of ``aif``.
+        Result of `corrections.correct_residue` with `table`, which is that of ``aif``.
 
     Returns
     -------
