@@ -21,8 +21,8 @@ from gliosuite.curves import enhancing_mean, find_bolus
 from gliosuite.errors import InputError
 from gliosuite.images import array
 from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps
-from gliosuite.perfusion.dsc.excitation import Excitation
-from gliosuite.perfusion.dsc.leakage import correct_bsw
+from gliosuite.perfusion.dsc.leakage.corrections import correct_bsw
+from gliosuite.perfusion.dsc.leakage.excitation import Excitation
 from gliosuite.perfusion.dsc.nawm import find_nawm
 from gliosuite.perfusion.kinetics import convolve
 from gliosuite.simulate.acquisition import CLASSES

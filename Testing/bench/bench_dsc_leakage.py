@@ -28,7 +28,7 @@ import numpy as np
 import SimpleITK as sitk
 from gliosuite.images import array, read_image, write_image, write_series
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.excitation import Excitation
+from gliosuite.perfusion.dsc.leakage.excitation import Excitation
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import spgr_signal
 from gliosuite.simulate.acquisition import CLASSES, sample

@@ -24,7 +24,7 @@ import SimpleITK as sitk
 from gliosuite.cli import main
 from gliosuite.images import array, read_image
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.posterior import fit_vascular
+from gliosuite.perfusion.dsc.flow.posterior import fit_vascular
 from gliosuite.perfusion.kinetics import convolve_sampled
 from gliosuite.perfusion.signal import BLOOD_R2STAR, signal_to_dr2star
 from gliosuite.simulate.acquisition import CLASSES

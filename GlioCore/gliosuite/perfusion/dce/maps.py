@@ -183,7 +183,7 @@ def _collect(
     sd = {name: fit.sd[name] for name in names}
     if fit.ve is not None and fit.vp is not None:
         # More plasma than fluid outside the vessels: an error of the AIF's shape, which the model takes for a small compartment.
-        sd["ve"] = np.where(fit.ve <= fit.vp, np.inf, sd["ve"])
+        sd |= {name: np.where(fit.ve <= fit.vp, np.inf, sd[name]) for name in ("ve", "kep")}
     grid = p.series.grid
     maps = {name: p.image(fit.values[name], known) for name in names}
     maps["rmse"] = p.image(np.sqrt(fit.sse / p.times_s.size), known)

@@ -11,11 +11,11 @@ from ...errors import InputError
 from ...settings import settings_of
 from ...steps import Progress, silent
 from ..settings import DscSettings
-from .excitation import Excitation
-from .flow import aif_noise, flow
-from .leakage import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
-from .shinethrough import correct_shine_through
-from .vascular import closest, vessels
+from .flow.choice import aif_noise, flow
+from .leakage.corrections import Leakage, akaike, correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from .leakage.excitation import Excitation
+from .leakage.shinethrough import correct_shine_through
+from .leakage.vascular import closest, vessels
 
 _EARLY_S = 5.0  # by how much tissue may be earlier than the AIF; chosen: beyond any delay between arteries of a head
 
@@ -115,7 +115,7 @@ def perfusion_maps(
         the model's, and Tmax its delay), or ``"auto"``: the vascular model where it can be learned, and oSVD elsewhere (see `flow`).
     reference
         Boolean (n,), non-enhancing voxels whose mean curve serves ``bsw`` and ``bidirectional``. Where None, perfused voxels whose last
-        ten frames lie within one standard deviation of their baseline (`leakage.reference_voxels`).
+        ten frames lie within one standard deviation of their baseline (`corrections.reference_voxels`).
     device
         ``"auto"`` or ``"cpu"`` (numpy), or ``"cuda"`` (torch).
     scan

@@ -17,16 +17,17 @@ from ..result import MeanCurve, PerfusionMaps
 from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
 from ..signal import BLOOD_R2STAR
 from ..t1 import b1_values, check_t10
-from .aif import choose_aif, dr2star
-from .arterial import arterial_relation, blood_concentration
+from .artery.choice import choose_aif, dr2star
+from .artery.concentration import arterial_relation, blood_concentration
+from .artery.venous import to_vof
 from .fit import DscFit, perfusion_maps
-from .flow import BY_MODEL, BY_OSVD
-from .leakage import reference_voxels
+from .flow.choice import BY_MODEL, BY_OSVD
+from .leakage.corrections import reference_voxels
+from .leakage.shinethrough import SIGNIFICANT
 from .nawm import Reference, find_nawm, given_nawm
 from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
 from .settings import check_settings, excitation
-from .venous import to_vof
 
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen, 15 s
 _FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*
@@ -160,9 +161,15 @@ def dsc_maps(
         np.isfinite(fit.cbv), dt * (np.argmax(np.nan_to_num(curves), axis=1) - p.n_baseline), np.nan
     )
     p.notes.append("ttp: from the arrival to the highest frame")
-    for name in ("k1", "k2", "kep"):
+    for name in ("k1", "k2"):
         if getattr(fit, name) is not None:
             values[name] = getattr(fit, name)
+    if fit.kep is not None and fit.k2 is not None and fit.k2_sd is not None:
+        # Where nothing leaks, there is no way back either: its rate would be noise.
+        leaks = np.abs(fit.k2) > SIGNIFICANT * fit.k2_sd
+        values["kep"] = np.where(leaks, fit.kep, np.nan)
+        share = f"{100 * float(leaks.mean()):.1f} % of the voxels"
+        p.notes.append(f"kep is that of the leakage, where K2 is above {SIGNIFICANT:g} SD: {share}")
     if fit.deconvolution is not None:
         values["deconvolution_model"] = np.where(fit.deconvolution > 0, fit.deconvolution, np.nan)
     if fit.model is not None:

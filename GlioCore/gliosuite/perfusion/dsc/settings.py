@@ -6,7 +6,7 @@ from ...curves import check_frames
 from ...images import Series
 from ...settings import check
 from ..settings import DscSettings, check_known
-from .excitation import Excitation
+from .leakage.excitation import Excitation
 
 
 def excitation(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from gliosuite.compute import CPU
-from gliosuite.perfusion.dsc.arterial import arterial_relation, blood_concentration, blood_dr2star
+from gliosuite.perfusion.dsc.artery.concentration import arterial_relation, blood_concentration, blood_dr2star
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import BLOOD_R2STAR
 

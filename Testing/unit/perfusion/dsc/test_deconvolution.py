@@ -2,7 +2,7 @@ import csv
 
 import numpy as np
 import pytest
-from gliosuite.perfusion.dsc.deconvolution import deconvolve
+from gliosuite.perfusion.dsc.flow.deconvolution import deconvolve
 from gliosuite.perfusion.kinetics import convolve
 
 TIMES = 1.25 * np.arange(80)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.dsc.excitation import Excitation, first_order, shine_through
+from gliosuite.perfusion.dsc.leakage.excitation import Excitation, first_order, shine_through
 from gliosuite.perfusion.signal import spgr_signal
 
 SCAN = Excitation(0.03, 1.5, 60.0, 1.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.flow import BY_MODEL, BY_OSVD, LEAST_VOXELS, aif_noise
+from gliosuite.perfusion.dsc.flow.choice import BY_MODEL, BY_OSVD, LEAST_VOXELS, aif_noise
 
 DT = 1.5
 FEW, MANY = 40, LEAST_VOXELS + 50

@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.dsc.leakage import correct_bidirectional, correct_bsw, correct_residue, reference_voxels
+from gliosuite.perfusion.dsc.leakage.corrections import (
+    correct_bidirectional,
+    correct_bsw,
+    correct_residue,
+    reference_voxels,
+)
 
 DT = 1.5
 TIMES = DT * np.arange(60)

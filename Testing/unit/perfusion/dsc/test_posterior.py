@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from gliosuite.perfusion.dsc.posterior import fit_vascular
-from gliosuite.perfusion.dsc.prior import dispersed, learn
-from gliosuite.perfusion.dsc.transit import MTT_S, transit
+from gliosuite.perfusion.dsc.flow.posterior import fit_vascular
+from gliosuite.perfusion.dsc.flow.prior import dispersed, learn
+from gliosuite.perfusion.dsc.flow.transit import MTT_S, transit
 
 DT = 1.5
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion.aif import PureCurve
-from gliosuite.perfusion.dsc.arterial import blood_dr2star
-from gliosuite.perfusion.dsc.restored import levelled, topped, usual_tissue
+from gliosuite.perfusion.dsc.artery.concentration import blood_dr2star
+from gliosuite.perfusion.dsc.artery.restored import levelled, topped, usual_tissue
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 
 DT, TE_S = 1.5, 0.03

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from gliosuite.compute import CPU
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.excitation import Excitation, first_order
-from gliosuite.perfusion.dsc.leakage import correct_residue
-from gliosuite.perfusion.dsc.shinethrough import correct_shine_through
-from gliosuite.perfusion.dsc.vascular import vessels
+from gliosuite.perfusion.dsc.leakage.corrections import correct_residue
+from gliosuite.perfusion.dsc.leakage.excitation import Excitation, first_order
+from gliosuite.perfusion.dsc.leakage.shinethrough import correct_shine_through
+from gliosuite.perfusion.dsc.leakage.vascular import vessels
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 from gliosuite.perfusion.signal import spgr_signal
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from gliosuite.compute import CPU
-from gliosuite.perfusion.dsc.excitation import Excitation
-from gliosuite.perfusion.dsc.signalfit import Model, signal_noise
+from gliosuite.perfusion.dsc.leakage.excitation import Excitation
+from gliosuite.perfusion.dsc.leakage.signalfit import Model, signal_noise
 from gliosuite.perfusion.kinetics import parker_aif
 from gliosuite.perfusion.signal import BLOOD_R2STAR
 

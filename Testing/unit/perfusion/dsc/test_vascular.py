@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from gliosuite.compute import CPU
-from gliosuite.perfusion.dsc.vascular import DELAY_S, KEP, MTT_S, Basis, closest, gain, vessels
+from gliosuite.perfusion.dsc.leakage.vascular import DELAY_S, KEP, MTT_S, Basis, closest, gain, vessels
 from scipy.special import gammaincc
 
 DT = 1.5

@@ -5,8 +5,9 @@ import types
 import numpy as np
 import pytest
 from gliosuite.perfusion.aif import Aif
-from gliosuite.perfusion.dsc import DscSettings, venous
-from gliosuite.perfusion.dsc.arterial import blood_concentration, blood_dr2star
+from gliosuite.perfusion.dsc import DscSettings
+from gliosuite.perfusion.dsc.artery import venous
+from gliosuite.perfusion.dsc.artery.concentration import blood_concentration, blood_dr2star
 from gliosuite.perfusion.kinetics import convolve, parker_aif
 
 TIMES = 1.5 * np.arange(60)

@@ -5,7 +5,7 @@ import pytest
 from gliosuite.images import array
 from gliosuite.perfusion import signal
 from gliosuite.perfusion.dsc import perfusion_maps
-from gliosuite.perfusion.dsc.leakage import correct_bsw
+from gliosuite.perfusion.dsc.leakage.corrections import correct_bsw
 from gliosuite.perfusion.fit import fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts
 from gliosuite.simulate.acquisition import CLASSES, Effects

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import CPU, Device, back, blocks, each
+from ....compute import CPU, Device, back, blocks, each
 from .prior import Learned, learn
 from .transit import Transit, transit
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import CPU, Device, back
+from ....compute import CPU, Device, back
 
 CIRCULANT = ("osvd", "csvd")  # doubled length: the flow does not depend on the delay
 OSCILLATION = 0.065  # oscillation index that oSVD allows (Wu O et al., Magn Reson Med 2003;50:164)

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..aif import Aif, find_sinus, first_pass, is_clipped
-from ..prepared import Prepared
-from ..settings import DscSettings
-from .aif import dr2star
-from .arterial import blood_concentration, blood_dr2star
+from ...aif import Aif, find_sinus, first_pass, is_clipped
+from ...prepared import Prepared
+from ...settings import DscSettings
+from .choice import dr2star
+from .concentration import blood_concentration, blood_dr2star
 
 
 def to_vof(aif: Aif, p: Prepared, settings: DscSettings, relation: str) -> Aif:
     """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue.
 
-    Areas are those of concentrations: ΔR2* of a vein follows the same `relation` (`arterial.blood_concentration`) as that of an artery, and
+    Areas are those of concentrations: ΔR2* of a vein follows the same `relation` (`blood_concentration`) as that of an artery, and
     its lower, wider bolus has less of the quadratic part.
     """
     series, times_s, n_baseline = p.series, p.times_s, p.n_baseline

@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...compute import Device
-from ..settings import HEMATOCRIT, RELAXIVITY
-from ..signal import BLOOD_R2STAR
+from ....compute import Device
+from ...settings import HEMATOCRIT, RELAXIVITY
+from ...signal import BLOOD_R2STAR
+from .corrections import Leakage
 from .excitation import Excitation, first_order
-from .leakage import Leakage
 from .signalfit import Model, signal_noise
 from .vascular import Vessels
 
-_SIGNIFICANT = 3.0  # standard deviations of K2 from which leakage is taken to be there
+SIGNIFICANT = 3.0  # standard deviations of K2 from which leakage is taken to be there
 _VISIBLE = 0.03  # of the signal: a first-order term that never moves it by more needs no better one
 _WORSE = 4.0  # by how much of twice the log likelihood the first-order term must fit better to be kept
 
@@ -41,7 +41,7 @@ def correct_shine_through(
     dr2star
         (n, t) 1/s.
     linear
-        Result of `leakage.correct_residue` with `table`, which is that of ``aif``.
+        Result of `corrections.correct_residue` with `table`, which is that of ``aif``.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def correct_shine_through(
     """
     replaced = np.zeros(linear.k1.shape, bool)
     term = scan.te_s * np.abs(linear.corrected - dr2star).max(axis=1)
-    leaky = np.flatnonzero((linear.k2 > _SIGNIFICANT * linear.k2_sd) & (term > _VISIBLE))
+    leaky = np.flatnonzero((linear.k2 > SIGNIFICANT * linear.k2_sd) & (term > _VISIBLE))
     if not leaky.size:
         return linear, replaced
     assert linear.node is not None  # `correct_residue` gives it

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import interpolate, special
 
-from ...compute import Device, back
-from ..kinetics import convolve_sampled
+from ....compute import Device, back
+from ...kinetics import convolve_sampled
 
 SHAPE = 1.5  # see above
 # Chosen: from capillaries of well-perfused tissue to where a longer transit outlasts the series; steps that noise does not tell apart.

@@ -7,10 +7,10 @@ passes for leakage.
 
 import numpy as np
 
-from ...compute import Device
-from ..signal import BLOOD_R2STAR
-from .leakage import correct_residue, perfused_voxels
-from .vascular import closest, vessels
+from ....compute import Device
+from ...signal import BLOOD_R2STAR
+from ..leakage.corrections import correct_residue, perfused_voxels
+from ..leakage.vascular import closest, vessels
 
 _VOXELS = 1000  # that are asked; chosen: the median of their answers is then certain
 _LEAKY = 3.0  # standard deviations of K2

@@ -14,11 +14,11 @@ the same blood and do not move as one. So what the artery's concentration must b
 import numpy as np
 from scipy import optimize, special
 
-from ..aif import PureCurve
-from ..kinetics import convolve_sampled
-from .arterial import blood_concentration, blood_dr2star
-from .leakage import perfused_voxels
-from .vascular import SHAPE
+from ...aif import PureCurve
+from ...kinetics import convolve_sampled
+from ..leakage.corrections import perfused_voxels
+from ..leakage.vascular import SHAPE
+from .concentration import blood_concentration, blood_dr2star
 
 # The first pass is fitted from so many frames before its ΔR2* is this much of the highest to the first below: chosen, between a narrow
 # bolus' number of frames and recirculation.
@@ -52,7 +52,7 @@ _STEP_S = 0.25  # of convolutions; chosen, a tenth of a first pass's width
 
 
 def topped(pure: PureCurve, times_s: np.ndarray, te_s: float, relation: str = "quadratic") -> np.ndarray:
-    """ΔR2* (t,) in 1/s of blood whose signal may fall into its noise; see the module, and `arterial` for `relation`."""
+    """ΔR2* (t,) in 1/s of blood whose signal may fall into its noise; see the module, and `concentration` for `relation`."""
     noise = pure.noise
     seen = np.maximum(pure.signal, noise)
     result = -np.log(seen) / te_s

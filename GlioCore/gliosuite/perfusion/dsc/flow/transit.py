@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import interpolate, special
 
-from ..kinetics import convolve_sampled
+from ...kinetics import convolve_sampled
 
 # Chosen: neighbours leave residuals that single voxels of a scan cannot tell apart; the transit times that they give differ by a tenth.
 SHAPES = (1.0, 1.25, 1.6, 2.2, 3.3, 6.0, 12.0, np.inf)

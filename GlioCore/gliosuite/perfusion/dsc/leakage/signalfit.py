@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from scipy import interpolate
 
-from ...compute import Device, back, blocks, each
-from ...steps import silent
-from ..kinetics import convolve_sampled
-from ..settings import HEMATOCRIT, RELAXIVITY
-from ..signal import BLOOD_R2STAR
+from ....compute import Device, back, blocks, each
+from ....steps import silent
+from ...kinetics import convolve_sampled
+from ...settings import HEMATOCRIT, RELAXIVITY
+from ...signal import BLOOD_R2STAR
 from .excitation import Excitation
 from .vascular import DELAY_S, MTT_S, delayed, fine_times, vessels
 

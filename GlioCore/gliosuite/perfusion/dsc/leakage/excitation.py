@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..settings import T10_LESION_S
+from ...settings import T10_LESION_S
 
 # Relative SD of the T1 before the bolus. Chosen: where it is assumed, the spread of tumours' T1 at 3 T; in a map, errors of variable flip
 # angles and of the head's position.

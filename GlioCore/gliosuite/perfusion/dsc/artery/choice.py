@@ -3,9 +3,9 @@
 import numpy as np
 import SimpleITK as sitk
 
-from ...curves import mask_array
-from ...errors import InputError
-from ..aif import (
+from ....curves import mask_array
+from ....errors import InputError
+from ...aif import (
     Aif,
     PureCurve,
     check_bolus,
@@ -15,10 +15,10 @@ from ..aif import (
     pure_curve,
     tissue_signal,
 )
-from ..prepared import Prepared
-from ..settings import DscSettings
-from ..signal import signal_to_dr2star
-from .arterial import blood_concentration, blood_dr2star
+from ...prepared import Prepared
+from ...settings import DscSettings
+from ...signal import signal_to_dr2star
+from .concentration import blood_concentration, blood_dr2star
 from .restored import levelled, topped, usual_tissue
 
 

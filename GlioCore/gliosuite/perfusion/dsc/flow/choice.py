@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...compute import Device
-from ..settings import AUTO, VASCULAR
+from ....compute import Device
+from ...settings import AUTO, VASCULAR
 from .deconvolution import Residue, deconvolve
 from .posterior import N_PARAMETERS, Posterior, fit_vascular
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...compute import CPU, Device, back
-from ..kinetics import convolve
+from ....compute import CPU, Device, back
+from ...kinetics import convolve
 from .vascular import KEP, Basis, Vessels, closest, gain, vessels
 
 BIDIRECTIONAL_KEP = np.linspace(0.0, KEP[-1], 25)  # 1/min; chosen: steps of 0.05, which neighbouring curves hardly show

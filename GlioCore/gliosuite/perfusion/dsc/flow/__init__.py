@@ -1,0 +1,1 @@
+"""Flow and transit time: deconvolution, the Bayesian vascular model, and the choice between them."""
