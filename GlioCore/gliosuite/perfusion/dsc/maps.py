@@ -166,10 +166,13 @@ def dsc_maps(
             values[name] = getattr(fit, name)
     if fit.kep is not None and fit.k2 is not None and fit.k2_sd is not None:
         # Where nothing leaks, there is no way back either: its rate would be noise.
-        leaks = np.abs(fit.k2) > SIGNIFICANT * fit.k2_sd
+        through_signal = fit.shine_through
+        leaks = np.abs(fit.k2) > SIGNIFICANT * fit.k2_sd if through_signal is None else through_signal
         values["kep"] = np.where(leaks, fit.kep, np.nan)
         share = f"{100 * float(leaks.mean()):.1f} % of the voxels"
-        p.notes.append(f"kep is that of the leakage, where K2 is above {SIGNIFICANT:g} SD: {share}")
+        p.notes.append(
+            f"kep is that of the leakage, given where K2 of its linear fit is above {SIGNIFICANT:g} SD: {share}"
+        )
     if fit.deconvolution is not None:
         values["deconvolution_model"] = np.where(fit.deconvolution > 0, fit.deconvolution, np.nan)
     if fit.model is not None:
