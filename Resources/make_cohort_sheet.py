@@ -52,7 +52,7 @@ def _heads() -> np.ndarray:
 def _row(seed: int) -> np.ndarray:
     """One patient: the slice with most enhancing tumour at either visit."""
     from gliosuite.images import array, boolean
-    from gliosuite.report import display
+    from gliosuite.resources import display
     from gliosuite.simulate.cohort import simulate_case
     from matplotlib import colormaps
     from PIL import ImageColor

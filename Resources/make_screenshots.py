@@ -20,7 +20,7 @@ DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 
 def save(png: bytes, name: str) -> None:
     """Write a picture below 300 kB: 256 colours, among them the outlines' own, and as wide as that allows."""
-    from gliosuite.report import display
+    from gliosuite.resources import display
     from PIL import Image, ImageColor
 
     own = [look["color"] for look in display()["regions"].values()] + display()["ctvs"]
@@ -39,9 +39,10 @@ def save(png: bytes, name: str) -> None:
 def demo(folder: Path) -> None:
     """Lesions, maps and target volumes of the simulated patient."""
     from gliosuite.cli import main
-    from gliosuite.report import contours_figure, display
+    from gliosuite.report import contours_figure
     from gliosuite.report.pictures import maps_figure
     from gliosuite.report.results import load_results
+    from gliosuite.resources import display
 
     if main(["demo", "--out", str(folder)]) != 0:
         sys.exit("the demo failed")
@@ -62,8 +63,9 @@ def tcga(folder: Path) -> None:
     from gliosuite.case import Case
     from gliosuite.pipeline.context import RunSettings
     from gliosuite.pipeline.run import run_case
-    from gliosuite.report import contours_figure, display
+    from gliosuite.report import contours_figure
     from gliosuite.report.results import load_results
+    from gliosuite.resources import display
 
     source = DATA / "glioma-tcga-fg-6692" / "native-brainmasked"
     files = {
@@ -96,8 +98,10 @@ def real_slice(folder: Path) -> None:
     t1 = t1_maps(vfa, T1Settings(7.939, tuple(range(20, 1, -2))))
     times = m["t"].ravel().astype(float)
     aif = Aif(times, m["Cp"].ravel().astype(float), "given with the data", "csv")
-    maps = dce_maps(dce, times, DceSettings(tr_ms=7.939, flip_angle_deg=20.0), aif, t1.t1)
+    body = {"kep": (1e-3, 20.0)}  # /min; the default's are of brain
+    maps = dce_maps(dce, times, DceSettings(tr_ms=7.939, flip_angle_deg=20.0, bounds=body), aif, t1.t1)
     shown = {"t1": array(t1.t1)} | {n: array(maps.maps[n]) for n in ("ktrans", "ve", "vp")}
+    shown["ve"] = np.where(np.isfinite(array(maps.sd["ve"])), shown["ve"], np.nan)
     inside = boolean(maps.mask)
     save(maps_figure(dce.frames[-1], shown, {}, inside, inside, grid.spacing, oriented=False), "invivo-maps.png")
 
@@ -108,7 +112,8 @@ def planning_mr(folder: Path) -> None:
     from gliosuite.dicom.volumes import read_dicom_volume
     from gliosuite.images import Grid, array, boolean, resample
     from gliosuite.lesions.brain import brain_mask
-    from gliosuite.report import canonical, contours_figure, display
+    from gliosuite.report import canonical, contours_figure
+    from gliosuite.resources import display
     from gliosuite.rt.targets import Structures, target_volumes
 
     with tarfile.open(next((DATA / "head-mr-dicom").glob("*.tar.gz"))) as archive:
@@ -142,7 +147,8 @@ def tcga_targets(_folder: Path) -> None:
     lesion, blurred.
     """
     from gliosuite.images import Grid, array, boolean, read_image, resample
-    from gliosuite.report import canonical, contours_figure, display
+    from gliosuite.report import canonical, contours_figure
+    from gliosuite.resources import display
     from gliosuite.rt.barriers import find_barriers
     from gliosuite.rt.compare import difference_map
     from gliosuite.rt.targets import Structures, target_volumes
