@@ -20,6 +20,9 @@ from .passes import resample_affine
 _COARSE_MM, _MIDDLE, _FINE = 6.0, (2.0, 12_000), (0.7, 20_000)
 _FORGIVEN_MM = (0.3, 0.2, 0.1)  # by which the frames may still be off when unchanging points are sought
 _FEWEST_TIMES = 5  # chosen: fewer show no bolus after a baseline
+_FEWEST_COARSE = (
+    20  # points of the coarse level: chosen, six movements and a cubic map of intensities need more than a dozen
+)
 _FEWEST = 400  # unchanging points: chosen, because six movements and a map of intensities are told from them
 _UNLIKE = 0.5  # a frame that correlates less with the reference is no picture of the same head
 _UNSURE = 0.9  # one that correlates less after the coarse level is tried from farther away
@@ -122,7 +125,7 @@ def correct_motion(
     Raises
     ------
     InputError
-        If the series has one frame, or is the same everywhere.
+        If the series has one frame, is the same everywhere, or the mask is too small.
     """
     settings = settings or MotionSettings()
     if series.n_times < 2:
@@ -196,6 +199,11 @@ def _estimate(
 
     progress(0.0, "motion, coarse")
     level = Level.of(series.frames, series.grid, head, centre, _COARSE_MM)
+    if len(level.arms) < _FEWEST_COARSE:
+        raise InputError(
+            f"{series.name}: the head, or the part of it that is to be compared, is too small to tell motion from "
+            f"({int(head.sum())} voxels)"
+        )
     reference = Reference.of(level, level.mean(range(first), [Rigid()] * first), 3)
     everywhere = np.ones(len(level.arms))
 

@@ -67,6 +67,9 @@ def test_what_does_not_look_alike_or_overlap_is_refused():
     away = Grid(GRID.size, GRID.spacing, (2000.0, 0.0, 0.0), GRID.direction)
     with pytest.raises(InputError, match="vfa does not overlap"):
         align_onto(Series(frames, GRID, "vfa"), away.image(frames[0]))
+    corner = Grid(GRID.size, GRID.spacing, (68.0, 85.0, 30.0), GRID.direction)
+    with pytest.raises(InputError, match=r"too small to tell motion from|does not overlap"):
+        align_onto(Series(frames, corner, "vfa"), GRID.image(frames[0]))
     frames[1] = np.random.default_rng(1).random(GRID.shape, np.float32)
     with pytest.raises(InputError, match="volume 2 of vfa looks too different from volume 1"):
         align_flip_angles(Series(frames, GRID, "vfa"))
