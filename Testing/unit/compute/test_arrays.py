@@ -150,5 +150,6 @@ def test_memory_that_was_kept_is_released():
         "release_memory()\n"
         "print(before - held_mib())\n"
     )
-    done = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True)
+    here = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True, text=True, env=here)
     assert float(done.stdout) > 300  # of 400 MiB
