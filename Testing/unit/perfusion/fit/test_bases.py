@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from gliosuite.perfusion import kinetics
@@ -77,23 +73,3 @@ def test_the_triangle_has_the_products_of_the_curves(shape):
     triangle = _triangle(curves)
     assert triangle.shape == (min(shape), shape[1])
     np.testing.assert_allclose(triangle.T @ triangle, curves.T @ curves, atol=1e-9)
-
-
-def test_one_curve_starts_no_threads_of_the_algebra_library():
-    words = (
-        "import time, numpy as np\n"
-        "from gliosuite.perfusion import kinetics\n"
-        "from gliosuite.perfusion.fit import fit_curves\n"
-        "times = 5.0 * np.arange(60)\n"
-        "fine = 0.1 * np.arange(3000)\n"
-        "curve = kinetics.extended_tofts(times, kinetics.parker_aif(times, 25.0), 0.1, 0.3, 0.02)\n"
-        "fit = lambda: [fit_curves(curve, times, kinetics.parker_aif(fine, 25.0), m, True, fine) for m in ('etm', '2cum')]\n"
-        "fit()\n"
-        "start = time.process_time() - time.thread_time()\n"
-        "[fit() for _ in range(5)]\n"
-        "print(time.process_time() - time.thread_time() - start)\n"
-    )
-    # A thread that waits for the next product does so for some 20 ms, at full speed.
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run([sys.executable, "-c", words], env=environment, check=True, capture_output=True, text=True)
-    assert float(done.stdout) < 0.02
