@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
-from scipy.ndimage import find_objects
 
 from ..curves import before_bolus
 from ..errors import InputError
 from ..files import plain, read_json, write_csv
-from ..images import Grid, Series, array, boolean, interpolation, read_image, resample, resample_mask, write_image
+from ..images import (
+    Grid,
+    Series,
+    array,
+    boolean,
+    box_around,
+    interpolation,
+    read_image,
+    resample,
+    resample_mask,
+    write_image,
+)
 from ..perfusion.regions import CATEGORIES, only_known_ve, share_of_ve
 from ..perfusion.settings import T10_TISSUE_S
 from ..resources import look
@@ -191,7 +201,7 @@ def _fitted_t1(run: Run, series: Series, alike: bool) -> tuple[sitk.Image, str]:
     voxel of the series has a mean of signals too.
     """
     from ..perfusion.t1 import T1Settings, t1_maps
-    from ..registration.motion import align_flip_angles, align_onto
+    from ..registration.motion import align_flip_angles, align_onto, brightest
 
     flips, tr_ms = run.case.need("vfa", "flip_angle_deg", "tr_ms")
     settings = T1Settings(tr_ms, tuple(flips))
@@ -200,19 +210,18 @@ def _fitted_t1(run: Run, series: Series, alike: bool) -> tuple[sitk.Image, str]:
     if alike:
         try:
             aligned = align_onto(vfa, before_bolus(series))
-            return t1_maps(
-                aligned.series, settings, b1
-            ).t1, f"each volume laid onto the series (by up to {aligned.largest_mm:.1f} mm)"
         except InputError:
             pass  # the way that needs no like contrast is left
+        else:
+            said = f"each volume laid onto the series (by up to {aligned.largest_mm:.1f} mm)"
+            return t1_maps(aligned.series, settings, b1).t1, said
     try:
         aligned = align_flip_angles(vfa)
         vfa, said = aligned.series, f"each volume laid onto the brightest (by up to {aligned.largest_mm:.1f} mm)"
     except InputError as error:
         said = f"its volumes as they are ({error})"
-    brightest = int(np.argmax(vfa.frames.mean(axis=(1, 2, 3))))
     t1 = t1_maps(vfa, settings, b1).t1
-    transform, moved = _between(run, series, vfa.grid.image(vfa.frames[brightest]))
+    transform, moved = _between(run, series, brightest(vfa))
     return resample(t1, series.grid, transform), f"{said}, {moved}"
 
 
@@ -279,7 +288,8 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     maps: dict[str, np.ndarray] = {}
     heads: dict[str, str] = {}
     # Only what lies around the regions is kept of each map.
-    box = next(iter(find_objects(np.any([*masks.values()], axis=0).astype(np.int8))), ...) if masks else ...
+    somewhere = np.any([*masks.values()], axis=0) if masks else np.zeros(1, bool)
+    box = box_around(somewhere) if somewhere.any() else ...
     for kind in ("dce", "dsc"):
         mask = run.results(f"{kind}/on_t1c", lambda name: name == "mask", lambda image: boolean(image)[box])
         if not mask:

@@ -17,7 +17,7 @@ from ..result import MeanCurve, PerfusionMaps
 from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
 from ..signal import BLOOD_R2STAR
 from ..t1 import b1_values, check_t10
-from .artery.choice import choose_aif, dr2star
+from .artery.choice import choose_aif, dr2star, relation_of_blood
 from .artery.concentration import arterial_relation, blood_concentration
 from .artery.venous import to_vof
 from .fit import DscFit, perfusion_maps
@@ -59,11 +59,9 @@ def _artery(
     p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, curves: np.ndarray, device: Device
 ) -> tuple[Aif, str]:
     """The AIF, and how its ΔR2* follows concentration; `curves` (n, t) of ΔR2* are those of the voxels to be fitted."""
-    chosen = choose_aif(p, settings, aif)
-    relation = settings.aif_r2star
-    if relation == "auto" and chosen.pure:
-        relation = "quadratic"  # blood alone
-    elif relation == "auto":
+    chosen = choose_aif(p, settings, aif, curves)
+    relation = relation_of_blood(settings)
+    if settings.aif_r2star == "auto" and not chosen.pure:
         dt = float(np.median(np.diff(p.times_s)))
         relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, device)
         said = f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}"

@@ -178,8 +178,8 @@ def fit_curves(
     The sum of squares ``sum_t (C(t) - model(t))^2`` is lowest within the bounds; the models and their equations are those of `kinetics`
     (``tofts``, ``extended_tofts``, ``patlak``, ``two_cxm``, ``two_cum``). Standard deviations are those of Gauss and Newton,
     ``sqrt(diag((J^T J)^-1) sse / (t - p))``, widened by the profile likelihood where kep is not determined; with `noise`, those of
-    noise that is neither even nor independent (`uncertainty.with_signal_noise`). That of ve is infinite where ktrans may be 0, or kep at
-    its bound.
+    noise that is neither even nor independent (`uncertainty.with_signal_noise`). Those of ve and kep are infinite where ktrans may be 0,
+    or kep at its bound, that of a delay at an end of its range.
 
     Parameters
     ----------

@@ -44,8 +44,8 @@ def align_flip_angles(volumes: Series, progress: Progress = silent) -> Aligned:
     InputError
         If a volume looks too different from the brightest one.
     """
-    found, brightest = _within(volumes, progress)
-    return _laid(volumes, volumes.grid.image(volumes.frames[brightest]), found.transforms, found.corrected)
+    found = _within(volumes, progress)
+    return _laid(volumes, brightest(volumes), found.transforms, found.corrected)
 
 
 def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) -> Aligned:
@@ -65,8 +65,8 @@ def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) 
     InputError
         If the volumes do not look like the image or each other, or do not overlap it.
     """
-    found, brightest = _within(volumes, part(progress, 0.0, 0.6))
-    one = Series(volumes.frames[brightest : brightest + 1], volumes.grid, volumes.name)
+    found = _within(volumes, part(progress, 0.0, 0.6))
+    one = Series(array(brightest(volumes))[None], volumes.grid, volumes.name)
     across = _movements(one, image, part(progress, 0.6, 1.0))
     if not across.like.all():
         raise InputError(f"{volumes.name} looks too different from the image that it is to be laid onto")
@@ -86,16 +86,24 @@ class _Found:
     like: np.ndarray
 
 
-def _within(volumes: Series, progress: Progress) -> tuple[_Found, int]:
-    """Movements against the brightest volume, and which that is."""
-    brightest = int(np.argmax(np.nan_to_num(volumes.frames).mean(axis=(1, 2, 3))))
-    found = _movements(volumes, volumes.grid.image(volumes.frames[brightest]), progress)
+def brightest(volumes: Series) -> sitk.Image:
+    """The volume with the highest mean."""
+    return volumes.grid.image(volumes.frames[_brightest(volumes)])
+
+
+def _brightest(volumes: Series) -> int:
+    return int(np.argmax(np.nan_to_num(volumes.frames).mean(axis=(1, 2, 3))))
+
+
+def _within(volumes: Series, progress: Progress) -> _Found:
+    """Movements against the brightest volume."""
+    found = _movements(volumes, brightest(volumes), progress)
     if not found.like.all():
         which = int(np.flatnonzero(~found.like)[0]) + 1
         raise InputError(
-            f"volume {which} of {volumes.name} looks too different from volume {brightest + 1} to be laid onto it"
+            f"volume {which} of {volumes.name} looks too different from volume {_brightest(volumes) + 1} to be laid onto it"
         )
-    return found, brightest
+    return found
 
 
 def _movements(volumes: Series, image: sitk.Image, progress: Progress) -> _Found:

@@ -42,8 +42,10 @@ def echo_s(settings: DscSettings) -> float:
     return settings.te_ms / 1000.0
 
 
-def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) -> Aif:
-    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already; `p` has even times."""
+def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, tissue: np.ndarray) -> Aif:
+    """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already; `p` has even times, `tissue` (n, t) is the ΔR2*
+    of the voxels to be fitted.
+    """
     series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
     if isinstance(aif, Aif):
         even = np.interp(times_s, aif.times_s, aif.concentration, left=0.0)
@@ -70,7 +72,7 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
             window = first_pass(times_s, n_baseline)
             pure = pure_curve(signal[index], tissue_signal(signal, n_baseline), n_baseline, window)
             if pure is not None:
-                curve, made = _restored(pure, p, settings), "the blood's share"
+                curve, made = _restored(pure, p, settings, tissue), "the blood's share"
                 quality["lowest_share"] = float(pure.shares.min())
                 quality["mean_peak"], quality["peak"] = quality["peak"], float(curve[window].max())
         what = (
@@ -85,16 +87,21 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image) 
     return Aif(times_s, curve, what, method, voxels, notes=notes, quality=quality, pure=pure is not None)
 
 
-def _restored(pure: PureCurve, p: Prepared, settings: DscSettings) -> np.ndarray:
-    """ΔR2* (t,) of pure blood, with the top and the late level that its voxels do not tell."""
-    relation = "quadratic" if settings.aif_r2star == "auto" else settings.aif_r2star
+def relation_of_blood(settings: DscSettings) -> str:
+    """How ΔR2* follows concentration where it is known to be that of blood alone."""
+    return "quadratic" if settings.aif_r2star == "auto" else settings.aif_r2star
+
+
+def _restored(pure: PureCurve, p: Prepared, settings: DscSettings, tissue: np.ndarray) -> np.ndarray:
+    """ΔR2* (t,) of pure blood, with the top and the late level that its voxels do not tell; `tissue` as in `choose_aif`."""
+    relation = relation_of_blood(settings)
     curve = topped(pure, p.times_s, echo_s(settings), relation)
     passing = first_pass(p.times_s, p.n_baseline)
-    tissue = usual_tissue(dr2star(p.fitted_curves(), settings, p.n_baseline), p.n_baseline, passing)
-    if tissue is None:
+    usual = usual_tissue(tissue, p.n_baseline, passing)
+    if usual is None:
         return curve
     dt = float(np.median(np.diff(p.times_s)))
-    return blood_dr2star(levelled(blood_concentration(curve, relation), tissue, dt), relation)
+    return blood_dr2star(levelled(blood_concentration(curve, relation), usual, dt), relation)
 
 
 def _clipping(curve: np.ndarray, times_s: np.ndarray) -> tuple[str, ...]:
