@@ -4,18 +4,32 @@ import argparse
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..files import staged
 from ..perfusion.settings import POPULATION_AIFS, T10_LESION_S, T10_TISSUE_S, DceSettings, DscSettings, preset_names
 from ..settings import add_options, settings_of
-from ..steps import Progress
-from .series import format_option, mask_of, read, region_option, regions_of, signal_options, times_of
+from ..steps import Progress, part
+from .series import (
+    format_option,
+    mask_of,
+    motion_option,
+    read,
+    region_option,
+    regions_of,
+    signal_options,
+    steadied,
+    times_of,
+)
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from ..images import Series
+    from ..perfusion.result import PerfusionMaps
+    from ..registration.motion import Steady
 
 
 def register(add: Callable) -> None:
@@ -79,6 +93,8 @@ def _dce_options(p: argparse.ArgumentParser) -> None:
 def _register_aif(add: Callable) -> None:
     p = add("aif", "arterial input function of a DCE or DSC series as a table")
     signal_options(p)
+    # Points and masks were drawn on the series as it lies.
+    motion_option(p, None, "yes with --method auto")
     _dce_options(p)
     p.add_argument("--kind", choices=("dce", "dsc"), required=True, help="what the series is")
     p.add_argument(
@@ -113,6 +129,7 @@ def _register_aif(add: Callable) -> None:
 def _register_dce(add: Callable) -> None:
     p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
     signal_options(p)
+    motion_option(p)
     _dce_options(p)
     p.add_argument(
         "--preset",
@@ -148,6 +165,7 @@ def _register_dce(add: Callable) -> None:
 def _register_dsc(add: Callable) -> None:
     p = add("dsc", "blood volume, flow and timing maps of a DSC series")
     signal_options(p)
+    motion_option(p)
     add_options(p, DscSettings, "te_ms", "flip_angle_deg")
     p.add_argument(
         "--t10",
@@ -244,9 +262,10 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             args.roi, series
         )
     mask = mask_of(args.mask, series)
-    progress(0.2, "arterial input function")
+    settings: Any
+    find: Callable[..., Any]
     if args.kind == "dsc":
-        from ..perfusion.dsc import dsc_aif
+        from ..perfusion import dsc
 
         if args.method == "population":
             raise InputError("there is no population AIF for DSC; use --method auto or manual")
@@ -260,13 +279,21 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             baseline=args.baseline,
             arrival_s=args.arrival,
         )
-        chosen = dsc_aif(series, times, settings, source, mask)
+        dsc.check_settings(settings, series)
+        find = dsc.dsc_aif
     else:
-        from ..perfusion.dce import dce_aif
+        from ..perfusion import dce
 
         settings = _dce_settings(args, acquisition, input=args.input, n_aif_voxels=args.n_voxels)
-        chosen = dce_aif(series, times, settings, source, mask)
-    for note in chosen.notes:
+        dce.check_settings(settings, series)
+        find = dce.dce_aif
+    notes: tuple[str, ...] = ()
+    if args.method == "auto" if args.motion is None else args.motion:
+        still = steadied(args, series, part(progress, 0.0, 0.6))
+        series, notes = still.series, still.notes
+    progress(0.6, "arterial input function")
+    chosen = find(series, times, settings, source, mask)
+    for note in (*notes, *chosen.notes):
         warnings.warn(note, stacklevel=1)
     files = write_aif_files(chosen, series.grid, args.out, "ΔR2* (1/s)" if args.kind == "dsc" else "plasma (mM)")
     return {"out": args.out, "files": files, **chosen.record()}
@@ -305,9 +332,10 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     regions = regions_of(args, series)
     t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or T10_TISSUE_S
     b1 = read_image(args.b1) if args.b1 else None
-    result = dce_maps(series, times, settings, aif, t10, mask_of(args.mask, series), progress, b1)
-    record = write(result, args.out, args.format, regions)
-    return _summary(args, result, record)
+    mask = mask_of(args.mask, series)
+    still = steadied(args, series, part(progress, 0.0, 0.4))
+    result = dce_maps(still.series, times, settings, aif, t10, mask, part(progress, 0.4, 1.0), b1)
+    return _written(args, result, still, regions, write)
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
@@ -344,27 +372,41 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         )
     nawm = "auto" if args.nawm == "auto" else mask_of(args.nawm, series)
     regions = regions_of(args, series)
+    mask = mask_of(args.mask, series)
+    b1 = read_image(args.b1) if args.b1 else None
+    still = steadied(args, series, part(progress, 0.0, 0.4))
     result = dsc_maps(
-        series,
+        still.series,
         times,
         settings,
         aif,
-        mask_of(args.mask, series),
+        mask,
         nawm,
         brain,
         lesion,
-        progress,
+        part(progress, 0.4, 1.0),
         args.device,
         None if isinstance(t10, float) else t10,
-        read_image(args.b1) if args.b1 else None,
+        b1,
     )
-    record = write(result, args.out, args.format, regions)
-    return _summary(args, result, record)
+    return _written(args, result, still, regions, write)
 
 
-def _summary(args: argparse.Namespace, result: Any, record: dict) -> dict:
+def _written(
+    args: argparse.Namespace,
+    result: "PerfusionMaps",
+    still: "Steady",
+    regions: "dict[str, sitk.Image]",
+    write: Callable,
+) -> dict:
+    """Write the maps and how the head moved, all or nothing; what the command prints."""
+    result = replace(result, notes=[*still.notes, *result.notes], record={**result.record, **still.record})
+    with staged(args.out) as folder:
+        still.write(folder)
+        record = write(result, folder, args.format, regions)
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
+    tables += ["motion.csv", "motion.png"] if still.motion else []
     return {
         "out": args.out,
         "files": [f"{n}.{args.format}" for n in names] + tables,

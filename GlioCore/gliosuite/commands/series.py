@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, overload
 from ..errors import InputError
 from ..perfusion.settings import FORMATS, DceSettings
 from ..settings import add_options
+from ..steps import Progress
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from ..images import Series
+    from ..registration.motion import Steady
 
 
 def _region(text: str) -> tuple[str, str]:
@@ -51,6 +53,17 @@ def signal_options(p: argparse.ArgumentParser) -> None:
     add_options(p, DceSettings, "allow_invalid_voxels")
 
 
+def motion_option(p: argparse.ArgumentParser, default: bool | None = True, shown: str = "yes") -> None:
+    """Add ``--motion``."""
+    p.add_argument(
+        "--motion",
+        action=argparse.BooleanOptionalAction,
+        default=default,
+        help="move each frame to where the head was in the first ones before anything else, as `gliosuite motion` does, where the series "
+        f"shows a head and holds signal (default: {shown})",
+    )
+
+
 def format_option(p: argparse.ArgumentParser) -> None:
     """Add ``--format``."""
     p.add_argument(
@@ -67,6 +80,15 @@ def read(path: str) -> "tuple[Series, dict[str, Any]]":
 
         return read_dicom_series(path)
     return read_series(path), {}
+
+
+def steadied(args: argparse.Namespace, series: "Series", progress: Progress) -> "Steady":
+    """The series with its frames where the head was in the first ones, where that is wanted."""
+    from ..registration.motion import steady, uncorrected
+
+    if args.motion and args.input == "signal":
+        return steady(series, progress)
+    return uncorrected(series, "" if args.input == "signal" else f"the series holds {args.input}, not signal")
 
 
 def volumes(paths: list[str], flip_angles: bool = False) -> "tuple[Series, dict[str, Any]]":

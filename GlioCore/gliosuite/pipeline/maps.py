@@ -2,9 +2,7 @@
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +33,7 @@ from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
-    from ..registration.motion import Motion
+    from ..registration.motion import Steady
 
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
@@ -58,55 +56,24 @@ def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) ->
     return {name: resample_mask(mask, grid, back) for name, mask in run.masks(*names).items()}
 
 
-@dataclass(frozen=True)
-class _Steady:
-    """A series as the maps are made of it, and how the head moved; None where that was not asked for."""
-
-    series: Series
-    motion: "Motion | None"
-
-
-def steady_dce(run: Run, progress: Progress) -> _Steady | None:
+def steady_dce(run: Run, progress: Progress) -> "Steady | None":
     """The DCE series, corrected for motion where that is wanted; None without one."""
     return _steady(run, "dce", progress)
 
 
-def steady_dsc(run: Run, progress: Progress) -> _Steady | None:
+def steady_dsc(run: Run, progress: Progress) -> "Steady | None":
     """The DSC series likewise."""
     return _steady(run, "dsc", progress)
 
 
-def _steady(run: Run, role: str, progress: Progress) -> _Steady | None:
-    from ..registration.motion import correct_motion
+def _steady(run: Run, role: str, progress: Progress) -> "Steady | None":
+    from ..registration.motion import steady, uncorrected
 
     if role not in run:
         return None
     run.case.need(role, *SERIES_NEEDS[role])
     series = run.case.series(role)
-    if not run.settings.motion:
-        return _Steady(series, None)
-    motion = correct_motion(series, progress=progress)
-    return _Steady(motion.series, motion)
-
-
-def _motion(motion: "Motion | None", folder: Path) -> tuple[list[str], dict[str, Any]]:
-    """What is said of the motion; its table and picture go into `folder`."""
-    from ..registration import write_motion
-
-    if motion is None:
-        return ["Motion was not corrected."], {}
-    write_csv(folder / "motion.csv", *motion.table())
-    try:
-        write_motion(motion, folder / "motion.png")
-    except InputError as error:
-        warnings.warn(f"motion.png was not written: {error}", stacklevel=2)
-    said = motion.summary
-    note = (
-        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over it) and "
-        f"{said['max_rotation_deg']:.2f} degrees against the first frames; {said['frames_corrected']} of {said['frames']} frames were "
-        "moved back, before the AIF was chosen (motion.csv)."
-    )
-    return [note, *motion.notes], {"motion": plain(said)}
+    return steady(series, progress) if run.settings.motion else uncorrected(series)
 
 
 def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> None:
@@ -138,8 +105,9 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("the case has no DCE series")
     tr_ms, flip, times = run.case.need("dce", *SERIES_NEEDS["dce"])
     known = run.case.acquisition("dce")
-    series = run.early.series
-    notes, more = _motion(run.early.motion, folder)
+    steady: Steady = run.early
+    series, notes = steady.series, steady.notes
+    steady.write(folder)
     masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {
@@ -174,7 +142,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
         )
     write(maps, folder)
     _to_reference(run, "dce", maps, folder)
-    return Done({"aif": maps.aif.how, "t10": how} | more, plain(settings), [how, *notes, *maps.notes])
+    return Done({"aif": maps.aif.how, "t10": how} | plain(steady.record), plain(settings), [how, *notes, *maps.notes])
 
 
 def _t10(run: Run, series: Series, known: dict[str, Any], alike: bool) -> tuple[float | sitk.Image, str]:
@@ -245,8 +213,9 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     if "dsc" not in run:
         raise SkippedStep("the case has no DSC series")
     te_ms, tr_ms = run.case.need("dsc", *SERIES_NEEDS["dsc"])
-    series = run.early.series
-    notes, more = _motion(run.early.motion, folder)
+    steady: Steady = run.early
+    series, notes = steady.series, steady.notes
+    steady.write(folder)
     masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
     known = run.case.acquisition("dsc")
     settings = DscSettings(
@@ -279,7 +248,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         )
     write(maps, folder)
     _to_reference(run, "dsc", maps, folder)
-    return Done({"aif": maps.aif.how} | more, plain(settings), [*notes, *maps.notes])
+    return Done({"aif": maps.aif.how} | plain(steady.record), plain(settings), [*notes, *maps.notes])
 
 
 def regions(run: Run, folder: Path, progress: Progress) -> Done:

@@ -58,7 +58,7 @@ class Motion:
     translation being that of the head's centre; `displacements_mm` (n_times,) what that comes to over the head, root mean square;
     `uncertainty_mm` (n_times,) the standard deviation of that which noise alone makes; `transforms` map reference to frame points;
     `corrected` says which frames were resampled, `outliers` which do not fit the others even when aligned; `arrival` is the first frame
-    with contrast agent, None where no bolus is seen.
+    with contrast agent, None where no bolus is seen; `told` says whether motion could be told from contrast.
     """
 
     series: Series
@@ -71,6 +71,7 @@ class Motion:
     outliers: np.ndarray
     notes: tuple[str, ...]
     arrival: int | None = None
+    told: bool = True
 
     @property
     def summary(self) -> dict[str, float | int]:
@@ -131,7 +132,9 @@ def correct_motion(
     if series.n_times < 2:
         raise InputError(f"{series.name} has 1 time point; at least 2 are needed to correct motion (4th axis = time)")
     first = settings.reference_frames or int(np.clip(series.n_times // 10, 1, 10))
-    frames = np.nan_to_num(series.frames, posinf=0.0, neginf=0.0)
+    frames = series.frames
+    if not np.isfinite(frames).all():
+        frames = np.nan_to_num(frames, posinf=0.0, neginf=0.0)
     reference = frames[:first].mean(axis=0)
     if reference.min() == reference.max():
         raise InputError(f"{series.name} has the same value everywhere in its first {first} frames; an image is needed")
@@ -143,7 +146,7 @@ def correct_motion(
         raise InputError("the mask does not overlap the series")
 
     centre = positions(series.grid, head).mean(axis=0)
-    fits, notes = _estimate(replace(series, frames=frames), first, head, centre, mask is not None, progress)
+    fits, notes, told = _estimate(replace(series, frames=frames), first, head, centre, mask is not None, progress)
     good = [f if f is not None and f.likeness >= _UNLIKE else None for f in fits]
     known = np.array([f is not None for f in good])
     moves = [Rigid() if f is None else f.move for f in good]
@@ -182,14 +185,15 @@ def correct_motion(
         outliers,
         tuple(notes),
         _arrival(out[:, head].mean(axis=1)),
+        told,
     )
 
 
 def _estimate(
     series: Series, first: int, head: np.ndarray, centre: np.ndarray, given: bool, progress: Progress
-) -> tuple[list[Fit | None], list[str]]:
-    """Each frame's fit, None where it is no image; and what a reader should know."""
-    notes = []
+) -> tuple[list[Fit | None], list[str], bool]:
+    """Each frame's fit, None where it is no image; what a reader should know; and whether motion could be told from contrast."""
+    notes, told = [], True
     if min(series.grid.size) < 4:
         notes.append(
             f"Motion was corrected within the plane alone: with {min(series.grid.size)} slices, movement out of it cannot be seen."
@@ -237,9 +241,10 @@ def _estimate(
                 "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart there; look at "
                 "the motion table before trusting shifts that follow the bolus."
             )
+            told = False
             break
         fits = _refit(level, reference, fits, seen, weights, 0.02)
-    return fits, notes
+    return fits, notes, told
 
 
 def _level(
