@@ -402,14 +402,13 @@ def _written(
     """Write the maps and how the head moved, all or nothing; what the command prints."""
     result = replace(result, notes=[*still.notes, *result.notes], record={**result.record, **still.record})
     with staged(args.out) as folder:
-        still.write(folder)
+        drawn = still.write(folder)
         record = write(result, folder, args.format, regions)
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
-    tables += ["motion.csv", "motion.png"] if still.motion else []
     return {
         "out": args.out,
-        "files": [f"{n}.{args.format}" for n in names] + tables,
+        "files": [f"{n}.{args.format}" for n in names] + tables + drawn,
         "units": record["units"],
         "medians": record["medians"],
         "fitted_voxels": record["fitted_voxels"],

@@ -8,6 +8,7 @@ import pytest
 from gliosuite.images import Grid, Series, array, boolean, read_image, write_image, write_series
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
 from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal
+from heads import intensity, points_of, rigid
 
 GRID = Grid((12, 12, 3), (4.0, 4.0, 5.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 TIMES = 2.0 * np.arange(50)
@@ -534,3 +535,62 @@ def test_a_population_aif_is_the_one_asked_for(gliosuite, folder):
     assert code == 0
     assert "Georgiou 2019" in json.loads(out)["how"]
     assert json.loads(out)["method"] == "georgiou"
+
+
+HEAD = Grid((40, 48, 14), (4.0, 4.0, 6.0), (-78.0, -94.0, -39.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A head that fills with contrast agent in front and moves in its last frames; a mask of the front."""
+    folder = tmp_path_factory.mktemp("moving")
+    back = rigid((2, 0, 1), (1.5, -3, 1)).GetInverse()
+    turn = np.reshape(back.GetMatrix(), (3, 3))
+    frames = []
+    for t in range(24):
+        points = points_of(HEAD)
+        points = points @ turn.T + back.GetTranslation() if t >= 18 else points
+        front = 1 / (1 + np.exp((points[..., 1] + 60) / 3))
+        frames.append(intensity(points) * (1 + 0.6 * front * (1 - np.exp(-max(t - 5, 0) / 4))))
+    noisy = np.abs(np.stack(frames) + np.random.default_rng(4).normal(0, 4, (24, *HEAD.shape)))
+    write_series(Series(noisy.astype(np.float32), HEAD), folder / "dce.nii.gz")
+    write_image(
+        HEAD.image((points_of(HEAD)[..., 1] < -65) & (intensity(points_of(HEAD)) > 150)), folder / "front.nii.gz"
+    )
+    return folder
+
+
+def test_dce_moves_frames_back_before_it_fits_and_says_so(gliosuite, moving, tmp_path):
+    words = ("dce", moving / "dce.nii.gz", "--dt", 5, *DCE, "--aif", "parker", "--mask", moving / "front.nii.gz")
+    results = {}
+    for name, option in (("as it comes", ()), ("left", ("--no-motion",))):
+        code, out, err = gliosuite(*words, *option, "--out", tmp_path / name)
+        assert code == 0, err
+        results[name] = json.loads(out)
+        misfit = array(read_image(tmp_path / name / "rmse.nii.gz"))
+        results[name]["rmse"] = float(np.median(misfit[misfit > 0]))
+    found, left = results.values()
+    assert "6 of 24 frames were moved back" in found["notes"][0]
+    assert json.loads((tmp_path / "as it comes" / "fit.json").read_text())["motion"]["frames_corrected"] == 6
+    assert "motion.csv" in found["files"]
+    assert found["rmse"] < 0.8 * left["rmse"]
+    assert left["notes"][0] == "Motion was not corrected."
+    assert not (tmp_path / "left" / "motion.csv").exists()
+
+
+def test_an_aif_by_hand_is_read_where_it_was_drawn_unless_motion_is_asked_for(gliosuite, moving, tmp_path):
+    words = ("aif", moving / "dce.nii.gz", "--kind", "dce", "--dt", 5, *DCE[:4], "--method", "manual")
+    tables = []
+    for option in ((), ("--no-motion",), ("--motion",)):
+        code, _, err = gliosuite(*words, "--roi", moving / "front.nii.gz", *option, "--out", tmp_path / "aif.csv")
+        assert code == 0, err
+        assert ("6 of 24 frames were moved back" in err) == (option == ("--motion",))
+        tables.append((tmp_path / "aif.csv").read_text())
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_concentrations_are_not_moved(gliosuite, folder, tmp_path):
+    arguments = ("--dt", 2, "--input", "concentration", "--aif", folder / "aif.csv", "--mask", folder / "mask.nii.gz")
+    code, out, err = gliosuite("dce", folder / "dce.nii.gz", *arguments, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert json.loads(out)["notes"][0] == "Motion was not corrected: the series holds concentration, not signal."

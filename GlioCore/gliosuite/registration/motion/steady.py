@@ -33,15 +33,17 @@ class Steady:
         """``{"motion": ...}`` with `Motion.summary`; empty where motion was not corrected."""
         return {} if self.motion is None else {"motion": self.motion.summary}
 
-    def write(self, folder: Path) -> None:
-        """Write motion.csv and motion.png into a folder, where motion was corrected."""
+    def write(self, folder: Path) -> list[str]:
+        """Write motion.csv and motion.png into a folder, where motion was corrected; their names."""
         if self.motion is None:
-            return
+            return []
         write_csv(folder / "motion.csv", *self.motion.table())
         try:
             write_motion(self.motion, folder / "motion.png")
         except InputError as error:
             warnings.warn(f"motion.png was not written: {error}", stacklevel=2)
+            return ["motion.csv"]
+        return ["motion.csv", "motion.png"]
 
 
 def steady(series: Series, progress: Progress = silent) -> Steady:
