@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..images import Series
     from ..perfusion.result import PerfusionMaps
-    from ..registration.motion import Steady
+    from ..registration.steady import Steady
 
 
 def register(add: Callable) -> None:

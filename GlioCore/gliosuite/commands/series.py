@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from ..images import Series
-    from ..registration.motion import Steady
+    from ..registration.steady import Steady
 
 
 def _region(text: str) -> tuple[str, str]:
@@ -84,7 +84,7 @@ def read(path: str) -> "tuple[Series, dict[str, Any]]":
 
 def steadied(args: argparse.Namespace, series: "Series", progress: Progress) -> "Steady":
     """The series with its frames where the head was in the first ones, where that is wanted."""
-    from ..registration.motion import steady, uncorrected
+    from ..registration.steady import steady, uncorrected
 
     if args.motion and args.input == "signal":
         return steady(series, progress)

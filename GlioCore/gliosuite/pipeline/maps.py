@@ -33,7 +33,7 @@ from .context import SERIES_NEEDS, Done, Run, SkippedStep
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
-    from ..registration.motion import Steady
+    from ..registration.steady import Steady
 
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
@@ -67,7 +67,7 @@ def steady_dsc(run: Run, progress: Progress) -> "Steady | None":
 
 
 def _steady(run: Run, role: str, progress: Progress) -> "Steady | None":
-    from ..registration.motion import steady, uncorrected
+    from ..registration.steady import steady, uncorrected
 
     if role not in run:
         return None

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gliosuite.images import Grid, Series
-from gliosuite.registration.motion import correct_motion, steady, uncorrected
+from gliosuite.registration.motion import correct_motion
+from gliosuite.registration.steady import steady, uncorrected
 from heads import intensity, points_of, rigid
 
 GRID = Grid((40, 48, 14), (4.0, 4.0, 6.0), (-78.0, -94.0, -39.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))

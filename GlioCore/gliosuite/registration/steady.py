@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ...files import write_csv
-from ...images import Series
-from ...steps import Progress, silent
-from ..pictures import write_motion
-from .correct import Motion, correct_motion
+from ..errors import InputError
+from ..files import write_csv
+from ..images import Series
+from ..steps import Progress, silent
+from .motion import Motion, correct_motion
+from .pictures import write_motion
 
 _HEAD_MM = 100.0  # along two axes; chosen: a newborn's head measures as much, phantoms of single voxels do not
 _FEWEST_SLICES = 4  # with fewer, movement out of the plane is neither seen nor mended
