@@ -10,13 +10,14 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor lint format bench docs anatomy icons screenshots clean
+.PHONY: help demo test test-floor lint format bench bench-cuda docs anatomy icons screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
 	@echo "make test        install with test tools and run the test suite"
 	@echo "make test-floor  run the unit tests with the versions of Slicer 5.10"
-	@echo "make lint        ruff and mypy;  make bench  benchmarks;  make docs  command reference and link check"
+	@echo "make lint        ruff and mypy;  make docs  command reference and link check"
+	@echo "make bench       benchmarks;  make bench-cuda  the engines of perfusion on a CUDA device beside the processor"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
 	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data"
 
@@ -65,6 +66,9 @@ format: .venv/.test-$(STAMP)
 
 bench: .venv/.test-$(STAMP)
 	@for script in Testing/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-cuda: .venv/.test-$(STAMP)
+	$(BIN)/python Testing/bench/bench_devices.py --device cuda
 
 docs: .venv/.test-$(STAMP)
 	$(BIN)/python Docs/make_docs.py
