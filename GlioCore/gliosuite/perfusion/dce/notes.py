@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.special import stdtrit
 
+from ...errors import option
 from ..aif import Aif, is_clipped, peak_width
 from ..fit import AUTO, FALSE_ALARMS, CurveFit
 from ..prepared import Prepared
@@ -28,7 +29,7 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
     if float(low.mean()) >= _WORTH_SAYING:
         result.append(
             f"the noise floor of the magnitude (SD {sigma:.3g}) was taken off {100 * float(low.mean()):.1f} % of the curves, whose "
-            f"signal before contrast is below {FLOOR_SNR:g} times the noise (--no-noise-floor leaves it)"
+            f"signal before contrast is below {FLOOR_SNR:g} times the noise ({option('--no-noise-floor')} leaves it)"
         )
     drift = signal_drift(p.raw[:, : p.n_baseline], p.times_s)
     if abs(drift) >= DRIFT:
@@ -39,7 +40,7 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
     if isinstance(t10_s, float):
         result.append(
             f"T1 before contrast was assumed to be {t10_s:g} s everywhere, not measured: where it is 20 % longer, ktrans, ve and vp "
-            "are about 20 % too high (--t10 takes a map)"
+            f"are about 20 % too high ({option('--t10')} takes a map)"
         )
     return result
 

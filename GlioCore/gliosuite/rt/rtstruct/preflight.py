@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...dicom.geometry import Stack
-from ...errors import InputError
+from ...errors import InputError, option
 from ...images import Grid, boolean
 from .writing import Roi
 
@@ -122,7 +122,7 @@ def check_series(series: Stack, planned_on: str = "", allow_derived: bool = Fals
                 "error",
                 f"{series.folder} holds {derived}; planning systems refuse contours on a copy, so the original series of the scanner "
                 "is needed. Where the scanner marks its planning MR as derived (a distortion correction does that), and this is the "
-                "series that is planned on, allow it: --allow-derived",
+                f"series that is planned on, allow it: {option('--allow-derived')}",
             )
     if series.header.frame_of_reference:
         found.append(Finding("frame of reference", "ok", "All slices share one frame of reference."))
