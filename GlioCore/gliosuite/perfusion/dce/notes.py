@@ -18,6 +18,9 @@ _LEAST_BASELINE = 4  # frames that show a slope beside their own scatter; chosen
 # Chosen: neither a peak nor noise makes such.
 _SAME, _COARSE_S = 1e-5, 1.0
 _NEARLY, _FEW = 0.01, 4
+# Of what leaks beyond doubt, and has plasma beyond doubt; and the share without that is said. Chosen: of simulated patients' leaking voxels
+# 2 to 30 % have none, of phantoms without vessels 85 % and more.
+_LEAKING_SD, _PLASMA_SD, _MOSTLY = 3.0, 2.0, 0.5
 
 
 def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, sigma: float) -> list[str]:
@@ -108,6 +111,15 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> lis
             f"{100 * float(np.mean(~np.isfinite(sd_ve[known]))):.1f} % the curves do not tell it, so that its SD is undefined and pictures "
             "leave it out"
         )
+    if fit.model == "etm" and "delay" in fit.values:
+        # Without plasma, vp A and a delay of vp / ktrans are one to first order: A = (dC/dt + kep C) / ktrans.
+        leaking = known & (fit.values["ktrans"] > _LEAKING_SD * fit.sd["ktrans"])
+        bare = float(np.mean(fit.values["vp"][leaking] < _PLASMA_SD * fit.sd["vp"][leaking])) if leaking.any() else 0.0
+        if bare > _MOSTLY:
+            result.append(
+                f"in {100 * bare:.0f} % of the voxels that leak, vp is within its noise: a little plasma that is not there passes for a later "
+                f"arrival, and ktrans is then too low, most where kep is high; {option('--model')} auto or tofts does without vp"
+            )
     if fit.chosen is not None:
         counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
         share = ", ".join(f"{m} {100 * c / known.sum():.0f} %" for m, c in zip(AUTO, counts))
