@@ -94,9 +94,8 @@ WAYS = {
 
 def main() -> int:
     """All phantoms; the number of bars missed decides the exit code."""
-    print(
-        f"ktrans over the truth, seeds {', '.join(map(str, SEEDS))} ({MORE[0]} to {MORE[-1]} too at T1 .2 s, SNR 3): medians over the phantom, and the farthest median of a block"
-    )
+    print(f"seeds {', '.join(map(str, SEEDS))}; at T1 .2 s and SNR 3 {MORE[0]} to {MORE[-1]} too")
+    print("ktrans over the truth: medians over the phantom, and the farthest median of a block")
     for t10_s in (1.0, 0.5, 0.2):
         for snr in (3, 5, 10):
             found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}

@@ -102,9 +102,9 @@ def magnitude_noise(curves: np.ndarray, n_baseline: int) -> float:
 def _median_of_bends(count: int) -> float:
     """Median over mean of the mean square of `count` neighbouring second differences of white noise.
 
-    Neighbours are correlated, so that it is skewed more than that of as many independent ones: the chi-squared variable with its first three
-    moments has ``(sum of l^2)^3 / (sum of l^3)^2`` degrees of freedom, l being the eigenvalues of their covariance (Imhof JP, Biometrika
-    1961;48:419), and Wilson and Hilferty's median.
+    Neighbours are correlated, so that it is skewed more than that of as many independent ones: the chi-squared variable with its first
+    three moments has ``(sum of l^2)^3 / (sum of l^3)^2`` degrees of freedom, l being the eigenvalues of their covariance
+    (Imhof JP, Biometrika 1961;48:419), and Wilson and Hilferty's median.
     """
     bend = np.diff(np.eye(count + 2), 2, axis=0)
     values = np.linalg.eigvalsh(bend @ bend.T)

@@ -117,8 +117,8 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> lis
         bare = float(np.mean(fit.values["vp"][leaking] < _PLASMA_SD * fit.sd["vp"][leaking])) if leaking.any() else 0.0
         if bare > _MOSTLY:
             result.append(
-                f"in {100 * bare:.0f} % of the voxels that leak, vp is within its noise: a little plasma that is not there passes for a later "
-                f"arrival, and ktrans is then too low, most where kep is high; {option('--model')} auto or tofts does without vp"
+                f"in {100 * bare:.0f} % of the voxels that leak, vp is within its noise: a little plasma that is not there passes for a "
+                f"later arrival, and ktrans is then too low, most where kep is high; {option('--model')} auto or tofts does without vp"
             )
     if fit.chosen is not None:
         counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
