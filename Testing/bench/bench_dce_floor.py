@@ -24,8 +24,9 @@ SEEDS = (
     223_606,
 )  # not looked at while the method was made, which was on seeds 1 to 3, 501 to 503 and 601 to 716
 # At T1 .2 s and SNR 3 the vessel's baseline has an SNR of .48: 5000 voxels and frames of it leave its S0 uncertain by 6.8 % at best
-# (Cramer-Rao), concentrations by 11 %. Three such phantoms tell the mean to 6 %, as much as the bar; these many to 2.8 %.
-MORE = tuple(range(264_575, 264_575 + 13))
+# (Cramer-Rao), concentrations by 11 %. Three such phantoms tell the mean to 6 %, as much as the bar; with
+# these, it is 2.8 %.
+MORE = tuple(range(331_662, 331_662 + 13))
 KTRANS, VE = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.35]), np.array([0.01, 0.05, 0.1, 0.2, 0.5])
 TIMES = 6.0 * np.arange(61)
 TR_S, FLIP, R1, HEMATOCRIT, T10_BLOOD = 0.005, 30.0, 4.5, 0.45, 1.44
@@ -94,12 +95,12 @@ WAYS = {
 
 def main() -> int:
     """All phantoms; the number of bars missed decides the exit code."""
-    print(f"seeds {', '.join(map(str, SEEDS))}; at T1 .2 s and SNR 3 {MORE[0]} to {MORE[-1]} too")
+    print(f"seeds {', '.join(map(str, SEEDS))}; at T1 .2 s and SNR 3 or 5 {MORE[0]} to {MORE[-1]} too")
     print("ktrans over the truth: medians over the phantom, and the farthest median of a block")
     for t10_s in (1.0, 0.5, 0.2):
         for snr in (3, 5, 10):
             found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-            for seed in SEEDS + (MORE if (t10_s, snr) == (0.2, 3) else ()):
+            for seed in SEEDS + (MORE if t10_s == 0.2 and snr < 10 else ()):
                 with tempfile.TemporaryDirectory() as name:
                     folder = Path(name)
                     block = phantom(t10_s, snr, seed, folder)
