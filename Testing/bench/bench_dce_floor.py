@@ -18,14 +18,10 @@ from gliosuite.images import array, read_image
 from gliosuite.perfusion import kinetics
 from gliosuite.perfusion.signal import concentration_to_spgr, spgr_signal
 
-SEEDS = (
-    141_421,
-    173_205,
-    223_606,
-)  # not looked at while the method was made, which was on seeds 1 to 3, 501 to 503 and 601 to 716
+# Not looked at while the method was made, which was on seeds 1 to 3, 501 to 519, 601 to 716 and on former final ones.
+SEEDS = (244_949, 282_842, 316_227)
 # At T1 .2 s and SNR 3 the vessel's baseline has an SNR of .48: 5000 voxels and frames of it leave its S0 uncertain by 6.8 % at best
-# (Cramer-Rao), concentrations by 11 %. Three such phantoms tell the mean to 6 %, as much as the bar; with
-# these, it is 2.8 %.
+# (Cramer-Rao), concentrations by 11 %. Three such phantoms tell the mean to 6 %, as much as the bar; with these it is 2.8 %.
 MORE = tuple(range(331_662, 331_662 + 13))
 KTRANS, VE = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.35]), np.array([0.01, 0.05, 0.1, 0.2, 0.5])
 TIMES = 6.0 * np.arange(61)
