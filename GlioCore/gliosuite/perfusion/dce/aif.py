@@ -153,7 +153,7 @@ def _concentration(curves: np.ndarray, settings: DceSettings, n_baseline: int, s
 
 
 def _clean_baseline(curves: np.ndarray, n_baseline: int) -> int:
-    """How many frames of a baseline an artery's curves (n, t) have without agent: those at its end that stand out of the others are left out.
+    """How many frames of a baseline an artery's curves (n, t) have without agent: those at its end that stand out are left out.
 
     Tissue in noise shows the bolus frames later than an artery, and near the floor the baseline is so small that .06 mM in one frame
     of eleven makes all concentrations too low by 8 %.
