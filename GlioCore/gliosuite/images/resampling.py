@@ -171,8 +171,8 @@ def _edge_distance(mask: sitk.Image) -> sitk.Image:
     padded = np.pad(inside, 1, mode="edge").view(np.uint8)
     near = padded
     for axis in range(3):
-        n = near.shape[axis]
-        near = sum(near[(slice(None),) * axis + (slice(k, n - 2 + k),)] for k in range(3))
+        before, here, after = (np.moveaxis(near, axis, 0)[k : near.shape[axis] - 2 + k] for k in range(3))
+        near = np.moveaxis(before + here + after, 0, axis)
     result = np.where(inside, np.float32(-2.0 * diagonal), np.float32(2.0 * diagonal))
     at = np.flatnonzero(np.where(inside, near < 27, near > 0))
     z, y, x = np.unravel_index(at, inside.shape)
