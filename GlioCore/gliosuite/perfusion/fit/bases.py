@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy.linalg import svd
+from scipy.linalg.lapack import dgeqp3, dorgqr
 
 from ...compute import CPU, Device, product, subset
 from .. import kinetics
@@ -324,10 +324,13 @@ def _directions(curves: np.ndarray) -> np.ndarray:
     if min(curves.shape) > _SKETCH_ROWS:
         # Random mixtures of the curves span what they all span; the generator's seed is fixed.
         curves = np.random.default_rng(0).standard_normal((_SKETCH_ROWS, curves.shape[0])) @ curves
-    # Reduced to a triangle first: the Gram matrix would lose half of the digits. Unlike the usual driver, this one starts no threads for
-    # so small a matrix.
-    _, values, rows = svd(_triangle(curves), full_matrices=False, lapack_driver="gesvd", check_finite=False)
-    return np.ascontiguousarray(rows[values > _SMALLEST_SINGULAR_VALUE * values[0]].T)
+    # Reduced to a triangle first: the Gram matrix would lose half of the digits. QR decomposition that takes the longest of what is left
+    # first spans what singular vectors do, in a tenth of the time; its diagonal falls as singular values do, but for a small factor.
+    found, _, tau, _, _ = dgeqp3(np.asfortranarray(_triangle(curves).T))
+    length = np.abs(np.diagonal(found))
+    rank = int(np.count_nonzero(length > _SMALLEST_SINGULAR_VALUE * length[0]))
+    directions, _, _ = dorgqr(found[:, :rank], tau[:rank])
+    return np.ascontiguousarray(directions)
 
 
 def _triangle(curves: np.ndarray) -> np.ndarray:
