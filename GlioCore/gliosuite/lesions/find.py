@@ -242,7 +242,7 @@ def find_lesions(
 def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     """Draft what is missing in `masks`, in the order in which one needs the other."""
     inside = masks["brain"]
-    progress(0.3, "placing the template, comparing with normal brain")
+    progress(0.3, "comparing with normal brain, placing the template")
     compared = [role for role in ("t1c", "t1", "flair") if role in images]
     stage = next(images[r] for r in ("t1", "t1c", "flair", "t2") if r in images)
     stripped = sitk.Mask(

@@ -9,6 +9,7 @@ All kinetic models are linear but for their rates and the delay. Three things ma
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -253,8 +254,7 @@ def build_bases(
     size = np.abs(series).max(axis=(0, 1))
     terms = max(int(np.flatnonzero(size > _SMALLEST_TERM * size.max())[-1]) + 1, 3)
     series = series[:, :, :terms]
-    slopes = np.polynomial.chebyshev.chebder(series, axis=2)
-    slopes = np.concatenate([slopes, np.zeros_like(series[:, :, :1])], axis=2)
+    slopes = series @ _chebyshev_slope(terms)
     return Bases(
         CPU,
         (float(low), float(high)),
@@ -265,6 +265,16 @@ def build_bases(
         plasma @ directions,
         integral @ directions,
     )
+
+
+@lru_cache(maxsize=8)
+def _chebyshev_slope(terms: int) -> np.ndarray:
+    """Coefficients (terms,) of a Chebyshev series times this (terms, terms) are those of its derivative."""
+    order = np.arange(terms)
+    below = (order < order[:, None]) & ((order[:, None] - order) % 2 == 1)
+    result = np.where(below, 2.0 * order[:, None], 0.0)
+    result[:, 0] *= 0.5
+    return result
 
 
 def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray, rates: np.ndarray) -> np.ndarray:

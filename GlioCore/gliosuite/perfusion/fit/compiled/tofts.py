@@ -15,6 +15,16 @@ from .tables import TERMS
 # Of the residual, as in `search`: local maxima that explain less than the best node by more are left.
 _WORTH_REFINING = 0.1
 _NEAR_BORDER, _BEYOND = 0.3, 0.25  # of a cell; chosen
+_FROM_NODE, _LEAST_FROM_NODE = 0.25, 0.1  # of a cell, where the way starts beside a node; chosen
+
+
+@inlined
+def peak(height: np.ndarray, d: int) -> float:
+    """Where a parabola through a delay's neighbours has its maximum, in cells from it (at most half of one); 0 at the ends."""
+    if d == 0 or d == height.shape[0] - 1:
+        return 0.0
+    bend = 2.0 * height[d] - height[d - 1] - height[d + 1]
+    return min(max(0.5 * (height[d + 1] - height[d - 1]) / max(bend, 1e-300), -0.5), 0.5)
 
 
 @inlined
@@ -134,15 +144,23 @@ def fit_rates(
         beyond = 2 if has_delay else 0
         place, cell_of_best = 0.0, 0
         for start in range(sides * count + beyond):
-            # From both sides of each node. Then beyond a border that is near the best: there may be another minimum, as near to it.
+            # From both sides of each node, first where delays explain more. Then beyond a border that is near the best: there may be
+            # another minimum, as near to it.
             node, side = start // sides, start % sides
             cell, tau, v = 0, 0.0, 0.0
+            share = _FROM_NODE
+            if has_delay and node < count:
+                towards = peak(height, chosen[node])
+                if side == 0:
+                    share = max(abs(towards), _LEAST_FROM_NODE)
+                if towards > 0.0:
+                    side = 1 - side
             if start == sides * count:
                 place, cell_of_best = best[TAU] / length, int(best[CELL])
             if node < count:
                 v = min(max(node_v[chosen[node]], limits[4]), limits[5])
                 cell = chosen[node] - 1 + side if has_delay else 0
-                tau = (0.25 + 0.5 * side) * length
+                tau = (1.0 - share if side == 1 else share) * length
             else:
                 v, cell = best[V], cell_of_best - 1 + 2 * side
                 tau = (1.0 - _BEYOND if side == 1 else _BEYOND) * length
