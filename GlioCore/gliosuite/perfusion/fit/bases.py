@@ -286,32 +286,37 @@ def _convolutions(times_s: np.ndarray, aif: np.ndarray, aif_times_s: np.ndarray,
     early, last, decay = kinetics.segment_weights(steps[:, None] * rates / 60.0)
     early, last = steps[:, None] * early, steps[:, None] * last
     even = steps.size == 1  # as nearly always: then one row does for all nodes
-    by_node = (lambda rows: rows) if even else (lambda rows: rows[kind])
     length = int(np.ceil(np.sqrt(kind.size)))
     count = -(-kind.size // length)
-    gained = np.zeros((count * length, rates.size))
-    np.multiply(by_node(early), aif[:-1, None], out=gained[: kind.size])
-    gained[: kind.size] += by_node(last) * aif[1:, None]
-    walked = gained.reshape(count, length, rates.size)
-    kept = np.ones((1 if even else count, length, rates.size))
-    kept.reshape(-1, rates.size)[: length if even else kind.size] = by_node(decay)
+
+    def by_block(values: np.ndarray) -> np.ndarray:
+        """Of each node (n, ...) the place in its block, and then the block: (length, count, ...), so that a step is one piece of memory."""
+        filled = np.zeros((count * length, *values.shape[1:]))
+        filled[: kind.size] = values
+        return np.ascontiguousarray(filled.reshape(count, length, *values.shape[1:]).swapaxes(0, 1))
+
+    weights = (lambda rows: rows) if even else (lambda rows: by_block(rows[kind]))
+    walked = weights(early) * by_block(aif[:-1])[:, :, None]
+    walked += weights(last) * by_block(aif[1:])[:, :, None]
+    kept = np.array(np.broadcast_to(decay, (length, 1, rates.size))) if even else by_block(decay[kind])
     for i in range(1, length):
-        walked[:, i] += kept[:, i] * walked[:, i - 1]
-        kept[:, i] *= kept[:, i - 1]
-    kept = np.broadcast_to(kept, walked.shape)
+        walked[i] += kept[i] * walked[i - 1]
+        kept[i] *= kept[i - 1]
     starts = np.zeros((count, rates.size))  # what a block begins with
     for j in range(1, count):
-        starts[j] = walked[j - 1, -1] + kept[j - 1, -1] * starts[j - 1]
+        starts[j] = walked[-1, j - 1] + kept[-1, 0 if even else j - 1] * starts[j - 1]
     # From the node before each time on; at the first one there is nothing yet.
     before = np.clip(np.searchsorted(aif_times_s, times_s, side="right") - 1, 0, aif_times_s.size - 1)
     block, place = np.divmod(np.maximum(before - 1, 0), length)
-    at_node = np.where(before[:, None] > 0, walked[block, place] + kept[block, place] * starts[block], 0.0)
+    at_node = walked[place, block] + kept[place, 0 if even else block] * starts[block]
+    at_node[before == 0] = 0.0
     gap = np.round(np.maximum(times_s - aif_times_s[before], 0.0), 9)
     gaps, kind = np.unique(gap, return_inverse=True)
     early, last, decay = kinetics.segment_weights(gaps[:, None] * rates / 60.0)
     early, last = gaps[:, None] * early, gaps[:, None] * last
     here = np.interp(times_s, aif_times_s, aif, left=0.0)
-    result = decay[kind] * at_node + early[kind] * aif[before, None] + last[kind] * here[:, None]
+    by_gap = (lambda rows: rows) if gaps.size == 1 else (lambda rows: rows[kind])
+    result = by_gap(decay) * at_node + by_gap(early) * aif[before, None] + by_gap(last) * here[:, None]
     result[times_s < aif_times_s[0]] = 0.0
     return result / 60.0
 
