@@ -145,17 +145,15 @@ def fit_rates(
         beyond = 2 if has_delay else 0
         place, cell_of_best = 0.0, 0
         for start in range(sides * count + beyond):
-            # From both sides of each node, first where delays explain more. Then beyond a border that is near the best: there may be
-            # another minimum, as near to it.
+            # From both sides of each node, on one of them where its neighbours point. Then beyond a border that is near the best: there
+            # may be another minimum, as near to it.
             node, side = start // sides, start % sides
             cell, tau, v = 0, 0.0, 0.0
             share = _FROM_NODE
             if has_delay and node < count:
                 towards = peak(height, chosen[node])
-                if side == 0:
+                if (towards > 0.0) == (side == 1):
                     share = max(abs(towards), _LEAST_FROM_NODE)
-                if towards > 0.0:
-                    side = 1 - side
             if start == sides * count:
                 place, cell_of_best = best[TAU] / length, int(best[CELL])
             if node < count:
