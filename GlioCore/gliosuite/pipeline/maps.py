@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..compute import each
 from ..curves import before_bolus
 from ..errors import InputError, door
 from ..files import plain, read_json, write_csv
@@ -94,14 +95,17 @@ def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> N
     write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
     matrix = interpolation(native, run.grid, transform, fitted)
     whole = matrix @ inside.ravel().astype(np.float64)
-    for name, image in (made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items():
-        values = array(image)
+
+    def carry(map_: tuple[str, sitk.Image]) -> None:
+        name, values = map_[0], array(map_[1])
         defined = inside & np.isfinite(values)
         weight = whole if np.array_equal(defined, inside) else matrix @ defined.ravel().astype(np.float64)
         carried = matrix @ np.where(defined, values, 0).ravel().astype(np.float64)
         result = np.zeros(run.grid.shape, np.float32)
         result[fitted] = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan)
         write_image(run.grid.image(result), folder / "on_t1c" / f"{name}.nii.gz", name)
+
+    each(carry, list((made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items()))
 
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:

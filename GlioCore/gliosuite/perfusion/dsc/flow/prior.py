@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ....compute import each
 from .transit import Transit
 
 N_SAMPLE = 2000  # voxels; chosen: more change the maps by less than 1 %
@@ -105,19 +106,21 @@ def learn(curves: np.ndarray, table: Transit, grid_error: float) -> Learned:
     cosines = _sample(curves, table)
     free = curves.shape[1] - table.nuisance.shape[1]
     shape = table.shape
-    found, evidence = [], []
     noise = np.sqrt(np.median(1.0 - cosines.max(axis=1) ** 2)) if len(cosines) else 1.0
-    for row in cosines.reshape(len(cosines), shape[0], table.size.size // shape[0]).swapaxes(0, 1):
+
+    def of_dispersion(row: np.ndarray) -> tuple[Distribution, float]:
         log_likelihood = -0.5 * (free - 1) * np.log(1.0 + grid_error - row.astype(np.float64) ** 2)
         most = log_likelihood.max(axis=1, keepdims=True)
         likelihood = np.exp(log_likelihood - most).astype(np.float32).reshape(-1, *shape[1:])
         distribution, total = _distribution(likelihood, table)
-        found.append(distribution)
-        evidence.append(float((np.log(total) + most[:, 0]).sum()))
+        return distribution, float((np.log(total) + most[:, 0]).sum())
+
+    by_dispersion = cosines.reshape(len(cosines), shape[0], table.size.size // shape[0]).swapaxes(0, 1)
+    found, evidence = zip(*each(of_dispersion, list(by_dispersion)))
     n = len(cosines)
     score = np.array(evidence) * min(n, _INDEPENDENT * noise) / max(n, 1) + np.log(dispersed(table.axes[0]))
     shares = np.exp(score - score.max())
-    return Learned(table.axes[0], shares / shares.sum(), tuple(found), n, float(noise))
+    return Learned(table.axes[0], shares / shares.sum(), found, n, float(noise))
 
 
 def _sample(curves: np.ndarray, table: Transit) -> np.ndarray:
