@@ -4,7 +4,7 @@
 left behind. ``osipi`` and ``series`` need the reference data (``GLIOSUITE_DATA``); all else is simulated.
 
 The method was made on patients 7101 to 7110 and 5501 to 5505, and series 5 to 91, 6101, 6202, 6303, 6404, 6505, 6707, 6808 and 6900.
-Of the seeds below, which it was not made on, only residues of gamma 3 and box without dispersion and the first patients have been looked
+Of the seeds below, which it was not made on, only residues of gamma 3 and box without dispersion and the patients have been looked
 at; `coverage` and the other residues were last run (9101, 9102) before the delays of the grid became finer and the dispersion's evidence
 was weighed by the residuals, as were patients 8851 to 8860.
 """
