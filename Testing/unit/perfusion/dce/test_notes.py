@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion import kinetics
-from gliosuite.perfusion.dce.notes import fit_notes, has_plateau, signal_drift
+from gliosuite.perfusion.aif import Aif
+from gliosuite.perfusion.dce.notes import aif_notes, fit_notes, has_plateau, signal_drift
 from gliosuite.perfusion.fit import fit_curves
 
 TIMES = 5.0 * np.arange(60)
@@ -24,6 +25,16 @@ def test_a_clipped_aif_has_a_plateau(frame_s):
     aif = kinetics.parker_aif(times, 17.0)  # at 5 s, two samples near the peak: one alone would not tell
     assert not has_plateau(aif, times)
     assert has_plateau(np.minimum(aif, 0.5 * aif.max()), times)
+
+
+@pytest.mark.parametrize(
+    "method, hematocrit, said",
+    [("auto", 0.42, True), ("mask", 0.42, True), ("auto", 0.37, False), ("csv", 0.42, False)],
+)
+def test_a_haematocrit_that_nobody_gave_is_said_where_it_counts(method, hematocrit, said):
+    aif = Aif(TIMES, kinetics.parker_aif(TIMES, 17.0), "how", method)
+    notes = aif_notes(aif, hematocrit)
+    assert any("haematocrit was taken to be 0.42" in note for note in notes) == said
 
 
 @pytest.mark.parametrize("vp, said", [(0.0, True), (0.03, False)])
