@@ -74,8 +74,8 @@ def aif_notes(aif: Aif, hematocrit: float) -> list[str]:
     result = []
     if aif.method in ("auto", "mask") and hematocrit == HEMATOCRIT:
         result.append(
-            f"the haematocrit was taken to be {hematocrit:g}, a usual one: where the patient's is .05 higher, ktrans, ve and vp are 9 % too "
-            f"high, and 8 % too low where it is .05 lower ({option('--hematocrit')})"
+            f"the haematocrit was taken to be {hematocrit:g}, a usual one: where the patient's is .05 higher, ktrans, ve and vp are "
+            f"9 % too high, and 8 % too low where it is .05 lower ({option('--hematocrit')})"
         )
     times, values = aif.times_s, aif.concentration
     if aif.measured is not None and aif.measured_times_s is not None:
