@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,12 +91,6 @@ class Header:
     problem: str | None
     unplaced: str | None
     frames: tuple[Frame, ...]
-
-    @cached_property
-    def start_s(self) -> float | None:
-        """When the first frame was acquired (seconds, any origin), or None."""
-        known = [f.acquired_s for f in self.frames if f.acquired_s is not None]
-        return min(known) if known else None
 
 
 # ------------------------------------------------------------------------------------------------------------------ reading

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from .geometry import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, DicomSeries
 from .headers import Header
+from .likeness import SAME_ANGLE_DEG, linked, linked_rows
 from .sort import join
 
 MIN_DYNAMIC = 10  # chosen: fewer time points are phases of an examination, not a perfusion series
@@ -314,22 +315,32 @@ def _list(values: Sequence[float]) -> str:
 # --------------------------------------------------------------------------------------------------------- several series
 
 
-def _same_scan(s: DicomSeries) -> tuple:
-    """What series of one measurement have in common."""
-    h = s.header
-    position = tuple(round(float(v)) for v in min((x.frame.position for x in s.slices), key=lambda p: tuple(p)))
-    rounded = tuple(None if v is None else round(v, 1) for v in (h.tr_ms, h.te_ms))
-    return (
-        h.study_uid,
-        h.sequence,
-        rounded,
-        s.frame.rows,
-        s.frame.columns,
-        s.n_slices,
-        position,
-        s.frame.image_type,
-        bool(h.contrast),
+# Chosen, where series are parts of one measurement: half of what was rounded to before it was compared.
+_SAME_MS, _SAME_START_MM = 0.05, 0.5
+
+
+def _same_scan(series: Sequence[DicomSeries]) -> list[tuple]:
+    """For each series what those of one measurement have in common."""
+    starts = [min(x.frame.position for x in s.slices) for s in series]
+    alike = zip(
+        linked([s.header.tr_ms for s in series], _SAME_MS),
+        linked([s.header.te_ms for s in series], _SAME_MS),
+        linked_rows(starts, _SAME_START_MM),
+        strict=True,
     )
+    return [
+        (
+            s.header.study_uid,
+            s.header.sequence,
+            s.frame.rows,
+            s.frame.columns,
+            s.n_slices,
+            s.frame.image_type,
+            bool(s.header.contrast),
+            *kind,
+        )
+        for s, kind in zip(series, alike, strict=True)
+    ]
 
 
 def _joinable(s: DicomSeries) -> bool:
@@ -346,14 +357,16 @@ def _joinable(s: DicomSeries) -> bool:
 def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join spoiled gradient-echo series that differ in nothing but the flip angle: a T1 measurement."""
     groups: dict[tuple, list[DicomSeries]] = {}
-    for s in series:
-        if (
-            _joinable(s)
-            and s.header.ti_ms is None
-            and (s.header.tr_ms or 99) < _SPOILED_TR_MS
-            and (s.header.te_ms or 99) < _GRADIENT_TE_MS
-        ):
-            groups.setdefault(_same_scan(s), []).append(s)
+    alike = [
+        s
+        for s in series
+        if _joinable(s)
+        and s.header.ti_ms is None
+        and (s.header.tr_ms or 99) < _SPOILED_TR_MS
+        and (s.header.te_ms or 99) < _GRADIENT_TE_MS
+    ]
+    for s, scan in zip(alike, _same_scan(alike), strict=True):
+        groups.setdefault(scan, []).append(s)
     for members in groups.values():
         angles = {m.header.flip_angle_deg: m for m in members}
         if len(angles) >= 2 and len(angles) == len(members):
@@ -364,9 +377,14 @@ def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
 def _join_frames(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join series that are one time point each of a dynamic: at least `MIN_DYNAMIC` alike, taken one after the other."""
     groups: dict[tuple, list[DicomSeries]] = {}
-    for s in series:
-        if s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES and s.start_s is not None:
-            groups.setdefault((*_same_scan(s), s.header.flip_angle_deg), []).append(s)
+    single = [
+        s
+        for s in series
+        if s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES and s.start_s is not None
+    ]
+    angles = linked([s.header.flip_angle_deg for s in single], SAME_ANGLE_DEG)
+    for s, scan, angle in zip(single, _same_scan(single), angles, strict=True):
+        groups.setdefault((*scan, angle), []).append(s)
     for members in groups.values():
         if len(members) >= MIN_DYNAMIC and len({m.start_s for m in members}) == len(members):
             series = _replaced(series, sorted(members, key=lambda m: m.start_s or 0))

@@ -24,11 +24,7 @@ def _seconds(value: Callable[[Slice], float | None], scale: float = 1.0) -> Call
         rows = [[value(s) for s in frame] for frame in arrangement.slices]
         if any(v is None for row in rows for v in row):
             return None
-        times = scale * np.min(np.asarray(rows, float), axis=1)
-        # A series that runs past midnight without a new date in its headers.
-        if times.max() - times.min() > _HALF_DAY_S:
-            times = np.where(times < times.min() + _HALF_DAY_S, times + _DAY_S, times)
-        return times
+        return scale * np.min(np.asarray(rows, float), axis=1)
 
     return read
 
@@ -38,7 +34,6 @@ _RESOLUTION_S = (0.05, 600.0)
 _LEAST_PER_FRAME_S = 0.1  # of AcquisitionDuration, which some scanners give for a single frame
 _TR_S = (0.2, 10.0)  # TR of single-shot echo-planar series, of which it is the frame interval
 _LEAST_STEP_S = 0.01  # times closer than this are one frame's slices, not frames
-_HALF_DAY_S, _DAY_S = 43200.0, 86400.0
 
 _SOURCES = (
     ("the scanner's frame offsets", _seconds(lambda s: s.frame.offset_s), True),

@@ -50,6 +50,9 @@ def compact(values: np.ndarray) -> np.ndarray:
     return values
 
 
+_SAID = 0.05  # chosen, as a share of the smallest side of a voxel: time points that lie apart by less are in one place
+
+
 def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tuple[dict[str, Any], list[str]]:
     """What the headers say of the acquisition, with the keys of ``case.json``, and warnings.
 
@@ -64,6 +67,11 @@ def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tup
         if values:
             found[key] = values if role == "vfa" and key == "flip_angle_deg" else values[0]
     warnings: list[str] = []
+    if arrangement.moved_mm > _SAID * min(arrangement.grid.spacing):
+        warnings.append(
+            f"{series}: its time points lie up to {arrangement.moved_mm:.2f} mm apart, as where the scanner follows the head (prospective "
+            "motion correction); they were taken together as they are stored"
+        )
     if role in ("dce", "dsc"):
         timing = frame_times(series, arrangement)
         if timing.times_s is not None:
