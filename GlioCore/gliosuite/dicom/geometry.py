@@ -8,7 +8,7 @@ import contextlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,10 +79,12 @@ class DicomSeries:
     id: str
     slices: tuple[Slice, ...]
 
-    @property
+    @cached_property
     def header(self) -> Header:
-        """The header of the first slice."""
-        return self.slices[0].header
+        """The header of the first slice's file, with what this slice's own frame says of the image (a file may hold several kinds)."""
+        header, frame = self.slices[0].header, self.frame
+        own = {name: getattr(frame, name) for name in ("image_type", "tr_ms", "te_ms", "ti_ms", "flip_angle_deg")}
+        return header if all(getattr(header, k) == v for k, v in own.items()) else replace(header, **own)
 
     @property
     def frame(self) -> Frame:

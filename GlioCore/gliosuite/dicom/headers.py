@@ -43,6 +43,7 @@ class Header:
     """What one DICOM file says of itself; times ms, angles degrees. `frames` has one entry per slice (tile, frame) in the file.
 
     `image_type` is that of the first frame, `object_type` the file's own; `multiframe` files say of each frame where it lies.
+    `units` are those of the values, as written, where they are no signal.
     `problem` and `unplaced` are sentences without their subject: that pixels are cut off, and why slices cannot be contoured.
     `study_date` is the study's day, `acquired` (YYYYMMDD as written) the images'.
     """
@@ -74,6 +75,7 @@ class Header:
     volumetric: bool
     angiography: bool
     colour: bool
+    units: str
     tr_ms: float | None
     te_ms: float | None
     ti_ms: float | None
@@ -239,6 +241,7 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         volumetric=text(ds, "MRAcquisitionType").upper() == "3D",
         angiography=text(ds, "AngioFlag").upper() == "Y" or "TOF" in first_type(ds),
         colour=(whole(ds, "SamplesPerPixel") or 1) != 1,
+        units=_units(ds, shared),
         tr_ms=first.tr_ms if first else None,
         te_ms=first.te_ms if first else None,
         ti_ms=ti,
@@ -257,6 +260,14 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         unplaced=unplaced(ds, frames),
         frames=frames,
     )
+
+
+def _units(ds: "Dataset", shared: list[Any]) -> str:
+    """What stored values mean, lower case, as rescaling or a mapping to the real world says it; ``""`` where neither does."""
+    transformation = (items(shared, "PixelValueTransformationSequence") or [ds])[0]
+    mapping = (items([*shared, ds], "RealWorldValueMappingSequence") or [None])[0]
+    code = (items(mapping, "MeasurementUnitsCodeSequence") or [None])[0]
+    return (text(code, "CodeValue") or text(transformation, "RescaleType")).lower()
 
 
 def _problem(ds: "Dataset", pixel_bytes: int | None) -> str | None:

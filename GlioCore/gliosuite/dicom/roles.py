@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .frames import MAGNITUDE
 from .geometry import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, DicomSeries
 from .headers import Header
 from .likeness import SAME_ANGLE_DEG, linked, linked_rows
@@ -76,6 +77,7 @@ _HINTS = {
     "dwi": r"dwi|dti|diff\w*|ep2d.?diff\w*|hardi|trace\w*",
     "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
     "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
+    "quantity": r"(?:t[12]|t2 ?star|t2\*|r[12]|r2 ?star|b[01]|field|phase) ?map\w*|fieldmap|relaxometry",
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
     "map": r"cbv|cbf|rcbv|rcbf|mtt|ttp|tmax|k2|ktrans|gbp|pbp|colou?r|sub|subtr\w*|mip|mpr.?range",
 }
@@ -133,13 +135,10 @@ def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
 def _derived(series: DicomSeries) -> Verdict | None:
     """Maps and reconstructions, by ImageType; None for images as the scanner measured them."""
     kinds = set(series.header.image_type)
-    if kinds & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY"} and not kinds & {
-        "M",
-        "MAGNITUDE",
-        "M_SE",
-        "M_FFE",
-    }:
+    if kinds & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY"} and not kinds & set(MAGNITUDE):
         return Verdict(None, "phase, real or imaginary images")
+    if kinds & {"F", "FAT"}:
+        return Verdict(None, "the fat image of a Dixon measurement")
     if kinds & {"ADC", "APPARENT DIFFUSION COEFFICIENT", "ADC_UNSPECIFIED"} or any(k.startswith("ADC") for k in kinds):
         return Verdict("adc", "ImageType names an ADC map")
     if kinds & {"FA", "FRACTIONAL ANISOTROPY"} or any(k.startswith("FRACT") for k in kinds):
@@ -173,6 +172,8 @@ def _derived(series: DicomSeries) -> Verdict | None:
         for k in kinds
     ):
         return Verdict(None, f"computed from other images (ImageType {', '.join(sorted(kinds))})")
+    if quantity := _quantity(series):
+        return Verdict(None, quantity)
     if "DERIVED" in kinds:
         if word := _hint(series, "adc"):
             return Verdict("adc", f"derived images whose name says {word!r}", 1)
@@ -187,6 +188,43 @@ def _derived(series: DicomSeries) -> Verdict | None:
         and not series.header.sequence
     ):
         return Verdict(None, "a secondary image without acquisition attributes")
+    return None
+
+
+# Units of what is no signal: frequency, relaxation times and rates, angles, shares.
+_UNITS = (
+    "hz",
+    "khz",
+    "rad/s",
+    "ms",
+    "s",
+    "1/s",
+    "/s",
+    "hz/s",
+    "s-1",
+    "rad",
+    "deg",
+    "ppm",
+    "%",
+    "percent",
+    "t",
+    "mt",
+    "ut",
+)
+
+
+def _quantity(series: DicomSeries) -> str | None:
+    """Why an image holds a physical quantity (a relaxation time, the field's deviation) and no signal; None where nothing says so."""
+    h = series.header
+    diffusion = bool(series.values("b_value"))
+    named = [k for k in h.image_type if re.search(r"MAPS?$", k) or (re.fullmatch(r"B[01]", k) and not diffusion)]
+    if named:
+        return f"values of a map, no signal (ImageType {', '.join(named)})"
+    if h.units in _UNITS:
+        return f"values in {h.units}, no signal"
+    # A measurement of T1 is named so too, but consists of several volumes.
+    if not diffusion and series.n_times == 1 and (word := _hint(series, "quantity")):
+        return f"its name says {word!r}, which is no weighted image"
     return None
 
 
@@ -234,6 +272,8 @@ def _structural(series: DicomSeries, contrast_tells: bool) -> Verdict:
             f"diffusion-weighted with the one b-value {series.values('b_value')[0]:g} s/mm2; at least two are needed",
         )
     weighting, why, strength = _weighting(series)
+    if weighting and series.frame.intercept < 0:
+        why, strength = f"{why}; its values may be negative, as those of a signal are not: check this", 1
     if weighting != "t1":
         return Verdict(weighting, why, strength)
     if h.contrast and contrast_tells:

@@ -151,8 +151,8 @@ def arrange(series: DicomSeries) -> Arrangement:
     """Put the slices of a series in order of time and position.
 
     Time points are told apart by the first attribute that gives each of them every position once: flip angle, temporal position,
-    the scanner's frame offset, acquisition number, b-value and direction, trigger time, acquisition time, creation time, and at
-    last the instance number.
+    the scanner's frame offset, acquisition number, b-value and direction, the dimensions of a multi-frame file, trigger time,
+    acquisition time, creation time, and at last the instance number.
 
     Raises
     ------
@@ -216,6 +216,7 @@ _KEYS: tuple[tuple[str, Callable[[Slice], Any], bool], ...] = (
         lambda s: None if s.frame.b_value is None else (s.frame.b_value, s.frame.b_vector or ()),
         True,
     ),
+    ("DimensionIndexValues", lambda s: s.frame.dimensions, True),
     ("TriggerTime", lambda s: s.frame.trigger_ms, False),
     ("AcquisitionTime", lambda s: s.frame.acquired_s, False),
     ("ContentTime", lambda s: s.frame.content_s, False),

@@ -65,6 +65,14 @@ def test_one_enhanced_file_per_time_point(tmp_path):
     np.testing.assert_allclose(acquisition["times_s"], TIMES, atol=1e-3)
 
 
+@pytest.mark.parametrize("also", [{}, {"component": ("MAGNITUDE", "PHASE")}])
+def test_the_dimensions_of_an_enhanced_file_tell_the_time_points(tmp_path, also):
+    """Frames stored in any order, no time and no temporal position: DimensionIndexValues alone, beside phase images in one case."""
+    ds.enhanced(tmp_path, truth(), ds.Patient(), 7, contrast=True, dimensions_only=True, **also)
+    series, _ = read_dicom_series(tmp_path)
+    np.testing.assert_array_equal(series.frames, truth())
+
+
 def test_a_single_slice_can_be_dynamic(tmp_path):
     ds.siemens_dynamic(tmp_path, truth(n_slices=1), TIMES, ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM)
     np.testing.assert_array_equal(read_dicom_series(tmp_path)[0].frames, truth(n_slices=1))
