@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, require
 from ..steps import Progress, silent
-from .elements import day_of, first_type, items, number, shared_groups, text, texts, whole
+from .elements import day_of, first_type, items, number, private, shared_groups, text, texts, whole
 from .frames import Frame, frames_of, unplaced
 
 if TYPE_CHECKING:
@@ -253,13 +253,19 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         field_strength_t=number(ds, "MagneticFieldStrength"),
         temporal_positions=whole(ds, "NumberOfTemporalPositions"),
         temporal_resolution_ms=number(ds, "TemporalResolution"),
-        duration_s=number(ds, "AcquisitionDuration"),
+        duration_s=number(ds, "AcquisitionDuration") or _duration_ge(ds),
         images_expected=whole(ds, "ImagesInAcquisition"),
         transfer_syntax=_syntax(ds),
         problem=_problem(ds, pixel_bytes),
         unplaced=unplaced(ds, frames),
         frames=frames,
     )
+
+
+def _duration_ge(ds: "Dataset") -> float | None:
+    """GE's duration of the whole acquisition, delays between groups of slices included, s."""
+    found = private(ds, 0x0019, "GEMS_ACQU_01", 0x5A) if text(ds, "Modality").upper() == "MR" else []
+    return found[0] / 1e6 if found and found[0] > 0 else None
 
 
 def _units(ds: "Dataset", shared: list[Any]) -> str:

@@ -192,6 +192,95 @@ def test_without_times_an_echo_planar_series_has_one_frame_per_tr(tmp_path):
     assert acquisition["times_from"] == "TR, as one frame per TR"
 
 
+CLOCK = "AcquisitionTime agrees, a clock of whole seconds"
+
+
+@pytest.mark.parametrize(
+    "attributes, interval, source",
+    [
+        (ds.EPI, 1.5, f"TR, with which {CLOCK}"),
+        (ds.EPI, 0.6, f"TR, with which {CLOCK}"),
+        (ds.EPI | {"TemporalResolution": 1500}, 1.5, f"TemporalResolution, with which {CLOCK}"),
+        (ds.SPGR | {"TemporalResolution": 5200}, 5.2, f"TemporalResolution, with which {CLOCK}"),
+        (ds.SPGR, 5.0, "AcquisitionTime"),
+        (ds.EPI, 1.0, "AcquisitionTime"),
+    ],
+)
+def test_a_clock_of_whole_seconds_gives_way_to_an_interval_with_which_it_agrees(tmp_path, attributes, interval, source):
+    def mark(d, t, z):
+        d.AcquisitionNumber = t + 1
+        d.AcquisitionTime = ds.clock(36000.3 + interval * t)[:6]
+
+    if attributes["ScanningSequence"] == "EP" and interval != 1.0:
+        attributes = attributes | {"RepetitionTime": 1000 * interval}
+    ds.classic(tmp_path, truth(20), ds.Patient(), 7, attributes | ds.GADOLINIUM, per_slice=mark)
+    _, acquisition = read_dicom_series(tmp_path)
+    np.testing.assert_allclose(acquisition["times_s"], interval * np.arange(20), atol=1e-3)
+    assert acquisition["times_from"] == source
+
+
+def doubted(tmp_path) -> tuple[dict, list[str]]:
+    """What the headers say, and what is said about it."""
+    found = split(read_headers(files_in(tmp_path))[0])[0]
+    return describe(found, arrange(found), "dsc")
+
+
+def test_a_clock_of_whole_seconds_that_nothing_confirms_is_questioned(tmp_path):
+    def mark(d, t, z):
+        d.AcquisitionNumber = t + 1
+        d.AcquisitionTime = ds.clock(36000 + 5.3 * t)[:6]
+
+    ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM, per_slice=mark)
+    found, said = doubted(tmp_path)
+    np.testing.assert_allclose(found["times_s"], np.floor(5.3 * np.arange(11)))
+    assert "it is a clock of whole seconds, so that each may be wrong by 1 s; check" in said[0]
+
+
+def ge(tmp_path, n, duration_s, **more):
+    """A GE series of `n` frames with nothing but its duration (0019,105A), and what else is given."""
+
+    def mark(d, t, z):
+        d.TemporalPositionIdentifier = t + 1
+        d.private_block(0x0019, "GEMS_ACQU_01", create=True).add_new(0x5A, "FL", duration_s * 1e6)
+        if "trigger_s" in more:
+            d.TriggerTime = f"{1000 * more['trigger_s'] * t:.1f}"
+        if "resolution_s" in more:
+            d.TemporalResolution = f"{1000 * more['resolution_s']:.1f}"
+
+    attributes = ds.EPI | ds.GADOLINIUM | {"RepetitionTime": 2000}
+    ds.classic(tmp_path, truth(n), ds.Patient(), 7, attributes, per_slice=mark)
+    return doubted(tmp_path)
+
+
+def test_delays_between_groups_are_seen_in_the_duration(tmp_path):
+    found, said = ge(tmp_path, 20, 100.0)
+    np.testing.assert_allclose(found["times_s"], 5.0 * np.arange(20), atol=1e-3)
+    assert "AcquisitionDuration divided by the number of frames, but TR is 2 s; check" in said[0]
+
+
+@pytest.mark.parametrize("duration", [40.0, 48.0])  # the second with four frames before the first
+def test_a_duration_that_agrees_with_tr_makes_it_sure(tmp_path, duration):
+    found, said = ge(tmp_path, 20, duration)
+    np.testing.assert_allclose(found["times_s"], 2.0 * np.arange(20), atol=1e-3)
+    assert (said, found["times_from"]) == ([], "TR, as one frame per TR, with which AcquisitionDuration agrees")
+
+
+@pytest.mark.parametrize(
+    "more, duration, contradiction",
+    [
+        ({"trigger_s": 2.0}, 100.0, "TriggerTime, but AcquisitionDuration is 100 s, the frames take 40 s"),
+        ({"trigger_s": 2.0, "resolution_s": 5.0}, 45.0, "TemporalResolution is 5 s, the frames are 2 s apart"),
+        ({"resolution_s": 5.0}, 100.0, "TemporalResolution, but TR is 2 s"),
+        ({"resolution_s": 2.0}, 100.0, "TemporalResolution, but AcquisitionDuration is 100 s, the frames take 40 s"),
+        ({"trigger_s": 2.0, "resolution_s": 2.0}, 52.0, None),
+        ({"resolution_s": 4.0}, 85.0, None),
+    ],
+)
+def test_sources_of_time_that_contradict_each_other_are_questioned(tmp_path, more, duration, contradiction):
+    _, said = ge(tmp_path, 20, duration, **more)
+    assert [contradiction in s for s in said] == ([True] if contradiction else [])
+
+
 def test_without_any_time_there_are_no_times(tmp_path):
     def mark(d, t, z):
         d.AcquisitionNumber = t + 1
