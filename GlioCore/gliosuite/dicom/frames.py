@@ -68,9 +68,12 @@ class Frame:
     content_s: float | None
 
 
+_UIH_TILES = (0x0065, 0x1051)  # MRVFrameSequence: the tiles of United Imaging's mosaics
+
+
 def frames_of(ds: Any) -> tuple[Frame, ...]:
     """The frames of a dataset; empty where it holds no image with a position in space."""
-    if not whole(ds, "Rows") or not whole(ds, "Columns"):
+    if not whole(ds, "Rows") or not whole(ds, "Columns") or _UIH_TILES in ds:
         return ()
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
     if groups:
@@ -101,6 +104,12 @@ def unplaced(ds: Any, frames: tuple[Frame, ...]) -> str | None:
     `frames` are the image's (`frames_of`). The tiles of a mosaic have places, but no number by which they could be referred to.
     """
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    if _UIH_TILES in ds:
+        return (
+            "is a mosaic as United Imaging writes it, which is not read; export it as single images or as enhanced MR"
+        )
+    if "MOSAIC" in texts(ds, "ImageType") and not frames:
+        return "is a mosaic whose header does not say of how many slices; export it as single images or as enhanced MR"
     if "Rows" not in ds or not (groups or "ImagePositionPatient" in ds):
         return None
     count = max(whole(ds, "NumberOfFrames") or 1, len(frames))

@@ -93,6 +93,16 @@ class Study:
         }
 
 
+def without_role(study: Study) -> str:
+    """Why the first series of a study have no role, for a message."""
+    entries = [e for v in study.visits for e in v.entries]
+    said = [f"series {e.id}: {e.why}" for e in entries[:_FIRST]]
+    return "; ".join(said) + ("; ..." if len(entries) > _FIRST else "")
+
+
+_FIRST = 3  # chosen: as many as can be read at once
+
+
 def _row(e: Entry, clean: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "series": e.id,
@@ -268,6 +278,8 @@ def _objects(headers: Sequence[Header], skip: set[str]) -> list[Entry]:
             ] + " by its SOP class"
         else:
             why = f"modality {h.modality or 'not given'} without image slices in space"
+            if h.unplaced:
+                why = f"modality {h.modality or 'not given'}: {h.path.name} {h.unplaced}"
         if name in skip:
             role, why = None, "left out by --skip"
         result.append(Entry(name, tuple(sorted(m.path for m in members)), h, None, role, why))

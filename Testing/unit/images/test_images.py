@@ -359,3 +359,52 @@ def test_a_full_shelf_is_no_reason_not_to_read(tmp_path):
     path = images.write_image(GRID.image(np.ones(GRID.shape, np.float32)), tmp_path / "a.nii.gz")
     with images.shared_reading(tmp_path / "missing"):
         assert images.array(images.read_image(path)).min() == 1
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd"])
+def test_a_truncated_metaimage_is_named(tmp_path, name, compressed):
+    path = tmp_path / name
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32))
+    sitk.WriteImage(image, str(path), useCompression=compressed)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(images.read_image(path)), sitk.GetArrayFromImage(image))
+    voxels = path if name == "a.mha" else next(p for p in tmp_path.iterdir() if p != path)
+    voxels.write_bytes(voxels.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"is truncated: \d+ bytes of voxels found, \d+ needed"):
+        images.read_image(path)
+    if voxels != path:
+        voxels.unlink()
+        with pytest.raises(InputError, match="the file of its voxels, which is not there; keep both in one folder"):
+            images.read_image(path)
+
+
+def test_a_sheared_grid_is_refused_whatever_the_format(tmp_path):
+    image = sitk.Image([4, 5, 6], sitk.sitkFloat32)
+    for name, straight, sheared in (
+        ("a.nrrd", b"(0,1,0)", b"(0.2,1,0)"),
+        ("a.mha", b"TransformMatrix = 1 0 0 0 1 0", b"TransformMatrix = 1 0 0 0.196 0.981 0"),
+    ):
+        path = tmp_path / name
+        sitk.WriteImage(image, str(path))
+        images.read_image(path)
+        path.write_bytes(path.read_bytes().replace(straight, sheared))
+        for read in (images.read_image, images.read_series):
+            with pytest.raises(InputError, match="is sheared: its axes are not at right angles"):
+                read(path)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd"])
+def test_colours_are_named(tmp_path, name):
+    path = tmp_path / name
+    colours = np.random.default_rng(0).integers(0, 255, (4, 5, 6, 3)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(colours, isVector=True), str(path))
+    path.write_bytes(path.read_bytes().replace(b"kinds: vector", b"kinds: RGB-color"))
+    with pytest.raises(InputError, match="holds colours"):
+        images.read_series(path)
+
+
+def test_complex_numbers_are_named(tmp_path):
+    path = tmp_path / "a.nrrd"
+    sitk.WriteImage(sitk.Image([4, 5, 6], sitk.sitkComplexFloat32), str(path))
+    with pytest.raises(InputError, match="holds complex numbers"):
+        images.read_image(path)
