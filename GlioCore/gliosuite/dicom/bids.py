@@ -172,7 +172,7 @@ def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], lis
         If a time cannot be in s, or frame times do not rise.
     """
     sidecar: Mapping[str, Any] = read_json(path) if path.exists() else {}
-    said = {name: float(v) for name in _LONGEST_S if _is_number(v := sidecar.get(name))}
+    said = {name: float(sidecar[name]) for name in _LONGEST_S if _is_number(sidecar.get(name))}
     for name, value in said.items():
         if value > _LONGEST_S[name]:
             raise InputError(

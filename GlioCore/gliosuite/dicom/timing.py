@@ -61,17 +61,19 @@ def frame_times(series: DicomSeries, arrangement: Arrangement) -> Timing:
     ticks = all(s.frame.acquired_s is None or s.frame.acquired_s % _TICK_S == 0 for f in arrangement.slices for s in f)
     for name, read in _SOURCES:
         times = read(arrangement)
-        if name == "AcquisitionTime" and ticks and times is not None:
-            for what, interval in (("TemporalResolution", resolution), ("TR", tr)):
-                if interval and 0 < np.ptp(times - interval * steps) < _TICK_S:
+        if times is None:
+            continue
+        coarse = ticks and name == "AcquisitionTime"
+        for what, interval in (("TemporalResolution", resolution), ("TR", tr)) if coarse else ():
+            if interval and np.ptp(times - interval * steps) < _TICK_S:
+                if np.ptp(times - interval * steps) > 0:
                     return _from(
                         interval * steps, f"{what}, with which AcquisitionTime agrees, a clock of whole seconds"
                     )
-        if times is not None and _rises(times):
-            doubts = _doubts(times, resolution, duration)
-            if name == "AcquisitionTime" and ticks and 0 < np.ptp(np.diff(times)) <= _TICK_S:
-                doubts = [f"it is a clock of whole seconds, so that each may be wrong by {_TICK_S:g} s", *doubts]
-            return _from(times, name, doubts)
+                coarse = False
+        if _rises(times):
+            coarsely = [f"it is a clock of whole seconds, so that each may be wrong by {_TICK_S:g} s"] if coarse else []
+            return _from(times, name, [*coarsely, *_doubts(times, resolution, duration)])
     if resolution:
         doubts = _doubts(resolution * steps, None, duration)
         if tr and not _multiple(resolution, tr):

@@ -116,11 +116,8 @@ def _check_meta(path: Path) -> None:
         head = stream.read(1 << 16)
     mark = head.find(b"ElementDataFile")
     end = head.find(b"\n", mark)
-    fields = dict(
-        (part.strip() for part in line.split("=", 1))
-        for line in head[: end if end >= 0 else len(head)].decode("latin-1").splitlines()
-        if "=" in line
-    )
+    lines = head[: end if end >= 0 else len(head)].decode("latin-1").splitlines()
+    fields = {key.strip(): value.strip() for key, equals, value in (line.partition("=") for line in lines) if equals}
     if mark < 0 or not {"DimSize", "ElementType"} <= fields.keys():
         raise InputError(f"{path} is no MetaImage file: its header has no DimSize, ElementType and ElementDataFile")
     name = fields["ElementDataFile"]
@@ -139,7 +136,8 @@ def _check_meta(path: Path) -> None:
         needed = int(fields.get("CompressedDataSize", 0))
     else:
         width = _META_BYTES.get(fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY"), 1)
-        needed = math.prod(map(int, fields["DimSize"].split())) * int(fields.get("ElementNumberOfChannels", 1)) * width
+        sizes = [int(n) for n in fields["DimSize"].split()]
+        needed = math.prod(sizes) * int(fields.get("ElementNumberOfChannels", 1)) * width
     if length < needed:
         raise _truncated(path, length, needed)
 
@@ -163,6 +161,8 @@ def check_file(path: str | Path) -> None:
             _check_meta(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: its header cannot be understood ({error})") from error
 
 
 def existing(path: str | Path) -> Path:

@@ -202,8 +202,8 @@ CLOCK = "AcquisitionTime agrees, a clock of whole seconds"
         (ds.EPI, 0.6, f"TR, with which {CLOCK}"),
         (ds.EPI | {"TemporalResolution": 1500}, 1.5, f"TemporalResolution, with which {CLOCK}"),
         (ds.SPGR | {"TemporalResolution": 5200}, 5.2, f"TemporalResolution, with which {CLOCK}"),
-        (ds.SPGR, 5.0, "AcquisitionTime"),
-        (ds.EPI, 1.0, "AcquisitionTime"),
+        (ds.SPGR | {"TemporalResolution": 5000}, 5.0, "AcquisitionTime"),
+        (ds.EPI | {"RepetitionTime": 2000}, 2.0, "AcquisitionTime"),
     ],
 )
 def test_a_clock_of_whole_seconds_gives_way_to_an_interval_with_which_it_agrees(tmp_path, attributes, interval, source):
@@ -211,7 +211,7 @@ def test_a_clock_of_whole_seconds_gives_way_to_an_interval_with_which_it_agrees(
         d.AcquisitionNumber = t + 1
         d.AcquisitionTime = ds.clock(36000.3 + interval * t)[:6]
 
-    if attributes["ScanningSequence"] == "EP" and interval != 1.0:
+    if attributes["ScanningSequence"] == "EP":
         attributes = attributes | {"RepetitionTime": 1000 * interval}
     ds.classic(tmp_path, truth(20), ds.Patient(), 7, attributes | ds.GADOLINIUM, per_slice=mark)
     _, acquisition = read_dicom_series(tmp_path)
@@ -225,14 +225,15 @@ def doubted(tmp_path) -> tuple[dict, list[str]]:
     return describe(found, arrange(found), "dsc")
 
 
-def test_a_clock_of_whole_seconds_that_nothing_confirms_is_questioned(tmp_path):
+@pytest.mark.parametrize("interval", [5.3, 5.0])
+def test_a_clock_of_whole_seconds_that_nothing_confirms_is_questioned(tmp_path, interval):
     def mark(d, t, z):
         d.AcquisitionNumber = t + 1
-        d.AcquisitionTime = ds.clock(36000 + 5.3 * t)[:6]
+        d.AcquisitionTime = ds.clock(36000 + interval * t)[:6]
 
     ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM, per_slice=mark)
     found, said = doubted(tmp_path)
-    np.testing.assert_allclose(found["times_s"], np.floor(5.3 * np.arange(11)))
+    np.testing.assert_allclose(found["times_s"], np.floor(interval * np.arange(11)))
     assert "it is a clock of whole seconds, so that each may be wrong by 1 s; check" in said[0]
 
 
@@ -256,6 +257,12 @@ def test_delays_between_groups_are_seen_in_the_duration(tmp_path):
     found, said = ge(tmp_path, 20, 100.0)
     np.testing.assert_allclose(found["times_s"], 5.0 * np.arange(20), atol=1e-3)
     assert "AcquisitionDuration divided by the number of frames, but TR is 2 s; check" in said[0]
+
+
+def test_a_doubt_is_said_also_where_a_command_reads_the_folder_itself(tmp_path):
+    ge(tmp_path, 20, 100.0)
+    with pytest.warns(UserWarning, match=r"but TR is 2 s; check images.dsc.times_s in case.json, or give --times"):
+        read_dicom_series(tmp_path)
 
 
 @pytest.mark.parametrize("duration", [40.0, 48.0])  # the second with four frames before the first
