@@ -132,6 +132,12 @@ def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
     return _structural(series, contrast_tells)
 
 
+_COMPUTED = (
+    *("CBV", "RCBV", "CBF", "RCBF", "MTT", "TTP", "PBP", "GBP", "PERFUSION"),
+    *("SUB", "MIP", "MINIP", "PROJECTION", "MAX_IP", "MIN_IP"),
+)
+
+
 def _derived(series: DicomSeries) -> Verdict | None:
     """Maps and reconstructions, by ImageType; None for images as the scanner measured them."""
     kinds = set(series.header.image_type)
@@ -149,28 +155,7 @@ def _derived(series: DicomSeries) -> Verdict | None:
         return Verdict("b1", "ImageType names a map of the flip angle (B1)")
     if kinds & {"TRACEW", "TENSOR", "TENSOR_B0", "EADC", "EXP", "ISO"} and len(series.values("b_value")) < 2:
         return Verdict(None, "a diffusion image averaged over directions, with one b-value")
-    if any(
-        k.startswith(
-            (
-                "CBV",
-                "RCBV",
-                "CBF",
-                "RCBF",
-                "MTT",
-                "TTP",
-                "PBP",
-                "GBP",
-                "PERFUSION",
-                "SUB",
-                "MIP",
-                "MINIP",
-                "PROJECTION",
-                "MAX_IP",
-                "MIN_IP",
-            )
-        )
-        for k in kinds
-    ):
+    if any(k.startswith(_COMPUTED) for k in kinds):
         return Verdict(None, f"computed from other images (ImageType {', '.join(sorted(kinds))})")
     if quantity := _quantity(series):
         return Verdict(None, quantity)
@@ -383,15 +368,8 @@ def _same_scan(series: Sequence[DicomSeries]) -> list[tuple]:
     ]
 
 
-def _joinable(s: DicomSeries) -> bool:
-    h = s.header
-    return (
-        h.modality == "MR"
-        and s.n_times == 1
-        and s.n_slices >= _MIN_SLICES
-        and "GR" in h.sequence
-        and h.flip_angle_deg is not None
-    )
+def _is_volume(s: DicomSeries) -> bool:
+    return s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES
 
 
 def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
@@ -400,7 +378,9 @@ def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
     alike = [
         s
         for s in series
-        if _joinable(s)
+        if _is_volume(s)
+        and "GR" in s.header.sequence
+        and s.header.flip_angle_deg is not None
         and s.header.ti_ms is None
         and (s.header.tr_ms or 99) < _SPOILED_TR_MS
         and (s.header.te_ms or 99) < _GRADIENT_TE_MS
@@ -417,11 +397,7 @@ def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
 def _join_frames(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join series that are one time point each of a dynamic: at least `MIN_DYNAMIC` alike, taken one after the other."""
     groups: dict[tuple, list[DicomSeries]] = {}
-    single = [
-        s
-        for s in series
-        if s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES and s.start_s is not None
-    ]
+    single = [s for s in series if _is_volume(s) and s.start_s is not None]
     angles = linked([s.header.flip_angle_deg for s in single], SAME_ANGLE_DEG)
     for s, scan, angle in zip(single, _same_scan(single), angles, strict=True):
         groups.setdefault((*scan, angle), []).append(s)
