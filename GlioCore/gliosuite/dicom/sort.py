@@ -217,6 +217,7 @@ _KEYS: tuple[tuple[str, Callable[[Slice], Any], bool], ...] = (
         True,
     ),
     ("DimensionIndexValues", lambda s: s.frame.dimensions, True),
+    ("DimensionIndexValues", lambda s: s.frame.dimensions, False),
     ("TriggerTime", lambda s: s.frame.trigger_ms, False),
     ("AcquisitionTime", lambda s: s.frame.acquired_s, False),
     ("ContentTime", lambda s: s.frame.content_s, False),

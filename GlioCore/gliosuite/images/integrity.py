@@ -121,7 +121,9 @@ def _check_meta(path: Path) -> None:
     if mark < 0 or not {"DimSize", "ElementType"} <= fields.keys():
         raise InputError(f"{path} is no MetaImage file: its header has no DimSize, ElementType and ElementDataFile")
     name = fields["ElementDataFile"]
-    if name == "LOCAL":
+    if fields.get("BinaryData", "True").lower() == "false":
+        return  # numbers as text have no width
+    if name.upper() == "LOCAL":
         length = path.stat().st_size - end - 1
     elif name.startswith("LIST") or "%" in name:
         return

@@ -159,7 +159,7 @@ def _sheared(path: Path) -> InputError:
 
 def _say_forms(header: NiftiHeader, reader: sitk.ImageFileReader, path: Path) -> None:
     """Say that a file has two positions, and which of them ITK takes."""
-    if header.forms is None or header.apart_mm <= _FORMS_MM:
+    if header.forms is None or not header.apart_mm > _FORMS_MM:
         return
     axes = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2)[:3, :3] * reader.GetSpacing()[:3]
     taken = np.column_stack([axes, reader.GetOrigin()[:3]]) * [[-1], [-1], [1]]
