@@ -31,8 +31,8 @@ _BITS = {
     1792: 128,
     2304: 32,
 }
-_COMPLEX, _COLOURS = (32, 1792, 2048), (128, 2304)
-_NUMBERS = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+COMPLEX, COLOURS = (32, 1792, 2048), (128, 2304)
+PLAIN = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 
 
 @dataclass(frozen=True)
@@ -117,18 +117,6 @@ def _forms(head: bytes, order: str) -> tuple[np.ndarray, np.ndarray] | None:
     return qform, np.reshape(struct.unpack_from(order + "12f", head, 280), (3, 4))
 
 
-def unread(header: NiftiHeader, path: Path) -> InputError | None:
-    """Why voxels of this kind are not read; None for plain numbers."""
-    if header.kind in _NUMBERS:
-        return None
-    what, needed = "numbers of a kind that is not read", "integers or real numbers of up to 64 bits"
-    if header.kind in _COMPLEX:
-        what, needed = "complex numbers", "real ones, e.g. their magnitude,"
-    elif header.kind in _COLOURS:
-        what, needed = "colours", "measured values"
-    return InputError(f"{path} holds {what} (NIfTI data type {header.kind}); {needed} are needed")
-
-
 def check_length(header: NiftiHeader, length: int, path: Path) -> None:
     """Refuse a file of `length` bytes that holds fewer voxels than its header says: ITK reads the missing ones as 0 without a word."""
     needed = header.offset + header.count * _BITS.get(header.kind, 8) // 8
@@ -177,13 +165,13 @@ def numbers(header: NiftiHeader, content: bytes) -> np.ndarray | None:
 
     The array may be a view of `content` that cannot be written to.
     """
-    if header.kind not in _NUMBERS:
+    if header.kind not in PLAIN:
         return None
-    stored = np.dtype(header.order + _NUMBERS[header.kind])
+    stored = np.dtype(header.order + PLAIN[header.kind])
     values = np.frombuffer(content, stored, header.count, header.offset).reshape(header.size[::-1])
     if header.scaled:
         # As ITK: integers become float32, the sum is formed in double precision.
-        values = values.astype(np.float64 if _NUMBERS[header.kind] == "f8" else np.float32)
+        values = values.astype(np.float64 if PLAIN[header.kind] == "f8" else np.float32)
         for part in values.reshape(header.size[-1], -1):
             part[:] = part * np.float64(header.slope) + np.float64(header.intercept)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -4,7 +4,6 @@ import hashlib
 import os
 import pickle
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,8 @@ import SimpleITK as sitk
 from ..errors import InputError
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
-from .nifti import NiftiHeader, numbers, read_content, unread
+from .nifti import numbers, read_content
+from .plain import require_numbers, require_plain, sheared
 from .resampling import resample_mask
 
 
@@ -87,21 +87,18 @@ def _read(path: str | Path) -> _Voxels:
 def _read_file(path: str | Path) -> _Voxels:
     """Read a file once; NIfTI's plain numbers come from the buffer whose integrity was checked, all else from ITK."""
     path = existing(path)
-    found = header = None
+    found = None
     try:
         if ".nii" in suffix(path):
             header, content = read_content(path)
-            if refusal := unread(header, path):
-                raise refusal
+            require_numbers(header, path)
             found = numbers(header, content)
         else:
             check_file(path)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        _require_plain(reader, path)
-        if header:
-            _say_forms(header, reader, path)
+        require_plain(reader, path)
         if found is not None and (reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize())):
             found = None
         source: sitk.ImageFileReader | sitk.Image = reader
@@ -114,7 +111,7 @@ def _read_file(path: str | Path) -> _Voxels:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except RuntimeError as error:
         if "orthonormal" in str(error):
-            raise _sheared(path) from error
+            raise sheared(path) from error
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
     size = source.GetSize()
@@ -125,49 +122,6 @@ def _read_file(path: str | Path) -> _Voxels:
         source.GetOrigin(),
         np.reshape(source.GetDirection(), (len(size), len(size))),
         {key: source.GetMetaData(key) for key in source.GetMetaDataKeys()},
-    )
-
-
-# Chosen: as DICOM series have it, a tilt of 0.001 moves a voxel by 0.25 mm across a head of 250 mm.
-_RIGHT_ANGLES = 1e-3
-_COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-_FORMS_MM = 0.5  # chosen: two positions of one file that lie closer together differ by the rounding of its header
-
-
-def _require_plain(reader: sitk.ImageFileReader, path: Path) -> None:
-    """Refuse what ITK would read as something else: complex numbers, colours, and axes that are not at right angles."""
-    if reader.GetPixelID() in _COMPLEX:
-        raise InputError(f"{path} holds complex numbers; real ones, e.g. their magnitude, are needed")
-    if (
-        suffix(path) in (".mha", ".mhd")
-        and reader.GetPixelID() == sitk.sitkVectorUInt8
-        and reader.GetNumberOfComponents() in (3, 4)
-    ):
-        raise InputError(
-            f"{path} holds colours ({reader.GetNumberOfComponents()} bytes per voxel); measured values are needed"
-        )
-    axes = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2)[:3, :3]
-    if np.abs(axes.T @ axes - np.eye(len(axes))).max() > _RIGHT_ANGLES:
-        raise _sheared(path)
-
-
-def _sheared(path: Path) -> InputError:
-    return InputError(
-        f"{path} is sheared: its axes are not at right angles; resample it to a grid whose axes are, e.g. in Slicer"
-    )
-
-
-def _say_forms(header: NiftiHeader, reader: sitk.ImageFileReader, path: Path) -> None:
-    """Say that a file has two positions, and which of them ITK takes."""
-    if header.forms is None or not header.apart_mm > _FORMS_MM:
-        return
-    axes = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2)[:3, :3] * reader.GetSpacing()[:3]
-    taken = np.column_stack([axes, reader.GetOrigin()[:3]]) * [[-1], [-1], [1]]
-    name = ("qform", "sform")[int(np.argmin([np.abs(form - taken).max() for form in header.forms]))]
-    warnings.warn(
-        f"{path}: its header has two positions (qform and sform) that lie up to {header.apart_mm:.1f} mm apart; the {name} was taken: "
-        "make sure that the image is where the others are",
-        stacklevel=2,
     )
 
 
