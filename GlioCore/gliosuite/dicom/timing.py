@@ -53,27 +53,31 @@ def frame_times(series: DicomSeries, arrangement: Arrangement) -> Timing:
     Tried in turn: the scanner's offsets (TemporalPositionTimeOffset, Philips' DynamicScanBeginTime), AcquisitionTime (Siemens,
     enhanced MR), TriggerTime (GE), TemporalResolution, TR (single-shot echo-planar series, one frame per TR) where
     AcquisitionDuration (GE: 0019,105A) agrees, AcquisitionDuration, TR, and ContentTime (when the image was made, not taken). Of a clock
-    of whole seconds an interval with which it agrees is taken instead: TemporalResolution or TR.
+    of whole seconds what it agrees with is taken instead: TriggerTime, TemporalResolution or TR.
     """
     count = len(arrangement.slices)
     steps = np.arange(count, dtype=float)
     resolution, tr, duration = _intervals(series.header)
     ticks = all(s.frame.acquired_s is None or s.frame.acquired_s % _TICK_S == 0 for f in arrangement.slices for s in f)
-    for name, read in _SOURCES:
-        times = read(arrangement)
-        if times is None:
-            continue
+    found = {name: times for name, read in _SOURCES if (times := read(arrangement)) is not None}
+    for name, times in found.items():
+        others = [(n, t) for n, t in found.items() if n != name and _rises(t)]
         coarse = ticks and name == "AcquisitionTime"
-        for what, interval in (("TemporalResolution", resolution), ("TR", tr)) if coarse else ():
-            if interval and np.ptp(times - interval * steps) < _TICK_S:
-                if np.ptp(times - interval * steps) > 0:
-                    return _from(
-                        interval * steps, f"{what}, with which AcquisitionTime agrees, a clock of whole seconds"
-                    )
-                coarse = False
+        if coarse:
+            even = [(n, i * steps) for n, i in (("TemporalResolution", resolution), ("TR", tr)) if i]
+            for what, finer in (*others, *even):
+                apart = np.ptp(times - finer)
+                if 0 < apart < _TICK_S:
+                    return _from(finer, f"{what}, with which AcquisitionTime agrees, a clock of whole seconds")
+                coarse = coarse and apart > 0
         if _rises(times):
-            coarsely = [f"it is a clock of whole seconds, so that each may be wrong by {_TICK_S:g} s"] if coarse else []
-            return _from(times, name, [*coarsely, *_doubts(times, resolution, duration)])
+            doubts = [f"it is a clock of whole seconds, so that each may be wrong by {_TICK_S:g} s"] if coarse else []
+            for other, others_times in others:
+                if abs(np.ptp(others_times) - np.ptp(times)) > max(_DISAGREE * np.ptp(times), _TICK_S):
+                    doubts.append(
+                        f"the frames take {np.ptp(times):g} s by it and {np.ptp(others_times):g} s by {other}"
+                    )
+            return _from(times, name, doubts + _doubts(times, resolution, duration))
     if resolution:
         doubts = _doubts(resolution * steps, None, duration)
         if tr and not _multiple(resolution, tr):

@@ -83,6 +83,24 @@ def test_a_clock_of_whole_seconds_that_nothing_confirms_is_questioned(tmp_path, 
     assert "it is a clock of whole seconds, so that each may be wrong by 1 s; check" in said[0]
 
 
+@pytest.mark.parametrize("trigger, said", [(1.5, None), (2.5, "the frames take 15 s by it and 25 s by TriggerTime")])
+@pytest.mark.parametrize("digits", [6, 13])
+def test_two_clocks_agree_or_are_questioned(tmp_path, trigger, said, digits):
+    """Of two that agree, one of which has whole seconds, the other is taken."""
+
+    def mark(d, t, z):
+        d.AcquisitionNumber = t + 1
+        d.AcquisitionTime = ds.clock(36000 + 1.5 * t)[:digits]
+        d.TriggerTime = f"{1000 * trigger * t:.1f}"
+
+    ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM, per_slice=mark)
+    found, doubts = doubted(tmp_path)
+    assert [said in d for d in doubts] == ([True] if said else [])
+    if not said:
+        np.testing.assert_allclose(found["times_s"], 1.5 * np.arange(11), atol=1e-3)
+        assert found["times_from"].startswith("TriggerTime" if digits == 6 else "AcquisitionTime")
+
+
 def ge(tmp_path, n, duration_s, **more):
     """A GE series of `n` frames with nothing but its duration (0019,105A), and what else is given."""
 
