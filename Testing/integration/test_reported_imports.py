@@ -14,7 +14,7 @@ from gliosuite.images import read_image, read_series
 def imported(data, tmp_path, gliosuite):
     def run(name: str):
         with tarfile.open(data(f"reported-cases/{name}.tar.gz")) as archive:
-            archive.extractall(tmp_path / "src", filter="data")
+            archive.extractall(tmp_path / "src")
         code, text, err = gliosuite("import", tmp_path / "src", "--out", tmp_path / "case", "--quiet")
         return code, (Case.load(tmp_path / "case"), json.loads(text)) if code == 0 else None, err
 

@@ -14,9 +14,8 @@ SAME_COSINE = 1e-3
 SAME_SPACING_MM, SAME_TE_MS = 1e-4, 0.05
 SAME_ANGLE_DEG, SAME_B, SAME_OFFSET_S = 0.01, 0.01, 1e-3
 _DAY_S = 86400.0
-_ROUND_MIDNIGHT_S = (
-    75600.0  # chosen: times of one day and one study that lie 21 h apart are 3 h apart, with midnight between
-)
+# Chosen: times of one day and one study that lie 21 h apart are 3 h apart, with midnight between.
+_ROUND_MIDNIGHT_S = 75600.0
 
 
 def linked(values: Sequence[float | None], tolerance: float) -> list[int]:
