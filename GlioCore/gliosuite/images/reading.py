@@ -12,6 +12,7 @@ from ..errors import InputError
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
 from .nifti import numbers, read_content
+from .plain import require_numbers, require_plain, sheared
 from .resampling import resample_mask
 from .sharing import keep, shared_places
 
@@ -63,15 +64,16 @@ def _read_file(path: str | Path, found: np.ndarray | None = None) -> _Voxels:
             pass
         elif ".nii" in suffix(path):
             header, content = read_content(path)
+            require_numbers(header, path)
             found = numbers(header, content)
         else:
             check_file(path)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
-        if found is not None:
-            reader.ReadImageInformation()
-            if reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize()):
-                found = None
+        reader.ReadImageInformation()
+        require_plain(reader, path)
+        if found is not None and (reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize())):
+            found = None
         source: sitk.ImageFileReader | sitk.Image = reader
         if found is None:
             source = image = sitk.ReadImage(str(path))
@@ -81,6 +83,8 @@ def _read_file(path: str | Path, found: np.ndarray | None = None) -> _Voxels:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise sheared(path) from error
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
     size = source.GetSize()
