@@ -20,7 +20,7 @@ from gliosuite.rt.rtstruct import (
     read_structures,
     write_rtstruct,
 )
-from gliosuite.rt.rtstruct.reading import contour_areas, contour_volume_cc
+from gliosuite.rt.rtstruct.planes import contour_areas, contour_volume_cc
 from gliosuite.rt.rtstruct.segmentation import read_seg
 from gliosuite.rt.targets import Structures, target_volumes
 from scipy import ndimage

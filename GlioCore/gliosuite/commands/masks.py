@@ -1,6 +1,7 @@
 """Masks as commands take them: an image file, or a structure of an RT structure set, on the grid of the result."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,63 @@ def add_geometry(p: argparse.ArgumentParser, default: str) -> None:
 
 
 def in_structure_set(text: str) -> tuple[str, str] | None:
-    """``RS.dcm:ROI`` as file and ROI, split after the last ``.dcm:``; None for anything else."""
+    """``RS.dcm:ROI`` as file and ROI; None for anything else.
+
+    It is split at the last colon that comes after the name of a DICOM file that exists, whatever its ending (a ROI's name may hold
+    ``.dcm:`` too); where there is none, after the last ``.dcm:``.
+    """
+    if ":" not in text or Path(text).is_file():
+        return None
+    at = len(text)
+    while (at := text.rfind(":", 0, at)) > 0:
+        if Path(text[:at]).is_file():
+            from ..dicom.headers import is_dicom
+
+            if is_dicom(Path(text[:at])):
+                return text[:at], text[at + 1 :]
     at = text.lower().rfind(".dcm:")
     return None if at < 0 else (text[: at + 4], text[at + 5 :])
+
+
+def require_one_patient(masks: Iterable[str | None], series: str | None, *more: tuple[Path, str, str]) -> None:
+    """Refuse structure sets of different patients, or in different frames of reference, in one command.
+
+    Parameters
+    ----------
+    masks
+        As commands take them; image files say nothing of their patient.
+    series
+        Folder of the DICOM series that they were drawn on.
+    more
+        Other files: path, PatientID, FrameOfReferenceUID.
+
+    Raises
+    ------
+    InputError
+        If two of them differ where both say.
+    """
+    from ..dicom.geometry import read_stack
+    from ..rt.rtstruct import read_structures
+
+    sources = {inside[0] for m in masks if m and (inside := in_structure_set(m))}
+    sets = [read_structures(f) for f in sorted(sources)]
+    found = [(c.path, c.patient_id, c.frame_of_reference) for c in sets]
+    if series and (found or more):
+        placed = read_stack(series, sets[0].series_uid if sets else None)
+        patient = str(placed.identity.get("PatientID", "") or "")
+        found.append((Path(series), patient, placed.header.frame_of_reference))
+    found += more
+    for i, said in ((1, "patient"), (2, "frame")):
+        known = [f for f in found if f[i].strip()]
+        for path, *_ in (f for f in known if f[i].strip() != known[0][i].strip()):
+            if said == "patient":
+                raise InputError(
+                    f"{path} and {known[0][0]} are of different patients (PatientID differs); one patient is needed"
+                )
+            raise InputError(
+                f"{path} lies in another frame of reference than {known[0][0]}, so that positions do not compare; files drawn or planned "
+                "on the same images are needed"
+            )
 
 
 def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
@@ -57,11 +112,12 @@ def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
     if inside is None:
         return read_mask(text, grid)
     contents = read_structures(inside[0])
+    placed = None
     if series:
         placed = read_stack(series, contents.series_uid)
         require_same_patient(contents.patient_id, placed, inside[0])
         require_same_frame(contents.frame_of_reference, placed, inside[0])
-    return on_grid(contents, inside[1], grid)
+    return on_grid(contents, inside[1], grid, placed)
 
 
 def described(text: str, grid: "Grid | None", series: str | None) -> tuple["sitk.Image", str]:

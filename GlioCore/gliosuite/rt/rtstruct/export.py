@@ -17,8 +17,9 @@ from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
+from .planes import contour_volume_cc, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
-from .reading import contour_volume_cc, rasterise, read_structures
+from .reading import read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
 from .writing import Roi, save, structure_set
@@ -174,7 +175,7 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     Raises
     ------
     InputError
-        If the file is no structure set, belongs to another frame of reference, or the series is unfit.
+        If the file is no structure set, belongs to another patient or frame of reference, or the series is unfit.
 
     Examples
     --------
@@ -187,10 +188,11 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     """
     contents = read_structures(path)
     series = read_stack(series_dir, contents.series_uid)
+    require_same_patient(contents.patient_id, series, path)
     require_same_frame(contents.frame_of_reference, series, path)
     masks: dict[str, sitk.Image] = {}
     for structure in contents.structures:
-        mask, notes = rasterise(structure, series.grid)
+        mask, notes = rasterise(structure, series.grid, series.grid)
         for note in (*structure.problems, *notes):
             warnings.warn(f"{path}: ROI {structure.name}: {note}", stacklevel=2)
         if structure.contours:
@@ -223,11 +225,16 @@ def require_same_patient(patient_id: str, series: Stack, path: str | Path) -> No
     InputError
         If both have a PatientID and these differ.
     """
-    own = str(series.identity.get("PatientID", "") or "")
-    if patient_id and own and patient_id != own:
+    if foreign_patient(patient_id, series):
         raise InputError(
             f"{path} and {series.folder} are of different patients (PatientID differs); masks of the same patient are needed"
         )
+
+
+def foreign_patient(patient_id: str, series: Stack) -> bool:
+    """Whether something of this PatientID is of another patient than a series; not told where either has none."""
+    own = str(series.identity.get("PatientID", "") or "")
+    return bool(patient_id.strip() and own.strip() and patient_id.strip() != own.strip())
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -268,10 +275,10 @@ def _verified(
     """
     records = []
     for roi, mask, color, structure in zip(rois, masks, colors, read_structures(path).structures, strict=True):
-        again, notes = rasterise(structure, series.grid)
+        again, notes = rasterise(structure, series.grid, series.grid)
         voxels = float(mask.sum()) * series.grid.voxel_cc
-        polygons = contour_volume_cc(structure, series.grid.spacing[2])
-        assert polygons is not None  # the planes' spacing is given
+        polygons = contour_volume_cc(structure, series.grid)
+        assert polygons is not None  # the file says how thick its slices are
         if smooth:
             found = boolean(again)
             dice = 2 * (found & mask).sum() / (found.sum() + mask.sum())

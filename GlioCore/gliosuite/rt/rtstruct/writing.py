@@ -138,6 +138,7 @@ def structure_set(
         item(
             ROIDisplayColor=list(color),
             ReferencedROINumber=number,
+            SourcePixelPlanesCharacteristicsSequence=[_source_planes(series)],
             ContourSequence=_contours(series, mask, smooth_outlines if smooth else outlines),
         )
         for number, (_, mask, color) in numbered
@@ -178,6 +179,21 @@ def _structure(number: int, roi: Roi, frame: str) -> "Dataset":
         ROIDescription=text[:1024],
         ROIGenerationAlgorithm=roi.algorithm,
         ROIGenerationDescription=f"GlioSuite {version()}",
+    )
+
+
+def _source_planes(series: Stack) -> "Dataset":
+    """The pixel planes that contours were drawn from: how thick a slice each stands for (PS3.3 C.8.8.6)."""
+    grid = series.grid
+    rows, columns = np.reshape(grid.direction, (3, 3)).T[:2]
+    return item(
+        PixelSpacing=[_decimal(grid.spacing[1], 8), _decimal(grid.spacing[0], 8)],
+        SpacingBetweenSlices=_decimal(grid.spacing[2], 8),
+        ImageOrientationPatient=[_decimal(v, 8) for v in (*rows, *columns)],
+        ImagePositionPatient=[_decimal(v) for v in grid.origin],
+        NumberOfFrames=grid.size[2],
+        Rows=grid.size[1],
+        Columns=grid.size[0],
     )
 
 
@@ -246,8 +262,8 @@ def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
         dataset.set_original_encoding(False, True, "iso8859")  # its elements are plain ASCII
 
 
-def _decimal(value: float) -> str:
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
+def _decimal(value: float, digits: int = 4) -> str:
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
 

@@ -15,7 +15,7 @@ from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, check_structures, on_grid, read_rtstruct, read_structures, write_rtstruct
-from gliosuite.rt.rtstruct.reading import contour_areas
+from gliosuite.rt.rtstruct.planes import contour_areas
 
 STACKS = {
     "axial": Stack(),
@@ -255,7 +255,9 @@ def redrawn(base: Path, target: Path, contours: list) -> Path:
     from pydicom.sequence import Sequence
 
     def change(dataset):
-        dataset.ROIContourSequence[0].ContourSequence = Sequence(contours)
+        (drawn,) = dataset.ROIContourSequence
+        drawn.ContourSequence = Sequence(contours)
+        del drawn.SourcePixelPlanesCharacteristicsSequence  # few others write it
 
     return edited(base, target, change)
 
