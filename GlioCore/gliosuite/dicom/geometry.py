@@ -196,7 +196,7 @@ def read_stack(folder: str | Path, series_uid: str | None = None) -> Stack:
     ------
     InputError
         If there is no series, more than one, more than one patient or frame of reference, if a file is damaged, or if slices are
-        doubled, missing, unevenly spaced, sheared or not parallel.
+        doubled, missing, unevenly spaced, sheared, not parallel or share a SOPInstanceUID.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -277,6 +277,14 @@ def _require_alike(folder: Path, slices: Sequence[Slice]) -> None:
                 f"{folder}: the slices differ in {name} ({' and '.join(sorted(values))}); one series is needed"
             )
     first = slices[0]
+    names = Counter((s.instance, s.number) for s in slices)
+    repeated = {name for name, n in names.items() if n > 1}
+    if repeated:
+        a, b, *_ = (s.file.name for s in slices if (s.instance, s.number) in repeated)
+        raise InputError(
+            f"{folder}: {sum(names[r] for r in repeated)} of {len(slices)} slices share a SOPInstanceUID with another ({a} and {b} do, for "
+            "one), so that nothing can refer to one of them; export the series again"
+        )
     if not first.header.study_uid:
         raise InputError(f"{folder}: the images have no StudyInstanceUID; they cannot be referred to")
     cosines, pixel = np.asarray(first.frame.cosines), np.asarray(first.frame.spacing)
