@@ -57,7 +57,7 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument(
         "--allow-derived",
         action="store_true",
-        help="draw on a series that is marked as derived, such as a distortion-corrected planning MR (default it is refused)",
+        help="draw on a series that is marked as a reformat or a secondary copy too (default it is refused)",
     )
     p.add_argument("--seg", metavar="SEG.dcm", help="write the structures as a DICOM segmentation too (default not)")
     p.add_argument("--out", metavar="RS.dcm", help="the structure set to write")
@@ -136,7 +136,10 @@ def _check(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--check reads a structure set and takes neither --roi nor --out")
     contents = read_structures(args.check)
     series = read_stack(args.series, contents.series_uid) if args.series else None
-    return {"checked": args.check, **check_structures(contents, series)}
+    report = check_structures(contents, series)
+    losses = [f"{args.check}: {p}" for p in report["problems"]]
+    losses += [f"{args.check}:{roi['name']}: {p}" for roi in report["rois"] for p in roi["problems"]]
+    return {"checked": args.check, **report, "losses": losses}
 
 
 def _roi(text: str) -> tuple[str, str, str]:

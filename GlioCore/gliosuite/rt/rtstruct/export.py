@@ -34,6 +34,7 @@ _COLORS = {
 }
 # Chosen: rounding the steps of a structure some ten voxels across costs 1 to 5 %; below 0.9 its shape is another.
 _LEAST_DICE = 0.9
+SAID = ("overlap", "origin")  # checks whose warnings are said while writing; the others stand in the pre-flight list
 # Shares that the contours' volume may differ by: smooth levels are found to a tenth of it; edges lose corners of 0.02 pixels at most.
 _SMOOTH_VOLUME, _EDGE_VOLUME = 2e-3, 1e-3
 
@@ -87,7 +88,7 @@ def write_rtstruct(
     Raises
     ------
     InputError
-        If the series is unfit (see `read_stack`), derived, a structure is empty or does not overlap the series, a name or type
+        If the series is unfit (see `read_stack`), a reformat or copy, a structure is empty or does not overlap the series, a name or type
         cannot be used, or the file cannot be written.
 
     Examples
@@ -127,7 +128,7 @@ def export_rtstruct(
     planned_on
         Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
     allow_derived
-        Draw on a series whose ImageType says that it is derived, such as a distortion-corrected planning MR; the structure set says so.
+        Draw on a series whose ImageType says that it is a reformat or a secondary copy; the structure set says so.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def export_rtstruct(
     findings += check_masks(rois, masks, beyond, series)
     block(findings)
     for finding in findings:
-        if finding.check == "overlap" and finding.level == "warning":
+        if finding.check in SAID and finding.level == "warning":
             warnings.warn(finding.sentence, stacklevel=2)
     colors: list[tuple[int, int, int]] = []
     counts = dict.fromkeys(TYPES, 0)

@@ -75,6 +75,7 @@ def test_the_age_of_an_mr(series):
 def test_thick_slices(series):
     assert levels(check_series(series))["slice thickness"] == "ok", "3 mm"
     thick = check_series(with_header(series, thickness_mm=5.0))
+    assert levels(check_series(with_header(series, thickness_mm=3.0004)))["slice thickness"] == "ok", "said as 3.0 mm"
     assert next(f for f in thick if f.check == "slice thickness").sentence == (
         "The slices are 5.0 mm thick; at most 3 mm is advised for target volumes."
     )
@@ -120,6 +121,55 @@ def test_a_derived_series_is_taken_where_it_is_allowed_and_that_is_told(series, 
     written = pydicom.dcmread(tmp_path / "rs.dcm")
     assert "That series is derived (DERIVED/PRIMARY/DIS3D)." in written.StructureSetDescription
     assert np.array_equal(boolean(read_rtstruct(tmp_path / "rs.dcm", series.folder)["CTV"]), box(series.grid))
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        (["DERIVED", "PRIMARY", "AXIAL"], True),  # a real planning MR with a clinical structure set
+        (["DERIVED", "PRIMARY", "M", "NORM", "DIS3D"], True),
+        (["DERIVED", "PRIMARY", "VOLUME", "NONE"], True),
+        (["DERIVED", "PRIMARY", "MPR", "NORM"], False),
+        (["DERIVED", "PRIMARY", "AXIAL", "CSA MPR"], False),
+        (["DERIVED", "PRIMARY", "PROJECTION IMAGE", "MIP"], False),
+        (["DERIVED", "PRIMARY", "REFORMATTED", "AVERAGE"], False),
+        (["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"], False),
+        (["DERIVED", "SECONDARY", "OTHER"], False),
+        (["ORIGINAL", "PRIMARY", "MPR_LIKE"], True),
+    ],
+)
+def test_derived_planning_images_are_taken_and_reformats_and_copies_refused(series, tmp_path, kind, taken):
+    changed = with_header(series, object_type=tuple(kind))
+    roi = Roi("CTV", series.grid.image(box(series.grid)), "CTV")
+    if not taken:
+        with pytest.raises(InputError, match="a reformat or a secondary copy"):
+            export_rtstruct(tmp_path / "rs.dcm", changed, [roi])
+        assert not (tmp_path / "rs.dcm").exists()
+        with pytest.warns(UserWarning, match="and it was allowed"):
+            export_rtstruct(tmp_path / "rs.dcm", changed, [roi], allow_derived=True)
+    elif kind[0] == "DERIVED":
+        with pytest.warns(UserWarning, match=r"This is a derived series \(ImageType DERIVED/PRIMARY"):
+            export_rtstruct(tmp_path / "rs.dcm", changed, [roi])
+        assert "That series is derived" in pydicom.dcmread(tmp_path / "rs.dcm").StructureSetDescription
+    else:
+        assert "origin" not in levels(export_rtstruct(tmp_path / "rs.dcm", changed, [roi]).findings)
+
+
+def test_a_check_that_finds_problems_ends_with_3_and_a_line_for_each(series, tmp_path, gliosuite):
+    rois = [Roi("CTV", series.grid.image(box(series.grid)), "CTV")]
+    write_rtstruct(tmp_path / "rs.dcm", series.folder, rois)
+    assert gliosuite("rtstruct", "--check", tmp_path / "rs.dcm", "--series", series.folder)[0] == 0
+    dataset = pydicom.dcmread(tmp_path / "rs.dcm")
+    dataset.PatientID = "another"
+    dataset.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints = 99
+    save(dataset, tmp_path / "odd.dcm")
+    code, out, err = gliosuite("rtstruct", "--check", tmp_path / "odd.dcm", "--series", series.folder)
+    assert code == 3
+    assert json.loads(out)["rois"][0]["problems"] == ["1 contours hold another number of points than they say"]
+    assert [line for line in err.splitlines() if line.startswith("problem: ")] == [
+        f"problem: {tmp_path / 'odd.dcm'}: it is of another patient than the series (PatientID differs)",
+        f"problem: {tmp_path / 'odd.dcm'}:CTV: 1 contours hold another number of points than they say",
+    ]
 
 
 def test_all_errors_are_said_at_once(series):
