@@ -186,6 +186,8 @@ def _doses(
     dose = read_dose(args.dose)
     masks = [args.brain, args.reference, *named.values()]
     require_one_patient(masks, args.series, (dose.path, dose.patient_id, dose.frame_of_reference))
+    for caveat in dose.caveats:
+        warnings.warn(f"{dose.path}: {caveat}", stacklevel=2)
     structures = dict(ctvs) | ({"progression": progression} if progression is not None else {})
     histograms: dict[str, Dvh] = {}
     for name, mask in structures.items():
@@ -211,7 +213,13 @@ def _doses(
         folder / "dvh.png",
         lambda: dvh_figure(axis, {n: (share[n], colors.get(n, "#9aa0a6")) for n in share}, args.prescription_gy),
     )
-    return {"dose": Path("dose.csv"), "dvh": Path("dvh.csv"), "dvh_picture": picture, "doses": rows}
+    return {
+        "dose": Path("dose.csv"),
+        "dvh": Path("dvh.csv"),
+        "dvh_picture": picture,
+        "doses": rows,
+        "dose_caveats": dose.caveats,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------- pictures

@@ -72,16 +72,18 @@ def require_one_patient(masks: Iterable[str | None], series: str | None, *more: 
         patient = str(placed.identity.get("PatientID", "") or "")
         found.append((Path(series), patient, placed.header.frame_of_reference))
     found += more
-    for i, said in ((1, "patient"), (2, "frame")):
-        known = [f for f in found if f[i].strip()]
-        for path, *_ in (f for f in known if f[i].strip() != known[0][i].strip()):
-            if said == "patient":
-                raise InputError(
-                    f"{path} and {known[0][0]} are of different patients (PatientID differs); one patient is needed"
-                )
+    one = {str(path): patient.strip() for path, patient, _ in found if patient.strip()}
+    for path, patient in one.items():
+        if patient != next(iter(one.values())):
             raise InputError(
-                f"{path} lies in another frame of reference than {known[0][0]}, so that positions do not compare; files drawn or planned "
-                "on the same images are needed"
+                f"{path} and {next(iter(one))} are of different patients (PatientID differs); one patient is needed"
+            )
+    one = {str(path): frame.strip() for path, _, frame in found if frame.strip()}
+    for path, frame in one.items():
+        if frame != next(iter(one.values())):
+            raise InputError(
+                f"{path} lies in another frame of reference than {next(iter(one))}, so that positions do not compare; files drawn or "
+                "planned on the same images are needed"
             )
 
 

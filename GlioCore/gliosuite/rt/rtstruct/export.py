@@ -17,12 +17,13 @@ from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
+from .objects import save
 from .planes import contour_volume_cc, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
 from .reading import read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
-from .writing import Roi, save, structure_set
+from .writing import Roi, structure_set
 
 __all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "roi_color", "write_rtstruct"]
 

@@ -143,8 +143,11 @@ def test_modules_references_and_wording(series, tmp_path):
     assert max(map(len, numbers)) <= 16
 
 
-def test_the_same_structures_give_the_same_bytes(series, tmp_path):
+def test_the_same_structures_give_the_same_bytes(series, tmp_path, monkeypatch):
+    from gliosuite.rt.rtstruct import writing
+
     folder, grid = series
+    monkeypatch.setattr(writing, "now", lambda: ("20260102", "030405"))
     for name in ("a.dcm", "b.dcm"):
         write_rtstruct(tmp_path / name, folder, [Roi("CTV", box(grid), "CTV")])
     assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
