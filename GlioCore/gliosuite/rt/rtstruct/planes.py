@@ -87,7 +87,7 @@ class Planes:
     def on_slices(self, grid: Grid) -> np.ndarray | None:
         """The slice of a grid that each plane lies on, or None where they lie on other planes."""
         axis = np.reshape(grid.direction, (3, 3))[:, 2]
-        level = (self.at - np.asarray(grid.origin) @ axis) / grid.spacing[2]
+        level = (np.sign(self.normal @ axis) * self.at - np.asarray(grid.origin) @ axis) / grid.spacing[2]
         index = np.floor(level + 0.5)
         near = _ON_SLICE if len(level) > 1 else _ALONE_ON_SLICE
         fits = abs(self.normal @ axis) > 1 - 1e-6 and np.abs(level - index).max() <= near
@@ -161,7 +161,7 @@ def contour_volume_cc(structure: "Structure", slices: Grid | None = None) -> flo
     """
     if not structure.contours:
         return 0.0
-    planes = planes_of(structure)
+    planes = planes_of(structure, None if slices is None else np.reshape(slices.direction, (3, 3))[:, 2])
     slab = slab_mm(structure, planes, slices)
     return None if slab is None else sum(planes.areas) * slab / 1000.0
 
@@ -236,7 +236,8 @@ def _filled(planes: Planes, index: np.ndarray, grid: Grid, notes: list[str]) -> 
 def _off_image(loops: list[np.ndarray], groups: list[list[int]] | None, grid: Grid) -> float:
     """The area in mm2 within loops (pixel coordinates) that lies beyond the edges of the image."""
     low, high = np.array([-0.5, -0.5]), np.array(grid.size[:2]) - 0.5
-    if all((p >= low - 1e-3).all() and (p <= high + 1e-3).all() for p in loops):
+    # Within a pixel of the edge are outlines that run along it, rounded ones too.
+    if all((p >= low - 1).all() and (p <= high + 1).all() for p in loops):
         return 0.0
     edge = np.array([low, (high[0], low[1]), high, (low[0], high[1])])
     groups = groups or [[i] for i in range(len(loops))]

@@ -1,6 +1,7 @@
 """How thick a slice a contour stands for: known from the series or the file, never guessed from the distance of separate parts."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -61,9 +62,10 @@ def test_parts_on_separate_slices_go_out_and_come_back(series, tmp_path, slices,
     assert alone["problems"] == []
 
 
+@pytest.mark.parametrize("axes", ["axial", "sagittal", "coronal", "oblique", "feet first"])
 @pytest.mark.parametrize("slices", [[3, 7], [2, 5, 9], [1, 4, 7]])
-def test_a_foreign_set_of_separate_parts_has_the_volume_of_its_slices(series, tmp_path, slices):
-    folder, grid = series
+def test_a_foreign_set_of_separate_parts_has_the_volume_of_its_slices(tmp_path, slices, axes):
+    folder, grid = tmp_path / "series", write_series(tmp_path / "series", replace(STACK, axes=axes))
     write_rtstruct(tmp_path / "ours.dcm", folder, [Roi("GTV", grid.image(islands(grid, slices, False)), "GTV")])
     path = foreign(tmp_path / "ours.dcm", tmp_path / "rs.dcm")
     mask = read_rtstruct(path, folder)["GTV"]
