@@ -10,6 +10,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from ..dicom.geometry import Stack
     from ..images import Grid
 
 MASK = "an image file, or RS.dcm:ROI for a structure of an RT structure set"
@@ -104,9 +105,9 @@ def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
     return read_stack(args.series).grid
 
 
-def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
-    """A mask on a grid, from an image file or from a structure set."""
-    from ..dicom.geometry import read_stack
+def mask_on(text: str, grid: "Grid", series: "str | Stack | None") -> "sitk.Image":
+    """A mask on a grid, from an image file or from a structure set; `series` is what it was drawn on, or its folder."""
+    from ..dicom.geometry import Stack, read_stack
     from ..images import read_mask
     from ..rt.rtstruct import on_grid, read_structures, require_same_frame, require_same_patient
 
@@ -116,13 +117,13 @@ def mask_on(text: str, grid: "Grid", series: str | None) -> "sitk.Image":
     contents = read_structures(inside[0])
     placed = None
     if series:
-        placed = read_stack(series, contents.series_uid)
+        placed = series if isinstance(series, Stack) else read_stack(series, contents.series_uid)
         require_same_patient(contents.patient_id, placed, inside[0])
         require_same_frame(contents.frame_of_reference, placed, inside[0])
     return on_grid(contents, inside[1], grid, placed)
 
 
-def described(text: str, grid: "Grid | None", series: str | None) -> tuple["sitk.Image", str]:
+def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> tuple["sitk.Image", str]:
     """A mask as it lies, and how it came about: from the JSON that ``ctv`` writes beside it, else from what the image says of itself."""
     from ..files import read_json
     from ..images import read_image, read_mask, suffix
@@ -141,5 +142,6 @@ def described(text: str, grid: "Grid | None", series: str | None) -> tuple["sitk
         # A NIfTI header holds 80 characters, too few for a rule with its model, threshold and barriers.
         found = [t for t in targets if says.startswith(f"{t.get('name')}:")] or targets[:1]
         if found:
-            says = f"{record.get('title', '')} ({record.get('year', '')}): {found[0].get('how', '')}"
+            dose = f"; dose: {found[0]['dose']}" if found[0].get("dose") else ""
+            says = f"{record.get('title', '')} ({record.get('year', '')}): {found[0].get('how', '')}{dose}"
     return read_mask(text), says

@@ -17,10 +17,11 @@ from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
+from .appending import append, existing_set, same_contours
 from .objects import save
 from .planes import contour_volume_cc, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
-from .reading import read_structures
+from .reading import StructureSet, read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
 from .writing import Roi, structure_set
@@ -113,6 +114,7 @@ def export_rtstruct(
     seg: str | Path | None = None,
     planned_on: str = "",
     allow_derived: bool = False,
+    append_to: str | Path | None = None,
 ) -> ExportedSet:
     """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
 
@@ -130,6 +132,8 @@ def export_rtstruct(
         Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
     allow_derived
         Draw on a series whose ImageType says that it is a reformat or a secondary copy; the structure set says so.
+    append_to
+        An existing structure set on the same series whose structures come first in the new one, their contours as they are.
 
     Raises
     ------
@@ -141,6 +145,11 @@ def export_rtstruct(
     series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
+    before = None
+    if append_to is not None:
+        before = existing_set(append_to, series, (r.name for r in rois))
+        require_same_patient(before.patient_id, series, append_to)
+        require_same_frame(before.frame_of_reference, series, append_to)
     matrix = np.eye(4) if registration is None else registration.matrix
     masks = [_on_series(roi, series, registration) for roi in rois]
     beyond = [_beyond(roi, series, matrix) for roi in rois]
@@ -157,10 +166,12 @@ def export_rtstruct(
         counts[roi.interpreted_type] += 1
     carried = registration.sentence() if registration is not None else ""
     dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
+    if before is not None:
+        append(dataset, before)
     with contextlib.ExitStack() as stack:
         partial = stack.enter_context(atomic(path))
         save(dataset, partial)
-        written = _verified(partial, series, rois, masks, colors, smooth)
+        written = _verified(partial, series, rois, masks, colors, smooth, before)
         if seg is not None:
             write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label)
     return ExportedSet(written, tuple(findings))
@@ -270,13 +281,18 @@ def _verified(
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
     smooth: bool,
+    before: StructureSet | None,
 ) -> tuple[WrittenRoi, ...]:
     """Read the file back; a structure whose voxels or contour volume are not those of its mask is a defect, and nothing is kept.
 
     Smooth outlines cannot hold the very same voxels: they must keep the volume to 0.2 % and a Dice of 0.9, or are refused.
     """
     records = []
-    for roi, mask, color, structure in zip(rois, masks, colors, read_structures(path).structures, strict=True):
+    contents = read_structures(path)
+    if before is not None and not same_contours(before, contents):
+        raise RuntimeError(f"the structures of {before.path} did not read back as they were")
+    new = contents.structures[0 if before is None else len(before.structures) :]
+    for roi, mask, color, structure in zip(rois, masks, colors, new, strict=True):
         again, notes = rasterise(structure, series.grid, series.grid)
         voxels = float(mask.sum()) * series.grid.voxel_cc
         polygons = contour_volume_cc(structure, series.grid)

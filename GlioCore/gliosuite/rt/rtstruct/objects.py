@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _UTF8 = "ISO_IR 192"
 _TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")  # value representations that follow the character set (PS3.5 6.2)
 
+_CONTOUR_DATA = 0x30060050
+
 
 def item(**elements: object) -> "Dataset":
     """A data set, or an item of a sequence, with these elements by keyword."""
@@ -82,6 +84,8 @@ def _texts(dataset: "Dataset") -> Iterator[str]:
     """All texts of an object, but numbers that stand as they are written (contours: decoding them takes minutes)."""
     for tag in list(dataset.keys()):
         vr = dataset.get_item(tag).VR
+        if vr is None and tag != _CONTOUR_DATA:  # of a file that leaves it to the dictionary
+            vr = dataset[tag].VR
         if vr == "SQ":
             for one in dataset[tag].value:
                 yield from _texts(one)

@@ -180,16 +180,12 @@ def _age(acquired: str, planned_on: str) -> Finding:
         return Finding(
             "age", "warning", f"The MR has no date, so it is not known whether it is older than {OLD_DAYS} days."
         )
+    told = f"{days} {'day' if days == 1 else 'days'}"
+    sentence = f"The MR and the planning CT are {told} apart" if planned_on else f"The MR is {told} old"
     if days > OLD_DAYS:
-        what = (
-            f"The MR and the planning CT are more than {OLD_DAYS} days apart"
-            if planned_on
-            else f"The MR is more than {OLD_DAYS} days old"
-        )
-        advice = "a cavity moves and shrinks within weeks, so a newer one is advised"
-        return Finding("age", "warning", f"{what}; {advice}.")
-    what = "and the planning CT are at most {} days apart" if planned_on else "is at most {} days old"
-    return Finding("age", "ok", f"The MR {what.format(OLD_DAYS)}.")
+        advice = f"a cavity moves and shrinks within weeks, so one of at most {OLD_DAYS} days is advised"
+        return Finding("age", "warning", f"{sentence}; {advice}.")
+    return Finding("age", "ok", f"{sentence}.")
 
 
 def check_masks(

@@ -108,8 +108,9 @@ class TargetVolumes:
         return self.targets[0].ctv
 
     def said(self, target: Target) -> str:
-        """How one of the targets was made: scheme, year, rule, and what became of barriers."""
+        """How one of the targets was made: scheme, year, rule, dose level, and what became of barriers."""
         text = f"{self.scheme.title} ({self.scheme.year}): {target.how}"
+        text += f"; dose: {target.rule.dose}" if target.rule.dose else ""
         if target.rule.margin_mm is None and self.barriers:
             return f"{text}; barriers do not bear on what is predicted"
         return text if self.barriers else f"{text}; no barriers"

@@ -185,6 +185,6 @@ def test_a_series_whose_slices_share_a_uid_is_refused(made, gliosuite):
     )
     assert (code, out) == (2, "")
     assert (
-        "3 of 10 slices share a SOPInstanceUID with another (0003.dcm and 0004.dcm do" in err.strip().splitlines()[-1]
+        "2 of 10 slices have the SOPInstanceUID of another (0004.dcm that of 0003.dcm)" in err.strip().splitlines()[-1]
     )
     assert not (folder / "o").exists()
