@@ -24,7 +24,7 @@ from gliosuite.dicom import geometry
 from gliosuite.images import boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_structures, write_rtstruct
 from gliosuite.rt.rtstruct.planes import contour_volume_cc, rasterise
-from gliosuite.rt.rtstruct.reading import Structure
+from gliosuite.rt.rtstruct.structures import Structure
 
 STACKS = {
     "1x1x1": Stack((96, 96, 72)),

@@ -142,6 +142,6 @@ def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> t
         # A NIfTI header holds 80 characters, too few for a rule with its model, threshold and barriers.
         found = [t for t in targets if says.startswith(f"{t.get('name')}:")] or targets[:1]
         if found:
-            dose = f"; dose: {found[0]['dose']}" if found[0].get("dose") else ""
-            says = f"{record.get('title', '')} ({record.get('year', '')}): {found[0].get('how', '')}{dose}"
+            dose = f", {found[0]['dose']}" if found[0].get("dose") else ""
+            says = f"{record.get('title', '')} ({record.get('year', '')}){dose}: {found[0].get('how', '')}"
     return read_mask(text), says

@@ -30,7 +30,7 @@ def test_a_ctvs_rule_goes_into_the_structure_set_in_full(masks, gliosuite):
     assert code == 0
     rule = json.loads(out)["targets"][0]["how"]
     _, text = described(str(masks / "ctv.nii.gz"), None, None)
-    assert text == f"{json.loads(out)['title']} (2023): {rule}; dose: 60 Gy"
+    assert text == f"{json.loads(out)['title']} (2023), 60 Gy: {rule}"
     long = rule + ", " + "with a long account of model, threshold and barriers " * 3
     record = json.loads((masks / "ctv.json").read_text())
     record["targets"][0]["how"] = long

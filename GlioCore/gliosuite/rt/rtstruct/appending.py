@@ -8,7 +8,8 @@ import numpy as np
 from ...dicom.geometry import Stack, quiet_pydicom
 from ...errors import InputError, require
 from .objects import identify, item
-from .reading import StructureSet, read_structures, same_name
+from .reading import read_structures
+from .structures import StructureSet, same_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

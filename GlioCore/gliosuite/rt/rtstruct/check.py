@@ -8,7 +8,7 @@ from ...dicom.geometry import Stack
 from ...images import volume_cc
 from .export import foreign_patient
 from .planes import Planes, contour_volume_cc, own_mask, planes_of, rasterise
-from .reading import Structure, StructureSet
+from .structures import Structure, StructureSet
 
 _FLAT_MM = 0.05  # that contours may leave their plane by: rounding in files
 # Chosen: voxels' steps make less of a difference to any structure that is worth a plan; both must be passed.

@@ -21,9 +21,10 @@ from .appending import append, existing_set, same_contours
 from .objects import save
 from .planes import contour_volume_cc, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
-from .reading import StructureSet, read_structures
+from .reading import read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
+from .structures import StructureSet
 from .writing import Roi, structure_set
 
 __all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "roi_color", "write_rtstruct"]

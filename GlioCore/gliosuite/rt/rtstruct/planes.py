@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,9 +10,7 @@ import SimpleITK as sitk
 from ...images import Grid, resample_mask
 from .contours import fill
 from .polygons import area, crossing_themselves, grouped
-
-if TYPE_CHECKING:
-    from .reading import Contour, Structure
+from .structures import Contour, Structure
 
 _ONE_PLANE_MM = 0.05  # contours whose planes are no farther apart lie in one plane: rounding in files, not slices
 _ON_SLICE, _ALONE_ON_SLICE = 0.25, 0.5  # of a slice: how far off its middle planes, and a single plane, may lie
@@ -28,7 +25,7 @@ class Planes:
 
     normal: np.ndarray
     at: np.ndarray
-    contours: list[list["Contour"]]
+    contours: list[list[Contour]]
     flatness: float
 
     @cached_property
@@ -94,7 +91,7 @@ class Planes:
         return index.astype(int) if fits else None
 
 
-def planes_of(structure: "Structure", hint: np.ndarray | None = None) -> Planes:
+def planes_of(structure: Structure, hint: np.ndarray | None = None) -> Planes:
     """Sort contours into parallel planes; `hint` is a normal to take where the contours agree with it."""
     points = [c.points for c in structure.contours]
     normal = None
@@ -120,7 +117,7 @@ def planes_of(structure: "Structure", hint: np.ndarray | None = None) -> Planes:
 # ------------------------------------------------------------------------------------------------------------ thickness
 
 
-def common_step(structures: Sequence["Structure"]) -> float | None:
+def common_step(structures: Sequence[Structure]) -> float | None:
     """The distance of the slices that a set's structures were drawn on, as their planes show it; None where they do not.
 
     Only planes whose contours lie over each other show it: parts of a structure on separate slices are as far apart as they are.
@@ -131,7 +128,7 @@ def common_step(structures: Sequence["Structure"]) -> float | None:
     return float(np.median(gaps[gaps < 1.5 * gaps.min()]))  # of those that are one step
 
 
-def slab_mm(structure: "Structure", planes: Planes, slices: Grid | None = None) -> float | None:
+def slab_mm(structure: Structure, planes: Planes, slices: Grid | None = None) -> float | None:
     """How thick a slice each contour stands for in mm: what the file says, else the slice distance of what it was drawn on.
 
     Parameters
@@ -146,7 +143,7 @@ def slab_mm(structure: "Structure", planes: Planes, slices: Grid | None = None) 
     return None if step is None else step * planes.every(step)
 
 
-def contour_areas(structure: "Structure") -> list[tuple[float, float]]:
+def contour_areas(structure: Structure) -> list[tuple[float, float]]:
     """Per plane its place along the contours' normal (mm) and the area inside its contours (mm2), holes taken out."""
     if not structure.contours:
         return []
@@ -154,7 +151,7 @@ def contour_areas(structure: "Structure") -> list[tuple[float, float]]:
     return [(float(at), a) for at, a in zip(planes.at, planes.areas)]
 
 
-def contour_volume_cc(structure: "Structure", slices: Grid | None = None) -> float | None:
+def contour_volume_cc(structure: Structure, slices: Grid | None = None) -> float | None:
     """Area of the polygons times the thickness of their slices, in cubic centimetres; None where that is not known.
 
     `slices` is the grid of the series that the structure was drawn on.
@@ -169,7 +166,7 @@ def contour_volume_cc(structure: "Structure", slices: Grid | None = None) -> flo
 # ------------------------------------------------------------------------------------------------------------ voxels
 
 
-def rasterise(structure: "Structure", grid: Grid, slices: Grid | None = None) -> tuple[sitk.Image, list[str]]:
+def rasterise(structure: Structure, grid: Grid, slices: Grid | None = None) -> tuple[sitk.Image, list[str]]:
     """The voxels of a grid whose centres lie inside a structure's contours.
 
     Contours belong to slices by their position, whatever instance they refer to. Where their planes are the grid's slices, voxels are
@@ -277,7 +274,7 @@ def _extruded(planes: Planes, like: Grid, slab: float) -> sitk.Image:
     return grid.image(np.repeat(mask, layers, axis=0))
 
 
-def own_mask(structure: "Structure") -> sitk.Image | None:
+def own_mask(structure: Structure) -> sitk.Image | None:
     """A structure's voxels on a grid made from its contours alone, 1 mm or finer; None where nothing says how thick its slices are."""
     planes = planes_of(structure)
     slab = slab_mm(structure, planes)

@@ -109,8 +109,8 @@ class TargetVolumes:
 
     def said(self, target: Target) -> str:
         """How one of the targets was made: scheme, year, rule, dose level, and what became of barriers."""
-        text = f"{self.scheme.title} ({self.scheme.year}): {target.how}"
-        text += f"; dose: {target.rule.dose}" if target.rule.dose else ""
+        dose = f", {target.rule.dose}" if target.rule.dose else ""
+        text = f"{self.scheme.title} ({self.scheme.year}){dose}: {target.how}"
         if target.rule.margin_mm is None and self.barriers:
             return f"{text}; barriers do not bear on what is predicted"
         return text if self.barriers else f"{text}; no barriers"
