@@ -8,11 +8,10 @@ from ...dicom.geometry import Stack
 from ...images import volume_cc
 from .export import foreign_patient
 from .planes import Planes, contour_volume_cc, own_mask, planes_of, rasterise
+from .preflight import UNLIKE, UNLIKE_CC
 from .structures import Structure, StructureSet
 
 _FLAT_MM = 0.05  # that contours may leave their plane by: rounding in files
-# Chosen: voxels' steps make less of a difference to any structure that is worth a plan; both must be passed.
-_UNLIKE, _UNLIKE_CC = 0.05, 0.1
 
 
 def check_structures(contents: StructureSet, series: Stack | None = None) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def _volumes(structure: Structure, series: Stack | None, problems: list[str]) ->
         problems.append("nothing says how thick its slices are, so its volume is not known; --series DIR is needed")
         return {"volume_contours_cc": None, "volume_voxels_cc": None}
     voxels = volume_cc(mask)
-    if contours is not None and abs(contours - voxels) > max(_UNLIKE_CC, _UNLIKE * max(contours, voxels)):
+    if contours is not None and abs(contours - voxels) > max(UNLIKE_CC, UNLIKE * max(contours, voxels)):
         problems.append(f"its contours hold {contours:.2f} cc, its voxels {voxels:.2f} cc")
     return {"volume_contours_cc": contours, "volume_voxels_cc": voxels}
 

@@ -37,7 +37,11 @@ _COLORS = {
 }
 # Chosen: rounding the steps of a structure some ten voxels across costs 1 to 5 %; below 0.9 its shape is another.
 _LEAST_DICE = 0.9
-SAID = ("overlap", "origin")  # checks whose warnings are said while writing; the others stand in the pre-flight list
+SAID = (
+    "grid",
+    "overlap",
+    "origin",
+)  # checks whose warnings are said while writing; the others stand in the pre-flight list
 # Shares that the contours' volume may differ by: smooth levels are found to a tenth of it; edges lose corners of 0.02 pixels at most.
 _SMOOTH_VOLUME, _EDGE_VOLUME = 2e-3, 1e-3
 

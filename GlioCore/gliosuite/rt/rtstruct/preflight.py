@@ -21,6 +21,8 @@ TYPES = (
     "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
     "DOSE_REGION", "CONTROL", "SUPPORT", "FIXATION", "MARKER", "REGISTRATION",
 )  # fmt: skip
+# Chosen: two volumes of any structure that is worth a plan are the same within this; steps of voxels make less. Both must be passed.
+UNLIKE, UNLIKE_CC = 0.05, 0.1
 _NAME = re.compile(r"[A-Za-z0-9_~^+.!-]+")
 
 
@@ -191,7 +193,7 @@ def _age(acquired: str, planned_on: str) -> Finding:
 def check_masks(
     rois: Sequence[Roi], masks: Sequence[np.ndarray], beyond: Sequence[float], series: Stack
 ) -> list[Finding]:
-    """Overlap with the slices, and holes, once the masks (z, y, x) lie on the series' grid.
+    """Grids, overlap with the slices, and holes, once the masks (z, y, x) lie on the series' grid.
 
     Parameters
     ----------
@@ -200,6 +202,7 @@ def check_masks(
     """
     found = []
     for roi, mask, share in zip(rois, masks, beyond):
+        found += _carried(roi, mask, series)
         if not mask.any():
             found.append(
                 Finding(
@@ -235,6 +238,27 @@ def check_masks(
     if "holes" not in checks:
         found.append(Finding("holes", "ok", "No structure has holes within a slice."))
     return found
+
+
+def _carried(roi: Roi, mask: np.ndarray, series: Stack) -> list[Finding]:
+    """What becomes of a mask on another grid than the series; one with the series' own number of voxels may have lost its place."""
+    own = Grid.of(roi.mask)
+    if own.matches(series.grid):
+        return []
+    before, after = float(boolean(roi.mask).sum()) * own.voxel_cc, float(mask.sum()) * series.grid.voxel_cc
+    what = (
+        f"ROI {roi.name} was carried from a grid of its own to the series': {before:.2f} cc there, {after:.2f} cc here"
+    )
+    if own.size == series.grid.size:
+        return [
+            Finding(
+                "grid",
+                "warning",
+                f"{what}; it has as many voxels as the series along each axis, but another place or voxel size, so look where it lies",
+            )
+        ]
+    changed = abs(after - before) > max(UNLIKE_CC, UNLIKE * before)
+    return [Finding("grid", "warning" if changed else "ok", f"{what}.")]
 
 
 def _holes(mask: np.ndarray) -> tuple[int, int]:

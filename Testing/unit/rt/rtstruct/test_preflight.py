@@ -1,6 +1,8 @@
 """The pre-flight list: each line of it, and what blocks."""
 
 import json
+import re
+import warnings
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -10,7 +12,7 @@ import pytest
 from dicom_series import Stack, save, write_series
 from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
-from gliosuite.images import boolean, write_image
+from gliosuite.images import Grid, boolean, resample_mask, write_image
 from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_rtstruct, write_rtstruct
 from gliosuite.rt.rtstruct.preflight import Finding, block, check_masks, check_rois, check_series
 
@@ -171,6 +173,28 @@ def test_a_check_that_finds_problems_ends_with_3_and_a_line_for_each(series, tmp
         f"problem: {tmp_path / 'odd.dcm'}: it is of another patient than the series (PatientID differs)",
         f"problem: {tmp_path / 'odd.dcm'}:CTV: 1 contours hold another number of points than they say",
     ]
+
+
+def test_a_mask_on_another_grid_is_told_with_its_volume_before_and_after(series, tmp_path):
+    grid = series.grid
+    mask = box(grid)
+    x, y, z = grid.origin
+    moved = Grid(grid.size, grid.spacing, (x, y, z + 3.0), grid.direction)
+    half = Grid(grid.size, tuple(np.asarray(grid.spacing) / 2), grid.origin, grid.direction)
+    fine = grid.isotropic(1.0)
+    for own, array, level, sentence in (
+        (grid, mask, None, ""),
+        (moved, mask, "warning", r"5\.76 cc there, 5\.76 cc here; it has as many voxels as the series"),
+        (half, mask, "warning", r"0\.72 cc there, 0\.\d\d cc here; it has as many voxels"),
+        (fine, boolean(resample_mask(grid.image(mask), fine)), "ok", r"cc there, 5\.\d\d cc here\.$"),
+    ):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            exported = export_rtstruct(tmp_path / "rs.dcm", series, [Roi("CTV", own.image(array), "CTV")])
+        found = [f for f in exported.findings if f.check == "grid"]
+        assert [f.level for f in found] == ([level] if level else [])
+        assert not found or re.search(sentence, found[0].sentence), found[0].sentence
+        assert any("carried from a grid of its own" in str(w.message) for w in told) == (level == "warning")
 
 
 def test_all_errors_are_said_at_once(series):
