@@ -11,9 +11,11 @@ from ...images import Grid, as_grid, boolean, resample_mask
 from ..barriers import BarrierMasks
 from ..margins import expand
 from .edges import at_edge, lost_cc
+from .midline import SLACK_MM, crossing_cc, midline
 from .predicted import REACH_MM, SMOOTHING_MM, Candidates, Satellite
 from .schemes import Scheme, TargetRule, scheme
 
+_LEAST_CROSSING_CC = 0.5  # chosen: less is within what the plane is known to
 _LEAST_LOST_CC = 0.05  # chosen: it is said to a tenth of a cc
 _TITLES = {
     "cel": "enhancing lesion (cel)",
@@ -177,6 +179,7 @@ def target_volumes(
     notes: list[str] = []
     targets: list[Target] = []
     satellites: list[Satellite] = []
+    plane = midline(structures.brain)
     for rule in rules.targets:
         absent = [r for r in rule.needs if getattr(structures, r) is None]
         if rule.rest_of and absent:
@@ -204,6 +207,12 @@ def target_volumes(
                 continue
             raise InputError(
                 f"{rule.ctv_name} is empty: nothing of it is left inside the brain and outside the critical structures"
+            )
+        crossing = None if plane is None else crossing_cc(plane, grid.image(gtv), grid.image(ctv))
+        if crossing is not None and crossing > _LEAST_CROSSING_CC:
+            notes.append(
+                f"{rule.ctv_name} crosses the midline: {crossing:.1f} cc of it lie more than {SLACK_MM:g} mm beyond the plane of symmetry "
+                "of the brain mask; see whether tumour can get there."
             )
         ptv = None
         if ptv_mm is not None:
