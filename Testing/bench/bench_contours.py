@@ -1,7 +1,8 @@
 """Bars of contours: separate parts out and in again, foreign loops, damaged files, thousands of islands, margins cut by the image's edge.
 
-``python Testing/bench/bench_contours.py [--seed N] [--n N]``. Development used seeds 1 and 2 (brains 101 to 104 and 200 to 203); the default seed 41 was not looked at before
-the methods were fixed. All data are made here, but for `DIGESTS`: those of the contours as they were written before (commit 4898c08).
+``python Testing/bench/bench_contours.py [--seed N] [--n N]``. Development used seeds 1 and 2 (brains 101 to 104 and 200 to 203); the
+default seed 41 was not looked at before the methods were fixed. All data are made here, but for `DIGESTS`: those of the contours as they
+were written before (commit 4898c08).
 """
 
 import argparse
