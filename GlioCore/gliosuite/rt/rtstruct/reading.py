@@ -40,21 +40,24 @@ def read_structures(path: str | Path) -> StructureSet:
     try:
         with quiet_pydicom():
             dataset = pydicom.dcmread(path)
-            if dataset.get("SOPClassUID") == RT_STRUCTURE_SET:
-                return _structure_set(path, dataset)
+            kind, modality = dataset.get("SOPClassUID"), dataset.get("Modality", "?")
+            contents = _structure_set(path, dataset) if kind == RT_STRUCTURE_SET else None
     except InputError:
         raise
     except invalid as error:
         raise InputError(f"{path} is not a DICOM file; an RT structure set is needed") from error
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # pydicom raises whatever broken bytes lead to
+    except (
+        Exception
+    ) as error:  # pydicom raises whatever broken bytes lead to, and quotes values that may name the patient
         empty = path.stat().st_size == 0
-        what = "is not a DICOM file; an RT structure set is needed" if empty else f"{_DAMAGED} ({error})"
+        what = "is not a DICOM file; an RT structure set is needed" if empty else _DAMAGED
         raise InputError(f"{path} {what}") from error
-    raise InputError(
-        f"{path} is a DICOM object of modality {dataset.get('Modality', '?')}; an RT structure set is needed"
-    )
+    if contents is None:
+        raise InputError(f"{path} is a DICOM object of modality {modality}; an RT structure set is needed")
+    step = common_step([s for s in contents.structures if s.contours])
+    return replace(contents, structures=tuple(replace(s, step_mm=step) for s in contents.structures))
 
 
 _DAMAGED = "is a damaged or truncated structure set; export it again"
@@ -75,13 +78,15 @@ def _structure_set(path: Path, dataset: "Dataset") -> StructureSet:
         of(o, "ReferencedROINumber", "an observation"): str(o.get("RTROIInterpretedType", "") or "")
         for o in many(dataset, "RTROIObservationsSequence")
     }
-    drawn = {of(c, "ReferencedROINumber", "a contour sequence"): c for c in many(dataset, "ROIContourSequence")}
+    drawn: dict[int, list[Dataset]] = {}
+    for one in many(dataset, "ROIContourSequence"):
+        drawn.setdefault(of(one, "ReferencedROINumber", "a contour sequence"), []).append(one)
     frames, structures = [], []
     for roi in many(dataset, "StructureSetROISequence"):
         number = of(roi, "ROINumber", "an ROI")
         frames.append(str(roi.get("ReferencedFrameOfReferenceUID", "") or ""))
         name = str(roi.get("ROIName", "") or f"ROI{number}")
-        structures.append(_structure(name, number, types.get(number, ""), drawn.get(number)))
+        structures.append(_structure(name, number, types.get(number, ""), drawn.get(number, [])))
     if not structures:
         raise InputError(f"{path} holds no ROI")
     problems = [f"two ROIs have the same name ({name})" for name in doubled(s.name for s in structures)]
@@ -92,7 +97,6 @@ def _structure_set(path: Path, dataset: "Dataset") -> StructureSet:
         problems.append(f"contours belong to ROIs that are not listed (number {', '.join(map(str, strangers))})")
     if "RTROIObservationsSequence" not in dataset:
         problems.append("it has no RTROIObservationsSequence, which says what its ROIs are")
-    step = common_step([s for s in structures if s.contours])
     references = [
         str(s.get("SeriesInstanceUID", ""))
         for f in many(dataset, "ReferencedFrameOfReferenceSequence")
@@ -106,7 +110,7 @@ def _structure_set(path: Path, dataset: "Dataset") -> StructureSet:
         next((f for f in frames if f), ""),
         references[0] if references else "",
         str(dataset.get("ApprovalStatus", "") or ""),
-        tuple(replace(s, step_mm=step) for s in structures),
+        tuple(structures),
         str(dataset.get("PatientID", "") or ""),
         tuple(problems),
     )
@@ -119,12 +123,13 @@ def _number(path: Path, owner: "Dataset", keyword: str, what: str) -> int:
     return int(value)
 
 
-def _structure(name: str, number: int, kind: str, drawn: "Dataset | None") -> Structure:
+def _structure(name: str, number: int, kind: str, sequences: list["Dataset"]) -> Structure:
+    """A ROI with the contours of all items that refer to it, of which there should be one."""
     contours: list[Contour] = []
     odd = short = wrong = wrong_count = twice = 0
     seen: set[bytes] = set()
     slabs: list[float | None] = []
-    for item in (drawn.get("ContourSequence", ()) or ()) if drawn is not None else ():
+    for item in (c for one in sequences for c in one.get("ContourSequence", ()) or ()):
         points = _points(item)
         geometry = str(item.get("ContourGeometricType", ""))
         if geometry != "CLOSED_PLANAR" and geometry not in _XOR:
@@ -158,9 +163,10 @@ def _structure(name: str, number: int, kind: str, drawn: "Dataset | None") -> St
         )
         if n
     ]
-    color = drawn.get("ROIDisplayColor") if drawn is not None else None
+    drawn: Any = sequences[0] if sequences else {}
+    color = drawn.get("ROIDisplayColor")
     rgb = (int(color[0]), int(color[1]), int(color[2])) if color is not None and len(color) == 3 else None
-    source = (drawn.get("SourcePixelPlanesCharacteristicsSequence", ()) or ()) if drawn is not None else ()
+    source = drawn.get("SourcePixelPlanesCharacteristicsSequence", ()) or ()
     slab = _positive(source[0].get("SpacingBetweenSlices")) if source else None
     if slab is None and slabs and len(set(slabs)) == 1:
         slab = slabs[0]

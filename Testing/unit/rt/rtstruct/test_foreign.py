@@ -172,6 +172,19 @@ def test_contours_of_no_roi_and_missing_observations_are_named(made, gliosuite):
     ]
 
 
+def test_contours_of_one_roi_in_two_sequences_are_all_taken(made):
+    folder, _ = made
+    dataset = pydicom.dcmread(folder / "ours.dcm")
+    (first,) = dataset.ROIContourSequence
+    second = pydicom.Dataset()
+    second.ReferencedROINumber, second.ContourSequence = first.ReferencedROINumber, first.ContourSequence[:1]
+    first.ContourSequence = first.ContourSequence[1:]
+    dataset.ROIContourSequence.append(second)
+    save(dataset, folder / "two.dcm")
+    whole, parts = (read_rtstruct(folder / f, folder / "series")["GTV"] for f in ("ours.dcm", "two.dcm"))
+    assert np.array_equal(boolean(whole), boolean(parts))
+
+
 def test_a_series_whose_slices_share_a_uid_is_refused(made, gliosuite):
     folder, grid = made
     for file in sorted((folder / "series").iterdir())[2:5]:
