@@ -136,6 +136,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             planned_on,
             args.allow_derived,
             args.append,
+            timed=True,
         )
     if args.seg:
         result["seg"] = args.seg

@@ -209,7 +209,7 @@ def export(
         name, kind = _ROIS[region]
         color = tuple(round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor())
         rois.append(Roi(name, mask_from_segment(node, identifier, grid), kind, color, "", "MANUAL"))
-    exported = export_rtstruct(Path(path), Path(series_dir), rois, allow_derived=allow_derived)
+    exported = export_rtstruct(Path(path), Path(series_dir), rois, allow_derived=allow_derived, timed=True)
     for finding in exported.findings:
         if finding.level == "warning" and finding.check not in SAID:  # of these the export warns itself
             warnings.warn(finding.sentence, stacklevel=2)

@@ -120,6 +120,7 @@ def export_rtstruct(
     planned_on: str = "",
     allow_derived: bool = False,
     append_to: str | Path | None = None,
+    timed: bool = False,
 ) -> ExportedSet:
     """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
 
@@ -139,6 +140,8 @@ def export_rtstruct(
         Draw on a series whose ImageType says that it is a reformat or a secondary copy; the structure set says so.
     append_to
         An existing structure set on the same series whose structures come first in the new one, their contours as they are.
+    timed
+        Say when it was made, beside the date. Not in results of a run, where the same input gives the same bytes on one day.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def export_rtstruct(
         colors.append((red, green, blue))
         counts[roi.interpreted_type] += 1
     carried = registration.sentence() if registration is not None else ""
-    dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
+    dataset = structure_set(series, rois, masks, colors, label, carried, smooth, timed)
     if before is not None:
         append(dataset, before)
     with contextlib.ExitStack() as stack:
@@ -178,7 +181,7 @@ def export_rtstruct(
         save(dataset, partial)
         written = _verified(partial, series, rois, masks, colors, smooth, before)
         if seg is not None:
-            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label)
+            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label, timed)
     return ExportedSet(written, tuple(findings))
 
 

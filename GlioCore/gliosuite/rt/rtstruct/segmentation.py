@@ -31,6 +31,7 @@ def write_seg(
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
     label: str,
+    timed: bool = False,
 ) -> None:
     """Write masks (z, y, x) on the grid of `series` as a binary segmentation object, and read it back.
 
@@ -92,7 +93,7 @@ def write_seg(
             raise InputError(
                 f"the images in {series.folder} cannot carry a DICOM segmentation ({error}); leave --seg out"
             ) from error
-        _settle(segmentation, series)
+        _settle(segmentation, series, timed)
         segmentation.save_as(path)
     again = read_seg(path, series)
     for roi, mask in zip(rois, masks):
@@ -100,9 +101,10 @@ def write_seg(
             raise RuntimeError(f"segment {roi.name} did not read back as it was written")
 
 
-def _settle(segmentation: "Dataset", series: Stack) -> None:
+def _settle(segmentation: "Dataset", series: Stack, timed: bool) -> None:
     """Date, time and UIDs as the other objects have them: highdicom draws some at random, and dates by its own clock."""
     day, time = now()
+    time = time if timed else "000000"
     for name in ("InstanceCreation", "Content", "Series"):
         for ending, value in (("Date", day), ("Time", time)):
             if f"{name}{ending}" in segmentation:

@@ -75,17 +75,22 @@ def structure_set(
     label: str,
     carried: str = "",
     smooth: bool = False,
+    timed: bool = False,
 ) -> "Dataset":
     """The data set of a structure set whose contours outline `masks` (z, y, x) on the grid of `series`.
 
-    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines.
+    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines; `timed` says
+    when it was made, beside the date.
     """
     frame = _frame_of_reference(series)
     day, time = now()
+    time = time if timed else ""
     dataset = item()
     patient_and_study(dataset, series)
     dataset.SOPClassUID = RT_STRUCTURE_SET
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = day, time
+    dataset.InstanceCreationDate = day
+    if timed:
+        dataset.InstanceCreationTime = time
     dataset.Modality = "RTSTRUCT"
     dataset.SeriesNumber = 1
     dataset.SeriesDescription = "GlioSuite structures (research)"

@@ -143,11 +143,8 @@ def test_modules_references_and_wording(series, tmp_path):
     assert max(map(len, numbers)) <= 16
 
 
-def test_the_same_structures_give_the_same_bytes(series, tmp_path, monkeypatch):
-    from gliosuite.rt.rtstruct import writing
-
+def test_the_same_structures_give_the_same_bytes(series, tmp_path):
     folder, grid = series
-    monkeypatch.setattr(writing, "now", lambda: ("20260102", "030405"))
     for name in ("a.dcm", "b.dcm"):
         write_rtstruct(tmp_path / name, folder, [Roi("CTV", box(grid), "CTV")])
     assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
@@ -547,6 +544,7 @@ def test_the_command_writes_checks_and_takes_structures_as_masks(series, tmp_pat
     code, out, _ = gliosuite("rtstruct", "--check", rs, "--series", folder)
     checked = json.loads(out)
     assert code == 0
+    assert len(pydicom.dcmread(rs).StructureSetTime) == len("HHMMSS")
     assert checked["label"] == "First"
     assert checked["problems"] == []
     assert checked["rois"][0]["volume_voxels_cc"] == pytest.approx(480 * 12 / 1000)

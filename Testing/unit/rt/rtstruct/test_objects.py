@@ -39,7 +39,7 @@ def made(tmp_path, monkeypatch):
 def uids(folder, roi, label="A", name="rs", **options):
     """The UIDs of a structure set and of the segmentation beside it."""
     seg = folder / f"{name}_seg.dcm"
-    export_rtstruct(folder / f"{name}.dcm", folder / "mr", [roi], label, seg=seg, **options)
+    export_rtstruct(folder / f"{name}.dcm", folder / "mr", [roi], label, seg=seg, timed=True, **options)
     both = [pydicom.dcmread(f, stop_before_pixels=True) for f in (folder / f"{name}.dcm", seg)]
     return [(d.SOPInstanceUID, d.SeriesInstanceUID, d.file_meta.MediaStorageSOPInstanceUID) for d in both]
 
@@ -88,6 +88,11 @@ def test_a_registrations_uids_hold_date_version_and_who_accepted_it(made, monkey
 def test_date_and_time_of_a_structure_set(made):
     folder, roi, _ = made
     export_rtstruct(folder / "rs.dcm", folder / "mr", [roi])
+    d = pydicom.dcmread(folder / "rs.dcm")
+    assert (d.StructureSetDate, d.StructureSetTime) == (MOMENT[0], ""), (
+        "a result of a run, the same on every run of a day"
+    )
+    export_rtstruct(folder / "rs.dcm", folder / "mr", [roi], timed=True)
     d = pydicom.dcmread(folder / "rs.dcm")
     assert (d.StructureSetDate, d.StructureSetTime) == (d.InstanceCreationDate, d.InstanceCreationTime) == MOMENT
     day, time = objects.now()
