@@ -7,11 +7,9 @@ import numpy as np
 from ...dicom.geometry import Stack
 from ...images import volume_cc
 from .export import foreign_patient
-from .planes import Planes, contour_volume_cc, own_mask, planes_of, rasterise
+from .planes import contour_volume_cc, own_mask, planes_of, rasterise
 from .preflight import UNLIKE, UNLIKE_CC
 from .structures import Structure, StructureSet
-
-_FLAT_MM = 0.05  # that contours may leave their plane by: rounding in files
 
 
 def check_structures(contents: StructureSet, series: Stack | None = None) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def check_structures(contents: StructureSet, series: Stack | None = None) -> dic
         }
         if structure.contours:
             planes = planes_of(structure)
-            own += _drawn(planes)
+            own += planes.faults
             record |= {"planes": len(planes.at), **_volumes(structure, series, own)}
             if series is not None:
                 own += _references(structure, series, by_uid)
@@ -56,20 +54,6 @@ def check_structures(contents: StructureSet, series: Stack | None = None) -> dic
             own.append("it has no closed contour")
         rois.append(record | {"problems": own})
     return {"label": contents.label, "approval": contents.approval, "rois": rois, "problems": problems}
-
-
-def _drawn(planes: Planes) -> list[str]:
-    """What is wrong with how contours were drawn."""
-    found = []
-    if planes.flatness > _FLAT_MM:
-        found.append(f"its contours leave their plane by up to {planes.flatness:.2f} mm")
-    if planes.across:
-        found.append(
-            f"{planes.across} contours cross others of their plane; their union was taken (a hole drawn a little over the edge stays one)"
-        )
-    if planes.across_themselves:
-        found.append(f"{planes.across_themselves} contours cross themselves; what is inside them is not certain")
-    return found
 
 
 def _volumes(structure: Structure, series: Stack | None, problems: list[str]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from ...files import atomic
 from ...images import Grid, boolean, resample_mask
 from .appending import append, existing_set, same_contours
 from .objects import save
-from .planes import contour_volume_cc, rasterise
+from .planes import contour_volume_cc, planes_of, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
 from .reading import read_structures
 from .registration import AcceptedRegistration
@@ -214,7 +214,8 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     masks: dict[str, sitk.Image] = {}
     for structure in contents.structures:
         mask, notes = rasterise(structure, series.grid, series.grid)
-        for note in (*structure.problems, *notes):
+        faults = planes_of(structure).faults if structure.contours else []
+        for note in (*structure.problems, *faults, *notes):
             warnings.warn(f"{path}: ROI {structure.name}: {note}", stacklevel=2)
         if structure.contours:
             name = structure.name if structure.name not in masks else f"{structure.name}#{structure.number}"

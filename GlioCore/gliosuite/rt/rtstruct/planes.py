@@ -64,6 +64,20 @@ class Planes:
         """How many contours lie across themselves."""
         return sum(crossing_themselves(loops) for loops in self.loops)
 
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with how the contours were drawn, in sentences."""
+        found = []
+        if self.flatness > _ONE_PLANE_MM:
+            found.append(f"its contours leave their plane by up to {self.flatness:.2f} mm")
+        if self.across:
+            found.append(
+                f"{self.across} contours cross others of their plane; their union was taken (a hole drawn a little over the edge stays one)"
+            )
+        if self.across_themselves:
+            found.append(f"{self.across_themselves} contours cross themselves; what is inside them is not certain")
+        return found
+
     @cached_property
     def continued(self) -> np.ndarray:
         """For each plane but the last whether some contour of it lies over one of the next plane (their boxes overlap)."""

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ...dicom.geometry import RT_STRUCTURE_SET, Stack, quiet_pydicom
 from ...errors import InputError, require
 from ...images import Grid, boolean
-from .planes import common_step, rasterise
+from .planes import common_step, planes_of, rasterise
 from .structures import Contour, Structure, StructureSet, doubled
 
 if TYPE_CHECKING:
@@ -209,6 +209,6 @@ def on_grid(contents: StructureSet, name: str, grid: Grid, series: Stack | None 
     if not boolean(mask).any():
         reasons = "; ".join((*structure.problems, *notes)) or "no overlap"
         raise InputError(f"{contents.path}:{name} has no voxel on the image that it is for ({reasons})")
-    for note in (*structure.problems, *notes):
+    for note in (*structure.problems, *planes_of(structure).faults, *notes):
         warnings.warn(f"{contents.path}:{name}: {note}", stacklevel=2)
     return mask
