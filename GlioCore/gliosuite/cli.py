@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from .errors import InputError
+from .errors import InputError, door
 from .settings import DEVICES
 
 # Each module of `commands` adds its own subcommands with `register(add)`; none imports numpy at the top, so --help is instant and
@@ -112,6 +112,8 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the result as JSON on a terminal too (default short text there, JSON elsewhere)",
     )
+    # For programs that show our sentences: what they call the options, as a JSON object.
+    group.add_argument("--names", type=json.loads, help=argparse.SUPPRESS)
 
     parser = _Parser(
         prog="gliosuite",
@@ -201,7 +203,8 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(signal.SIGTERM, _terminate)
         reporter = Reporter(args.command, args.quiet, args.progress == "json")
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr, flush=True)
-        result = args.run(args, reporter)
+        with door(args.names or {}, f"gliosuite {args.command}" if args.names else ""):
+            result = args.run(args, reporter)
         reporter.end()
         if result is not None:
             from .files import plain

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from .errors import InputError
+from .errors import InputError, option
 from .images import Series, array, boolean, resample_mask
 
 _LEAST_FRAMES = 10  # chosen: a baseline, a bolus and what follows need three each
@@ -254,7 +254,7 @@ def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.nd
         raise InputError(
             f"{series.name} has {int(broken.any(axis=0).sum())} voxels with NaN or infinite values and "
             f"{int((negative & ~broken).any(axis=0).sum())} with negative ones in the mask; signal must be finite and not "
-            "negative (--allow-invalid-voxels leaves those voxels out)"
+            f"negative ({option('--allow-invalid-voxels')} leaves those voxels out)"
         )
     if not (mask & ~bad).any():
         raise InputError(f"{series.name} has no voxel with valid signal in the mask; at least one is needed")
@@ -316,7 +316,7 @@ def usable_voxels(series: Series, inside: np.ndarray, given: bool, is_signal: bo
         if not finite[inside].all() and not allow_invalid:
             raise InputError(
                 f"{series.name} has {int((~finite[inside]).sum())} voxels with NaN or infinite values in the mask; finite ones are "
-                "needed (--allow-invalid-voxels leaves those voxels out)"
+                f"needed ({option('--allow-invalid-voxels')} leaves those voxels out)"
             )
         if not finite[inside].any():
             raise InputError(f"{series.name} has no voxel with finite values in the mask; at least one is needed")

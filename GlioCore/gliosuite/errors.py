@@ -1,7 +1,46 @@
-"""The one kind of error a user can mend, and the import of optional packages."""
+"""The one kind of error a user can mend, what sentences call the options that mend it, and the import of optional packages."""
 
 import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import ModuleType
+
+# Innermost last. Not a context variable: threads that share out the work of a step speak through the same door.
+_doors: list[tuple[Mapping[str, str], str]] = [({}, "")]
+
+
+def option(flag: str) -> str:
+    """What a sentence calls an option of the step's own command, e.g. ``"--baseline"``: as the door that it leaves by has it.
+
+    Examples
+    --------
+    >>> with door({"--baseline": "--dce-baseline"}, "gliosuite dce"):
+    ...     print(option("--baseline"), "or", option("--mask"))
+    --dce-baseline or gliosuite dce --mask
+    >>> option("--baseline")
+    '--baseline'
+    """
+    names, elsewhere = _doors[-1]
+    return names.get(flag) or f"{elsewhere} {flag}".lstrip()
+
+
+@contextmanager
+def door(names: Mapping[str, str], elsewhere: str | None = None) -> Iterator[None]:
+    """Let sentences that are made within call options by other names than those of the step's own command.
+
+    Parameters
+    ----------
+    names
+        By the option of the command: another option, or a label of a panel. The outer door's stand for those that are not here.
+    elsewhere
+        What is said before an option that has no name, such as the command that has it; None: as the outer door does.
+    """
+    outer, before = _doors[-1]
+    _doors.append(({**outer, **names}, before if elsewhere is None else elsewhere))
+    try:
+        yield
+    finally:
+        _doors.pop()
 
 
 class InputError(Exception):

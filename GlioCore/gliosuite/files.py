@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, option
 
 _PARTIAL = ".gliosuite-partial-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
@@ -21,7 +21,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") el
 def _sentence(path: Path, error: OSError) -> InputError:
     """Say in one sentence why `path` could not be written."""
     if error.errno in _FULL:
-        return InputError(f"no space left to write {path}: free some disk space or choose another --out")
+        return InputError(f"no space left to write {path}: free some disk space or choose another {option('--out')}")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path} cannot be written ({error.strerror}): choose an output folder that you may write to")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -10,7 +10,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, option
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -36,7 +36,7 @@ class Setting:
     low, high
         Of a number; `low_open` and `high_open` leave the end itself out.
     needed
-        What a sentence says after a value that lies outside, ``{default}`` standing for the default.
+        What a sentence says after a value that lies outside, ``{default}`` standing for the default; the option's name follows.
     """
 
     name: str
@@ -74,7 +74,8 @@ class Setting:
         too_low = low is not None and not (value > low or (value == low and not self.low_open))
         too_high = high is not None and not (value < high or (value == high and not self.high_open))
         if too_low or too_high:
-            raise InputError(f"{of}{title} is {value:g}; {self.needed.format(default=self.default)}")
+            needed = self.needed.format(default=self.default)
+            raise InputError(f"{of}{title} is {value:g}; {needed} ({option(self.flag)})")
 
     def shown_default(self) -> str:
         """The default as help shows it; empty where there is none to show."""

@@ -368,8 +368,14 @@ def enhanced(
     acquired_s: list[float] | None = None,
     instance: int = 1,
     philips_begin_s: list[float] | None = None,
+    dimensions_only: bool = False,
+    component: tuple[str, ...] = (),
 ) -> Path:
-    """Enhanced MR: all frames (t, z, y, x) in one file in shuffled order, their meaning in the per-frame functional groups."""
+    """Enhanced MR: all frames (t, z, y, x) in one file in shuffled order, their meaning in the per-frame functional groups.
+
+    With ``dimensions_only`` nothing but DimensionIndexValues tells the time points; with ``component`` each frame is there once for
+    each ComplexImageComponent, negated but for the first.
+    """
     from pydicom.dataset import Dataset
     from pydicom.sequence import Sequence
 
@@ -385,7 +391,7 @@ def enhanced(
     row, column = axes(angles)
     normal = np.cross(row, column)
     n_times, n_slices = frames.shape[:2]
-    order = [(t, z) for t in range(n_times) for z in range(n_slices)]
+    order = [(t, z, c) for t in range(n_times) for z in range(n_slices) for c in range(max(len(component), 1))]
     random.Random(seed).shuffle(order)
     ds = dataset(patient, ENHANCED_MR, "MR", series, instance, Manufacturer="Philips Medical Systems")
     ds.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
@@ -403,7 +409,13 @@ def enhanced(
     )
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
     groups = []
-    for t, z in order:
+    if dimensions_only:
+        pointers = [(0x00209111, p) for p in (0x00209056, 0x00209057, 0x00209128)]
+        pointers += [(0x00189226, 0x00089208)] if component else []
+        ds.DimensionIndexSequence = Sequence(
+            [item(DimensionIndexPointer=p, FunctionalGroupPointer=g) for g, p in pointers]
+        )
+    for t, z, c in order:
         group = item(
             PlanePositionSequence=macro(
                 ImagePositionPatient=[f"{v:.6f}" for v in np.asarray(origin) + z * spacing[2] * normal]
@@ -413,6 +425,14 @@ def enhanced(
                 RescaleIntercept="0", RescaleSlope=str(1.0 if slopes is None else slopes[t]), RescaleType="US"
             ),
         )
+        if dimensions_only:
+            content = group.FrameContentSequence[0]
+            del content.TemporalPositionIndex
+            content.DimensionIndexValues = [1, z + 1, t + 1, *([c + 1] if component else [])]
+        if component:
+            group.MRImageFrameTypeSequence = macro(
+                FrameType=["ORIGINAL", "PRIMARY", "DYNAMIC", "NONE"], ComplexImageComponent=component[c]
+            )
         if times_s is not None:
             group.TemporalPositionSequence = macro(TemporalPositionTimeOffset=float(times_s[t]))
         if acquired_s is not None:
@@ -427,7 +447,7 @@ def enhanced(
         groups.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(groups)
     ds.NumberOfFrames = len(order)
-    put_pixels(ds, np.stack([frames[t, z] for t, z in order]))
+    put_pixels(ds, np.stack([frames[t, z] * (-1 if c else 1) for t, z, c in order]))
     return save(ds, folder / f"enhanced_{series}_{instance}")
 
 

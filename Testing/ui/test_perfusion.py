@@ -1,10 +1,12 @@
 """The GlioPerfusion panel: what it reads from a series, what it asks for, and what it does with results, errors and Cancel."""
 
 import ast
+import json
+import re
 
 import numpy as np
 import pytest
-from gliosuite.errors import InputError
+from gliosuite.errors import InputError, door, option
 from gliosuite.images import Grid, Series
 from gliosuite.perfusion.settings import DceSettings, DscSettings
 from gliosuite.settings import settings_of
@@ -162,6 +164,40 @@ def test_bad_times_are_said_before_anything_starts(panel):
     assert panel.steps == []
 
 
+def test_sentences_call_settings_as_the_panel_does(panel):
+    names = panel.names()
+    assert names["--baseline"] == '"Baseline"'
+    assert names["--t10"] == '"T1 map"'
+    panel.ui.applyButton.click()
+    arguments = panel.steps[0].arguments
+    assert json.loads(arguments[arguments.index("--names") + 1]) == names
+    panel.steps[0].done({})
+    # What the command has and the panel has not is said to be the command's.
+    with door(names, "gliosuite dce"):
+        assert option("--no-noise-floor") == "gliosuite dce --no-noise-floor"
+
+    # What is made while the panel prepares a step is said in its words too.
+    def unfit(request):
+        raise InputError(f"an unfit series ({option('--arrival')})")
+
+    panel.logic.start = unfit
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text == 'an unfit series ("Arrival [s]")'
+
+
+def options_said() -> set[str]:
+    """The options of ``dce`` and ``dsc`` that a sentence of the library may name."""
+    folders = (ROOT / "GlioCore/gliosuite/perfusion", ROOT / "GlioCore/gliosuite/curves.py")
+    files = [f for folder in folders for f in (folder.rglob("*.py") if folder.is_dir() else [folder])]
+    said = {flag for f in files for flag in re.findall(r"option\(['\"](--[\w-]+)", f.read_text(encoding="utf-8"))}
+    return said | {one.flag for cls in (DceSettings, DscSettings) for one in settings_of(cls).values() if one.needed}
+
+
+def test_every_option_that_a_sentence_names_is_the_panels_or_said_to_be_the_commands(panel):
+    elsewhere = {"--no-noise-floor", "--allow-invalid-voxels", "--dispersion", "--r2star", "--tissue-r2star"}
+    assert options_said() - set(panel.labels) == elsewhere
+
+
 def test_only_what_the_kind_and_the_aif_need_is_shown(panel):
     ui = panel.ui
     panel.widget.parent.show()
@@ -226,6 +262,21 @@ def test_the_whole_way_from_a_click_to_a_map(slicer, module):
     assert Grid.of(image_from_node(ktrans)).matches(GRID, 1e-3)
     assert slicer.util.arrayFromVolume(ktrans).max() > 0
     assert panel.ui.progressBar.value == 100
+
+
+def test_the_steps_own_sentence_names_the_label(slicer, module):
+    """Nothing replaced: a series without a bolus, refused by the process in the panel's words."""
+    from gliosuite.mrml.sequences import node_from_series
+
+    grid = Grid((6, 6, 4), GRID.spacing, GRID.origin, GRID.direction)
+    frames = np.random.default_rng(5).normal(100, 1, (20, *grid.shape)).astype(np.float32)
+    node_from_series(Series(frames, grid), tuple(5.0 * i for i in range(20)), "DCE")
+    panel = module("GlioPerfusion").GlioPerfusionWidget().panel
+    panel.ui.trSpinBox.value = 5.0
+    panel.ui.flipAngleSpinBox.value = 12.0
+    panel.ui.applyButton.click()
+    panel._running.wait(60000)
+    assert panel.ui.statusLabel.text.endswith('(give "Baseline", if it does)'), panel.ui.statusLabel.text
 
 
 def declared() -> dict[str, tuple[object, object]]:

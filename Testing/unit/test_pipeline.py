@@ -286,7 +286,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
     from gliosuite.perfusion import dce
     from gliosuite.pipeline import maps
     from gliosuite.pipeline.context import Run
-    from gliosuite.registration import motion
+    from gliosuite.registration import steady
     from gliosuite.registration.motion.correct import Motion
 
     seen = {}
@@ -301,21 +301,20 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
         seen["name"] = series.name
         raise InputError("far enough")
 
-    monkeypatch.setattr(motion, "correct_motion", corrected)
+    monkeypatch.setattr(steady, "correct_motion", corrected)
+    monkeypatch.setattr(steady, "_HEAD_MM", 0.0)
     monkeypatch.setattr(dce, "dce_maps", stop)
     run = Run(Case.load(case_folder), tmp_path, RunSettings())
     run.early = maps.steady_dce(run, lambda fraction, message: None)
     with pytest.raises(InputError, match="far enough"):
         maps.dce(run, tmp_path, lambda fraction, message: None)
     assert seen["name"] == "corrected"
-    series = run.early.series
-    notes, more = maps._motion(run.early.motion, tmp_path)
-    assert "the head moved by up to 0.40 mm" in notes[0]
-    assert notes[1] == "a frame stands out"
-    assert more["motion"]["max_displacement_mm"] == 0.4
+    assert "the head moved by up to 0.40 mm" in run.early.notes[0]
+    assert run.early.notes[1] == "a frame stands out"
+    assert run.early.record["motion"]["max_displacement_mm"] == 0.4
     assert (tmp_path / "motion.png").read_bytes().startswith(b"\x89PNG")
     with (tmp_path / "motion.csv").open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == series.n_times
+        assert len(list(csv.DictReader(stream))) == run.early.series.n_times
 
 
 def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_meet_each_other(copy, tmp_path):

@@ -1,6 +1,7 @@
 """The house's rules, held by reading the source: who may import whom, and what nobody may use."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -299,3 +300,26 @@ def test_all_modules_load_without_optional_packages():
 )
 def test_the_rule_itself(importer, imported, allowed):
     assert may_import(importer, imported) is allowed
+
+
+def sentences(path: Path) -> Iterator[ast.Constant]:
+    """The strings of a file that a person may read: no docstrings, and no help of settings, which is the command line's own."""
+    skipped, nodes = set(), list(ast.walk(tree(path)))
+    for node in nodes:
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and isinstance(node.body[0], ast.Expr):
+            skipped.add(node.body[0].value)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("setting", "same"):
+            skipped |= {inner for k in (*node.args, *node.keywords) for inner in ast.walk(k)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
+            yield node
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: "/".join(parts(p)))
+def test_a_sentence_leaves_the_name_of_an_option_to_the_door(path):
+    """``option("--baseline")``: the command, a run and a panel have their own names for it."""
+    # Commands and runs say their own options, and those of `import` alone are in dicom; other programs have options too.
+    if parts(path)[0] in {"commands", "cli", "pipeline", "dicom", "report"}:
+        return
+    said = [n.value for n in sentences(path) if " " in n.value.strip() and re.search(r"(?<![\w-])--[a-z]", n.value)]
+    assert [s for s in said if not re.search(r"gliosuite \w+ --", s)] == []

@@ -35,7 +35,7 @@ from Testing.unit.test_rules import FILES, parts, tree
 class Bread:
     flour: str = setting("rye", "which flour", title="flour", choices=("rye", "wheat"))
     water: float = setting(
-        0.7, "share of water", metavar="F", low=0, low_open=True, high=1, needed="a share is needed (e.g. {default:g})"
+        0.7, "share of water", metavar="F", low=0, low_open=True, high=1, needed="a share is needed, e.g. {default:g}"
     )
     loaves: int | None = setting(None, "how many")
     salt: bool = setting(True, "add salt")
@@ -56,7 +56,7 @@ def test_values_out_of_range_are_refused_in_one_sentence():
     with pytest.raises(InputError, match=r"^flour 'oat' is not known; choose from rye, wheat$"):
         check(Bread(flour="oat"), "flour")
     for value in (0.0, 1.5, float("nan")):
-        with pytest.raises(InputError, match=rf"^a: water is {value:g}; a share is needed \(e.g. 0.7\)$"):
+        with pytest.raises(InputError, match=rf"^a: water is {value:g}; a share is needed, e\.g\. 0\.7 \(--water\)$"):
             check(Bread(water=value), "water", of="a: ")
     check(Bread(water=1.0), "water")
 

@@ -6,16 +6,15 @@ The template travels with the library (``resources/anatomy.npz``, made by ``make
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from scipy.optimize import minimize
 
 from .. import resources
-from ..errors import InputError
 from ..images import Grid, array, boolean, resample, resample_mask, signed_distance
+from .pose import BINS, find_pose
 
 # Where CSF is ventricle and no cistern, in the template's own (MNI, RAS) millimetres: |x|, y and z from ... to. Bodies and frontal horns,
 # atria, third ventricle. The temporal horns are thinner than the template resolves and are left out.
@@ -105,25 +104,7 @@ def template_ventricles() -> sitk.Image:
 
 # ------------------------------------------------------------------------------------------------------- template to patient
 
-_STEP_MM = 6.0  # lattice of the search for a first pose
-_PITCHES_DEG = (
-    -24.0,
-    -12.0,
-    0.0,
-    12.0,
-    24.0,
-)  # heads are nodded; they are seldom turned or tilted by more than the optimiser can take
-# Chosen, because the search then starts within half such a step of the truth, which its first steps of 6 mm bridge.
-_OFFSETS_AP_MM = (-16.0, 0.0, 16.0)
-_OFFSETS_IS_MM = 8.0
-# What is known of heads before looking: nod, tilt, turn (rad), logarithms of size against the template, shears; mean and SD.
-# The template is larger than most heads.
-_POSE_MEAN = np.array([0.0, 0.0, 0.0, -0.04, -0.04, -0.04, 0.0, 0.0, 0.0])
-_POSE_SD = np.array([0.3, 0.15, 0.2, 0.08, 0.08, 0.08, 0.05, 0.05, 0.05])
 _BEND_MM = 12.0  # how far a control point of the B-spline may go: mutual information alone bends a head without limit
-_PRIOR = 0.005  # weight of one SD squared against mutual information in nats
-_BINS = 20  # of the joint histogram: chosen, because some 10 000 points of the lattice then fill its 400 cells
-_STARTS = 8  # first poses that are refined
 
 
 def register_template(
@@ -157,21 +138,26 @@ def register_template(
     if "affine" not in stages or not set(stages) <= {"affine", "bspline"}:
         raise ValueError(f'stages are {stages!r}; ("affine",) or ("affine", "bspline") is needed')
     t = template()
-    moving = _equalised(_smooth(image, 3.0))
-    trusted = None if mask is None else resample_mask(mask, moving)
+    moving = cache(
+        lambda: _equalised(_smooth(image, 3.0))
+    )  # where a start is given, the affine stage does not ask for it
+    trusted = None if mask is None else resample_mask(mask, _coarser(Grid.of(image), 3.0))
     pattern, counted = _stripped_pattern() if stripped(image) is not None else _head_pattern()
-    affine = _search(moving, trusted, pattern, counted) if start is None else sitk.AffineTransform(start.GetInverse())
+    if start is None:
+        affine = find_pose(moving(), trusted, pattern, counted, t.brain)
+    else:
+        affine = sitk.AffineTransform(start.GetInverse())
     fine = _smooth(pattern, 2.0)
     refined = sitk.AffineTransform(affine)
     _optimise(fine, _equalised(_smooth(image, 2.0)), refined, resample_mask(counted, fine), trusted, 0.2, 60)
     to_template = (refined if _lifelike(refined) else affine).GetInverse()
     if "bspline" not in stages:
         return to_template
-    region = resample_mask(t.brain, moving, to_template)
+    region = resample_mask(t.brain, moving(), to_template)
     region = region if trusted is None else sitk.And(region, trusted)
-    extent = [n * s for n, s in zip(moving.GetSize(), moving.GetSpacing())]
-    spline = sitk.BSplineTransformInitializer(moving, [max(round(e / 40.0), 1) for e in extent], order=3)
-    _optimise(moving, _smooth(t.t1, 3.0), spline, region, None, sampling=0.3, iterations=40, before=to_template)
+    extent = [n * s for n, s in zip(moving().GetSize(), moving().GetSpacing())]
+    spline = sitk.BSplineTransformInitializer(moving(), [max(round(e / 40.0), 1) for e in extent], order=3)
+    _optimise(moving(), _smooth(t.t1, 3.0), spline, region, None, sampling=0.3, iterations=40, before=to_template)
     return sitk.CompositeTransform([to_template, spline])
 
 
@@ -210,13 +196,18 @@ def _head_pattern() -> tuple[sitk.Image, sitk.Image]:
     counts there.
     """
     t = template()
-    outside = array(signed_distance(t.brain))
+    brain = boolean(t.brain)
+    # Only what lies outside is asked for.
+    outside = array(
+        sitk.SignedMaurerDistanceMap(t.brain, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    )
     values = array(t.t1)
+    outside[brain] = 0.0
     values[(outside > 0) & (outside <= 9)] = 25.0
     values[(outside > 9) & (outside <= 16)] = 255.0
     values[outside > 16] = 0.0
     upper = _ras(t.grid)[2] > 0.0
-    return t.grid.image(values), t.grid.image((outside < 0) | (upper & (outside < 24)))
+    return t.grid.image(values), t.grid.image(brain | (upper & (outside < 24)))
 
 
 def stripped(image: sitk.Image) -> sitk.Image | None:
@@ -259,13 +250,11 @@ def similarity_to_template(image: sitk.Image, transform: sitk.Transform) -> floa
         return 0.0
     values = array(small)[inside]
     values = np.clip(values, *np.percentile(values, [1, 99]))
-    bins = np.minimum(t1[inside] / 256.0 * _BINS, _BINS - 1).astype(int)
-    count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
-    mean = np.bincount(bins, values, _BINS) / count
+    bins = np.minimum(t1[inside] / 256.0 * BINS, BINS - 1).astype(int)
+    count = np.maximum(np.bincount(bins, minlength=BINS), 1)
+    mean = np.bincount(bins, values, BINS) / count
     total = float(((values - values.mean()) ** 2).sum())
-    return float(
-        (count * (mean - values.mean()) ** 2)[np.bincount(bins, minlength=_BINS) > 0].sum() / max(total, 1e-12)
-    )
+    return float((count * (mean - values.mean()) ** 2)[np.bincount(bins, minlength=BINS) > 0].sum() / max(total, 1e-12))
 
 
 def covered(image: sitk.Image, transform: sitk.Transform) -> float:
@@ -280,116 +269,18 @@ def covered(image: sitk.Image, transform: sitk.Transform) -> float:
 def _smooth(image: sitk.Image, spacing_mm: float) -> sitk.Image:
     """The image, float32, smoothed for and resampled to voxels of about `spacing_mm` (never finer than it is)."""
     image = sitk.Cast(image, sitk.sitkFloat32)
-    grid = Grid.of(image)
-    spacing = np.maximum(grid.spacing, spacing_mm)
-    sigma = [np.sqrt(max((s / 2.355) ** 2 - (o / 2.355) ** 2, 1e-4)) for s, o in zip(spacing, grid.spacing)]
-    size = np.maximum(np.round(np.asarray(grid.size) * grid.spacing / spacing), 1).astype(int)
-    matrix = np.reshape(grid.direction, (3, 3))
-    shift = (np.asarray(grid.size) * grid.spacing - size * spacing) / 2 + (spacing - np.asarray(grid.spacing)) / 2
-    coarse = Grid.made(size, spacing, grid.origin + matrix @ shift, grid.direction)
+    grid, coarse = Grid.of(image), _coarser(Grid.of(image), spacing_mm)
+    sigma = [np.sqrt(max((s / 2.355) ** 2 - (o / 2.355) ** 2, 1e-4)) for s, o in zip(coarse.spacing, grid.spacing)]
     return resample(sitk.DiscreteGaussian(image, [float(s) ** 2 for s in sigma]), coarse)
 
 
-def _search(
-    moving: sitk.Image, trusted: sitk.Image | None, pattern: sitk.Image, counted: sitk.Image
-) -> sitk.AffineTransform:
-    """Place a pattern of a head on an image from nothing: the map from points of the pattern to points of the image.
-
-    The cost is minus the mutual information over points of the pattern, times the part of them that lies in the image (less than
-    a whole head may be there), plus a prior that heads are of human size and held roughly straight. A lattice of nods and positions
-    gives the starts; Powell's method refines pose and size, then shear, since neither the cost nor the prior needs a gradient so.
-    """
-    values = array(moving)
-    usable = np.ones(values.shape, bool) if trusted is None else boolean(trusted)
-    points = _points(moving, np.argwhere((values > 0.25) & usable))
-    top, bottom = np.percentile(points[:, 2], [99.9, 0.1])
-    upper = points[points[:, 2] > top - 150.0]  # a neck would draw the centre back
-    middle = np.percentile(upper[:, :2], [3, 97], axis=0).mean(axis=0)
-
-    step = int(_STEP_MM)
-    index = np.argwhere(boolean(counted)[::step, ::step, ::step]) * step
-    classes = (array(pattern)[tuple(index.T)] / 256.0 * _BINS).astype(int)
-    brain_points = _points(pattern, np.argwhere(boolean(template().brain)))
-    centre = (brain_points.min(axis=0) + brain_points.max(axis=0)) / 2
-    lattice = _points(pattern, index) - centre
-    to_index = np.linalg.inv(np.reshape(moving.GetDirection(), (3, 3)) * moving.GetSpacing())
-    filled = np.where(usable, values, np.nan)
-
-    def cost(parameters: np.ndarray, order: int = 1) -> float:
-        at = (lattice @ _matrix(parameters).T + parameters[:3] - moving.GetOrigin()) @ to_index.T
-        found = ndimage.map_coordinates(filled, at[:, ::-1].T, order=order, cval=np.nan)
-        seen = np.isfinite(found)
-        if seen.mean() < 0.3:
-            return 10.0
-        cells = classes[seen] * _BINS + np.minimum((found[seen] * _BINS).astype(int), _BINS - 1)
-        joint = np.bincount(cells, minlength=_BINS * _BINS).reshape(_BINS, _BINS)
-        n = len(parameters)
-        prior = (((parameters[3:] - _POSE_MEAN[: n - 3]) / _POSE_SD[: n - 3]) ** 2).sum()
-        return -_mutual_information(joint) * float(seen.mean()) + _PRIOR * float(prior)
-
-    starts = []
-    for pitch in _PITCHES_DEG:
-        for ap in _OFFSETS_AP_MM:
-            for height in np.arange(bottom - 30.0, top + 30.0, _OFFSETS_IS_MM):
-                pose = np.array([middle[0], middle[1] + ap, height, np.deg2rad(pitch), 0, 0, *_POSE_MEAN[3:6]])
-                starts.append((cost(pose, order=0), tuple(pose)))
-    starts.sort()
-    # Powell's method ends in the nearest hollow, and nod and height trade against each other: neighbours of the best start are tried too.
-    chosen = starts[:_STARTS]
-    chosen += [s for s in starts if np.linalg.norm(np.subtract(s[1][:3], starts[0][1][:3])) > 20.0][:1]
-    first_steps = np.diag([6.0, 6.0, 6.0, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05])
-    best = min(
-        (
-            minimize(
-                cost, pose, method="Powell", options={"direc": first_steps, "xtol": 0.02, "ftol": 2e-3, "maxiter": 6}
-            )
-            for _, pose in chosen
-        ),
-        key=lambda result: result.fun,
-    )
-    if best.fun > 1.0:
-        raise InputError(
-            "the template does not fit the image: less than a third of a brain would lie in its field of view"
-        )
-    last_steps = np.diag([2.0, 2.0, 2.0, 0.03, 0.03, 0.03, 0.02, 0.02, 0.02, 0.03, 0.03, 0.03])
-    best = minimize(
-        cost,
-        np.concatenate([best.x, np.zeros(3)]),
-        method="Powell",
-        options={"direc": last_steps, "xtol": 0.01, "ftol": 5e-4, "maxiter": 6},
-    )
-    affine = sitk.AffineTransform(3)
-    affine.SetCenter([float(c) for c in centre])
-    affine.SetMatrix([float(v) for v in _matrix(best.x).ravel()])
-    affine.SetTranslation([float(v) for v in best.x[:3] - centre])
-    return affine
-
-
-def _matrix(parameters: np.ndarray) -> np.ndarray:
-    """Linear part of a pose: place (3, not used), angles about x, y, z (rad), logarithms of size along x, y, z, shears."""
-    cx, cy, cz = np.cos(parameters[3:6])
-    sx, sy, sz = np.sin(parameters[3:6])
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    shape = np.diag(np.exp(parameters[6:9]))
-    if len(parameters) > 9:
-        shape[0, 1], shape[0, 2], shape[1, 2] = parameters[9:12]
-    return about_z @ about_y @ about_x @ shape
-
-
-def _points(image: sitk.Image, index_zyx: np.ndarray) -> np.ndarray:
-    """Positions (n, 3) in mm (LPS) of voxels given as (z, y, x)."""
-    matrix = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    return index_zyx[:, ::-1] @ matrix.T + image.GetOrigin()
-
-
-def _mutual_information(joint: np.ndarray) -> float:
-    """Mutual information (nats) of a joint histogram."""
-    p = joint / max(joint.sum(), 1)
-    outer = p.sum(axis=1, keepdims=True) * p.sum(axis=0, keepdims=True)
-    filled = p > 0
-    return float((p[filled] * np.log(p[filled] / outer[filled])).sum())
+def _coarser(grid: Grid, spacing_mm: float) -> Grid:
+    """The same field of view in voxels of about `spacing_mm`, never finer than they are."""
+    spacing = np.maximum(grid.spacing, spacing_mm)
+    size = np.maximum(np.round(np.asarray(grid.size) * grid.spacing / spacing), 1).astype(int)
+    matrix = np.reshape(grid.direction, (3, 3))
+    shift = (np.asarray(grid.size) * grid.spacing - size * spacing) / 2 + (spacing - np.asarray(grid.spacing)) / 2
+    return Grid.made(size, spacing, grid.origin + matrix @ shift, grid.direction)
 
 
 def _optimise(

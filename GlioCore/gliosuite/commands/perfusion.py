@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, option
 from ..files import staged
 from ..perfusion.settings import POPULATION_AIFS, T10_LESION_S, T10_TISSUE_S, DceSettings, DscSettings, preset_names
 from ..settings import add_options, settings_of
@@ -195,7 +195,7 @@ def _t10(text: str) -> "float | sitk.Image":
         return float(text)
     except ValueError:
         if not suffix(text):
-            raise InputError(f"--t10 is {text!r}; a T1 in s or a T1 map is needed") from None
+            raise InputError(f"{option('--t10')} is {text!r}; a T1 in s or a T1 map is needed") from None
     from ..perfusion.t1 import check_t10
 
     image = read_image(text)
@@ -218,7 +218,7 @@ def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, word
         return read_aif(text, times)
     if suffix(text):
         return mask_of(text, series)
-    raise InputError(f"--aif is {text!r}; {', '.join(words)}, a table (.csv) or a mask image is needed")
+    raise InputError(f"{option('--aif')} is {text!r}; {', '.join(words)}, a table (.csv) or a mask image is needed")
 
 
 def _dce_settings(args: argparse.Namespace, acquisition: dict[str, Any], **more: Any) -> Any:
@@ -327,7 +327,8 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     aif = _arterial_input(args, series, times, ("auto", *POPULATION_AIFS))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
         warnings.warn(
-            "--hematocrit has no effect on an AIF table, which holds plasma concentrations already", stacklevel=1
+            f"{option('--hematocrit')} has no effect on an AIF table, which holds plasma concentrations already",
+            stacklevel=1,
         )
     regions = regions_of(args, series)
     t10 = _t10(args.t10) if args.t10 else (preset(args.preset).t10_s if args.preset else None) or T10_TISSUE_S

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ..errors import InputError
+from ..errors import InputError, option
 from ..perfusion.settings import FORMATS, DceSettings
 from ..settings import add_options
 from ..steps import Progress
@@ -116,16 +116,18 @@ def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, 
     from ..curves import check_times
 
     if args.times and args.dt:
-        raise InputError("both --times and --dt are given; one of them is needed")
+        raise InputError(f"both {option('--times')} and {option('--dt')} are given; one of them is needed")
     if args.times:
         return check_times(_read_times(args.times), series.n_times, series.name, args.times)
     if args.dt is not None:
         if not args.dt > 0:
-            raise InputError(f"--dt is {args.dt:g}; a frame interval above 0 s is needed")
+            raise InputError(f"{option('--dt')} is {args.dt:g}; a frame interval above 0 s is needed")
         return args.dt * np.arange(series.n_times)
     if acquisition.get("times_s") is not None:
         return check_times(acquisition["times_s"], series.n_times, series.name, "its DICOM files")
-    raise InputError(f"{series.name}: the frame times are not known; give them with --times FILE or --dt S")
+    raise InputError(
+        f"{series.name}: the frame times are not known; give them with {option('--times')} or {option('--dt')}"
+    )
 
 
 def _read_times(path: str) -> list[float]:
@@ -134,7 +136,9 @@ def _read_times(path: str) -> list[float]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; a file with one time in s per frame is needed (--times)") from error
+        raise InputError(
+            f"{path} does not exist; a file with one time in s per frame is needed ({option('--times')})"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text: {error}") from error
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

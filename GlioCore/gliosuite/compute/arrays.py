@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, require
+from ..errors import InputError, option, require
 from ..settings import DEVICES
 
 # OpenBLAS starts threads of its own above this many multiplications. Next to ours they wait for each other, and a product then takes
@@ -73,9 +73,9 @@ def choose_device(name: str) -> Device:
         return CPU
     if name not in ("cuda", "torch-cpu"):
         raise InputError(f"device {name!r} is not known; choose from {', '.join(DEVICES)}")
-    torch = require("torch", "--device cuda (or use --device cpu or auto)")
+    torch = require("torch", f"{option('--device')} cuda (or use {option('--device')} cpu or auto)")
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("no CUDA device is seen by torch; use --device cpu or auto")
+        raise InputError(f"no CUDA device is seen by torch; use {option('--device')} cpu or auto")
     return Device(torch, "cuda" if name == "cuda" else "cpu", 2**17)
 
 

@@ -27,6 +27,7 @@ _MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 _marked: dict[str, Callable[..., Any]] = {}
 _inside: set[str] = set()
+_exact: set[str] = set()
 _lock = threading.Lock()
 _ready: set[str] = set()
 
@@ -40,6 +41,12 @@ def kernel(function: Function) -> Function:
 def inlined(function: Function) -> Function:
     """`kernel` for a function that becomes a part of each that calls it: a call costs as much as a hundred multiplications."""
     _inside.add(function.__name__)
+    return kernel(function)
+
+
+def exact(function: Function) -> Function:
+    """`kernel` for a function whose sums keep the order in which they are written, so that arrays can give the same to the last digit."""
+    _exact.add(function.__name__)
     return kernel(function)
 
 
@@ -83,8 +90,9 @@ def _compile(module: ModuleType) -> None:
             home = sys.modules[function.__module__]
             if home.__name__ in homes and getattr(home, function.__name__) is function:
                 inline = "always" if function.__name__ in _inside else "never"
+                maths: set[str] | bool = False if function.__name__ in _exact else _MATHS
                 ready = numba.njit(
-                    function, nogil=True, fastmath=_MATHS, error_model="numpy", cache=folder is not None, inline=inline
+                    function, nogil=True, fastmath=maths, error_model="numpy", cache=folder is not None, inline=inline
                 )
                 setattr(home, function.__name__, ready)
     finally:

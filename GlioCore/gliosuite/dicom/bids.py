@@ -4,9 +4,11 @@ import datetime
 import gzip
 import re
 import shutil
+import statistics
 import time
 import warnings
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def import_bids(
     Raises
     ------
     InputError
-        If no file has a known suffix, or a file is damaged.
+        If no file has a known suffix, a file is damaged, or a sidecar's times cannot be in s.
     """
     src, out = Path(src), Path(out)
     started = time.monotonic()
@@ -126,9 +128,12 @@ def _visit(files: list[Path], folder: Path, place: str, notes: list[str]) -> dic
             if base == "dti" and side.exists():
                 shutil.copyfile(side, target.with_name(role + kind))
         sidecar = path.with_name(stem + ".json")
-        images[role] = {"path": target.relative_to(folder).as_posix()} | _acquisition(
-            read_json(sidecar) if sidecar.exists() else {}, base, count
-        )
+        found, doubts = _acquisition(sidecar, base, count)
+        images[role] = {"path": target.relative_to(folder).as_posix()} | found
+        for doubt in doubts:
+            sentence = f"{sidecar.name}: {doubt}; check images.{role} in case.json"
+            notes.append(sentence)
+            warnings.warn(sentence, stacklevel=2)
         if base in ("dce", "dsc") and "times_s" not in images[role]:
             warnings.warn(
                 f"{path.name}: its sidecar gives no frame times; add images.{role}.times_s to case.json", stacklevel=2
@@ -145,29 +150,92 @@ def _copy(path: Path, target: Path) -> None:
         shutil.copyfileobj(source, stream)
 
 
-def _acquisition(sidecar: Mapping[str, Any], role: str, count: int) -> dict[str, Any]:
+# BIDS gives times in s. Chosen: the longest that acquisitions use, which in ms would be the shortest or less than that.
+_LONGEST_S = {
+    "EchoTime": 0.5,
+    "RepetitionTime": 30.0,
+    "RepetitionTimeExcitation": 30.0,
+    "InversionTime": 10.0,
+    "TemporalResolution": 600.0,
+}
+_LONGEST_FRAME_S = 600.0
+_SPOILED_TR_S = 0.2  # chosen: DCE and T1 measurements by spoiled gradient echoes are taken at TR 0.003 to 0.02
+_DISAGREE = 0.1  # chosen, relative: frame intervals that differ by more contradict each other
+
+
+def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], list[str]]:
+    """What an image's sidecar, if there is one, says of its acquisition, with the keys of ``case.json``, and doubts about it.
+
+    Raises
+    ------
+    InputError
+        If a time cannot be in s, or frame times do not rise.
+    """
+    sidecar: Mapping[str, Any] = read_json(path) if path.exists() else {}
+    said = {name: float(sidecar[name]) for name in _LONGEST_S if _is_number(sidecar.get(name))}
+    for name, value in said.items():
+        if value > _LONGEST_S[name]:
+            raise InputError(
+                f"{path}: {name} is {value:g}, which cannot be in s as BIDS has it (at most {_LONGEST_S[name]:g}); if it is in ms, "
+                "divide it, and the other times of this file, by 1000"
+            )
     found: dict[str, Any] = {}
-    for key, name, scale in (
-        ("tr_ms", "RepetitionTime", 1000.0),
-        ("te_ms", "EchoTime", 1000.0),
-        ("ti_ms", "InversionTime", 1000.0),
-    ):
-        if isinstance(sidecar.get(name), (int, float)):
-            found[key] = round(sidecar[name] * scale, 6)
-    if "RepetitionTimeExcitation" in sidecar:  # where RepetitionTime means the time per volume
-        found["tr_ms"] = round(float(sidecar["RepetitionTimeExcitation"]) * 1000, 6)
+    doubts: list[str] = []
+    for key, name in (("tr_ms", "RepetitionTime"), ("te_ms", "EchoTime"), ("ti_ms", "InversionTime")):
+        if name in said:
+            found[key] = round(said[name] * 1000.0, 6)
+    if "RepetitionTimeExcitation" in said:  # where RepetitionTime means the time per volume
+        found["tr_ms"] = round(said["RepetitionTimeExcitation"] * 1000, 6)
+    if role in ("dce", "vfa") and found.get("tr_ms", 0.0) > 1000 * _SPOILED_TR_S:
+        tr_s = found.pop("tr_ms") / 1000
+        doubts.append(
+            f"a RepetitionTime of {tr_s:g} s is none of a spoiled gradient echo (s per volume, or ms?) and was left out"
+        )
     if "FlipAngle" in sidecar:
         found["flip_angle_deg"] = sidecar["FlipAngle"]
     if "MagneticFieldStrength" in sidecar:
         found["field_strength_t"] = sidecar["MagneticFieldStrength"]
+    if role in ("dce", "dsc"):
+        times, doubt = _times(path, sidecar, said, role, count)
+        found |= {"times_s": times} if times else {}
+        doubts += [doubt] if doubt else []
+    return found, doubts
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _times(
+    path: Path, sidecar: Mapping[str, Any], said: Mapping[str, float], role: str, count: int
+) -> tuple[list[float] | None, str | None]:
+    """Frame times in s from the first, and what contradicts them."""
+    steps = [(n, said[n]) for n in ("TemporalResolution", "RepetitionTime")[: 1 + (role == "dsc")] if said.get(n)]
+    doubt = None
     for name in ("FrameTimes", "FrameTimesStart", "VolumeTiming"):
         times = sidecar.get(name)
-        if role in ("dce", "dsc") and isinstance(times, list) and len(times) == count:
-            found.setdefault("times_s", [float(t) - float(times[0]) for t in times])
-    step = sidecar.get("TemporalResolution") or (sidecar.get("RepetitionTime") if role == "dsc" else None)
-    if role in ("dce", "dsc") and "times_s" not in found and isinstance(step, (int, float)):
-        found["times_s"] = [round(i * float(step), 6) for i in range(count)]
-    return found
+        if not isinstance(times, list) or len(times) < 2 or not all(map(_is_number, times)):
+            continue
+        if len(times) != count:
+            doubt = f"{name} has {len(times)} times for {count} frames and was not used"
+            continue
+        between = [float(b) - float(a) for a, b in pairwise(times)]
+        interval = statistics.median(between)
+        if min(between) <= 0 or interval > _LONGEST_FRAME_S:
+            raise InputError(
+                f"{path}: {name} does not rise by what frames take, in s ({min(between):g} to {max(between):g}); one rising time in s "
+                "per frame is needed (if they are in ms, divide them, and the other times of this file, by 1000)"
+            )
+        for other, step in steps:
+            if abs(step - interval) > _DISAGREE * interval:
+                doubt = f"{other} is {step:g} s, by {name} the frames are {interval:g} s apart"
+        return [float(t) - float(times[0]) for t in times], doubt
+    if not steps:
+        return None, doubt
+    name, step = steps[0]
+    if len(steps) > 1 and abs(steps[1][1] - step) > _DISAGREE * step:
+        doubt = f"{name} is {step:g} s, {steps[1][0]} {steps[1][1]:g} s"
+    return [round(i * step, 6) for i in range(count)], doubt
 
 
 def _date(session: Path) -> datetime.date | None:

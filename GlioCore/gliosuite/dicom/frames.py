@@ -35,6 +35,8 @@ class Frame:
         Acquisition and image creation, seconds from a fixed day.
     offset_s
         Time of the frame since the start of its series, where the scanner says so.
+    dimensions
+        Place along the dimensions of a multi-frame file that are none of space (DimensionIndexValues); None where there are none.
     """
 
     index: int
@@ -59,15 +61,19 @@ class Frame:
     instance_number: int | None
     acquisition_number: int | None
     temporal_position: int | None
+    dimensions: tuple[int, ...] | None
     offset_s: float | None
     trigger_ms: float | None
     acquired_s: float | None
     content_s: float | None
 
 
+_UIH_TILES = (0x0065, 0x1051)  # MRVFrameSequence: the tiles of United Imaging's mosaics
+
+
 def frames_of(ds: Any) -> tuple[Frame, ...]:
     """The frames of a dataset; empty where it holds no image with a position in space."""
-    if not whole(ds, "Rows") or not whole(ds, "Columns"):
+    if not whole(ds, "Rows") or not whole(ds, "Columns") or _UIH_TILES in ds:
         return ()
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
     if groups:
@@ -98,6 +104,12 @@ def unplaced(ds: Any, frames: tuple[Frame, ...]) -> str | None:
     `frames` are the image's (`frames_of`). The tiles of a mosaic have places, but no number by which they could be referred to.
     """
     groups = items(ds, "PerFrameFunctionalGroupsSequence")
+    if _UIH_TILES in ds:
+        return (
+            "is a mosaic as United Imaging writes it, which is not read; export it as single images or as enhanced MR"
+        )
+    if "MOSAIC" in texts(ds, "ImageType") and not frames:
+        return "is a mosaic whose header does not say of how many slices; export it as single images or as enhanced MR"
     if "Rows" not in ds or not (groups or "ImagePositionPatient" in ds):
         return None
     count = max(whole(ds, "NumberOfFrames") or 1, len(frames))
@@ -140,7 +152,7 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         offset = number(macro("TemporalPositionSequence"), "TemporalPositionTimeOffset")
         temporal = whole(content, "TemporalPositionIndex")
         acquisition = whole(content, "FrameAcquisitionNumber") or whole(ds, "AcquisitionNumber")
-        frame_type = texts(macro("MRImageFrameTypeSequence") or macro("CTImageFrameTypeSequence"), "FrameType")
+        frame_kind = macro("MRImageFrameTypeSequence") or macro("CTImageFrameTypeSequence")
     else:
         day = text(ds, "AcquisitionDate") or text(ds, "SeriesDate") or text(ds, "StudyDate")
         acquired = seconds(day, text(ds, "AcquisitionTime")) or seconds(stamp[:8], stamp[8:])
@@ -148,9 +160,9 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         offset = None
         temporal = whole(ds, "TemporalPositionIdentifier")
         acquisition = whole(ds, "AcquisitionNumber")
-        frame_type = []
+        frame_kind = None
     scale = next((s for p in philips if (s := private(p, 0x2005, _PHILIPS, 0x0E))), [])
-    kinds = tuple(t.upper() for t in frame_type or texts(ds, "ImageType"))
+    kinds = _kinds(ds, frame_kind)
     return Frame(
         index=index,
         rows=whole(ds, "Rows") or 0,
@@ -177,6 +189,7 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         else whole(ds, "InstanceNumber"),
         acquisition_number=acquisition,
         temporal_position=temporal,
+        dimensions=_dimensions(ds, content) if groups else None,
         offset_s=begin[0] if offset is None and begin else offset,
         trigger_ms=number(macro("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime")
         if groups
@@ -184,6 +197,34 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         acquired_s=acquired,
         content_s=None if groups else seconds(text(ds, "ContentDate"), text(ds, "ContentTime")),
     )
+
+
+_COMPONENTS = ("PHASE", "REAL", "IMAGINARY")  # of a complex signal, but for its magnitude; GE numbers them from 1
+MAGNITUDE = ("M", "MAGNITUDE", "M_SE", "M_FFE")
+
+
+def _kinds(ds: Any, frame_kind: Any) -> tuple[str, ...]:
+    """FrameType or ImageType; phase, real and imaginary images say so in it, also where other elements alone tell them apart."""
+    kinds = tuple(t.upper() for t in texts(frame_kind, "FrameType") or texts(ds, "ImageType"))
+    component = (text(frame_kind, "ComplexImageComponent") or text(ds, "ComplexImageComponent")).upper()
+    if text(ds, "Modality").upper() == "MR" and (raw := private(ds, 0x0043, "GEMS_PARM_01", 0x2F)):
+        component = dict(enumerate(_COMPONENTS, 1)).get(int(raw[0]), component)
+    if component not in _COMPONENTS:
+        return kinds
+    return (*(k for k in kinds if k not in (*MAGNITUDE, component)), component)
+
+
+# Stack, place in it, position and orientation.
+_SPACE = (0x00209056, 0x00209057, 0x00200032, 0x00200037, 0x00209113, 0x00209116)
+
+
+def _dimensions(ds: Any, content: Any) -> tuple[int, ...] | None:
+    """The frame's indices along the file's dimensions that are none of space."""
+    pointers = [item.get("DimensionIndexPointer") for item in items(ds, "DimensionIndexSequence")]
+    values = numbers(content, "DimensionIndexValues")
+    if len(values) != len(pointers):
+        return None
+    return tuple(int(v) for v, p in zip(values, pointers, strict=True) if p not in _SPACE) or None
 
 
 def _padding(ds: Any, kinds: tuple[str, ...]) -> int | None:

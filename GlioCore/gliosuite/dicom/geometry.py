@@ -8,7 +8,7 @@ import contextlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from ..errors import InputError, require
 from ..images import Grid
 from .frames import Frame
 from .headers import Header, files_in, is_dicom, read_headers
+from .likeness import SAME_COSINE, places
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -37,8 +38,6 @@ IDENTITY = (
     "PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence", "LongitudinalTemporalInformationModified",
     "StudyInstanceUID", "StudyID",
 )  # fmt: skip
-# Chosen: well above the rounding of positions in headers (some 0.001 mm), well below the thinnest slices of MR and CT.
-SAME_POSITION_MM = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +79,12 @@ class DicomSeries:
     id: str
     slices: tuple[Slice, ...]
 
-    @property
+    @cached_property
     def header(self) -> Header:
-        """The header of the first slice."""
-        return self.slices[0].header
+        """The header of the first slice's file, with what this slice's own frame says of the image (a file may hold several kinds)."""
+        header, frame = self.slices[0].header, self.frame
+        own = {name: getattr(frame, name) for name in ("image_type", "tr_ms", "te_ms", "ti_ms", "flip_angle_deg")}
+        return header if all(getattr(header, k) == v for k, v in own.items()) else replace(header, **own)
 
     @property
     def frame(self) -> Frame:
@@ -99,11 +100,10 @@ class DicomSeries:
     def positions(self) -> np.ndarray:
         """For each slice its place along the normal, as a number from 0 in ascending order."""
         along = np.asarray([s.frame.position for s in self.slices]) @ self.normal
-        order = np.argsort(along, kind="stable")
-        steps = np.diff(along[order]) > SAME_POSITION_MM
-        index = np.empty(len(along), int)
-        index[order] = np.concatenate([[0], np.cumsum(steps)])
-        return index
+        volumes = (
+            [getattr(s.frame, name) for s in self.slices] for name in ("temporal_position", "acquisition_number")
+        )
+        return places(along, self.frame.thickness, volumes)
 
     @cached_property
     def normal(self) -> np.ndarray:
@@ -117,8 +117,9 @@ class DicomSeries:
 
     @cached_property
     def n_times(self) -> int:
-        """How often most positions occur."""
-        return Counter(np.bincount(self.positions).tolist()).most_common(1)[0][0]
+        """How often most positions occur; an image that is there in two files counts once."""
+        once = {(s.instance or s.file, s.frame.index): p for s, p in zip(self.slices, self.positions, strict=True)}
+        return Counter(np.bincount(list(once.values())).tolist()).most_common(1)[0][0]
 
     @cached_property
     def start_s(self) -> float | None:
@@ -129,9 +130,8 @@ class DicomSeries:
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size (x, y, z) in mm; z is the distance between neighbouring slices."""
-        along = np.sort(np.asarray([s.frame.position for s in self.slices]) @ self.normal)
-        gaps = np.diff(along)
-        gaps = gaps[gaps > SAME_POSITION_MM]
+        along = np.asarray([s.frame.position for s in self.slices]) @ self.normal
+        gaps = np.diff(np.bincount(self.positions, along) / np.bincount(self.positions))
         depth = float(np.median(gaps)) if gaps.size else float(self.frame.thickness or 1.0)
         return (float(self.frame.spacing[1]), float(self.frame.spacing[0]), depth)
 
@@ -241,7 +241,7 @@ def _one_series(
         raise InputError(f"{folder} holds no series {series_uid}; it holds {listed}")
     if len(by_series) > 1:
         raise InputError(
-            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed (or --series-uid, where there is one)"
+            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one that is meant"
         )
     return next(iter(by_series.values()))
 
@@ -302,8 +302,7 @@ def _require_alike(folder: Path, slices: Sequence[Slice]) -> None:
         raise InputError(f"{folder}: the images have no StudyInstanceUID; they cannot be referred to")
     cosines, pixel = np.asarray(first.frame.cosines), np.asarray(first.frame.spacing)
     for other in slices:
-        # Chosen: a tilt of 0.001 moves a voxel by 0.25 mm across a head of 250 mm; cosines written with three digits still pass.
-        if np.abs(np.asarray(other.frame.cosines) - cosines).max() > 1e-3:
+        if np.abs(np.asarray(other.frame.cosines) - cosines).max() > SAME_COSINE:
             raise InputError(
                 f"{folder}: the slices are not parallel ({first.file.name} and {other.file.name} differ in "
                 "ImageOrientationPatient); one stack of parallel slices is needed"

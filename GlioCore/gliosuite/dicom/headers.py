@@ -8,13 +8,12 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, require
 from ..steps import Progress, silent
-from .elements import day_of, first_type, items, number, shared_groups, text, texts, whole
+from .elements import day_of, first_type, items, number, private, shared_groups, text, texts, whole
 from .frames import Frame, frames_of, unplaced
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ class Header:
     """What one DICOM file says of itself; times ms, angles degrees. `frames` has one entry per slice (tile, frame) in the file.
 
     `image_type` is that of the first frame, `object_type` the file's own; `multiframe` files say of each frame where it lies.
+    `units` are those of the values, as written, where they are no signal.
     `problem` and `unplaced` are sentences without their subject: that pixels are cut off, and why slices cannot be contoured.
     `study_date` is the study's day, `acquired` (YYYYMMDD as written) the images'.
     """
@@ -75,6 +75,7 @@ class Header:
     volumetric: bool
     angiography: bool
     colour: bool
+    units: str
     tr_ms: float | None
     te_ms: float | None
     ti_ms: float | None
@@ -92,12 +93,6 @@ class Header:
     problem: str | None
     unplaced: str | None
     frames: tuple[Frame, ...]
-
-    @cached_property
-    def start_s(self) -> float | None:
-        """When the first frame was acquired (seconds, any origin), or None."""
-        known = [f.acquired_s for f in self.frames if f.acquired_s is not None]
-        return min(known) if known else None
 
 
 # ------------------------------------------------------------------------------------------------------------------ reading
@@ -246,6 +241,7 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         volumetric=text(ds, "MRAcquisitionType").upper() == "3D",
         angiography=text(ds, "AngioFlag").upper() == "Y" or "TOF" in first_type(ds),
         colour=(whole(ds, "SamplesPerPixel") or 1) != 1,
+        units=_units(ds, shared),
         tr_ms=first.tr_ms if first else None,
         te_ms=first.te_ms if first else None,
         ti_ms=ti,
@@ -257,13 +253,27 @@ def _header(path: Path, ds: "Dataset", pixel_bytes: int | None) -> Header:
         field_strength_t=number(ds, "MagneticFieldStrength"),
         temporal_positions=whole(ds, "NumberOfTemporalPositions"),
         temporal_resolution_ms=number(ds, "TemporalResolution"),
-        duration_s=number(ds, "AcquisitionDuration"),
+        duration_s=number(ds, "AcquisitionDuration") or _duration_ge(ds),
         images_expected=whole(ds, "ImagesInAcquisition"),
         transfer_syntax=_syntax(ds),
         problem=_problem(ds, pixel_bytes),
         unplaced=unplaced(ds, frames),
         frames=frames,
     )
+
+
+def _duration_ge(ds: "Dataset") -> float | None:
+    """GE's duration of the whole acquisition, delays between groups of slices included, s."""
+    found = private(ds, 0x0019, "GEMS_ACQU_01", 0x5A) if text(ds, "Modality").upper() == "MR" else []
+    return found[0] / 1e6 if found and found[0] > 0 else None
+
+
+def _units(ds: "Dataset", shared: list[Any]) -> str:
+    """What stored values mean, lower case, as rescaling or a mapping to the real world says it; ``""`` where neither does."""
+    transformation = (items(shared, "PixelValueTransformationSequence") or [ds])[0]
+    mapping = (items([*shared, ds], "RealWorldValueMappingSequence") or [None])[0]
+    code = (items(mapping, "MeasurementUnitsCodeSequence") or [None])[0]
+    return (text(code, "CodeValue") or text(transformation, "RescaleType")).lower()
 
 
 def _problem(ds: "Dataset", pixel_bytes: int | None) -> str | None:

@@ -16,7 +16,7 @@ from ..images import Series, write_image, write_series
 from ..steps import Progress, part, provenance, sha256, silent
 from .headers import Identity
 from .privacy import LINK_NOTE, link, names_patient, redacted, relative_folder
-from .study import Entry, Study, Visit, scan
+from .study import Entry, Study, Visit, scan, without_role
 from .volumes import acquisition, compact, frames, gradients, volume
 
 # Series that contours and maps are exported for; of the others the originals are not needed again.
@@ -102,8 +102,8 @@ def _write(
     count = sum(e.series is not None for v in study.visits for e in v.used)
     if not count:
         raise InputError(
-            f"{src}: none of the {sum(len(v.entries) for v in study.visits)} series has a role in a glioma study; "
-            "choose with --role ROLE=SERIES (gliosuite import --dry-run lists them)"
+            f"{src}: none of the {sum(len(v.entries) for v in study.visits)} series has a role in a glioma study "
+            f"({without_role(study)}); choose with --role ROLE=SERIES (gliosuite import --dry-run lists them)"
         )
     notes = [f"{study.earlier} earlier visit(s) left out, as --baseline says"] if study.earlier else []
     visits: list[dict[str, Any]] = []

@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from .frames import MAGNITUDE
 from .geometry import REGISTRATIONS, RT_DOSE, RT_STRUCTURE_SET, SEGMENTATIONS, DicomSeries
 from .headers import Header
+from .likeness import SAME_ANGLE_DEG, linked, linked_rows
 from .sort import join
 
 MIN_DYNAMIC = 10  # chosen: fewer time points are phases of an examination, not a perfusion series
@@ -75,6 +77,7 @@ _HINTS = {
     "dwi": r"dwi|dti|diff\w*|ep2d.?diff\w*|hardi|trace\w*",
     "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
     "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
+    "quantity": r"(?:t[12]|t2 ?star|t2\*|r[12]|r2 ?star|b[01]|field|phase) ?map\w*|fieldmap|relaxometry",
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
     "map": r"cbv|cbf|rcbv|rcbf|mtt|ttp|tmax|k2|ktrans|gbp|pbp|colou?r|sub|subtr\w*|mip|mpr.?range",
 }
@@ -129,16 +132,19 @@ def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
     return _structural(series, contrast_tells)
 
 
+_COMPUTED = (
+    *("CBV", "RCBV", "CBF", "RCBF", "MTT", "TTP", "PBP", "GBP", "PERFUSION"),
+    *("SUB", "MIP", "MINIP", "PROJECTION", "MAX_IP", "MIN_IP"),
+)
+
+
 def _derived(series: DicomSeries) -> Verdict | None:
     """Maps and reconstructions, by ImageType; None for images as the scanner measured them."""
     kinds = set(series.header.image_type)
-    if kinds & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY"} and not kinds & {
-        "M",
-        "MAGNITUDE",
-        "M_SE",
-        "M_FFE",
-    }:
+    if kinds & {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY"} and not kinds & set(MAGNITUDE):
         return Verdict(None, "phase, real or imaginary images")
+    if kinds & {"F", "FAT"}:
+        return Verdict(None, "the fat image of a Dixon measurement")
     if kinds & {"ADC", "APPARENT DIFFUSION COEFFICIENT", "ADC_UNSPECIFIED"} or any(k.startswith("ADC") for k in kinds):
         return Verdict("adc", "ImageType names an ADC map")
     if kinds & {"FA", "FRACTIONAL ANISOTROPY"} or any(k.startswith("FRACT") for k in kinds):
@@ -149,29 +155,10 @@ def _derived(series: DicomSeries) -> Verdict | None:
         return Verdict("b1", "ImageType names a map of the flip angle (B1)")
     if kinds & {"TRACEW", "TENSOR", "TENSOR_B0", "EADC", "EXP", "ISO"} and len(series.values("b_value")) < 2:
         return Verdict(None, "a diffusion image averaged over directions, with one b-value")
-    if any(
-        k.startswith(
-            (
-                "CBV",
-                "RCBV",
-                "CBF",
-                "RCBF",
-                "MTT",
-                "TTP",
-                "PBP",
-                "GBP",
-                "PERFUSION",
-                "SUB",
-                "MIP",
-                "MINIP",
-                "PROJECTION",
-                "MAX_IP",
-                "MIN_IP",
-            )
-        )
-        for k in kinds
-    ):
+    if any(k.startswith(_COMPUTED) for k in kinds):
         return Verdict(None, f"computed from other images (ImageType {', '.join(sorted(kinds))})")
+    if quantity := _quantity(series):
+        return Verdict(None, quantity)
     if "DERIVED" in kinds:
         if word := _hint(series, "adc"):
             return Verdict("adc", f"derived images whose name says {word!r}", 1)
@@ -186,6 +173,43 @@ def _derived(series: DicomSeries) -> Verdict | None:
         and not series.header.sequence
     ):
         return Verdict(None, "a secondary image without acquisition attributes")
+    return None
+
+
+# Units of what is no signal: frequency, relaxation times and rates, angles, shares.
+_UNITS = (
+    "hz",
+    "khz",
+    "rad/s",
+    "ms",
+    "s",
+    "1/s",
+    "/s",
+    "hz/s",
+    "s-1",
+    "rad",
+    "deg",
+    "ppm",
+    "%",
+    "percent",
+    "t",
+    "mt",
+    "ut",
+)
+
+
+def _quantity(series: DicomSeries) -> str | None:
+    """Why an image holds a physical quantity (a relaxation time, the field's deviation) and no signal; None where nothing says so."""
+    h = series.header
+    diffusion = bool(series.values("b_value"))
+    named = [k for k in h.image_type if re.search(r"MAPS?$", k) or (re.fullmatch(r"B[01]", k) and not diffusion)]
+    if named:
+        return f"values of a map, no signal (ImageType {', '.join(named)})"
+    if h.units in _UNITS:
+        return f"values in {h.units}, no signal"
+    # A measurement of T1 is named so too, but consists of several volumes.
+    if not diffusion and series.n_times == 1 and (word := _hint(series, "quantity")):
+        return f"its name says {word!r}, which is no weighted image"
     return None
 
 
@@ -233,6 +257,8 @@ def _structural(series: DicomSeries, contrast_tells: bool) -> Verdict:
             f"diffusion-weighted with the one b-value {series.values('b_value')[0]:g} s/mm2; at least two are needed",
         )
     weighting, why, strength = _weighting(series)
+    if weighting and series.frame.intercept < 0:
+        why, strength = f"{why}; its values may be negative, as those of a signal are not: check this", 1
     if weighting != "t1":
         return Verdict(weighting, why, strength)
     if h.contrast and contrast_tells:
@@ -314,46 +340,53 @@ def _list(values: Sequence[float]) -> str:
 # --------------------------------------------------------------------------------------------------------- several series
 
 
-def _same_scan(s: DicomSeries) -> tuple:
-    """What series of one measurement have in common."""
-    h = s.header
-    position = tuple(round(float(v)) for v in min((x.frame.position for x in s.slices), key=lambda p: tuple(p)))
-    rounded = tuple(None if v is None else round(v, 1) for v in (h.tr_ms, h.te_ms))
-    return (
-        h.study_uid,
-        h.sequence,
-        rounded,
-        s.frame.rows,
-        s.frame.columns,
-        s.n_slices,
-        position,
-        s.frame.image_type,
-        bool(h.contrast),
-    )
+# Chosen, where series are parts of one measurement: half of what was rounded to before it was compared.
+_SAME_MS, _SAME_START_MM = 0.05, 0.5
 
 
-def _joinable(s: DicomSeries) -> bool:
-    h = s.header
-    return (
-        h.modality == "MR"
-        and s.n_times == 1
-        and s.n_slices >= _MIN_SLICES
-        and "GR" in h.sequence
-        and h.flip_angle_deg is not None
+def _same_scan(series: Sequence[DicomSeries]) -> list[tuple]:
+    """For each series what those of one measurement have in common."""
+    starts = [min(x.frame.position for x in s.slices) for s in series]
+    alike = zip(
+        linked([s.header.tr_ms for s in series], _SAME_MS),
+        linked([s.header.te_ms for s in series], _SAME_MS),
+        linked_rows(starts, _SAME_START_MM),
+        strict=True,
     )
+    return [
+        (
+            s.header.study_uid,
+            s.header.sequence,
+            s.frame.rows,
+            s.frame.columns,
+            s.n_slices,
+            s.frame.image_type,
+            bool(s.header.contrast),
+            *kind,
+        )
+        for s, kind in zip(series, alike, strict=True)
+    ]
+
+
+def _is_volume(s: DicomSeries) -> bool:
+    return s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES
 
 
 def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join spoiled gradient-echo series that differ in nothing but the flip angle: a T1 measurement."""
     groups: dict[tuple, list[DicomSeries]] = {}
-    for s in series:
-        if (
-            _joinable(s)
-            and s.header.ti_ms is None
-            and (s.header.tr_ms or 99) < _SPOILED_TR_MS
-            and (s.header.te_ms or 99) < _GRADIENT_TE_MS
-        ):
-            groups.setdefault(_same_scan(s), []).append(s)
+    alike = [
+        s
+        for s in series
+        if _is_volume(s)
+        and "GR" in s.header.sequence
+        and s.header.flip_angle_deg is not None
+        and s.header.ti_ms is None
+        and (s.header.tr_ms or 99) < _SPOILED_TR_MS
+        and (s.header.te_ms or 99) < _GRADIENT_TE_MS
+    ]
+    for s, scan in zip(alike, _same_scan(alike), strict=True):
+        groups.setdefault(scan, []).append(s)
     for members in groups.values():
         angles = {m.header.flip_angle_deg: m for m in members}
         if len(angles) >= 2 and len(angles) == len(members):
@@ -364,9 +397,10 @@ def _join_flip_angles(series: list[DicomSeries]) -> list[DicomSeries]:
 def _join_frames(series: list[DicomSeries]) -> list[DicomSeries]:
     """Join series that are one time point each of a dynamic: at least `MIN_DYNAMIC` alike, taken one after the other."""
     groups: dict[tuple, list[DicomSeries]] = {}
-    for s in series:
-        if s.header.modality == "MR" and s.n_times == 1 and s.n_slices >= _MIN_SLICES and s.start_s is not None:
-            groups.setdefault((*_same_scan(s), s.header.flip_angle_deg), []).append(s)
+    single = [s for s in series if _is_volume(s) and s.start_s is not None]
+    angles = linked([s.header.flip_angle_deg for s in single], SAME_ANGLE_DEG)
+    for s, scan, angle in zip(single, _same_scan(single), angles, strict=True):
+        groups.setdefault((*scan, angle), []).append(s)
     for members in groups.values():
         if len(members) >= MIN_DYNAMIC and len({m.start_s for m in members}) == len(members):
             series = _replaced(series, sorted(members, key=lambda m: m.start_s or 0))

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,33 @@ import numpy as np
 
 from ..errors import InputError
 from ..images import Grid
-from .frames import Frame
-from .geometry import RT_DOSE, SAME_POSITION_MM, DicomSeries, Slice
+from .geometry import RT_DOSE, DicomSeries, Slice
 from .headers import Header
+from .likeness import (
+    SAME_ANGLE_DEG,
+    SAME_B,
+    SAME_COSINE,
+    SAME_OFFSET_S,
+    SAME_POSITION_MM,
+    SAME_SPACING_MM,
+    SAME_TE_MS,
+    linked,
+    linked_rows,
+    past_midnight,
+)
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A series in order: ``slices[t][z]`` on `grid`; `by` says what told the time points apart."""
+    """A series in order: ``slices[t][z]`` on `grid`; `by` says what told the time points apart.
+
+    `moved_mm` is how far a voxel of a later time point lies at most from where `grid`, the first one's, has it.
+    """
 
     slices: tuple[tuple[Slice, ...], ...]
     grid: Grid
     by: str
+    moved_mm: float = 0.0
 
 
 # ------------------------------------------------------------------------------------------------------------ into series
@@ -29,15 +44,15 @@ class Arrangement:
 
 def split(headers: Iterable[Header]) -> list[DicomSeries]:
     """Image slices grouped into series, in the order of their numbers; files without image slices are left out."""
-    groups: dict[tuple, list[Slice]] = defaultdict(list)
-    for header in headers:
-        for frame in header.frames:
-            # Each RT dose is a grid of its own, also where a series holds those of several beams.
-            own = header.sop_uid if header.sop_class == RT_DOSE else ""
-            groups[(header.series_uid, own, *_kind(frame))].append(Slice(header, frame))
+    together: dict[tuple[str, str], list[Slice]] = defaultdict(list)
+    for s in _on_one_clock([Slice(header, frame) for header in headers for frame in header.frames]):
+        # Each RT dose is a grid of its own, also where a series holds those of several beams.
+        own = s.header.sop_uid if s.header.sop_class == RT_DOSE else ""
+        together[(s.header.series_uid, own)].append(s)
+    groups = {(*key, *kind): members for key, slices in together.items() for kind, members in _kinds(slices).items()}
     by_uid: dict[str, list[list[Slice]]] = defaultdict(list)
     for (uid, *_), slices in groups.items():
-        by_uid[uid].append(sorted(slices, key=_as_stored))
+        by_uid[uid].append(_settled(sorted(slices, key=_as_stored)))
     numbers = Counter(parts[0][0].header.series_number for parts in by_uid.values())
     seen: Counter = Counter()
     result = []
@@ -52,11 +67,61 @@ def split(headers: Iterable[Header]) -> list[DicomSeries]:
     return result
 
 
-def _kind(f: Frame) -> tuple:
-    """What slices of one image have in common."""
-    te = None if f.te_ms is None else round(f.te_ms, 1)
-    orientation = tuple(round(v, 3) + 0.0 for v in f.orientation)
-    return f.rows, f.columns, orientation, tuple(round(v, 4) for v in f.spacing), f.image_type, te
+def _on_one_clock(slices: list[Slice]) -> list[Slice]:
+    """The slices with times that run on past midnight, study by study: what is sorted and timed by them later need not know."""
+    studies: dict[str, list[int]] = defaultdict(list)
+    for i, s in enumerate(slices):
+        studies[s.header.study_uid].append(i)
+    for members in studies.values():
+        for name in ("acquired_s", "content_s"):
+            before = [getattr(slices[i].frame, name) for i in members]
+            for i, was, now in zip(members, before, past_midnight(before), strict=True):
+                if now != was:
+                    slices[i] = _with(slices[i], name, now)
+    return slices
+
+
+def _with(s: Slice, name: str, value: Any) -> Slice:
+    return Slice(s.header, replace(s.frame, **{name: value}))
+
+
+_TRACE_B = 100.0  # chosen: below, a volume without a direction is one that scanners use as b = 0
+
+
+def _kinds(slices: list[Slice]) -> dict[tuple, list[Slice]]:
+    """The slices of one DICOM series by what those of one image have in common."""
+    frames = [s.frame for s in slices]
+    directed = [f.b_vector is not None and any(f.b_vector) for f in frames]
+    # Among images with gradient directions, one with a b-value and no direction is the mean over them (trace-weighted).
+    traces = [any(directed) and not d and (f.b_value or 0) > _TRACE_B for d, f in zip(directed, frames, strict=True)]
+    groups: dict[tuple, list[Slice]] = defaultdict(list)
+    for s, *kind in zip(
+        slices,
+        linked_rows([f.orientation for f in frames], SAME_COSINE),
+        linked_rows([f.spacing for f in frames], SAME_SPACING_MM),
+        linked([f.te_ms for f in frames], SAME_TE_MS),
+        traces,
+        strict=True,
+    ):
+        groups[(s.frame.rows, s.frame.columns, s.frame.image_type, *kind)].append(s)
+    return groups
+
+
+def _settled(slices: list[Slice]) -> list[Slice]:
+    """The slices of one image with equal numbers where these differ in the last digits: the first one's."""
+    for name, labels in (
+        ("flip_angle_deg", lambda v: linked(v, SAME_ANGLE_DEG)),
+        ("b_value", lambda v: linked(v, SAME_B)),
+        ("b_vector", lambda v: linked_rows(v, SAME_COSINE)),
+        ("offset_s", lambda v: linked(v, SAME_OFFSET_S)),
+    ):
+        values = [getattr(s.frame, name) for s in slices]
+        if len(set(values)) > 1:
+            first: dict[Any, Any] = {}
+            for i, label in enumerate(labels(values)):
+                if first.setdefault(label, values[i]) != values[i]:
+                    slices[i] = _with(slices[i], name, first[label])
+    return slices
 
 
 def _number(s: Slice) -> int:
@@ -86,13 +151,13 @@ def arrange(series: DicomSeries) -> Arrangement:
     """Put the slices of a series in order of time and position.
 
     Time points are told apart by the first attribute that gives each of them every position once: flip angle, temporal position,
-    the scanner's frame offset, acquisition number, b-value and direction, trigger time, acquisition time, creation time, and at
-    last the instance number.
+    the scanner's frame offset, acquisition number, b-value and direction, the dimensions of a multi-frame file, trigger time,
+    acquisition time, creation time, and at last the instance number.
 
     Raises
     ------
     InputError
-        If files are truncated, slices missing, doubled, unevenly spaced or sheared.
+        If files are truncated, slices missing, doubled, unevenly spaced or sheared, or if time points lie elsewhere than the first.
     """
     for header in dict.fromkeys(s.header for s in series.slices):
         if header.problem:
@@ -108,18 +173,21 @@ def arrange(series: DicomSeries) -> Arrangement:
             "the images apart; one image per position and time is needed"
         )
     ordered = tuple(tuple(series.slices[i] for i in frame) for frame in times)
-    return Arrangement(ordered, _grid(series, ordered[0]), by)
+    grid = _grid(series, ordered[0])
+    return Arrangement(ordered, grid, by, _moved(series, ordered, grid))
 
 
 def _refuse_copies(series: DicomSeries) -> None:
     seen: dict[tuple[str, int], Path] = {}
+    twice: dict[tuple[str, int], tuple[Path, Path]] = {}
     for s in series.slices:
         key = (s.header.sop_uid, s.frame.index)
-        if s.header.sop_uid and key in seen and seen[key] != s.header.path:
-            raise InputError(
-                f"{series} has doubled slices: {seen[key]} and {s.header.path} are the same image; remove one of them"
-            )
-        seen[key] = s.header.path
+        if s.header.sop_uid and seen.setdefault(key, s.header.path) != s.header.path:
+            twice.setdefault(key, (seen[key], s.header.path))
+    if twice:
+        one, other = next(iter(twice.values()))
+        more = f" (and {len(twice) - 1} more pairs)" if len(twice) > 1 else ""
+        raise InputError(f"{series} has doubled slices: {one} and {other} are the same image{more}; remove one of them")
 
 
 def _uneven(series: DicomSeries, counts: np.ndarray) -> str:
@@ -148,6 +216,8 @@ _KEYS: tuple[tuple[str, Callable[[Slice], Any], bool], ...] = (
         lambda s: None if s.frame.b_value is None else (s.frame.b_value, s.frame.b_vector or ()),
         True,
     ),
+    ("DimensionIndexValues", lambda s: s.frame.dimensions, True),
+    ("DimensionIndexValues", lambda s: s.frame.dimensions, False),
     ("TriggerTime", lambda s: s.frame.trigger_ms, False),
     ("AcquisitionTime", lambda s: s.frame.acquired_s, False),
     ("ContentTime", lambda s: s.frame.content_s, False),
@@ -195,10 +265,7 @@ def _by_rank(series: DicomSeries, keys: list[Any], count: int) -> list[list[int]
 
 def _uniform(series: DicomSeries, frame: list[int]) -> bool:
     """Whether one flip angle, b-value and direction hold for a whole time point; otherwise the order was wrong."""
-    kinds = {
-        (f.flip_angle_deg, f.b_value, f.b_vector and tuple(round(v, 3) for v in f.b_vector))
-        for f in (series.slices[i].frame for i in frame)
-    }
+    kinds = {(f.flip_angle_deg, f.b_value, f.b_vector) for f in (series.slices[i].frame for i in frame)}
     return len(kinds) == 1
 
 
@@ -241,3 +308,32 @@ def _grid(series: DicomSeries, slices: Sequence[Slice]) -> Grid:
         (x, y, z),
         tuple(float(v) for v in direction.ravel()),
     )
+
+
+# Chosen, as a share of the smallest side of a voxel: what moved by no more still shows, voxel by voxel, the same tissue.
+_FOLLOWED = 0.5
+
+
+def _moved(series: DicomSeries, frames: Sequence[Sequence[Slice]], grid: Grid) -> float:
+    """How far in mm a corner of a later time point's slices lies at most from where the first time point has it."""
+    if len(frames) == 1:
+        return 0.0
+    position = np.asarray([[s.frame.position for s in frame] for frame in frames])
+    axes = np.asarray([[s.frame.orientation for s in frame] for frame in frames])
+    row = axes[..., :3] * grid.spacing[0] * (grid.size[0] - 1)
+    column = axes[..., 3:] * grid.spacing[1] * (grid.size[1] - 1)
+    corners = np.asarray([position, position + row, position + column, position + row + column])
+    far = np.linalg.norm(corners - corners[:, :1], axis=-1).max(axis=(0, 2))
+    moved = float(far.max())
+    if moved > _FOLLOWED * min(grid.spacing):
+        at = int(far.argmax())
+        raise InputError(
+            f"{series}: its time points lie in different places (time point {at + 1} up to {moved:.1f} mm from the first, voxels of "
+            f"{_sides(grid)} mm), as where the scanner follows the head (prospective motion correction) or the slices were placed anew; "
+            "time points in one place are needed"
+        )
+    return moved
+
+
+def _sides(grid: Grid) -> str:
+    return " x ".join(f"{s:.3g}" for s in grid.spacing)

@@ -1,6 +1,7 @@
 """A folder of DICOM files as a patient's visits, with a role for each series and the reason for it."""
 
 import datetime
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from ..errors import InputError
 from ..steps import Progress, silent
 from .geometry import RT_DOSE, DicomSeries
 from .headers import Header, files_in, read_headers
+from .likeness import linked
 from .privacy import redacted, words_of
 from .roles import Verdict, judge_all, object_role
 from .sort import Arrangement, arrange, split
@@ -89,6 +91,16 @@ class Study:
             "earlier_visits_left_out": self.earlier,
             "files_that_are_not_dicom": len(self.others),
         }
+
+
+def without_role(study: Study) -> str:
+    """Why the first series of a study have no role, for a message."""
+    entries = [e for v in study.visits for e in v.entries]
+    said = [f"series {e.id}: {e.why}" for e in entries[:_FIRST]]
+    return "; ".join(said) + ("; ..." if len(entries) > _FIRST else "")
+
+
+_FIRST = 3  # chosen: as many as can be read at once
 
 
 def _row(e: Entry, clean: Any) -> dict[str, Any]:
@@ -266,20 +278,34 @@ def _objects(headers: Sequence[Header], skip: set[str]) -> list[Entry]:
             ] + " by its SOP class"
         else:
             why = f"modality {h.modality or 'not given'} without image slices in space"
+            if h.unplaced:
+                why = f"modality {h.modality or 'not given'}: {h.path.name} {h.unplaced}"
         if name in skip:
             role, why = None, "left out by --skip"
         result.append(Entry(name, tuple(sorted(m.path for m in members)), h, None, role, why))
     return result
 
 
-def _rank(e: Entry) -> tuple:
+_SAME_FINENESS = 0.01  # chosen, relative: voxels that differ by less in volume are equally fine
+
+
+def _fineness(entries: Sequence[Entry]) -> list[int]:
+    """Numbers that rise with the volume of a series' voxels, equal where it is."""
+    return linked([math.log(math.prod(e.series.spacing)) if e.series else None for e in entries], _SAME_FINENESS)
+
+
+def _ranked(members: Sequence[Entry]) -> list[Entry]:
     """Better series first: chosen, surer, as measured, more time points, more slices, finer, later."""
-    s = e.series
-    if s is None:
-        return (0,)
-    x, y, z = s.spacing
-    derived = "DERIVED" in s.header.image_type
-    return (-e.strength, derived, -s.n_times, -s.n_slices, round(x * y * z, 3), -(s.start_s or 0.0), e.id)
+
+    def rank(e: Entry, fineness: int) -> tuple:
+        s = e.series
+        if s is None:
+            return (0,)
+        derived = "DERIVED" in s.header.image_type
+        return (-e.strength, derived, -s.n_times, -s.n_slices, fineness, -(s.start_s or 0.0), e.id)
+
+    order = {id(e): rank(e, f) for e, f in zip(members, _fineness(members), strict=True)}
+    return sorted(members, key=lambda e: order[id(e)])
 
 
 def _numbered(entries: list[Entry]) -> list[Entry]:
@@ -289,9 +315,9 @@ def _numbered(entries: list[Entry]) -> list[Entry]:
             by_role[e.role].append(e)
     place: dict[int, Entry] = {}
     for role, members in by_role.items():
-        members.sort(key=_rank)
-        for i, e in enumerate(members[1:], 2):
-            better = f"{e.why}; {_better(members[0], e)}, so this one is {role}_{i}"
+        best, *others = _ranked(members)
+        for i, e in enumerate(others, 2):
+            better = f"{e.why}; {_better(best, e)}, so this one is {role}_{i}"
             place[id(e)] = replace(e, role=f"{role}_{i}", why=better)
     objects: Counter = Counter()
     for e in entries:
@@ -315,6 +341,6 @@ def _better(best: Entry, other: Entry) -> str:
         return f"series {a.id} has more time points ({a.n_times})"
     if a.n_slices != b.n_slices:
         return f"series {a.id} has more slices ({a.n_slices})"
-    if _rank(best)[4] != _rank(other)[4]:
+    if len(set(_fineness([best, other]))) > 1:
         return f"series {a.id} is finer"
     return f"series {a.id} is later" if (a.start_s or 0) > (b.start_s or 0) else f"series {a.id} comes first"

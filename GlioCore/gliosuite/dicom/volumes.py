@@ -1,5 +1,6 @@
 """DICOM series as images: geometry, values, and what is known of the acquisition."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def compact(values: np.ndarray) -> np.ndarray:
     return values
 
 
+_SAID = 0.05  # chosen, as a share of the smallest side of a voxel: time points that lie apart by less are in one place
+
+
 def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tuple[dict[str, Any], list[str]]:
     """What the headers say of the acquisition, with the keys of ``case.json``, and warnings.
 
@@ -63,35 +67,42 @@ def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tup
         values = [v for f in first if (v := getattr(f, key)) is not None and v > 0]
         if values:
             found[key] = values if role == "vfa" and key == "flip_angle_deg" else values[0]
-    warnings: list[str] = []
+    doubts: list[str] = []
+    if arrangement.moved_mm > _SAID * min(arrangement.grid.spacing):
+        doubts.append(
+            f"{series}: its time points lie up to {arrangement.moved_mm:.2f} mm apart, as where the scanner follows the head (prospective "
+            "motion correction); they were taken together as they are stored"
+        )
     if role in ("dce", "dsc"):
         timing = frame_times(series, arrangement)
         if timing.times_s is not None:
             found["times_s"] = list(timing.times_s)
             found["times_from"] = timing.why
         if timing.times_s is None:
-            warnings.append(f"{series}: {timing.why}; add images.{role}.times_s to case.json")
+            doubts.append(f"{series}: {timing.why}; add images.{role}.times_s to case.json, or give --times")
         elif not timing.sure:
-            warnings.append(f"{series}: frame times come from {timing.why}; check images.{role}.times_s in case.json")
+            doubts.append(
+                f"{series}: frame times come from {timing.why}; check images.{role}.times_s in case.json, or give --times"
+            )
         if arrangement.by in ("ContentTime", "InstanceNumber"):
-            warnings.append(f"{series}: the order of its frames comes from {arrangement.by} alone; check it")
+            doubts.append(f"{series}: the order of its frames comes from {arrangement.by} alone; check it")
         if h.temporal_positions and len(arrangement.slices) < h.temporal_positions:
-            warnings.append(
+            doubts.append(
                 f"{series} has {len(arrangement.slices)} time points; its headers announce {h.temporal_positions}"
             )
     if role == "dti":
         found["b_values"] = [0.0 if f.b_value is None else f.b_value for f in first]
         if len(set(found["b_values"])) == 1:
-            warnings.append(f"{series} has the one b-value {found['b_values'][0]:g} s/mm2; ADC needs two")
+            doubts.append(f"{series} has the one b-value {found['b_values'][0]:g} s/mm2; ADC needs two")
         if not any(f.b_vector and any(f.b_vector) for f in first):
-            warnings.append(f"{series} has no gradient directions in its headers; ADC can be computed, FA cannot")
+            doubts.append(f"{series} has no gradient directions in its headers; ADC can be computed, FA cannot")
     if h.field_strength_t:
         found["field_strength_t"] = h.field_strength_t
     if h.contrast and role in ("t1c", "dce", "dsc"):
         found["contrast"] = h.contrast
         if h.weight_kg:
             found["weight_kg"] = h.weight_kg
-    return found, warnings
+    return found, doubts
 
 
 def gradients(arrangement: Arrangement) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +137,10 @@ def read_dicom_series(folder: str | Path) -> tuple[Series, dict[str, Any]]:
     series, verdict = _only(folder, several=True)
     arrangement = arrange(series)
     role = verdict.role or ("dsc" if (series.header.te_ms or 0) >= T2_STAR_TE_MS else "dce")
-    found, _ = acquisition(series, arrangement, role)
+    found, doubts = acquisition(series, arrangement, role)
+    if role in ("dce", "dsc"):
+        for doubt in doubts:
+            warnings.warn(doubt, stacklevel=2)
     result = frames(series, arrangement)
     return Series(result.frames, result.grid, Path(folder).name), found
 

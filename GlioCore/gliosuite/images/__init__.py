@@ -6,8 +6,9 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
-from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series, share_reading, shared_reading
+from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
+from .sharing import share_reading, shared_reading
 from .writing import write_image, write_series
 
 __all__ = [

@@ -4,6 +4,7 @@ SimpleITK reads a truncated NIfTI without a word, its missing voxels 0.
 """
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def _check_nrrd(path: Path) -> None:
     end = head.find(b"\n\n")
     end, gap = (end, 2) if end >= 0 else (head.find(b"\r\n\r\n"), 4)
     fields = dict(line.split(": ", 1) for line in head[: max(end, 0)].decode("latin-1").splitlines() if ": " in line)
+    if "rgb" in fields.get("kinds", "").lower():
+        raise InputError(f"{path} holds colours ({fields['kinds'].strip()}); measured values are needed")
     if end < 0 or "data file" in fields or "encoding" not in fields:
         return
     sizes = [int(s) for s in fields.get("sizes", "0").split()]
@@ -101,9 +104,50 @@ def _check_nrrd(path: Path) -> None:
     else:
         length = path.stat().st_size - end - gap
     if fields["encoding"].strip() in ("gzip", "gz", "raw") and length < needed:
-        raise InputError(
-            f"{path} is truncated: {length} bytes of voxels found, {needed} needed; copy or export the file again"
-        )
+        raise _truncated(path, length, needed)
+
+
+_META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "FLOAT": 4, "DOUBLE": 8}
+
+
+def _check_meta(path: Path) -> None:
+    """Compare the bytes of a MetaImage's voxels, in its own or in one other file, with its header."""
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    mark = head.find(b"ElementDataFile")
+    end = head.find(b"\n", mark)
+    lines = head[: end if end >= 0 else len(head)].decode("latin-1").splitlines()
+    fields = {key.strip(): value.strip() for key, equals, value in (line.partition("=") for line in lines) if equals}
+    if mark < 0 or not {"DimSize", "ElementType"} <= fields.keys():
+        raise InputError(f"{path} is no MetaImage file: its header has no DimSize, ElementType and ElementDataFile")
+    name = fields["ElementDataFile"]
+    if fields.get("BinaryData", "True").lower() == "false":
+        return  # numbers as text have no width
+    if name.upper() == "LOCAL":
+        length = path.stat().st_size - end - 1
+    elif name.startswith("LIST") or "%" in name:
+        return
+    else:
+        other = path.parent / name
+        if not other.is_file():
+            raise InputError(
+                f"{path} names {name} as the file of its voxels, which is not there; keep both in one folder"
+            )
+        length = other.stat().st_size
+    if fields.get("CompressedData", "").lower() == "true":
+        needed = int(fields.get("CompressedDataSize", 0))
+    else:
+        width = _META_BYTES.get(fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY"), 1)
+        sizes = [int(n) for n in fields["DimSize"].split()]
+        needed = math.prod(sizes) * int(fields.get("ElementNumberOfChannels", 1)) * width
+    if length < needed:
+        raise _truncated(path, length, needed)
+
+
+def _truncated(path: Path, length: int, needed: int) -> InputError:
+    return InputError(
+        f"{path} is truncated: {length} bytes of voxels found, {needed} needed; copy or export the file again"
+    )
 
 
 def check_file(path: str | Path) -> None:
@@ -115,8 +159,12 @@ def check_file(path: str | Path) -> None:
             _check_nifti(path)
         elif ".nrrd" in kind:
             _check_nrrd(path)
+        else:
+            _check_meta(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: its header cannot be understood ({error})") from error
 
 
 def existing(path: str | Path) -> Path:

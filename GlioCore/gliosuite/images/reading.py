@@ -1,11 +1,7 @@
 """The only reader of image files: NIfTI, NRRD, MHA, and the pixels of a DICOM file."""
 
-import hashlib
-import os
 import pickle
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +12,9 @@ from ..errors import InputError
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
 from .nifti import numbers, read_content
+from .plain import require_numbers, require_plain, sheared
 from .resampling import resample_mask
+from .sharing import keep, shared_places
 
 
 @dataclass(frozen=True)
@@ -39,66 +37,43 @@ class _Voxels:
         return _Voxels(values, self.components, pick(self.spacing), pick(self.origin), direction, self.notes)
 
 
-_shared: Path | None = None
-
-
-def share_reading(folder: str | Path | None) -> None:
-    """From now on keep what is read from files in `folder`, where this and other processes find it inflated; None ends it."""
-    global _shared
-    _shared = None if folder is None else Path(folder)
-
-
-@contextmanager
-def shared_reading(folder: str | Path) -> Iterator[None]:
-    """`share_reading` while a ``with`` statement lasts."""
-    share_reading(folder)
-    try:
-        yield
-    finally:
-        share_reading(None)
-
-
 def _read(path: str | Path) -> _Voxels:
-    """Read a file, or take what a process that shares its reading with this one has read of it."""
-    if _shared is None:
+    """Read a file, or take what a process that shares its reading with this one has read of it or written into it."""
+    places = shared_places(path)
+    if places is None:
         return _read_file(path)
-    try:
-        state = Path(path).stat()
-    except OSError:
-        return _read_file(path)
-    key = hashlib.blake2b(f"{Path(path).absolute()}\0{state.st_size}\0{state.st_mtime_ns}".encode(), digest_size=16)
-    numbers, rest = (_shared / f"{key.hexdigest()}{end}" for end in (".npy", ".pickle"))
+    stored, rest = places
     if rest.exists():
-        return replace(pickle.loads(rest.read_bytes()), values=np.load(numbers, mmap_mode="r"))
-    found = _read_file(path)
-    with suppress(OSError):  # a full disk is no reason not to read
-        for target, write in (
-            (numbers, lambda stream: np.save(stream, found.values)),
-            (rest, lambda stream: pickle.dump(replace(found, values=np.zeros(0)), stream)),
-        ):
-            handle, name = tempfile.mkstemp(dir=_shared)
-            with os.fdopen(handle, "wb") as stream:
-                write(stream)
-            os.replace(name, target)
+        return replace(pickle.loads(rest.read_bytes()), values=np.load(stored, mmap_mode="r"))
+    known = np.load(stored, mmap_mode="r") if stored.exists() else None
+    found = _read_file(path, known)
+    if known is None or known.shape != found.values.shape:
+        keep(stored, lambda stream: np.save(stream, found.values))
+    keep(rest, lambda stream: pickle.dump(replace(found, values=np.zeros(0)), stream))
     return found
 
 
-def _read_file(path: str | Path) -> _Voxels:
-    """Read a file once; NIfTI's plain numbers come from the buffer whose integrity was checked, all else from ITK."""
+def _read_file(path: str | Path, found: np.ndarray | None = None) -> _Voxels:
+    """Read a file once; NIfTI's plain numbers come from the buffer whose integrity was checked, all else from ITK.
+
+    `found` are its numbers where they are known already.
+    """
     path = existing(path)
-    found = None
     try:
-        if ".nii" in suffix(path):
+        if found is not None:
+            pass
+        elif ".nii" in suffix(path):
             header, content = read_content(path)
+            require_numbers(header, path)
             found = numbers(header, content)
         else:
             check_file(path)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
-        if found is not None:
-            reader.ReadImageInformation()
-            if reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize()):
-                found = None
+        reader.ReadImageInformation()
+        require_plain(reader, path)
+        if found is not None and (reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize())):
+            found = None
         source: sitk.ImageFileReader | sitk.Image = reader
         if found is None:
             source = image = sitk.ReadImage(str(path))
@@ -108,6 +83,8 @@ def _read_file(path: str | Path) -> _Voxels:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise sheared(path) from error
         reason = str(error).strip().splitlines()[-1].split("): ")[-1].strip()
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
     size = source.GetSize()

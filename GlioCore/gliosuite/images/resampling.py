@@ -2,6 +2,8 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
+from itertools import product
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -117,7 +119,7 @@ def resample_mask(mask: sitk.Image, like: sitk.Image | Grid, transform: sitk.Tra
         return sitk.Cast(mask > 0, sitk.sitkUInt8)
     result = np.zeros(grid.shape, np.uint8)
     if boolean(mask).any():
-        reached, distance = _carried_distance(mask, grid, transform)
+        reached, distance = _carried_distance(mask, grid, transform, _edge_distance)
         result[reached] = distance < _TIE_MM
     return grid.image(result)
 
@@ -129,7 +131,7 @@ def resample_labels(labels: sitk.Image, like: sitk.Image | Grid, transform: sitk
     best = np.full(grid.shape, _TIE_MM, np.float32)
     result = np.zeros(grid.shape, np.uint16)
     for value in values:
-        reached, distance = _carried_distance(labels == value, grid, transform)
+        reached, distance = _carried_distance(labels == value, grid, transform, signed_distance)
         nearer = distance < best[reached]
         best[reached][nearer] = distance[nearer]
         result[reached][nearer] = value
@@ -145,27 +147,59 @@ _LOCK = Lock()
 
 
 def _carried_distance(
-    mask: sitk.Image, grid: Grid, transform: sitk.Transform | None
+    mask: sitk.Image, grid: Grid, transform: sitk.Transform | None, measure: Callable[[sitk.Image], sitk.Image]
 ) -> tuple[tuple[slice, slice, slice], np.ndarray]:
-    """The voxels (z, y, x) of `grid` that a mask, which is not empty, can reach, and its signed distance there."""
-    distance = _near_distance(mask)
+    """The voxels (z, y, x) of `grid` that a mask, which is not empty, can reach, and its signed distance there, as `measure` gives it."""
+    distance = _near_distance(mask, measure)
     reached = _reached(Grid.of(distance), grid, transform)
     if not all(r.stop > r.start for r in reached):
         return reached, np.zeros([max(r.stop - r.start, 0) for r in reached], np.float32)
     return reached, array(resample(distance, grid.box(reached), transform, outside=1e6))
 
 
-def _near_distance(mask: sitk.Image) -> sitk.Image:
+def _edge_distance(mask: sitk.Image) -> sitk.Image:
+    """`signed_distance` where it is interpolated to something near 0, and a number of the same sign elsewhere, in a tenth of the time.
+
+    What is interpolated between eight voxels is 0 somewhere only if the mask ends between them; the voxel on the other side that is
+    nearest to one of them is then no farther than their diagonal, and so one of its 26 neighbours, unless voxels are elongated.
+    """
+    grid = Grid.of(mask)
+    diagonal = float(np.linalg.norm(grid.spacing))
+    if not 2.0 * min(grid.spacing) > diagonal * (1 + 1e-6):
+        return signed_distance(mask)
+    inside = boolean(mask)
+    padded = np.pad(inside, 1, mode="edge").view(np.uint8)
+    near = padded
+    for axis in range(3):
+        before, here, after = (np.moveaxis(near, axis, 0)[k : near.shape[axis] - 2 + k] for k in range(3))
+        near = np.moveaxis(before + here + after, 0, axis)
+    result = np.where(inside, np.float32(-2.0 * diagonal), np.float32(2.0 * diagonal))
+    at = np.flatnonzero(np.where(inside, near < 27, near > 0))
+    z, y, x = np.unravel_index(at, inside.shape)
+    sy, sx = padded.shape[1:]
+    flat, own = padded.ravel(), inside.ravel()[at]
+    middle = ((z + 1) * sy + y + 1) * sx + x + 1
+    found = np.full(at.size, np.inf)
+    for step in product((-1, 0, 1), repeat=3):
+        away = float(np.linalg.norm(np.multiply(step, grid.spacing[::-1])))
+        if away:
+            other = flat[middle + (step[0] * sy + step[1]) * sx + step[2]] != own
+            np.minimum(found, np.where(other, away, np.inf), out=found)
+    result.ravel()[at] = np.where(own, -found, found)
+    return grid.image(result)
+
+
+def _near_distance(mask: sitk.Image, measure: Callable[[sitk.Image], sitk.Image]) -> sitk.Image:
     """The signed distance of a mask that is not empty, in its box and `_EDGE` voxels around it."""
     inside = boolean(mask)
     box = box_around(inside, (_EDGE,) * 3)
     part = np.ascontiguousarray(inside[box])
     grid = Grid.of(mask).box(box)
-    key = hashlib.blake2b(repr(grid).encode() + np.packbits(part).tobytes(), digest_size=16).digest()
+    key = hashlib.blake2b(f"{measure.__name__}{grid!r}".encode() + np.packbits(part).tobytes(), digest_size=16).digest()
     with _LOCK:
         known = _DISTANCES.get(key)
     if known is None:
-        known = signed_distance(grid.image(part))
+        known = measure(grid.image(part))
         with _LOCK:
             _DISTANCES[key] = known
             while len(_DISTANCES) > _KEPT:

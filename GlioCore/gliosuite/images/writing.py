@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files import atomic
 from .grid import Series
 from .integrity import SUFFIXES, check_file, suffix
-from .nifti import deflate
+from .nifti import HEAD, deflate, numbers, read_header
+from .sharing import keep, shared_places
 
 _DESCRIPTION = "ITK_FileNotes"  # ITK's key for NIfTI's descrip field when writing
 
@@ -38,12 +40,21 @@ def write_image(image: sitk.Image, path: str | Path, description: str = "") -> P
             check_file(target)  # ITK does not notice a full disk
             if packed:
                 real = image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64)
-                partial.write_bytes(deflate(target.read_bytes(), real))
+                content = target.read_bytes()
+                partial.write_bytes(deflate(content, real))
+                _keep_numbers(partial, content)
         except (RuntimeError, InputError) as error:
             raise InputError(
                 f"{path} could not be written whole: the disk may be full ({str(error).strip().splitlines()[-1]})"
             ) from error
     return path
+
+
+def _keep_numbers(path: Path, content: bytes) -> None:
+    """Spare who shares this process' reading the inflating of a file that has just been written; `content` is what it inflates to."""
+    places = shared_places(path)
+    if places is not None and (found := numbers(read_header(content[:HEAD], path), content)) is not None:
+        keep(places[0], lambda stream: np.save(stream, found))
 
 
 def write_series(series: Series, path: str | Path, dt_s: float = 1.0, description: str = "") -> Path:

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from ..atlas import covered, register_template, similarity_to_template, stripped
 from ..atlas.template import template
-from ..errors import InputError, beside
+from ..errors import InputError, beside, door, option
 from ..images import (
     Grid,
     Series,
@@ -99,7 +99,8 @@ def brain_mask(image: sitk.Image, method: str = "auto", progress: Progress = sil
     volume = volume_cc(mask)
     if not 0.3 * _VOLUME_CC[0] < volume < _VOLUME_CC[1] * 1.1:
         raise InputError(
-            f"the brain mask by {method} has {volume:.0f} cc, which is no brain; give a mask with --brain or choose method atlas"
+            f"the brain mask by {method} has {volume:.0f} cc, which is no brain; give a mask with {option('--brain')} or choose "
+            "method atlas"
         )
     return Brain(mask, "draft", f"{_EXECUTABLES[method]}, {volume:.0f} cc")
 
@@ -121,15 +122,16 @@ def series_brain(series: Series, progress: Progress = silent) -> Brain:
     few = max(series.n_times // 10, 1)
     lowest = np.partition(frames, few - 1, axis=0)[:few].mean(axis=0)
     fall = np.maximum(frames[:few].mean(axis=0) - lowest, 0)
-    try:
-        return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
-    except InputError as error:
+    with door({"--brain": option("--mask")}):
         try:
-            if not fall.any():
-                raise error
-            return brain_mask(series.grid.image(fall.astype(np.float32)), "atlas", progress)
-        except InputError:
-            raise InputError(f"no brain mask of {series.name}: {error}".replace("--brain", "--mask")) from error
+            return brain_mask(series.grid.image(mean.astype(np.float32)), progress=progress)
+        except InputError as error:
+            try:
+                if not fall.any():
+                    raise error
+                return brain_mask(series.grid.image(fall.astype(np.float32)), "atlas", progress)
+            except InputError:
+                raise InputError(f"no brain mask of {series.name}: {error}") from error
 
 
 def _already_stripped(foreground: sitk.Image) -> Brain:
@@ -139,7 +141,7 @@ def _already_stripped(foreground: sitk.Image) -> Brain:
     if volume < (_VOLUME_CC[0] * 0.75 if whole else 50.0):
         raise InputError(
             f"what is not background in the image measures {volume:.0f} cc, too little for a brain ({_VOLUME_CC[0]:.0f} cc and more); "
-            "give a brain mask with --brain"
+            f"give a brain mask with {option('--brain')}"
         )
     return Brain(foreground, "file", f"the image was skull-stripped already: its foreground, {volume:.0f} cc")
 
@@ -159,13 +161,15 @@ def _by_executable(image: sitk.Image, method: str) -> sitk.Image:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise InputError(
                 f"{_EXECUTABLES[method]} failed (exit code {done.returncode}: {said[-1] if said else 'no message'}); "
-                "choose method atlas or give a mask with --brain"
+                f"choose method atlas or give a mask with {option('--brain')}"
             )
         # Both give the stripped image; their flags for a mask file differ between versions.
         inside = array(read_image(result)) != 0
     labels, n = ndimage.label(inside)
     if n == 0:
-        raise InputError(f"{_EXECUTABLES[method]} left nothing of the image; give a brain mask with --brain")
+        raise InputError(
+            f"{_EXECUTABLES[method]} left nothing of the image; give a brain mask with {option('--brain')}"
+        )
     largest = labels == np.bincount(labels.ravel())[1:].argmax() + 1
     return Grid.of(image).image(ndimage.binary_fill_holes(largest))
 
@@ -201,7 +205,7 @@ def _by_template(image: sitk.Image, progress: Progress) -> Brain:
 
 def _check(mask: sitk.Image, atlas: sitk.Image, seen: float, fit: float, edge: float) -> None:
     """Refuse what cannot be a brain."""
-    remedy = "give a brain mask with --brain, or install SynthStrip or HD-BET"
+    remedy = f"give a brain mask with {option('--brain')}, or install SynthStrip or HD-BET"
     if seen < 0.3:
         raise InputError(
             f"only {beside(100 * seen, 30)} % of a brain lies in the image's field of view; at least 30 % is needed: {remedy}"
@@ -319,7 +323,7 @@ def _tissue(values: np.ndarray, distance: np.ndarray) -> _Tissue:
     core = np.isfinite(values) & (distance < -6.0)
     if core.sum() * _GRID_MM**3 < 10_000:
         raise InputError(
-            "less than 10 cc of the brain's inside lies in the image's field of view; give a brain mask with --brain"
+            f"less than 10 cc of the brain's inside lies in the image's field of view; give a brain mask with {option('--brain')}"
         )
     dark, middle = (float(v) for v in np.percentile(values[core], [1, 60]))
     tissue = core & (values > 0.5 * (dark + middle))

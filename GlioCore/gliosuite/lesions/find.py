@@ -3,8 +3,10 @@
 Masks come from files where there are any; what is missing is drafted (`drafts`), and a draft is called a draft wherever it is shown.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -240,15 +242,17 @@ def find_lesions(
 def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     """Draft what is missing in `masks`, in the order in which one needs the other."""
     inside = masks["brain"]
-    progress(0.3, "comparing with normal brain")
+    progress(0.3, "comparing with normal brain, placing the template")
     compared = [role for role in ("t1c", "t1", "flair") if role in images]
-    scans = dict(zip(compared, each(lambda role: drafts.relative(images[role], inside), compared)))
-    progress(0.5, "placing the template")
     stage = next(images[r] for r in ("t1", "t1c", "flair", "t2") if r in images)
     stripped = sitk.Mask(
         sitk.Cast(stage, sitk.sitkFloat32), grid.image(inside), float(sitk.GetArrayViewFromImage(stage).min()) - 1.0
     )
-    transform = register_template(stripped, start=placed)
+    # The longest first.
+    works: list[Callable[[], Any]] = [lambda: register_template(stripped, start=placed)]
+    works += [partial(drafts.relative, images[role], inside) for role in compared]
+    transform, *relative = each(lambda work: work(), works)
+    scans = dict(zip(compared, relative))
     fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
     if "ventricles" not in masks:
         atlas = boolean(resample_mask(template_ventricles(), grid, transform))
@@ -262,14 +266,17 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
 
     progress(0.7, "T2 lesion")
     flair, t1c = scans.get("flair"), scans.get("t1c")
-    candidates = drafts.t2_candidates(flair, out, grid) if flair else None
+    candidates, one_sided = None, None
+    if flair is not None:
+        draw, compare = partial(drafts.t2_candidates, flair, out, grid), partial(_asymmetry, flair.z, grid, transform)
+        candidates, one_sided = each(lambda work: work(), [draw, compare])
     # Necrosis holds protein: brighter than CSF on T1c, darker than oedema, and on FLAIR anything.
     dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
     if "cel" not in masks and t1c:
         z = drafts.enhancement(t1c, scans.get("t1"))
         abnormal = None
-        if flair is not None and candidates is not None:
-            abnormal = drafts.abnormal_side(candidates, _asymmetry(flair.z, grid, transform), grid)
+        if candidates is not None and one_sided is not None:
+            abnormal = drafts.abnormal_side(candidates, one_sided, grid)
         cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
         text = (
             "T1c minus matched T1"
@@ -299,9 +306,9 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
                 notes.append("no resection cavity was found by the draft")
         if "necrosis" not in masks:
             put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
-    if "t2l" not in masks and flair is not None and candidates is not None:
+    if "t2l" not in masks and candidates is not None and one_sided is not None:
         core = masks["cel"] | masks["necrosis"] if "cel" in masks else np.zeros_like(inside)
-        lesion = drafts.t2_lesion(candidates, core, _asymmetry(flair.z, grid, transform), grid) & out
+        lesion = drafts.t2_lesion(candidates, core, one_sided, grid) & out
         if "cavity" in masks:
             lesion &= ~masks["cavity"]
         put(

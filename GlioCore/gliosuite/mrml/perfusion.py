@@ -162,9 +162,12 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
     for key in needed:
         if getattr(request, key) <= 0:
             raise InputError(f"{titles[key]} of {series.name} is not known; {request.kind} maps need it")
-    write_series(series, folder / "series.nii.gz", request.times_s[1] - request.times_s[0])
+    # The step's sentences name the file: it is called as the node is.
+    called = "".join(c if c.isalnum() else "_" for c in request.series.GetName())[:60] or "series"
+    file = folder / "series" / f"{called}.nii.gz"
+    write_series(series, file, request.times_s[1] - request.times_s[0])
     write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
-    result = [request.kind.lower(), str(folder / "series.nii.gz"), "--times", str(folder / "times.txt")]
+    result = [request.kind.lower(), str(file), "--times", str(folder / "times.txt")]
     # DSC reckons with T1 exactly where these are known.
     helpful = [k for k in ("tr_ms", "flip_angle_deg") if request.kind == "DSC" and getattr(request, k) > 0]
     for key in (*needed, *helpful):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..curves import Bolus, bolus_after, enhancing_mean, find_bolus, noise_sd
-from ..errors import InputError
+from ..errors import InputError, option
 from .settings import DceSettings, DscSettings
 
 _SAMPLE = 20000  # curves at most that are looked at one by one; chosen
@@ -95,25 +95,25 @@ def _given(
     """The bolus with the baseline or the arrival of the settings."""
     frames, arrival_s, n = settings.baseline, settings.arrival_s, times_s.size
     if frames is not None and arrival_s is not None:
-        raise InputError("both --baseline and --arrival are given; one of them is needed")
+        raise InputError(f"both {option('--baseline')} and {option('--arrival')} are given; one of them is needed")
     if arrival_s is None:
         frames = frames or 0
         if not 1 <= frames <= n - 2:
             raise InputError(
-                f"--baseline is {frames} and {name} has {n} frames that can be used; a number from 1 to {n - 2} is needed"
+                f"{option('--baseline')} is {frames} and {name} has {n} frames that can be used; a number from 1 to {n - 2} is needed"
             )
         found = bolus_after(curve, rising, n_baseline=frames)
         if found.arrival > n - 2:
             raise InputError(
-                f"--baseline is {frames}, and {found.steady} frames of {name} come before steady state; fewer are needed, so that two "
-                "frames with contrast agent are left"
+                f"{option('--baseline')} is {frames}, and {found.steady} frames of {name} come before steady state; fewer are needed, so "
+                "that two frames with contrast agent are left"
             )
         return found
     arrival = int(np.searchsorted(times_s, arrival_s - 1e-6))
     if not 1 <= arrival <= n - 2:
         raise InputError(
-            f"--arrival is {arrival_s:g} s and {name} runs from {times_s[0]:g} s to {times_s[-1]:g} s; a time after the first frame "
-            f"and up to {times_s[-2]:g} s is needed"
+            f"{option('--arrival')} is {arrival_s:g} s and {name} runs from {times_s[0]:g} s to {times_s[-1]:g} s; a time after the first "
+            f"frame and up to {times_s[-2]:g} s is needed"
         )
     return bolus_after(curve, rising, arrival=arrival)
 
@@ -129,18 +129,21 @@ def _believe(bolus: Bolus, mean: np.ndarray, curves: np.ndarray, times_s: np.nda
     if times_s.size - bolus.arrival < _LEAST_AFTER:
         raise InputError(
             f"{name}: its bolus arrives in frame {bolus.arrival + 1} of {times_s.size} that can be used; at least {_LEAST_AFTER} with "
-            "contrast agent are needed (--baseline N, if it comes earlier)"
+            f"contrast agent are needed (give {option('--baseline')}, if it comes earlier)"
         )
     noise = noise_sd(curves)
     why = _one_way(bolus, curves, noise, times_s, dce)
     if why:
-        raise InputError(f"{name} shows no bolus: {why}{_OVERRULE}")
+        raise InputError(f"{name} shows no bolus: {why}{_overrule()}")
     why = _dce_begins_late(bolus, mean, curves, noise, times_s) if dce else _dsc_begins_late(bolus, curves, noise)
     if why:
-        raise InputError(f"{name} has no baseline: {why}{_OVERRULE}")
+        raise InputError(f"{name} has no baseline: {why}{_overrule()}")
 
 
-_OVERRULE = "; a series that starts before the contrast agent arrives is needed (--baseline N, if it does)"
+def _overrule() -> str:
+    return (
+        f"; a series that starts before the contrast agent arrives is needed (give {option('--baseline')}, if it does)"
+    )
 
 
 def _one_way(bolus: Bolus, curves: np.ndarray, noise: np.ndarray, times_s: np.ndarray, dce: bool) -> str:

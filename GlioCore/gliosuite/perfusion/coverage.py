@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..curves import Bolus
+from ..errors import option
 from ..images import Series
 
 # All chosen. What enhances most: voxels that change by a share of what the top half percent of all voxels do, and by so many percent of
@@ -56,5 +57,5 @@ def left_outside(series: Series, inside: np.ndarray, bolus: Bolus, rising: bool,
     return [
         f"the {'given' if given else 'automatic'} mask leaves out {100 * share:.0f} % of what enhances most ({out:.1f} of {total:.1f} cc; "
         f"the largest part, {largest.sum() * cc:.1f} cc, is around R,A,S {-x:.0f},{-y:.0f},{z:.0f} mm): look at it, and give another "
-        "mask (--mask) if that is wanted"
+        f"mask ({option('--mask')}) if that is wanted"
     ]

@@ -12,9 +12,6 @@ _LEAST_SLOPE = 1e-3  # of that without contrast agent: with T2* decay, a signal 
 _FEW = 10  # frames outside the first pass; chosen: with fewer, the whole curve shows the noise
 _FIRST_PASS = 8  # frames from the arrival on; chosen, 30 s and more of a series with frames of 4 s and more
 _KOAY_STEPS = 20  # of a fixed point that comes closer with each
-_CORRELATED = (
-    35.0 / 18.0
-)  # by how much correlation lowers the degrees of freedom of second differences of white noise: 1 + 2 (16 + 1) / 36
 _ENOUGH = 5000  # curves: chosen, they know the noise to a thousandth
 
 
@@ -85,21 +82,36 @@ def magnitude_noise(curves: np.ndarray, n_baseline: int) -> float:
     Koay CG, Basser PJ, J Magn Reson 2006;179:317.
     """
     some = np.asarray(curves[:: max(1, curves.shape[0] // _ENOUGH)], np.float64)
-    square = (some**2).mean(axis=1)
-    some, square = some[square > 0], square[square > 0]
-    if not square.size:
+    some = some[(some**2).mean(axis=1) > 0]
+    if not len(some):
         return 0.0
     quiet = some[:, n_baseline + _FIRST_PASS :]
-    bends = np.diff(quiet if quiet.shape[1] >= _FEW else some, 2)
-    variance = (bends**2).mean(axis=1) / 6.0
-    # Of squares that are added up, the median lies below the mean: Wilson and Hilferty's, neighbouring second differences being correlated.
-    freedom = bends.shape[1] / _CORRELATED
-    variance /= (1.0 - 2.0 / (9.0 * freedom)) ** 3
+    if quiet.shape[1] < _FEW:
+        quiet = some
+    # Of the same frames: a curve's baseline may lie nearer to the floor than what comes after.
+    square = (quiet**2).mean(axis=1)
+    bends = np.diff(quiet, 2)
+    variance = (bends**2).mean(axis=1) / 6.0 / _median_of_bends(bends.shape[1])
     channel = float(np.median(variance))
     for _ in range(_KOAY_STEPS):
         snr = np.sqrt(np.maximum(square / max(channel, 1e-300) - 2.0, 0.0))
         channel = float(np.median(variance / _koay(snr)))
     return float(np.sqrt(channel))
+
+
+def _median_of_bends(count: int) -> float:
+    """Median over mean of the mean square of `count` neighbouring second differences of white noise.
+
+    Neighbours are correlated, so that it is skewed more than that of as many independent ones: the chi-squared variable with its first
+    three moments has ``(sum of l^2)^3 / (sum of l^3)^2`` degrees of freedom, l being the eigenvalues of their covariance
+    (Imhof JP, Biometrika 1961;48:419), and Wilson and Hilferty's median.
+    """
+    bend = np.diff(np.eye(count + 2), 2, axis=0)
+    values = np.linalg.eigvalsh(bend @ bend.T)
+    first, second, third = (float((values**k).sum()) for k in (1, 2, 3))
+    freedom = second**3 / third**2
+    median = freedom * (1.0 - 2.0 / (9.0 * freedom)) ** 3
+    return 1.0 + (median - freedom) * third / second / first
 
 
 def _koay(snr: np.ndarray) -> np.ndarray:

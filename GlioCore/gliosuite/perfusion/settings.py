@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, option
 from ..resources import read_text
 from ..settings import DEVICES, setting, settings_of
 
@@ -62,9 +62,7 @@ def _aif_search() -> Any:
 
 def _baseline() -> Any:
     text = "frames of the baseline, counted from the first in steady state (default: found in the series)"
-    return setting(
-        None, text, title="the baseline", metavar="N", low=1, needed="one frame or more are needed (--baseline)"
-    )
+    return setting(None, text, title="the baseline", metavar="N", low=1, needed="one frame or more are needed")
 
 
 def _arrival_s() -> Any:
@@ -135,7 +133,7 @@ class DceSettings:
         unit="ms",
         low=0,
         low_open=True,
-        needed="a number above 0 is needed (--tr-ms)",
+        needed="a number above 0 is needed",
     )
     flip_angle_deg: float | None = setting(
         None,
@@ -146,7 +144,7 @@ class DceSettings:
         unit="degrees",
         low=0,
         low_open=True,
-        needed="a number above 0 is needed (--flip-angle)",
+        needed="a number above 0 is needed",
     )
     relaxivity: float = setting(
         RELAXIVITY,
@@ -155,7 +153,7 @@ class DceSettings:
         unit="1/(mM s)",
         low=0,
         low_open=True,
-        needed="a number above 0 in 1/(mM s) is needed (e.g. {default:g})",
+        needed="a number above 0 in 1/(mM s) is needed, e.g. {default:g}",
     )
     hematocrit: float = setting(
         HEMATOCRIT,
@@ -165,7 +163,7 @@ class DceSettings:
         low=0,
         high=1,
         high_open=True,
-        needed="a fraction from 0 to below 1 is needed (e.g. {default:g})",
+        needed="a fraction from 0 to below 1 is needed, e.g. {default:g}",
     )
     t10_blood_s: float = setting(
         T10_BLOOD_S, "T1 of blood in s for the AIF", option="--t10-blood", metavar="S", unit="s"
@@ -183,7 +181,7 @@ class DceSettings:
         unit="s",
         low=0,
         high=30,
-        needed="a mean between 0 and 30 s is needed (--dispersion)",
+        needed="a mean between 0 and 30 s is needed",
     )
     input: str = setting("signal", "what SERIES holds (mM)", choices=("signal", "concentration"))
     aif_fit: bool | None = setting(
@@ -260,7 +258,7 @@ class DscSettings:
         unit="ms",
         low=0,
         low_open=True,
-        needed="a number above 0 ms is needed (--te-ms)",
+        needed="a number above 0 ms is needed",
     )
     tr_ms: float | None = setting(
         None,
@@ -270,7 +268,7 @@ class DscSettings:
         unit="ms",
         low=0,
         low_open=True,
-        needed="a number above 0 ms is needed (--tr-ms)",
+        needed="a number above 0 ms is needed",
     )
     leakage: str = setting(
         "residue",
@@ -299,7 +297,7 @@ class DscSettings:
         unit="1/(mM s)",
         low=0,
         low_open=True,
-        needed="a number above 0 in 1/(mM s) is needed (e.g. {default:g})",
+        needed="a number above 0 in 1/(mM s) is needed, e.g. {default:g}",
     )
     input: str = setting("signal", "what SERIES holds (dr2star in 1/s)", choices=("signal", "dr2star"))
     allow_invalid_voxels: bool = _invalid()
@@ -320,7 +318,7 @@ class DscSettings:
         low=0,
         low_open=True,
         high=90,
-        needed="one above 0 and up to 90 degrees is needed (--flip-angle)",
+        needed="one above 0 and up to 90 degrees is needed",
     )
     t10_s: float = setting(
         T10_LESION_S,
@@ -331,7 +329,7 @@ class DscSettings:
         unit="s",
         low=0.1,
         high=10.0,
-        needed="one between 0.1 and 10 s is needed (--t10)",
+        needed="one between 0.1 and 10 s is needed",
     )
 
 
@@ -393,5 +391,5 @@ def check_known(settings: DceSettings | DscSettings, series: "Series", *names: s
     for name in names:
         one, value = known[name], getattr(settings, name)
         if value is None:
-            raise InputError(f"{series.name}: {one.title} is not known; give it with {one.flag}")
+            raise InputError(f"{series.name}: {one.title} is not known; give it with {option(one.flag)}")
         one.check(value, f"{series.name}: ")

@@ -62,19 +62,19 @@ class RunSettings:
     spacing_mm: float = setting(
         1.0,
         "voxel size of the grid that everything is carried to, mm",
-        title="--spacing-mm",
+        title="the voxel size",
         metavar="MM",
         unit="mm",
         low=0.3,
         high=10,
-        needed="a voxel size between 0.3 and 10 mm is needed",
+        needed="one between 0.3 and 10 mm is needed",
     )
     skip: tuple[str, ...] = ()
     schemes: tuple[str, ...] = ("rtog", "s3-eortc", "estro-eano")
     motion: bool = True
     dce_model: str = same(DceSettings, "model", option="--model")
     dce_aif: str = setting("auto", "DCE arterial input function", option="--aif", choices=("auto", *POPULATION_AIFS))
-    dce_delay: bool | None = same(DceSettings, "delay")
+    dce_delay: bool | None = same(DceSettings, "delay", option="--delay")
     dce_dispersion_s: float | None = same(DceSettings, "dispersion_s")
     dce_preset: str | None = setting(None, "DCE as that paper states it", option="--preset", choices=preset_names())
     hematocrit: float = same(DceSettings, "hematocrit")

@@ -1,16 +1,15 @@
 """DCE and DSC of a case: fitted on their native grids, the maps carried to the common grid."""
 
 import contextlib
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
+from ..compute import each
 from ..curves import before_bolus
-from ..errors import InputError
+from ..errors import InputError, door
 from ..files import plain, read_json, write_csv
 from ..images import (
     Grid,
@@ -25,26 +24,34 @@ from ..images import (
     write_image,
 )
 from ..perfusion.regions import CATEGORIES, only_known_ve, share_of_ve
-from ..perfusion.settings import T10_TISSUE_S
+from ..perfusion.settings import T10_TISSUE_S, DceSettings, DscSettings
 from ..resources import look
+from ..settings import settings_of
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
-from .context import SERIES_NEEDS, Done, Run, SkippedStep
+from .context import SERIES_NEEDS, Done, Run, RunSettings, SkippedStep
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
     from ..registration.steady import Steady
 
+# What a case says of a series, in place of options.
+_CASE_KEYS = ("tr_ms", "te_ms", "flip_angle_deg", "hematocrit", "relaxivity")
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
 
-@contextlib.contextmanager
-def own_options(kind: str) -> Iterator[None]:
-    """Let what is refused within name the options of a run, ``--dce-baseline`` in place of ``--baseline``; `kind` is dce or dsc."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(re.sub(r"(?<!\S)(\(?)--(baseline|arrival)\b", rf"\1--{kind}-\2", str(error))) from error
+def names_in_run(kind: str) -> dict[str, str]:
+    """What a person who started a run calls the options of ``gliosuite dce`` or ``dsc`` (`kind`): the run's own, or a key of the case."""
+    own, run = settings_of({"dce": DceSettings, "dsc": DscSettings}[kind]), settings_of(RunSettings)
+    names = {one.flag: run[name].flag for name, one in own.items() if name in run}
+    names |= {one.flag: run[f"{kind}_{name}"].flag for name, one in own.items() if f"{kind}_{name}" in run}
+    names |= {own[key].flag: f"images.{kind}.{key} in case.json" for key in _CASE_KEYS if key in own}
+    roles = {"--t10": f"images.{kind}.t10_s or images.vfa", "--b1": "images.b1", "--mask": "masks.brain"}
+    return names | {flag: f"{role} in case.json" for flag, role in roles.items()}
+
+
+def _through_run(kind: str) -> contextlib.AbstractContextManager[None]:
+    return door(names_in_run(kind), f"gliosuite {kind}")
 
 
 def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) -> dict[str, sitk.Image]:
@@ -73,7 +80,8 @@ def _steady(run: Run, role: str, progress: Progress) -> "Steady | None":
         return None
     run.case.need(role, *SERIES_NEEDS[role])
     series = run.case.series(role)
-    return steady(series, progress) if run.settings.motion else uncorrected(series)
+    with _through_run(role):
+        return steady(series, progress) if run.settings.motion else uncorrected(series)
 
 
 def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> None:
@@ -87,14 +95,17 @@ def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> N
     write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
     matrix = interpolation(native, run.grid, transform, fitted)
     whole = matrix @ inside.ravel().astype(np.float64)
-    for name, image in (made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items():
-        values = array(image)
+
+    def carry(map_: tuple[str, sitk.Image]) -> None:
+        name, values = map_[0], array(map_[1])
         defined = inside & np.isfinite(values)
         weight = whole if np.array_equal(defined, inside) else matrix @ defined.ravel().astype(np.float64)
         carried = matrix @ np.where(defined, values, 0).ravel().astype(np.float64)
         result = np.zeros(run.grid.shape, np.float32)
         result[fitted] = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan)
         write_image(run.grid.image(result), folder / "on_t1c" / f"{name}.nii.gz", name)
+
+    each(carry, list((made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items()))
 
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:
@@ -129,7 +140,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     t10, how = _t10(run, series, known, alike=True)
     if named and named.t10_s is not None:
         t10, how = named.t10_s, f"T1 before contrast: {named.t10_s:g} s everywhere, as the preset {named.name} has it."
-    with own_options("dce"):
+    with _through_run("dce"):
         maps = dce_maps(
             series,
             times,
@@ -208,7 +219,7 @@ def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transfo
 
 def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     """DSC maps of the case, native and on the common grid."""
-    from ..perfusion.dsc import DscSettings, dsc_maps, write
+    from ..perfusion.dsc import dsc_maps, write
 
     if "dsc" not in run:
         raise SkippedStep("the case has no DSC series")
@@ -233,7 +244,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     t10 = _t10(run, series, known, alike=False)[0] if asks and "vfa" in run else None
     lesion = [boolean(masks[n]) for n in _LESION if n in masks]
     times = known.get("times_s") or [i * tr_ms / 1000.0 for i in range(series.n_times)]
-    with own_options("dsc"):
+    with _through_run("dsc"):
         maps = dsc_maps(
             series,
             times,

@@ -132,11 +132,12 @@ def run_case(
     check_settings(case, settings)
     steps = (*STEPS, TABLES)
     with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as shared, shared_reading(shared):
-        # Where all that the steps were seen to read is as it was, it has been checked before.
-        if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
-            check(case, settings)
         try:
             with Workers(workers, shared) as side_by_side:
+                # Where all that the steps were seen to read is as it was, it has been checked before.
+                if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
+                    side_by_side.start()
+                    check(case, settings)
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))
                 return _concluded(case, out, settings, files, found, side_by_side, progress)
         except BrokenProcessPool as error:

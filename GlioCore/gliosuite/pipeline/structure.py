@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from ..case import Case
 from ..compute import each
 from ..curves import before_bolus
-from ..errors import InputError
+from ..errors import InputError, door
 from ..files import plain, write_json
 from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
 from ..steps import Progress, named, part
@@ -17,6 +17,8 @@ from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Ru
 if TYPE_CHECKING:
     from ..lesions import Brain
     from ..registration import Visits
+
+_NAMES = {"--brain": "masks.brain in case.json"}  # of an option, for who started a run
 
 
 def registered(run: Run, folder: Path, progress: Progress) -> Done:
@@ -60,7 +62,8 @@ def brain(run: Run, progress: Progress) -> "Brain | None":
     if given or run.reference is None or main_image(run) != run.reference:
         return None
     fixed = resample(run.case.image(run.reference), run.grid)
-    return brain_mask(fixed, LesionSettings().brain_method, progress)
+    with door(_NAMES):
+        return brain_mask(fixed, LesionSettings().brain_method, progress)
 
 
 def lesions(run: Run, folder: Path, progress: Progress) -> Done:
@@ -73,7 +76,8 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
-    found = find_lesions(images, given, settings, progress, run.early)
+    with door(_NAMES):
+        found = find_lesions(images, given, settings, progress, run.early)
     done = Done(settings=plain(settings), notes=list(found.notes))
     for name, mask in found.masks.items():
         write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.sources[name]})")

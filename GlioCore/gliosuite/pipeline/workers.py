@@ -51,6 +51,12 @@ class Workers:
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
+    def start(self) -> None:
+        """Start the processes before there is work for them: each takes a moment until it can do any."""
+        if self.count > 1:
+            for _ in range(self.count):
+                self.submit("", _nothing)
+
     def submit(self, name: str, work: Callable[..., T], *args: Any) -> "Future[_Outcome[T]]":
         """Begin ``work(*args, progress)`` in a process of its own; `name` says whose its progress is."""
         if self._pool is None:
@@ -120,6 +126,10 @@ def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Out
         result = work(*args, progress)
     release_memory()
     return _Outcome(result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)])
+
+
+def _nothing(progress: Progress) -> None:
+    """What a process does that is only to be there."""
 
 
 def _without_progress(work: Callable[..., T], *args: Any) -> T:

@@ -10,7 +10,7 @@ from ..errors import InputError, beside
 from ..images import Grid, array, boolean, resample, resample_mask
 from .freeform import spline_displacement
 from .settings import RegistrationSettings
-from .similarity import clean, coarse, dice, foreground, indices, interpolate, mutual_information, positions, unit
+from .similarity import clean, coarse, dice, foreground, indices, information_of, interpolated, positions, unit
 
 if TYPE_CHECKING:
     pass
@@ -118,14 +118,14 @@ def moved_points(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
 
 def information(pair: Pair, moved: np.ndarray, chosen: np.ndarray, bins: int) -> float:
     """Mutual information over the points `chosen`, carried to `moved`; those outside the moving image count as its background."""
-    values, _, inside = interpolate(pair.small, indices(pair.small_grid, moved))
-    return mutual_information(pair.values[chosen], np.where(inside, values, 0.0), bins)[0]
+    values, inside = interpolated(pair.small, indices(pair.small_grid, moved))
+    return information_of(pair.values[chosen], np.where(inside, values, 0.0), bins)
 
 
 def judge(pair: Pair, transform: sitk.Transform, settings: RegistrationSettings) -> Quality:
     """Measure a result and say whether it is accepted."""
     moved = moved_points(transform, pair.points)
-    inside = interpolate(pair.small, indices(pair.small_grid, moved))[2]
+    inside = interpolated(pair.small, indices(pair.small_grid, moved))[1]
     covered = float(inside.mean())
     bins = settings.bins
     after = information(pair, moved[inside], inside, bins) if covered else 0.0

@@ -85,23 +85,38 @@ def mutual_information(fixed: np.ndarray, moving: np.ndarray, bins: int = 50) ->
     tuple
         Mutual information in nats, and its derivative (n,) by each moving intensity.
     """
-    row = np.clip((fixed * (bins - 1) + 0.5).astype(np.int64), 0, bins - 1) * bins
-    position = moving * (bins - 5) + 2  # two bins of padding on both sides hold the window's tails
-    first = np.floor(position).astype(np.int64) - 1
-    joint = np.zeros(bins * bins)
-    for k in range(4):
-        joint += np.bincount(row + first + k, weights=_cubic(position - first - k), minlength=bins * bins)
-    p = joint.reshape(bins, bins) / max(fixed.size, 1)
-    product = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
+    row, position, first, p = _joint(fixed, moving, bins)
     some = p > 1e-14
-    information = float((p[some] * np.log(p[some] / product[some])).sum())
     slope = np.zeros_like(p)
     slope[some] = np.log(p[some] / np.broadcast_to(p.sum(0, keepdims=True), p.shape)[some])
     slope = slope.ravel()
     gradient = np.zeros(moving.shape)
     for k in range(4):
         gradient += _cubic_slope(position - first - k) * slope[row + first + k]
-    return information, gradient * (bins - 5) / max(fixed.size, 1)
+    return _information(p), gradient * (bins - 5) / max(fixed.size, 1)
+
+
+def information_of(fixed: np.ndarray, moving: np.ndarray, bins: int = 50) -> float:
+    """`mutual_information` without its gradient."""
+    return _information(_joint(fixed, moving, bins)[3])
+
+
+def _joint(fixed: np.ndarray, moving: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The joint histogram (bins, bins), after each pair's row in it, place along the row in bins, and first bin of its window."""
+    row = np.clip((fixed * (bins - 1) + 0.5).astype(np.int64), 0, bins - 1) * bins
+    position = moving * (bins - 5) + 2  # two bins of padding on both sides hold the window's tails
+    first = np.floor(position).astype(np.int64) - 1
+    joint = np.zeros(bins * bins)
+    for k in range(4):
+        joint += np.bincount(row + first + k, weights=_cubic(position - first - k), minlength=bins * bins)
+    return row, position, first, joint.reshape(bins, bins) / max(fixed.size, 1)
+
+
+def _information(p: np.ndarray) -> float:
+    """Mutual information in nats of a joint histogram whose sum is 1."""
+    product = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
+    some = p > 1e-14
+    return float((p[some] * np.log(p[some] / product[some])).sum())
 
 
 def interpolate(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,16 +127,7 @@ def interpolate(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.n
     tuple
         Values (n,), derivatives (3, n) per voxel, and a boolean (n,) that is False outside the grid (there the nearest edge counts).
     """
-    top = np.asarray(values.shape)[:, None] - 1
-    inside = np.asarray(((index >= 0) & (index <= top)).all(0))
-    held = np.clip(index, 0, np.maximum(top - 1e-9, 0))
-    corner = np.minimum(held.astype(np.int64), np.maximum(top - 1, 0))
-    f = held - corner
-    step = [values.shape[1] * values.shape[2], values.shape[2], 1]
-    step = [s if n > 1 else 0 for s, n in zip(step, values.shape)]  # an axis of one voxel has no neighbour
-    base = corner[0] * step[0] + corner[1] * step[1] + corner[2] * step[2]
-    flat = values.ravel()
-    v = [flat[base + dz * step[0] + dy * step[1] + dx] for dz in (0, 1) for dy in (0, 1) for dx in (0, step[2])]
+    v, f, inside = _corners(values, index)
     line = [v[i] + (v[i + 1] - v[i]) * f[2] for i in (0, 2, 4, 6)]
     line_x = [v[i + 1] - v[i] for i in (0, 2, 4, 6)]
     plane = [line[i] + (line[i + 1] - line[i]) * f[1] for i in (0, 2)]
@@ -134,7 +140,30 @@ def interpolate(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.n
             plane_x[0] + (plane_x[1] - plane_x[0]) * f[0],
         ]
     )
+    top = np.asarray(values.shape)[:, None] - 1
     return plane[0] + (plane[1] - plane[0]) * f[0], slope * ((index >= 0) & (index <= top)), inside
+
+
+def interpolated(values: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`interpolate` without the derivatives."""
+    v, f, inside = _corners(values, index)
+    line = [v[i] + (v[i + 1] - v[i]) * f[2] for i in (0, 2, 4, 6)]
+    plane = [line[i] + (line[i + 1] - line[i]) * f[1] for i in (0, 2)]
+    return plane[0] + (plane[1] - plane[0]) * f[0], inside
+
+
+def _corners(values: np.ndarray, index: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """The eight values (n,) around each place, x fastest, how far (3, n) it lies between them, and whether it is inside the grid."""
+    top = np.asarray(values.shape)[:, None] - 1
+    inside = np.asarray(((index >= 0) & (index <= top)).all(0))
+    held = np.clip(index, 0, np.maximum(top - 1e-9, 0))
+    corner = np.minimum(held.astype(np.int64), np.maximum(top - 1, 0))
+    step = [values.shape[1] * values.shape[2], values.shape[2], 1]
+    step = [s if n > 1 else 0 for s, n in zip(step, values.shape)]  # an axis of one voxel has no neighbour
+    base = corner[0] * step[0] + corner[1] * step[1] + corner[2] * step[2]
+    flat = values.ravel()
+    v = [flat[base + dz * step[0] + dy * step[1] + dx] for dz in (0, 1) for dy in (0, 1) for dx in (0, step[2])]
+    return v, held - corner, inside
 
 
 def positions(grid: Grid, mask: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..atlas import LABELS, continued_compartments, register_template, similarity_to_template, template_structures
-from ..errors import InputError, beside
+from ..errors import InputError, beside, option
 from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
 
 WALLS = ("falx", "tentorium")
@@ -141,7 +141,7 @@ def barrier_files(folder: str | Path, through: Sequence[str] = ()) -> dict[str, 
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; --barriers takes a folder of masks, auto or none")
+        raise InputError(f"{folder} is no folder; {option('--barriers')} takes a folder of masks, auto or none")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         ending = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), None)
@@ -217,7 +217,7 @@ def find_barriers(
     if found < _LEAST_SIMILARITY:
         raise InputError(
             "barriers cannot be placed: the template does not fit the image (similarity "
-            f"{beside(found, _LEAST_SIMILARITY, 2)}, {_LEAST_SIMILARITY} is needed); give masks (--barriers DIR) or none"
+            f"{beside(found, _LEAST_SIMILARITY, 2)}, {_LEAST_SIMILARITY} is needed); give masks ({option('--barriers')}) or none"
         )
     masks = carried_barriers(transform, grid)
     inside = resample_mask(brain, grid)

@@ -1,14 +1,15 @@
 """What the panels share: a parameter node in their widgets, a status line, and one step of the library that runs at a time."""
 
+import json
 import warnings
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..errors import InputError
+from ..errors import InputError, door
 from ..mrml.process import CancelledError, Job
 from .binding import Bindings
 from .process import Step
@@ -45,6 +46,9 @@ class Panel:
     """
 
     failure: str  # what could not be done, where a step ends by a defect
+    labels: ClassVar[
+        Mapping[str, str]
+    ] = {}  # by option of the command: the widget whose text a person finds in its place
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
         self.ui, self.logic, self.parameters, self._start = ui, logic, parameters, step
@@ -76,7 +80,9 @@ class Panel:
         self._job = job
         self._say(text, notes)
         self.ui.progressBar.value = 0
-        running = self._start(job.arguments, self.onProgress, done, self.onFailed)
+        running = self._start(
+            [*job.arguments, "--names", json.dumps(self.names())], self.onProgress, done, self.onFailed
+        )
         if self._job is not None:  # it may have ended already
             self._running = running
         self.onChoice()
@@ -126,13 +132,18 @@ class Panel:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
-                result = work()
+                with door(self.names(), "gliosuite"):
+                    result = work()
             return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         except InputError as error:
             self._say(str(error))
             return None, []
         finally:
             slicer.app.restoreOverrideCursor()
+
+    def names(self) -> dict[str, str]:
+        """What sentences call the options of commands here: the labels of the panel."""
+        return {flag: '"' + getattr(self.ui, widget).text.rstrip(":") + '"' for flag, widget in self.labels.items()}
 
     def _say(self, text: str, notes: list[str] | None = None) -> None:
         self.ui.statusLabel.text = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])

@@ -1,7 +1,7 @@
 """The GlioPerfusion panel: which series, how it was taken, which AIF and model; Apply, progress, Cancel."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import slicer
 from slicer.i18n import tr as _
@@ -21,6 +21,25 @@ class PerfusionPanel(Panel):
     """
 
     failure = _("GlioPerfusion could not compute the maps.")
+    labels: ClassVar[Mapping[str, str]] = {
+        "--times": "timesLabel",
+        "--dt": "timesLabel",
+        "--tr-ms": "trLabel",
+        "--te-ms": "teLabel",
+        "--flip-angle": "flipAngleLabel",
+        "--baseline": "baselineLabel",
+        "--arrival": "arrivalLabel",
+        "--aif": "aifLabel",
+        "--model": "modelLabel",
+        "--t10": "t1Label",
+        "--b1": "dscB1Label",
+        "--hematocrit": "hematocritLabel",
+        "--relaxivity": "relaxivityLabel",
+        "--leakage": "leakageLabel",
+        "--deconvolution": "deconvolutionLabel",
+        "--nawm": "nawmSegmentLabel",
+        "--mask": "maskSegmentLabel",
+    }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
         super().__init__(ui, logic, parameters, step)

@@ -1,8 +1,8 @@
 """The GlioRT panel: structures, a margin to try, barriers, schemes, target volumes with their comparison, the RT structure set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ctk
 import qt
@@ -28,6 +28,11 @@ class TargetsPanel(Panel):
     """
 
     failure = _("GlioRT could not place barriers.")
+    labels: ClassVar[Mapping[str, str]] = {
+        "--barriers": "barriersLabel",
+        "--brain": "brainSegmentLabel",
+        "--allow-derived": "allowDerivedCheckBox",
+    }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
         super().__init__(ui, logic, parameters, step)

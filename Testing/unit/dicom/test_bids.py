@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from gliosuite.case import Case
 from gliosuite.images import Grid, Series, write_image, write_series
 
@@ -58,6 +59,65 @@ def test_a_truncated_image_is_refused(tmp_path, gliosuite):
     assert code == 2
     assert "sub-01_T1w.nii.gz" in err
     assert not (tmp_path / "case").exists()
+
+
+def perfusion(tmp_path, gliosuite, kind, sidecar, n=3):
+    (tmp_path / "sub-01/perf").mkdir(parents=True, exist_ok=True)
+    put(tmp_path / f"sub-01/perf/sub-01_{kind}.nii.gz", sidecar, n)
+    code, _, err = gliosuite("import", tmp_path / "sub-01", "--out", tmp_path / "case", "--quiet")
+    return code, err, Case.load(tmp_path / "case").acquisition(kind) if code == 0 else None
+
+
+@pytest.mark.parametrize(
+    "sidecar, name",
+    [
+        ({"RepetitionTime": 5.4, "EchoTime": 1.8}, "EchoTime is 1.8"),
+        ({"RepetitionTime": 1500, "EchoTime": 30}, "EchoTime is 30"),
+        ({"RepetitionTime": 1500}, "RepetitionTime is 1500"),
+        ({"InversionTime": 900}, "InversionTime is 900"),
+        ({"TemporalResolution": 1500}, "TemporalResolution is 1500"),
+        ({"FrameTimes": [0, 1500, 3000]}, "FrameTimes does not rise by what frames take, in s (1500 to 1500)"),
+        ({"FrameTimes": [0.0, 5.0, 5.0]}, "FrameTimes does not rise by what frames take, in s (0 to 5)"),
+    ],
+)
+def test_times_that_cannot_be_in_seconds_are_refused(tmp_path, gliosuite, sidecar, name):
+    code, err, _ = perfusion(tmp_path, gliosuite, "dsc", sidecar)
+    assert (code, name in err, "ms, divide" in err) == (2, True, True)
+    assert not (tmp_path / "case").exists()
+
+
+@pytest.mark.parametrize(
+    "kind, sidecar, times, said",
+    [
+        (
+            "dsc",
+            {"RepetitionTime": 1.5, "FrameTimes": [0, 5, 10]},
+            [0, 5, 10],
+            "RepetitionTime is 1.5 s, by FrameTimes",
+        ),
+        (
+            "dsc",
+            {"RepetitionTime": 2.0, "TemporalResolution": 5.0},
+            [0, 5, 10],
+            "TemporalResolution is 5 s, RepetitionTime",
+        ),
+        ("dsc", {"RepetitionTime": 1.5, "FrameTimes": [0, 5]}, [0, 1.5, 3], "FrameTimes has 2 times for 3 frames"),
+        (
+            "dce",
+            {"RepetitionTime": 5.0, "FrameTimes": [0, 5, 10]},
+            [0, 5, 10],
+            "a RepetitionTime of 5 s is none of a spoiled",
+        ),
+        ("dsc", {"RepetitionTime": 1.5, "FrameTimes": [1.0, 2.5, 4.0]}, [0, 1.5, 3], None),
+    ],
+)
+def test_sources_of_time_that_contradict_each_other_are_questioned(tmp_path, gliosuite, kind, sidecar, times, said):
+    code, err, acquisition = perfusion(tmp_path, gliosuite, kind, sidecar)
+    assert code == 0, err
+    assert acquisition["times_s"] == times
+    assert (said in err) if said else err == ""
+    assert ("tr_ms" in acquisition) == (kind == "dsc")
+    assert [said in n for n in Case.load(tmp_path / "case").data["notes"]] == ([True] if said else [])
 
 
 def test_names_without_a_role_are_said(tmp_path, gliosuite):

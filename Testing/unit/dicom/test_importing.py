@@ -207,7 +207,32 @@ def test_no_dicom_and_no_role(tmp_path, gliosuite):
     (tmp_path / "src/a.txt").write_text("x")
     assert "holds no DICOM file (1 other files found)" in refused(gliosuite, tmp_path)
     ds.classic(tmp_path / "src", FRAME, ds.Patient(), 1, ds.SPGR | {"EchoTime": 30})
-    assert "none of the 1 series has a role" in refused(gliosuite, tmp_path)
+    err = refused(gliosuite, tmp_path)
+    assert "none of the 1 series has a role in a glioma study (series 1: GR, TR 5.4 ms, TE 30 ms" in err
+    assert "T2*-weighted gradient echo); choose with --role" in err
+
+
+def test_every_file_twice_is_said_of_a_volume_as_of_a_series(tmp_path, gliosuite):
+    for folder in ("src", "src/copy"):
+        ds.classic(tmp_path / folder, FRAME, ds.Patient(), 5, ds.T1 | ds.GADOLINIUM)
+    err = refused(gliosuite, tmp_path)
+    assert "series 5 has doubled slices" in err
+    assert "are the same image (and 3 more pairs); remove one of them (--skip 5 leaves it out)" in err
+
+
+@pytest.mark.parametrize("vendor", ["uih", "unknown"])
+def test_mosaics_that_are_not_read_are_named(tmp_path, gliosuite, vendor):
+    def mark(d, t, z):
+        if vendor == "uih":
+            d.private_block(0x0065, "Image Private Header", create=True).add_new(0x51, "SQ", [])
+        else:
+            d.ImageType = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
+
+    ds.classic(tmp_path / "src", DYNAMIC[:, :1], ds.Patient(), 5, ds.EPI, per_slice=mark)
+    err = refused(gliosuite, tmp_path)
+    what = {"uih": "as United Imaging writes it, which is not read", "unknown": "whose header does not say of how many"}
+    assert f"is a mosaic {what[vendor]}" in err
+    assert "export it as single images or as enhanced MR" in err
 
 
 @pytest.mark.parametrize("damage", ["missing", "doubled", "truncated"])

@@ -57,6 +57,14 @@ NONE = {
     "computed from other images": ds.EPI | {"ImageType": ["DERIVED", "PRIMARY", "RCBV"]},
     "balanced steady state": ds.SPGR | {"SequenceVariant": "SS", "FlipAngle": 60},
     "small flip angle": ds.SPGR | {"FlipAngle": 3},
+    "values of a map": ds.SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "B0 MAP", "B0", "UNSPECIFIED"]},
+    "ImageType B0": ds.SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "B0", "B0", "UNSPECIFIED"]},
+    "ImageType T1 MAP": ds.T1 | {"ImageType": ["DERIVED", "PRIMARY", "T1 MAP", "ND"]},
+    "ImageType T2_STAR_MAP": ds.SPGR | {"ImageType": ["DERIVED", "PRIMARY", "T2_STAR", "T2_STAR_MAP"]},
+    "values in hz": ds.SPGR | {"RescaleType": "Hz"},
+    "values in ms": ds.T1 | {"RescaleType": "ms"},
+    "'t1 map'": ds.T1 | {"SeriesDescription": "T1_map_inline"},
+    "the fat image": ds.T1 | {"ImageType": ["DERIVED", "PRIMARY", "M", "DIXON", "FAT"]},
 }
 
 
@@ -142,6 +150,68 @@ def test_diffusion_by_b_values(tmp_path, vendor):
     assert "b = 0, 1000 s/mm2" in why
 
 
+def test_a_trace_weighted_volume_is_none_of_the_directions(tmp_path):
+    """As Philips appends it: a b-value and no direction among volumes that have one."""
+    g = [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)]
+    ds.diffusion(tmp_path, series(5), [0, 1000, 1000, 1000, 1000], g, ds.Patient(), 1, "philips")
+    found = judged(tmp_path)
+    assert {i: role for i, (role, _) in found.items()} == {"1a": "dti", "1b": None}
+    assert "the one b-value 1000" in found["1b"][1]
+
+
+def test_diffusion_without_any_direction_stays_together(tmp_path):
+    ds.diffusion(tmp_path, series(3), [0, 500, 1000], [(0.0, 0.0, 0.0)] * 3, ds.Patient(), 1, "standard")
+    assert judged(tmp_path)["1"][0] == "dti"
+
+
+@pytest.mark.parametrize("where", ["standard", "ge"])
+@pytest.mark.parametrize("component", [1, 2, 3])
+def test_phase_and_magnitude_in_one_series_are_told_apart_by_their_component(tmp_path, where, component):
+    names = ["MAGNITUDE", "PHASE", "REAL", "IMAGINARY"]
+
+    def mark(d, t, z):
+        kind = component if t % 2 else 0
+        d.AcquisitionTime = ds.clock(36000 + 1.5 * (t // 2))
+        if where == "standard":
+            d.ComplexImageComponent = names[kind]
+        else:
+            d.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", kind)
+
+    ds.classic(tmp_path, series(24), ds.Patient(), 1, ds.EPI | ds.GADOLINIUM, per_slice=mark)
+    found = scan(tmp_path).visits[0].entries
+    assert [(e.id, e.role, e.series.n_times) for e in found] == [("1a", "dsc", 12), ("1b", None, 12)]
+    assert found[1].why == "phase, real or imaginary images"
+    values = [s[0].frame.instance_number for s in found[0].arrangement.slices]
+    assert values == [8 * t + 1 for t in range(12)]
+
+
+def test_what_may_be_negative_gives_way_to_a_signal(tmp_path):
+    fine = {"spacing": (2.0, 2.0, 2.0), "slope": 0.25, "intercept": -500.0}
+    ds.classic(tmp_path / "a", FRAME, ds.Patient(), 1, ds.SPGR, **fine)
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 2, ds.SPGR)
+    found = judged(tmp_path)
+    assert (found["1"][0], found["2"][0]) == ("t1_2", "t1")
+    assert "may be negative" in found["1"][1]
+
+
+def test_equal_grids_are_equally_fine(tmp_path):
+    """Of two that differ in the last digits the later one has the role, not the one that they round to be finer."""
+    ds.classic(tmp_path / "a", FRAME, ds.Patient(), 1, ds.T1, spacing=(1.79684, 1.79684, 4.0), start_s=36000)
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 2, ds.T1, spacing=(1.79686, 1.79686, 4.0), start_s=36500)
+    assert [judged(tmp_path)[i][0] for i in "12"] == ["t1_2", "t1"]
+
+
+def test_a_night_is_one_visit_whose_t1_comes_after_the_perfusion_series(tmp_path):
+    """The clock starts anew at midnight, the date in the headers does not."""
+    ds.siemens_dynamic(
+        tmp_path / "a", series(12), [49800 + 1.5 * t for t in range(12)], ds.Patient(), 1, ds.EPI | ds.GADOLINIUM
+    )
+    ds.classic(tmp_path / "b", FRAME, ds.Patient(), 2, ds.T1, start_s=900)
+    found = judged(tmp_path)
+    assert found["2"][0] == "t1c"
+    assert "after the perfusion series" in found["2"][1]
+
+
 def test_flip_angles_in_series_of_their_own_are_joined(tmp_path):
     for i, angle in enumerate((15, 2, 5), 1):
         ds.classic(tmp_path / str(i), FRAME, ds.Patient(), i, ds.SPGR | {"FlipAngle": angle})
@@ -150,9 +220,14 @@ def test_flip_angles_in_series_of_their_own_are_joined(tmp_path):
     assert "2, 5, 15 degrees" in why
 
 
-def test_frames_in_series_of_their_own_are_joined(tmp_path):
+@pytest.mark.parametrize("start", [36000.0, 86385.0])
+def test_frames_in_series_of_their_own_are_joined(tmp_path, start):
+    """Also past midnight, and where TE and place differ in the last digits."""
     for t in range(12):
-        ds.classic(tmp_path / str(t), FRAME + t, ds.Patient(), t + 1, ds.SPGR | ds.GADOLINIUM, start_s=36000 + 5 * t)
+        more = {"EchoTime": f"{1.85 + 1e-6 * (-1) ** t:.6f}"}
+        origin = (-20.5 + 1e-6 * (-1) ** t, -25.0, 30.0)
+        attributes = ds.SPGR | ds.GADOLINIUM | more
+        ds.classic(tmp_path / str(t), FRAME + t, ds.Patient(), t + 1, attributes, start_s=start + 5 * t, origin=origin)
     assert {i: role for i, (role, _) in judged(tmp_path).items()} == {"1-12": "dce"}
 
 

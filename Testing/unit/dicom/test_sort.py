@@ -4,6 +4,9 @@ import dicom_study as ds
 import numpy as np
 import pytest
 from gliosuite.dicom import read_dicom_series
+from gliosuite.dicom.headers import files_in, read_headers
+from gliosuite.dicom.sort import arrange, split
+from gliosuite.dicom.volumes import acquisition as describe
 from gliosuite.dicom.volumes import read_dicom_volume
 from gliosuite.errors import InputError
 from gliosuite.images import Grid
@@ -62,6 +65,14 @@ def test_one_enhanced_file_per_time_point(tmp_path):
     np.testing.assert_allclose(acquisition["times_s"], TIMES, atol=1e-3)
 
 
+@pytest.mark.parametrize("also", [{}, {"component": ("MAGNITUDE", "PHASE")}])
+def test_the_dimensions_of_an_enhanced_file_tell_the_time_points(tmp_path, also):
+    """Frames stored in any order, no time and no temporal position: DimensionIndexValues alone, beside phase images in one case."""
+    ds.enhanced(tmp_path, truth(), ds.Patient(), 7, contrast=True, dimensions_only=True, **also)
+    series, _ = read_dicom_series(tmp_path)
+    np.testing.assert_array_equal(series.frames, truth())
+
+
 def test_a_single_slice_can_be_dynamic(tmp_path):
     ds.siemens_dynamic(tmp_path, truth(n_slices=1), TIMES, ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM)
     np.testing.assert_array_equal(read_dicom_series(tmp_path)[0].frames, truth(n_slices=1))
@@ -85,37 +96,77 @@ def test_times_run_on_past_midnight(tmp_path):
     np.testing.assert_allclose(acquisition["times_s"], TIMES, atol=1e-3)
 
 
-def test_per_slice_times_give_the_start_of_each_frame(tmp_path):
-    """A 2-D echo-planar series: each slice has its own time, interleaved, and nothing numbers the frames."""
-
+def test_frames_that_nothing_but_a_clock_orders_run_on_past_midnight(tmp_path):
     def mark(d, t, z):
-        d.AcquisitionNumber = 1
-        d.AcquisitionTime = ds.clock(36000 + 1.5 * t + (0.75 if z % 2 else 0.0) + 0.1 * z)
+        d.AcquisitionTime = d.ContentTime = ds.clock(86391.0 + 1.5 * t)
+        d.InstanceNumber = (7 * t) % 11 + 1
+        del d.SeriesDate
 
     ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.EPI | ds.GADOLINIUM, per_slice=mark)
     series, acquisition = read_dicom_series(tmp_path)
     np.testing.assert_array_equal(series.frames, truth())
     np.testing.assert_allclose(acquisition["times_s"], 1.5 * np.arange(11), atol=1e-3)
+    assert acquisition["times_from"] == "AcquisitionTime"
 
 
-def test_without_times_an_echo_planar_series_has_one_frame_per_tr(tmp_path):
+@pytest.mark.parametrize("what", ["orientation", "spacing", "echo time", "flip angle"])
+@pytest.mark.parametrize("alternate", ["slices", "frames"])
+def test_last_digits_do_not_split_a_series(tmp_path, what, alternate):
+    """Values on both sides of where rounding to any number of digits would have an edge."""
+
     def mark(d, t, z):
+        sign = 1 if (z if alternate == "slices" else t) % 2 else -1
         d.AcquisitionNumber = t + 1
+        d.AcquisitionTime = ds.clock(36000 + 1.5 * t)
+        if what == "orientation":
+            c = 0.9995 + 2e-6 * sign
+            d.ImageOrientationPatient = [1, 0, 0, 0, f"{c:.6f}", f"{np.sqrt(1 - c * c):.6f}"]
+            step = np.cross([1, 0, 0], [0, 0.9995, np.sqrt(1 - 0.9995**2)]) * 4.0
+            d.ImagePositionPatient = [f"{v:.6f}" for v in (-20, -25, 30) + z * step]
+        elif what == "spacing":
+            d.PixelSpacing = [f"{1.79685 + 1e-7 * sign:.8f}"] * 2
+        elif what == "echo time":
+            d.EchoTime = f"{29.95 + 0.001 * sign:.3f}"
+        else:
+            d.FlipAngle = f"{60 + 1e-6 * sign:.6f}"
 
     ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.EPI | ds.GADOLINIUM, per_slice=mark)
-    _, acquisition = read_dicom_series(tmp_path)
-    np.testing.assert_allclose(acquisition["times_s"], 1.5 * np.arange(11))
-    assert acquisition["times_from"] == "TR, as one frame per TR"
-
-
-def test_without_any_time_there_are_no_times(tmp_path):
-    def mark(d, t, z):
-        d.AcquisitionNumber = t + 1
-
-    ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.SPGR | ds.GADOLINIUM, per_slice=mark)
     series, acquisition = read_dicom_series(tmp_path)
     np.testing.assert_array_equal(series.frames, truth())
-    assert "times_s" not in acquisition
+    np.testing.assert_allclose(acquisition["times_s"], 1.5 * np.arange(11), atol=1e-3)
+    np.testing.assert_allclose(series.grid.spacing[2], 4.0, atol=1e-4)
+
+
+def moving(tmp_path, drift, number=True):
+    """A series whose volumes lie where ``drift(t)`` puts them."""
+
+    def mark(d, t, z):
+        if number:
+            d.TemporalPositionIdentifier = t + 1
+        d.AcquisitionTime = ds.clock(36000 + 1.5 * t)
+        d.ImagePositionPatient = [f"{v:.6f}" for v in np.array([-20.0, -25.0, 30.0 + 4 * z]) + drift(t)]
+
+    ds.classic(tmp_path, truth(), ds.Patient(), 7, ds.EPI | ds.GADOLINIUM, per_slice=mark)
+
+
+@pytest.mark.parametrize("number", [True, False])
+def test_volumes_that_follow_the_head_by_a_fraction_of_a_voxel_are_taken_together_and_said(tmp_path, number):
+    moving(tmp_path, lambda t: np.array([0.02, -0.01, 0.05]) * t, number)
+    series, _ = read_dicom_series(tmp_path)
+    np.testing.assert_array_equal(series.frames, truth())
+    assert series.grid.origin == pytest.approx((-20, -25, 30))
+    found = split(read_headers(files_in(tmp_path))[0])
+    assert [(s.n_slices, s.n_times) for s in found] == [(4, 11)]
+    warned = describe(found[0], arrange(found[0]), "dsc")[1]
+    assert "lie up to 0.55 mm apart" in warned[0]
+
+
+@pytest.mark.parametrize("drift", [(0.0, 0.0, 0.7), (0.5, 0.0, 0.0)])
+def test_volumes_that_lie_elsewhere_are_refused(tmp_path, drift):
+    moving(tmp_path, lambda t: np.asarray(drift) * t)
+    text = refused(tmp_path, read_dicom_series)
+    far = 10 * max(drift)
+    assert f"lie in different places (time point 11 up to {far:.1f} mm from the first, voxels of 2 x 2 x 4 mm)" in text
 
 
 @pytest.mark.parametrize("place", [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
@@ -207,6 +258,9 @@ def test_a_copied_slice_is_named(tmp_path):
     text = refused(tmp_path)
     assert "doubled slices" in text
     assert "copy" in text
+    for file in files:
+        (tmp_path / f"{file.name}.copy").write_bytes(file.read_bytes())
+    assert "are the same image (and 3 more pairs); remove one of them" in refused(tmp_path)
 
 
 def test_slices_doubled_under_new_uids_are_refused(tmp_path):

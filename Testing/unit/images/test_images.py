@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from gliosuite import images
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series
+from scipy import ndimage
 
 OBLIQUE = tuple(
     sitk.Euler3DTransform((0, 0, 0), 0.3, -0.2, 0.5).GetMatrix()  # a rotation about three axes
@@ -340,7 +341,7 @@ def test_what_is_read_is_shared_until_the_file_changes(tmp_path, monkeypatch):
     path = images.write_image(GRID.image(np.ones(GRID.shape, np.float32)), tmp_path / "a.nii.gz")
     calls = []
     read = reading._read_file
-    monkeypatch.setattr(reading, "_read_file", lambda p: calls.append(p) or read(p))
+    monkeypatch.setattr(reading, "_read_file", lambda p, known=None: calls.append(p) or read(p, known))
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     with images.shared_reading(shelf):
@@ -359,3 +360,38 @@ def test_a_full_shelf_is_no_reason_not_to_read(tmp_path):
     path = images.write_image(GRID.image(np.ones(GRID.shape, np.float32)), tmp_path / "a.nii.gz")
     with images.shared_reading(tmp_path / "missing"):
         assert images.array(images.read_image(path)).min() == 1
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 0.9, 1.1), (1.0, 1.0, 4.0)])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_mask_is_carried_as_by_its_whole_distance(spacing, noisy):
+    from gliosuite.images import resampling
+
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(14, 17, 20))
+    mask = images.Grid.made((20, 17, 14), spacing, (3.0, -2.0, 1.0), np.eye(3).ravel()).image(
+        (values if noisy else ndimage.gaussian_filter(values, 2.0)) > 0.02
+    )
+    grid = images.Grid.made((31, 24, 22), np.multiply(spacing, 0.7), (4.0, -1.0, 0.0), np.eye(3).ravel())
+    move = sitk.Euler3DTransform((5.0, 5.0, 5.0), 0.1, -0.05, 0.2, (0.5, 0.0, -1.0))
+    whole = images.array(images.resample(images.signed_distance(mask), grid, move, outside=1e6)) < resampling._TIE_MM
+    assert np.array_equal(images.boolean(images.resample_mask(mask, grid, move)), whole)
+
+
+def test_what_is_written_is_shared_too(tmp_path, monkeypatch):
+    from gliosuite.images import reading
+
+    values = np.random.default_rng(8).normal(size=(5, 6, 7)).astype(np.float32)
+    values[0, 0] = np.nan
+    image = images.Grid.made((7, 6, 5), (1.0, 1.5, 2.0), (3.0, 2.0, 1.0), np.eye(3).ravel()).image(values)
+    first = images.write_image(image, tmp_path / "first.nii.gz", "a map")
+    plain = images.read_image(first)
+    (tmp_path / "shelf").mkdir()
+    with images.shared_reading(tmp_path / "shelf"):
+        moved = images.write_image(image, tmp_path / "second.nii.gz", "a map").rename(tmp_path / "third.nii.gz")
+        monkeypatch.setattr(reading, "read_content", None)  # nothing is inflated
+        shared = images.read_image(moved), images.read_image(moved)
+    for found in shared:
+        assert np.array_equal(images.array(found), images.array(plain), equal_nan=True)
+        assert images.Grid.of(found) == images.Grid.of(plain)
+        assert found.GetMetaData("descrip") == plain.GetMetaData("descrip")

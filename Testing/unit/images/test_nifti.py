@@ -10,6 +10,9 @@ from gliosuite import images
 from gliosuite.errors import InputError
 from gliosuite.images.nifti import deflate, numbers, read_content, read_header
 
+# The files written here have a qform and an sform that differ, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:.*has two positions")
+
 SIZE = (7, 6, 5, 3)  # x, y, z, t
 CODES = {"u1": 2, "i2": 4, "i4": 8, "f4": 16, "f8": 64, "i1": 256, "u2": 512, "u4": 768}
 
@@ -126,6 +129,62 @@ def test_what_is_no_header_is_refused(tmp_path):
     struct.pack_into("<8h", broken, 40, 4, 7, 0, 5, 3, 1, 1, 1)
     with pytest.raises(InputError, match="impossible dimensions"):
         read_header(bytes(broken), tmp_path / "a.nii")
+
+
+def test_nifti_2_is_named(tmp_path):
+    path = tmp_path / "a.nii"
+    path.write_bytes(struct.pack("<i", 540) + b"n+2\0\r\n\032\n" + bytes(700))
+    for read in (images.read_image, images.read_series, images.check_file):
+        with pytest.raises(InputError, match="is a NIfTI-2 file, which ITK does not read; convert it to NIfTI-1"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "kind, bytes_each, what",
+    [
+        (128, 3, "colours"),
+        (2304, 4, "colours"),
+        (32, 8, "complex numbers"),
+        (1792, 16, "complex"),
+        (1536, 16, "a kind"),
+    ],
+)
+def test_what_is_no_plain_number_is_named(tmp_path, kind, bytes_each, what):
+    content = bytearray(nifti("u1")[0][:352])
+    struct.pack_into("<hh", content, 70, kind, 8 * bytes_each)
+    path = tmp_path / "a.nii"
+    path.write_bytes(bytes(content) + bytes(int(np.prod(SIZE)) * bytes_each))
+    for read in (images.read_image, images.read_series):
+        with pytest.raises(InputError, match=rf"holds .*{what}.* \(NIfTI data type {kind}\)"):
+            read(path)
+
+
+def positioned(path, sform_shift=0.0, shear=0.0):
+    """A file whose sform is its qform but for a shift (mm) or a shear; both at 25 degrees."""
+    head = bytearray(nifti("i2", size=SIZE[:3])[0])
+    turn = np.deg2rad(25)
+    axes = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]) * [2.0, 2.1, -2.5]
+    axes[0, 1] += shear
+    struct.pack_into("<12f", head, 280, *np.column_stack([axes, [10 + sform_shift, -20, 5]]).ravel())
+    path.write_bytes(bytes(head))
+    return path
+
+
+def test_two_positions_of_one_file_are_said_where_they_differ_by_millimetres(tmp_path, recwarn):
+    images.read_image(positioned(tmp_path / "same.nii"))
+    images.read_image(positioned(tmp_path / "rounded.nii", 0.1))
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"\(qform and sform\) that lie up to 3.0 mm apart; the sform was taken"):
+        image = images.read_image(positioned(tmp_path / "moved.nii", 3.0))
+    assert image.GetOrigin() == pytest.approx((-13, 20, 5))
+    with pytest.warns(UserWarning, match="the qform was taken"):
+        image = images.read_image(positioned(tmp_path / "sheared.nii", 0.0, 0.4))
+    assert image.GetOrigin() == pytest.approx((-10, 20, 5))
+    content = bytearray((tmp_path / "sheared.nii").read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 1)
+    (tmp_path / "sheared.nii").write_bytes(bytes(content))
+    with pytest.raises(InputError, match="is sheared: its axes are not at right angles"):
+        images.read_image(tmp_path / "sheared.nii")
 
 
 @pytest.mark.parametrize("real", [True, False])

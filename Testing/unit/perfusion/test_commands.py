@@ -256,7 +256,7 @@ def test_a_mask_without_a_bolus_is_no_artery(gliosuite, folder):
 
 def test_dce_refuses_missing_and_wrong_timing(gliosuite, folder):
     series = folder / "dce.nii.gz"
-    refused(gliosuite, folder, "give them with --times FILE or --dt S", "dce", series, *DCE)
+    refused(gliosuite, folder, "give them with --times or --dt", "dce", series, *DCE)
     (folder / "short.txt").write_text("0 2 4\n")
     refused(
         gliosuite,

@@ -248,11 +248,14 @@ def test_each_file_is_inflated_once(done, tmp_path, monkeypatch):
 
     read, count = reading._read_file, Counter()
 
-    def counted(path):
-        count[str(path)] += 1
-        return read(path)
+    def counted(path, found=None):
+        if found is None:
+            count[str(path)] += 1
+        return read(path, found)
 
     monkeypatch.setattr(reading, "_read_file", counted)
     run_case(Case.load(done[0]), tmp_path / "out", SETTINGS)
     assert str(done[0] / "dce.nii.gz") in count
     assert set(count.values()) == {1}
+    # What the run has written itself is not inflated at all.
+    assert not [path for path in count if path.startswith(str(tmp_path))]

@@ -9,7 +9,9 @@ from gliosuite.registration.similarity import (
     dice,
     foreground,
     indices,
+    information_of,
     interpolate,
+    interpolated,
     mutual_information,
     positions,
     unit,
@@ -79,3 +81,14 @@ def test_clean_and_unit():
     scaled = unit(np.arange(1000.0), np.ones(1000, bool))
     assert (scaled.min(), scaled.max()) == (0, 1)
     assert dice(np.zeros(3, bool), np.zeros(3, bool)) == 0
+
+
+def test_without_derivatives_it_is_the_same_to_the_last_digit():
+    rng = np.random.default_rng(4)
+    image, index = rng.uniform(size=(6, 7, 8)), rng.uniform(-1, 8, (3, 400))
+    values, _, inside = interpolate(image, index)
+    again, still = interpolated(image, index)
+    assert np.array_equal(values, again)
+    assert np.array_equal(inside, still)
+    a, b = rng.uniform(size=(2, 500))
+    assert information_of(a, b, 32) == mutual_information(a, b, 32)[0]

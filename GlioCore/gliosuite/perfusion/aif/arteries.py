@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...curves import noise_sd
-from ...errors import InputError
+from ...errors import InputError, option
 from ..settings import AIF_SEARCHES
 
 _FIRST_PASS_S = 35.0  # from the arrival; chosen, the recirculation included
@@ -175,7 +175,7 @@ def candidates(
     if not good.any():
         raise InputError(
             "no arterial curve was found automatically: no voxel has a first pass above five times its noise; give the AIF as a "
-            "mask or a table (--aif)"
+            f"mask or a table ({option('--aif')})"
         )
     moment = (pass_ * t).sum(axis=1) / np.maximum(pass_.sum(axis=1), 1e-12)
     first = max(arrival - 1, 0)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...curves import noise_sd
+from ...errors import option
 from ...images import Series
 from ..signal import Spgr, concentrations
 from .arteries import first_pass
@@ -163,7 +164,8 @@ def _fitted(
     notes = []
     if acquisition.te_s is None:
         notes.append(
-            "the echo time is not known, so T2* decay in blood is left out: the peak of the AIF is somewhat low (--te-ms)"
+            "the echo time is not known, so T2* decay in blood is left out: the peak of the AIF is somewhat low "
+            f"({option('--te-ms')})"
         )
     if moves_s:
         when = ", ".join(f"{t:.0f}" for t in moves_s)

@@ -21,6 +21,7 @@ _TOLERANCE_S = 0.15
 _STEP_S = 1.0  # s between nodes of a dispersed AIF at most; chosen: far below what any frame interval shows
 # Of the log-likelihood: less is no evidence of dispersion. Half the 99.9 % quantile of chi-squared with one degree of freedom.
 _EVIDENCE = 5.4
+_PLASMA_SD = 2.0  # chosen: of vp, as for a 95 % interval
 
 
 def disperse(times_s: np.ndarray, aif: np.ndarray, mean_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -76,11 +77,24 @@ def find_dispersion(
     good = np.flatnonzero(np.isfinite(curves).all(axis=1))
     some = curves[evenly(good, _VOXELS)]
 
-    def cost(mean_s: float) -> float:
+    def costs(mean_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Of each voxel, and whether it has plasma beyond doubt."""
         at, dispersed = disperse(aif_times_s, aif, mean_s)
-        sse = fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "kernels").sse.astype(np.float64)
+        fit = fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "kernels")
+        sse = fit.sse.astype(np.float64)
         # A curve that is fitted without a residual (a phantom's) must not decide alone either.
-        return 0.5 * times_s.size * float(np.log(np.maximum(sse, 1e-12 * max(float(sse.max()), 1e-30))).sum())
+        return 0.5 * times_s.size * np.log(np.maximum(sse, 1e-12 * max(float(sse.max()), 1e-30))), (
+            fit.values["vp"] > _PLASMA_SD * fit.sd["vp"]
+        )
 
-    found = minimize_scalar(cost, bounds=(0.0, LONGEST_S), method="bounded", options={"xatol": _TOLERANCE_S})
-    return float(round(found.x, 2)) if found.fun < cost(0.0) - _EVIDENCE else 0.0
+    found = minimize_scalar(
+        lambda mean_s: float(costs(mean_s)[0].sum()),
+        bounds=(0.0, LONGEST_S),
+        method="bounded",
+        options={"xatol": _TOLERANCE_S},
+    )
+    without, plasma = costs(0.0)
+    # Without plasma, vp and a delay are one, since A = (dC/dt + kep C) / ktrans. A dispersed AIF parts them and so gains a parameter in
+    # each such voxel, dispersion or not: these are no evidence.
+    gained = float((without - costs(found.x)[0])[plasma].sum())
+    return float(round(found.x, 2)) if gained > _EVIDENCE else 0.0

@@ -106,7 +106,7 @@ def dce_maps(
     scanned = acquisition(settings)
     curves = concentrations(p.fitted_curves(), scanned, t10_s, p.n_baseline, scale, sigma)
     _check_curves(curves, t10_s, scale)
-    more_notes = [*aif_notes(chosen), *series_notes(p, settings, t10_s, sigma)]
+    more_notes = [*aif_notes(chosen, settings.hematocrit), *series_notes(p, settings, t10_s, sigma)]
     chosen, form_notes = between_samples(chosen, curves, p.times_s, settings, p.n_baseline)
     p.notes.extend([*chosen.notes, *form_notes, *more_notes])
     settings = _resolved(settings, curves, p, chosen)

@@ -1,7 +1,7 @@
 """How a DCE series is turned into maps: what is refused before it is, and how concentrations follow from signal."""
 
 from ...curves import check_frames
-from ...errors import InputError
+from ...errors import InputError, option
 from ...images import Series
 from ...settings import check
 from ..settings import DceSettings, check_known
@@ -13,7 +13,10 @@ def acquisition(settings: DceSettings) -> Spgr | None:
     if settings.input == "concentration":
         return None
     if settings.tr_ms is None or settings.flip_angle_deg is None:
-        raise InputError("the repetition time or the flip angle is not known; give both (--tr-ms, --flip-angle)")
+        raise InputError(
+            "the repetition time or the flip angle is not known; give both "
+            f"({option('--tr-ms')}, {option('--flip-angle')})"
+        )
     te_s = None if settings.te_ms is None else settings.te_ms / 1000.0
     return Spgr(settings.tr_ms / 1000.0, settings.flip_angle_deg, settings.relaxivity, te_s, settings.r2star)
 
@@ -25,7 +28,9 @@ def check_settings(settings: DceSettings, series: Series) -> None:
         check_known(settings, series, "tr_ms", "flip_angle_deg")
     check(settings, "hematocrit")
     if settings.te_ms is None and settings.r2star is not None:
-        raise InputError("the T2* relaxivity is given without the echo time; give both (--te-ms, --r2star)")
+        raise InputError(
+            f"the T2* relaxivity is given without the echo time; give both ({option('--te-ms')}, {option('--r2star')})"
+        )
     check(settings, "relaxivity")
     if settings.dispersion_s is not None:
         check(settings, "dispersion_s")

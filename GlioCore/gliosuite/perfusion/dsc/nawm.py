@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ...errors import InputError
+from ...errors import InputError, option
 from ...images import Grid, boolean, resample_mask, signed_distance
 
 MIN_VOXELS = 200  # chosen: the mean over fewer depends on which they are
@@ -34,7 +34,7 @@ def given_nawm(mask: sitk.Image, grid: Grid, cbv: np.ndarray, fitted: np.ndarray
     region = boolean(resample_mask(mask, grid)) & fitted & np.isfinite(cbv)
     if not region.any():
         raise InputError(
-            "the normal white matter mask (--nawm) has no fitted voxel; one inside the fitted mask is needed"
+            f"the normal white matter mask ({option('--nawm')}) has no fitted voxel; one inside the fitted mask is needed"
         )
     return _described(region, cbv, "normal white matter as given")
 

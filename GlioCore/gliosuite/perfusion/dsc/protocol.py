@@ -9,6 +9,7 @@ Boxerman JL et al., Neuro Oncol 2020;22:1262 (flip angle, preload, echo time). W
 
 import numpy as np
 
+from ...errors import option
 from ..settings import DscSettings
 
 # Boxerman 2020.
@@ -98,6 +99,7 @@ def t1_notes(found: dict[str, int], n_voxels: int, where: str, leakage: str, thr
     elif through_equation:
         text += "; cbv there went through the signal equation and may still be too low"
     else:
-        more = "" if leakage in ("residue", "auto") else "--leakage residue and "
-        text += f"; cbv there is probably too low, since this correction is linear: use {more}--flip-angle with --tr-ms, or a preload"
+        more = "" if leakage in ("residue", "auto") else f"{option('--leakage')} residue and "
+        text += f"; cbv there is probably too low, since this correction is linear: use {more}"
+        text += f"{option('--flip-angle')} with {option('--tr-ms')}, or a preload"
     return [text]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...curves import noise_sd
+from ...errors import option
 
 _PASSED_S = 10.0  # after the peak; chosen: earlier frames are first pass, not recovery
 
@@ -27,7 +28,7 @@ def recovery(
     """
     ph = curves.max(axis=1)
     if te_ms is None:
-        return {"ph": ph}, "psr needs the echo time (--te-ms) where the input is ΔR2*, and was left out"
+        return {"ph": ph}, f"psr needs the echo time ({option('--te-ms')}) where the input is ΔR2*, and was left out"
     if times_s[-n_tail] < times_s[peak] + _PASSED_S:
         return (
             {"psr": np.full(ph.shape, np.nan), "ph": ph},

@@ -13,6 +13,7 @@ from ...steps import Progress, part
 from ..noise import SignalNoise
 from .bases import Bases
 from .compiled import CompiledFit, Profile, prepare
+from .compiled import covariance as compiled_covariance
 from .delaycells import StartNodes, join, starting_cells
 from .models import KINETIC, with_flow
 from .polish import SINGLE, Problem, polish
@@ -411,7 +412,8 @@ def _store(slab: _Slab, block: _Block, y: Any, curve: Any, curvature: list[list[
     n_times = residual.shape[1]
     variance = sse / max(n_times - len(fit.names), 1)
     curvature = _without_empty_plasma(fit, curvature, p)
-    spread = even = covariance(xp, curvature)
+    even: Any = compiled_covariance(curvature, UNKNOWN) if fit.compiled else covariance(xp, curvature)
+    spread = even
     if fit.noise is not None:
         middle = _noise_matrix(fit, cell, p, frames, residual, rows)
         spread = with_signal_noise(xp, even, curvature, _without_empty_plasma(fit, middle, p))

@@ -118,7 +118,7 @@ class _Refinement:
         """The local maxima of entries, each in a cell, from z (-1 to 1)."""
         starts, nodes = self.starts, self.nodes
         node = entry % self.size
-        starts.need(cells)
+        starts.need(cells, nodes.rate)
         expansion = starts.expansions.index(cells, nodes.rate[node])
         order = np.argsort(expansion, kind="stable")
         device = starts.bases.device

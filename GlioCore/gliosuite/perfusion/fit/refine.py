@@ -55,13 +55,13 @@ class Expansions:
     inverse_second_length
         (q, lines) one over the length of the second; 0 where there is none.
     log_rates, half_width
-        (nodes,) centres in ln k and half the width of an expansion.
+        (nodes,) centres in ln k and half the width of an expansion; of those nodes that there are tables of.
     line_centres, line_half_width
         (lines,) centres of the line's coordinate and half its width.
     shape
         m and q.
-    position
-        Where a line stands among those that there are tables of; -1 for the rest.
+    position, node_position
+        Where a line, and a node, stands among those that there are tables of; -1 for the rest.
     """
 
     xp: Any
@@ -78,18 +78,19 @@ class Expansions:
     line_half_width: float
     shape: tuple[int, int]
     position: np.ndarray
+    node_position: np.ndarray
 
     @property
     def n_nodes(self) -> int:
-        """Number of nodes of ln k."""
+        """Number of nodes of ln k that there are tables of."""
         return self.log_rates.shape[0]
 
     def index(self, line: Any, node: Any) -> Any:
         """The number of an expansion."""
-        return self.position[line] * self.n_nodes + node
+        return self.position[line] * self.n_nodes + self.node_position[node]
 
     def joined(self, other: "Expansions") -> "Expansions":
-        """With those of other lines of the same grid."""
+        """With those of other lines of the same grid, and the same nodes."""
         xp = self.xp
         tables: dict[str, Any] = {}
         for axis, names in (
@@ -122,9 +123,15 @@ class _Axes(NamedTuple):
 
 
 def expand_over_delays(
-    bases: Bases, log_rates: np.ndarray, first: str, second: str | None, device_bases: Bases, cells: np.ndarray
+    bases: Bases,
+    log_rates: np.ndarray,
+    first: str,
+    second: str | None,
+    device_bases: Bases,
+    cells: np.ndarray,
+    nodes: np.ndarray | None = None,
 ) -> Expansions:
-    """Expansions whose lines are cells between delays (one line without a delay), of those in `cells`.
+    """Expansions whose lines are cells between delays (one line without a delay), of those in `cells` and, of the rates, `nodes` or all.
 
     `first` is ``"exponential"`` or ``"integral"``, `second` ``"plasma"``, ``"integral"`` or None; `log_rates` (nodes,) are even.
     `device_bases` are `bases` where the fit runs.
@@ -132,8 +139,9 @@ def expand_over_delays(
     has_delay = bases.delays.size > 1
     has_rate = first == "exponential"
     line_half_width = float(bases.delays[1] - bases.delays[0]) / 2.0 if has_delay else 0.0
+    nodes = np.arange(log_rates.size) if nodes is None else nodes
     axes = _Axes(
-        log_rates,
+        log_rates[nodes],
         # Neighbours overlap, since the maximum can lie beyond half the way to the next node.
         0.75 * float(log_rates[1] - log_rates[0]) if has_rate else 0.0,
         _points(_POINTS_RATE if has_rate else 1),
@@ -156,9 +164,9 @@ def expand_over_delays(
             return vectors, np.zeros(vectors.shape[:2])
         return vectors, (cell.plasma if second == "plasma" else cell.integral)(at)[0].T
 
-    position = np.full(bases.n_cells, -1)
-    position[cells] = np.arange(cells.size)
-    return _expand(device_bases, map(line, cells.tolist()), axes, position)
+    position, node_position = np.full(bases.n_cells, -1), np.full(log_rates.size, -1)
+    position[cells], node_position[nodes] = np.arange(cells.size), np.arange(nodes.size)
+    return _expand(device_bases, map(line, cells.tolist()), axes, position, node_position)
 
 
 def expand_over_rates(bases: Bases, log_rates: np.ndarray, device_bases: Bases) -> Expansions:
@@ -170,14 +178,17 @@ def expand_over_rates(bases: Bases, log_rates: np.ndarray, device_bases: Bases) 
     cell = bases.cell(0)
     vectors = np.repeat(cell.at(axes.rates_at_points, None)[0][None], points.size, axis=0)
     line = lambda fast: (vectors, cell.at(fast + half_width * points, None)[0].T)
-    return _expand(device_bases, map(line, log_rates), axes, np.arange(log_rates.size))
+    every = np.arange(log_rates.size)
+    return _expand(device_bases, map(line, log_rates), axes, every, every)
 
 
 def _points(count: int) -> np.ndarray:
     return -np.cos(np.pi * (np.arange(count) + 0.5) / count) if count > 1 else np.zeros(1)
 
 
-def _expand(device_bases: Bases, lines: Iterable[Vectors], axes: _Axes, position: np.ndarray) -> Expansions:
+def _expand(
+    device_bases: Bases, lines: Iterable[Vectors], axes: _Axes, position: np.ndarray, node_position: np.ndarray
+) -> Expansions:
     """From the first basis functions (q, r, nodes m) and the second one (q, r) at every z of every line."""
     from_x, from_z = (np.linalg.inv(np.vander(v, v.size, increasing=True)) for v in (axes.x, axes.z))
     m, q = axes.x.size, axes.z.size
@@ -214,6 +225,7 @@ def _expand(device_bases: Bases, lines: Iterable[Vectors], axes: _Axes, position
         axes.line_half_width,
         (m, q),
         position,
+        node_position,
     )
 
 

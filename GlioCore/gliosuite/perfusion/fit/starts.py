@@ -1,6 +1,7 @@
 """Where a kinetic model's fit (DCE) starts: the search of its grid, and the local maximum next to the best node."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Starts:
         self.log_rates = _search_rates(model, bases, has_delay)
         self._grid: SearchGrid | None = None
         self._expansions: Expansions | None = None
-        self._expand: Callable[[np.ndarray], Expansions] | None = None
+        self._expand: Callable[[np.ndarray, np.ndarray], Expansions] | None = None
         plasma, integral = bases.plasma, bases.integral
         tables = bases.exponentials
         if model == "2cxm":
@@ -52,12 +53,12 @@ class Starts:
             return
         if model == "patlak":
             self._grid = build_grid(there, integral[:, :, None], plasma, self.log_rates)
-            self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "integral", "plasma", there, cells)
+            self._expand = partial(expand_over_delays, bases, self.log_rates, "integral", "plasma", there)
             return
         name = {"tofts": None, "etm": "plasma", "2cum": "integral"}[model]
         second = {None: np.zeros_like(plasma), "plasma": plasma, "integral": integral}[name]
         self._grid = build_grid(there, tables(self.log_rates), second, self.log_rates)
-        self._expand = lambda cells: expand_over_delays(bases, self.log_rates, "exponential", name, there, cells)
+        self._expand = partial(expand_over_delays, bases, self.log_rates, "exponential", name, there)
 
     @property
     def grid(self) -> SearchGrid:
@@ -74,18 +75,23 @@ class Starts:
     def expansions(self) -> Expansions:
         """What takes a start from its node to the local maximum next to it; without a delay, or after `need`."""
         if self._expansions is None:
-            self.need(np.zeros(1, np.int64))
+            self.need(np.zeros(1, np.int64), np.arange(self.log_rates.size))
         assert self._expansions is not None
         return self._expansions
 
-    def need(self, cells: np.ndarray) -> None:
-        """Make the expansions of cells between delays that are not there yet: a few curves need few of them."""
-        there = self._expansions
+    def need(self, cells: np.ndarray, nodes: np.ndarray) -> None:
+        """Make the expansions of cells between delays and of nodes of the rate that are not there yet: a few curves need few of them."""
+        there, nodes = self._expansions, np.unique(nodes)
+        if there is not None and (there.node_position[nodes] < 0).any():
+            nodes = np.union1d(nodes, np.flatnonzero(there.node_position >= 0))
+            cells, there = np.union1d(cells, np.flatnonzero(there.position >= 0)), None
         missing = np.unique(cells if there is None else cells[there.position[cells] < 0])
         if missing.size:
             assert self._expand is not None
-            more = self._expand(missing)
-            self._expansions = more if there is None else there.joined(more)
+            if there is None:
+                self._expansions = self._expand(missing, nodes)
+            else:
+                self._expansions = there.joined(self._expand(missing, np.flatnonzero(there.node_position >= 0)))
 
     def best_nodes(self, y: Any, energy: Any = None) -> tuple[BestNodes, Any, Any]:
         """Best nodes for curves y (r, n), and indices of their delays and rates; not for the 2CXM."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...dicom.geometry import Stack
+from ...errors import option
 from ...images import volume_cc
 from .export import foreign_patient
 from .planes import contour_volume_cc, own_mask, planes_of, rasterise
@@ -66,7 +67,9 @@ def _volumes(structure: Structure, series: Stack | None, problems: list[str]) ->
     elif (made := own_mask(structure)) is not None:
         mask = made
     else:
-        problems.append("nothing says how thick its slices are, so its volume is not known; --series DIR is needed")
+        problems.append(
+            f"nothing says how thick its slices are, so its volume is not known; the series that it was drawn on is needed ({option('--series')})"
+        )
         return {"volume_contours_cc": None, "volume_voxels_cc": None}
     voxels = volume_cc(mask)
     if contours is not None and abs(contours - voxels) > max(UNLIKE_CC, UNLIKE * max(contours, voxels)):

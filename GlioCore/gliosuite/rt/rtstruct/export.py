@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...dicom.geometry import Stack, read_stack
-from ...errors import InputError
+from ...errors import InputError, option
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
 from .appending import append, existing_set, same_contours
@@ -312,7 +312,7 @@ def _verified(
             if notes or dice < _LEAST_DICE or abs(polygons / voxels - 1) > _SMOOTH_VOLUME:
                 raise InputError(
                     f"ROI {roi.name} is too thin for smooth contours (Dice {dice:.3f}, volume {100 * (polygons / voxels - 1):+.2f} %); "
-                    "leave --smooth out"
+                    f"leave {option('--smooth')} out"
                 )
         elif notes or not np.array_equal(boolean(again), mask) or abs(polygons / voxels - 1) > _EDGE_VOLUME:
             raise RuntimeError(

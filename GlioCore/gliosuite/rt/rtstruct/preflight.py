@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...dicom.geometry import Stack
-from ...errors import InputError
+from ...errors import InputError, option
 from ...images import Grid, boolean
 from .writing import Roi
 
@@ -156,7 +156,7 @@ def _origin(series: Stack, allow_derived: bool) -> list[Finding]:
                 "error",
                 f"{series.folder} holds a derived series (ImageType {named}), a reformat or a secondary copy; planning systems refuse "
                 "contours on one, so the original series of the scanner is needed. Where this is the series that is planned on, allow it: "
-                "--allow-derived",
+                f"{option('--allow-derived')}",
             )
         ]
     allowed = ", and it was allowed" if allow_derived else ""

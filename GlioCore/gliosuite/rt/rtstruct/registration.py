@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...dicom.geometry import SPATIAL_REGISTRATION, Stack, quiet_pydicom
-from ...errors import InputError, require
+from ...errors import InputError, option, require
 from ...steps import version
 from .objects import identify, item, now, patient_and_study, save
 
@@ -47,7 +47,7 @@ def accepted_registration(path: str | Path, accepted_by: str | None) -> Accepted
     if not name or "\\" in name or len(name) > 64:
         raise InputError(
             f"the registration {path} was not accepted by anyone: look at its picture (gliosuite register --picture P.png) and name who "
-            "accepts it with --accepted-by NAME (at most 64 characters)"
+            f"accepts it with {option('--accepted-by')} (at most 64 characters)"
         )
     path = Path(path)
     if not path.is_file():

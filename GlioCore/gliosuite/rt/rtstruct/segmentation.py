@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...dicom.geometry import Stack, quiet_pydicom, read_stack
-from ...errors import InputError, require
+from ...errors import InputError, option, require
 from ...images import boolean
 from ...resources import read_text
 from ...steps import version
@@ -91,7 +91,7 @@ def write_seg(
             )
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(
-                f"the images in {series.folder} cannot carry a DICOM segmentation ({error}); leave --seg out"
+                f"the images in {series.folder} cannot carry a DICOM segmentation ({error}); leave {option('--seg')} out"
             ) from error
         _settle(segmentation, series, timed)
         segmentation.save_as(path)

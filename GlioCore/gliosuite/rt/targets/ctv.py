@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import InputError
+from ...errors import InputError, option
 from ...images import Grid, as_grid, boolean, resample_mask
 from ..barriers import BarrierMasks
 from ..margins import expand
@@ -297,13 +297,15 @@ def _check_options(
     if predicts:
         if probability is None or len(wanted) != 1 or margin_mm is not None:
             raise InputError(
-                f"scheme {name} needs a probability (--probability), one of --threshold, --volume-cc, --like and --sensitivity, and no "
-                "--margin-mm"
+                f"scheme {name} needs a probability ({option('--probability')}), one of {option('--threshold')}, {option('--volume-cc')}, "
+                f"{option('--like')} and {option('--sensitivity')}, and no {option('--margin-mm')}"
             )
         if threshold is not None and not 0 < threshold < 1:
             raise InputError(f"threshold {threshold} is out of range; a probability between 0 and 1 is needed")
     elif probability is not None or wanted:
-        raise InputError(f"scheme {name} takes no probability, threshold or volume; these belong to --scheme model")
+        raise InputError(
+            f"scheme {name} takes no probability, threshold or volume; these belong to {option('--scheme')} model"
+        )
     if margin_mm is not None and not (np.isfinite(margin_mm) and 0 <= margin_mm <= 50):
         raise InputError(f"margin {margin_mm} mm is out of range; 0 to 50 mm is needed")
 

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from gliosuite.perfusion import kinetics
-from gliosuite.perfusion.dce.notes import has_plateau, signal_drift
+from gliosuite.perfusion.aif import Aif
+from gliosuite.perfusion.dce.notes import aif_notes, fit_notes, has_plateau, signal_drift
+from gliosuite.perfusion.fit import fit_curves
 
 TIMES = 5.0 * np.arange(60)
 
@@ -23,3 +25,24 @@ def test_a_clipped_aif_has_a_plateau(frame_s):
     aif = kinetics.parker_aif(times, 17.0)  # at 5 s, two samples near the peak: one alone would not tell
     assert not has_plateau(aif, times)
     assert has_plateau(np.minimum(aif, 0.5 * aif.max()), times)
+
+
+@pytest.mark.parametrize(
+    "method, hematocrit, said",
+    [("auto", 0.42, True), ("mask", 0.42, True), ("auto", 0.37, False), ("csv", 0.42, False)],
+)
+def test_a_haematocrit_that_nobody_gave_is_said_where_it_counts(method, hematocrit, said):
+    aif = Aif(TIMES, kinetics.parker_aif(TIMES, 17.0), "how", method)
+    notes = aif_notes(aif, hematocrit)
+    assert any("haematocrit was taken to be 0.42" in note for note in notes) == said
+
+
+@pytest.mark.parametrize("vp, said", [(0.0, True), (0.03, False)])
+def test_tissue_that_leaks_without_vessels_is_said(vp, said):
+    rng = np.random.default_rng(3)
+    fine = 0.5 * np.arange(600)
+    aif = kinetics.parker_aif(fine, 25.0) / 0.58
+    clean = kinetics.extended_tofts(TIMES, aif, rng.uniform(0.05, 0.3, 200), rng.uniform(0.1, 0.4, 200), vp, 0.0, fine)
+    fit = fit_curves(clean + rng.normal(0, 0.01, clean.shape), TIMES, aif, "etm", delay=True, aif_times_s=fine)
+    notes = fit_notes(fit, np.isfinite(fit.sse), None)
+    assert any("vp is within its noise" in note for note in notes) == said

@@ -62,6 +62,15 @@ def test_the_prior_is_that_of_the_series(simulated, artery):
     assert "dispersion of the AIF" in learned.said()
 
 
+def test_the_dispersion_is_learned_as_well_as_the_aif_is_known(simulated, artery):
+    curves = simulated(3.0, 600, 1 / 60)[0]
+    wrong = artery * (1 + 0.1 * np.sin(1.3 * np.arange(60)))
+    right, doubtful = (learn(curves, transit(a, DT), 2e-3).shares for a in (artery, wrong))
+    # Curves with hardly any noise say that nothing is dispersed; with a wrong AIF they say it less surely.
+    assert right[0] + right[1] > 0.95
+    assert right.max() > doubtful.max()
+
+
 def test_prior_of_dispersion_is_that_of_each_node_s_cell():
     shares = dispersed(np.array([0.0, 0.5, 1.0, 1.5, 2.0]))
     assert shares.sum() == pytest.approx(1.0)

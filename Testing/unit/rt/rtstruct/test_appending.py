@@ -98,7 +98,7 @@ def test_one_of_several_series_is_chosen_by_its_uid(made, gliosuite):
     code, _, err = gliosuite("rtstruct", "--series", folder / "series", "--roi", roi, "--out", folder / "x.dcm")
     assert code == 2
     assert "holds 2 series" in err
-    assert "--series-uid" in err
+    assert "or the SeriesInstanceUID of the one that is meant" in err
     for uid in uids:
         code, _, _ = gliosuite("rtstruct", "--series", folder / "series", "--series-uid", uid, "--roi", roi,
                                "--out", folder / "x.dcm")  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ....curves import mask_array
-from ....errors import InputError
+from ....errors import InputError, option
 from ...aif import (
     Aif,
     PureCurve,
@@ -38,7 +38,7 @@ def echo_s(settings: DscSettings) -> float:
         If it is not known.
     """
     if settings.te_ms is None:
-        raise InputError("the echo time is not known; give it with --te-ms")
+        raise InputError(f"the echo time is not known; give it with {option('--te-ms')}")
     return settings.te_ms / 1000.0
 
 

@@ -27,7 +27,7 @@ _BLOCK = 256  # voxels on a CPU; chosen so that a block's table of nodes stays i
 # Chosen on simulated series (seed 5): where so much of a curve is noise (a peak of about 10 times the noise), a box is taken for a shorter
 # transit that starts later, and the flow is worse than that of oSVD. Curves of simulated brain give such shapes a share of a few percent.
 _NOISY, _MOSTLY = 0.3, 0.5
-_LEAST = 1e-4  # of the highest prior; chosen: nodes below it change no result of simulated voxels by more than 1 %
+_LEAST = 3e-4  # of the highest prior; chosen: nodes below it change cbv, cbf and mtt of 99 % of simulated voxels by less than 1 %
 N_PARAMETERS = 5  # of each curve: amplitude, transit time, delay, residue shape; and the noise
 
 

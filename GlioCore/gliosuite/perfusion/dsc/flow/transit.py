@@ -17,7 +17,7 @@ SHAPES = (1.0, 1.25, 1.6, 2.2, 3.3, 6.0, 12.0, np.inf)
 DISPERSIONS_S = (0.0, 0.5, 1.0, 1.5, 2.0)  # s; chosen: from an artery next to the tissue to one beyond a narrow vessel
 # s; chosen: from capillaries with a shunt to a transit that outlasts the series. One step is an eighth.
 MTT_S = np.geomspace(1.0, 24.0, 28)
-DELAY_S = np.arange(-2.0, 8.01, 0.5)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
+DELAY_S = np.arange(-2.0, 8.01, 0.25)  # s; chosen: below 0 for tissue that the AIF's artery does not feed
 _LEAST_SAMPLES = 10  # of an AIF after its arrival, for cross-validation; chosen
 _FINE_S = 0.1  # s; chosen: convolutions on this grid differ by less than 0.1 % from finer ones
 

@@ -5,8 +5,9 @@ from . import pairs, rates
 from .pairs import PairFit
 from .profile import Profile
 from .rates import Bounds, FittedBlock, RateFit
+from .spread import covariance
 
-__all__ = ["CompiledFit", "FittedBlock", "Profile", "prepare"]
+__all__ = ["CompiledFit", "FittedBlock", "Profile", "covariance", "prepare"]
 
 CompiledFit = RateFit | PairFit
 

@@ -76,8 +76,15 @@ def _gram(powers: np.ndarray, late: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """`Tables.gram` from powers (cells, pieces, TERMS, r) and the vectors late and gain (cells, r)."""
     points = -np.cos(np.pi * (np.arange(GRAM_TERMS) + 0.5) / GRAM_TERMS)
     to_points = np.vander(points, TERMS, increasing=True)
-    value = to_points @ powers
-    slope = (to_points[:, :-1] * np.arange(1, TERMS)) @ powers[:, :, 1:]
-    products = [value @ late[:, None, :, None], value @ gain[:, None, :, None]]
-    products += [(value * value).sum(-1, keepdims=True), (slope * slope).sum(-1, keepdims=True)]
-    return np.linalg.inv(np.vander(points, increasing=True)) @ np.concatenate(products, axis=-1)
+    # Terms first: then a few large products do for all cells and pieces.
+    terms = np.ascontiguousarray(powers.transpose(2, 0, 3, 1))
+    shape = (GRAM_TERMS, *terms.shape[1:])
+    value = (to_points @ terms.reshape(TERMS, -1)).reshape(shape)
+    slope = ((to_points[:, :-1] * np.arange(1, TERMS)) @ terms[1:].reshape(TERMS - 1, -1)).reshape(shape)
+    vectors = np.stack([late, gain], axis=1)  # (cells, 2, r)
+    products = np.empty((GRAM_TERMS, terms.shape[1], 4, terms.shape[3]))
+    np.matmul(vectors, value, out=products[:, :, :2])
+    np.einsum("mcrp,mcrp->mcp", value, value, out=products[:, :, 2])
+    np.einsum("mcrp,mcrp->mcp", slope, slope, out=products[:, :, 3])
+    found = np.linalg.inv(np.vander(points, increasing=True)) @ products.reshape(GRAM_TERMS, -1)
+    return np.ascontiguousarray(found.reshape(products.shape).transpose(1, 3, 0, 2))

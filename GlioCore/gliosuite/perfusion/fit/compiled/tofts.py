@@ -15,6 +15,16 @@ from .tables import TERMS
 # Of the residual, as in `search`: local maxima that explain less than the best node by more are left.
 _WORTH_REFINING = 0.1
 _NEAR_BORDER, _BEYOND = 0.3, 0.25  # of a cell; chosen
+_FROM_NODE, _LEAST_FROM_NODE = 0.25, 0.1  # of a cell, where the way starts beside a node; chosen
+
+
+@inlined
+def peak(height: np.ndarray, d: int) -> float:
+    """Where a parabola through a delay's neighbours has its maximum, in cells from it (at most half of one); 0 at the ends."""
+    if d == 0 or d == height.shape[0] - 1:
+        return 0.0
+    bend = 2.0 * height[d] - height[d - 1] - height[d + 1]
+    return min(max(0.5 * (height[d + 1] - height[d - 1]) / max(bend, 1e-300), -0.5), 0.5)
 
 
 @inlined
@@ -41,20 +51,21 @@ def local_minima(
     for d in range(n_delays):
         b = on_second[d]
         positive = max(b, nothing)
+        # Slices and no branches, so that the processor does several nodes at a time.
+        nodes = slice(d * n_rates, (d + 1) * n_rates)
+        here, least = on_first[nodes], node_tables[0, nodes]
+        share, second_share = node_tables[1, nodes], node_tables[2, nodes]
         for j in range(n_rates):
-            node = d * n_rates + j
-            a = on_first[node]
-            both = a * a + b * b
-            if not signed:
-                first = a * node_tables[1, node] + b * node_tables[2, node]
-                alone = max(max(first, nothing), positive)
-                inside = a >= nothing and b >= a * node_tables[0, node]
-                both = both if inside else alone * alone
-            explained[j] = both
+            a = here[j]
+            alone = a * share[j] + b * second_share[j]
+            alone = alone if alone > positive else positive
+            inside = signed | ((a >= nothing) & (b >= a * least[j]))
+            explained[j] = a * a + b * b if inside else alone * alone
         at = 0
+        top = explained[0]
         for j in range(1, n_rates):
-            if explained[j] > explained[at]:
-                at = j
+            if explained[j] > top:
+                at, top = j, explained[j]
         height[d], node_v[d] = explained[at], nodes_v[at]
         if 0 < at < n_rates - 1:
             # The rates lie apart: the maximum of a parabola through the highest three counts.
@@ -134,15 +145,21 @@ def fit_rates(
         beyond = 2 if has_delay else 0
         place, cell_of_best = 0.0, 0
         for start in range(sides * count + beyond):
-            # From both sides of each node. Then beyond a border that is near the best: there may be another minimum, as near to it.
+            # From both sides of each node, on one of them where its neighbours point. Then beyond a border that is near the best: there
+            # may be another minimum, as near to it.
             node, side = start // sides, start % sides
             cell, tau, v = 0, 0.0, 0.0
+            share = _FROM_NODE
+            if has_delay and node < count:
+                towards = peak(height, chosen[node])
+                if (towards > 0.0) == (side == 1):
+                    share = max(abs(towards), _LEAST_FROM_NODE)
             if start == sides * count:
                 place, cell_of_best = best[TAU] / length, int(best[CELL])
             if node < count:
                 v = min(max(node_v[chosen[node]], limits[4]), limits[5])
                 cell = chosen[node] - 1 + side if has_delay else 0
-                tau = (0.25 + 0.5 * side) * length
+                tau = (1.0 - share if side == 1 else share) * length
             else:
                 v, cell = best[V], cell_of_best - 1 + 2 * side
                 tau = (1.0 - _BEYOND if side == 1 else _BEYOND) * length
