@@ -241,7 +241,8 @@ def _one_series(
         raise InputError(f"{folder} holds no series {series_uid}; it holds {listed}")
     if len(by_series) > 1:
         raise InputError(
-            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one that is meant"
+            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one that "
+            "is meant"
         )
     return next(iter(by_series.values()))
 
@@ -290,7 +291,7 @@ def _require_alike(folder: Path, slices: Sequence[Slice]) -> None:
         (s, other)
         for s in slices
         if (other := places.setdefault((s.instance, s.number), s)) is not s
-        and np.abs(s.position - other.position).max() > SAME_POSITION_MM
+        and np.abs(s.position - other.position).max() > _DOUBLED_MM
     ]
     if shared:
         a, b = shared[0]

@@ -68,7 +68,8 @@ def _volumes(structure: Structure, series: Stack | None, problems: list[str]) ->
         mask = made
     else:
         problems.append(
-            f"nothing says how thick its slices are, so its volume is not known; the series that it was drawn on is needed ({option('--series')})"
+            "nothing says how thick its slices are, so its volume is not known; the series that it was drawn on is needed "
+            f"({option('--series')})"
         )
         return {"volume_contours_cc": None, "volume_voxels_cc": None}
     voxels = volume_cc(mask)
