@@ -241,8 +241,8 @@ def _one_series(
         raise InputError(f"{folder} holds no series {series_uid}; it holds {listed}")
     if len(by_series) > 1:
         raise InputError(
-            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one that "
-            "is meant"
+            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one "
+            "that is meant"
         )
     return next(iter(by_series.values()))
 
