@@ -171,9 +171,24 @@ class Case:
         return series
 
     def mask(self, role: str, like: sitk.Image | Grid | None = None) -> sitk.Image:
-        """The mask of a role as uint8 0/1, on the grid of `like` where given."""
+        """The mask of a role as uint8 0/1, on the grid of `like` where given.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or is a ROI of a structure set (``{"path", "roi"}``), which has no voxels of its own.
+        """
         entry = self._entry("masks", role)
+        if self.roi(role) is not None:
+            raise InputError(
+                f"{self.source}: masks.{role} is a ROI of a structure set, which gliosuite run carries to its grid; an image is needed here"
+            )
         return read_mask(self.mask_path(role), like, None if isinstance(entry, str) else entry.get("labels"))
+
+    def roi(self, role: str) -> str | None:
+        """The ROI's name where a mask is one of an RT structure set (``{"path": "RS.dcm", "roi": "GTV"}``), else None."""
+        entry = self._entry("masks", role)
+        return str(entry["roi"]) if isinstance(entry, dict) and "roi" in entry else None
 
     def acquisition(self, role: str) -> dict[str, Any]:
         """What is known of how an image was taken: ``tr_ms te_ms flip_angle_deg times_s t10_s hematocrit relaxivity`` and free keys."""

@@ -1,6 +1,7 @@
 """The command line: parses, hands over to `commands`, and turns errors into exit codes.
 
-0 done, 2 bad input (one line ``error: ...``), 3 a cohort with failed cases, 1 a defect of ours, 130 cancelled.
+0 done, 2 bad input (one line ``error: ...``), 3 done with losses (a line each, from ``losses`` of a result), 1 a defect of ours,
+130 cancelled.
 """
 
 import argparse
@@ -209,10 +210,14 @@ def main(argv: list[str] | None = None) -> int:
             from .files import plain
 
             result = plain(result)
+            losses = result.pop("losses", ())
             if args.json or not sys.stdout.isatty():
                 print(json.dumps(result, indent=2, ensure_ascii=False))
             else:
                 print("\n".join(_short(result)))
+            for sentence in losses:
+                print(f"problem: {sentence}", file=sys.stderr)
+            return 3 if losses else 0
         return 0
     except InputError as error:
         reporter.end()

@@ -23,7 +23,8 @@ from dicom_series import Stack, shapes, write_series
 from gliosuite.dicom import geometry
 from gliosuite.images import boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, export_rtstruct, read_structures, write_rtstruct
-from gliosuite.rt.rtstruct.reading import Structure, contour_volume_cc, rasterise
+from gliosuite.rt.rtstruct.planes import contour_volume_cc, rasterise
+from gliosuite.rt.rtstruct.structures import Structure
 
 STACKS = {
     "1x1x1": Stack((96, 96, 72)),
@@ -101,10 +102,12 @@ def measured(
     result = {}
     for name, mask in masks.items():
         structure = structures[name]
-        volume = contour_volume_cc(structure, series.grid.spacing[2]) or 0.0
+        volume = contour_volume_cc(structure, series.grid) or 0.0
         result[name] = {
             "volume": 100 * (volume / (mask.sum() * series.grid.voxel_cc) - 1),
-            "own": dice(boolean(rasterise(structure, series.grid)[0]), mask) if structure.contours else 0.0,
+            "own": dice(boolean(rasterise(structure, series.grid, series.grid)[0]), mask)
+            if structure.contours
+            else 0.0,
             "plastimatch": dice(theirs[name], mask) if name in theirs else float("nan"),
             "references": wrong_references(structure, series),
             "contours": len(structure.contours),
@@ -175,7 +178,7 @@ def smooth_contours(folder: Path) -> None:
         structures = {s.name: s for s in read_structures(place / "smooth.dcm").structures}
         cells = []
         for r in records:
-            again = boolean(rasterise(structures[r.name], series.grid)[0])
+            again = boolean(rasterise(structures[r.name], series.grid, series.grid)[0])
             cells.append(
                 f"{r.name} {100 * (r.volume_contours_cc / r.volume_voxels_cc - 1):+.4f} {dice(again, masks[r.name]):.4f}"
             )

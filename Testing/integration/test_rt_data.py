@@ -20,7 +20,7 @@ from gliosuite.rt.rtstruct import (
     read_structures,
     write_rtstruct,
 )
-from gliosuite.rt.rtstruct.reading import contour_areas, contour_volume_cc
+from gliosuite.rt.rtstruct.planes import contour_areas, contour_volume_cc
 from gliosuite.rt.rtstruct.segmentation import read_seg
 from gliosuite.rt.targets import Structures, target_volumes
 from scipy import ndimage
@@ -175,3 +175,80 @@ def test_smooth_contours_and_a_segmentation_of_a_head_mr(data, tmp_path, tool):
         again = boolean(ours[name])
         assert 2 * (again & mask).sum() / (again.sum() + mask.sum()) > 0.999
         assert np.array_equal(boolean(segments[name]), mask)
+
+
+# ------------------------------------------------------------------------------------------------------ reported cases
+
+
+def test_a_real_planning_mr_that_is_marked_as_derived_is_taken_with_a_warning(data, tmp_path):
+    folder = unpack(data("rtstruct-sts-002/STS_002_MR_T1_dicom.tar.gz"), tmp_path) / "STS_002" / "MR_T1"
+    (mask,) = read_rtstruct(next((folder / "mask").iterdir()), folder / "image").values()
+    with pytest.warns(UserWarning, match=r"This is a derived series \(ImageType DERIVED/PRIMARY/AXIAL\)"):
+        write_rtstruct(tmp_path / "rs.dcm", folder / "image", [Roi("GTV", mask, "GTV")])
+    assert np.array_equal(boolean(read_rtstruct(tmp_path / "rs.dcm", folder / "image")["GTV"]), boolean(mask))
+
+
+@pytest.mark.parametrize(("name", "cc"), [("two_islands", 0.216), ("four", 0.432), ("ok", 0.432)])
+def test_parts_on_separate_slices_are_written(data, tmp_path, name, cc):
+    folder = data("reported-cases/rt-sparse_slices")
+    mask = read_mask(folder / f"{name}.nrrd")
+    (record,) = write_rtstruct(tmp_path / "rs.dcm", folder / "series", [Roi("GTV", mask, "GTV")])
+    assert (record.volume_voxels_cc, record.volume_contours_cc) == pytest.approx((cc, cc))
+    assert np.array_equal(boolean(read_rtstruct(tmp_path / "rs.dcm", folder / "series")["GTV"]), boolean(mask))
+
+
+def test_two_foci_on_thick_slices_are_written(data, tmp_path):
+    folder = data("reported-cases/rtstruct-write-separate-slices")
+    series = unpack(folder / "foci_mr.tar.gz", tmp_path)
+    foci = read_mask(folder / "foci.nii.gz")
+    (record,) = write_rtstruct(tmp_path / "rs.dcm", series / "foci_mr", [Roi("GTV", foci, "GTV")])
+    assert (record.contours, record.volume_voxels_cc) == (2, pytest.approx(0.273))
+
+
+def test_two_foci_of_a_foreign_set_have_their_volume(data, tmp_path):
+    folder = data("reported-cases/rtstruct-read-separate-slices")
+    series = read_stack(unpack(folder / "ct.tar.gz", tmp_path))
+    (roi,) = check_structures(read_structures(folder / "rs.dcm"), series)["rois"]
+    assert (roi["volume_contours_cc"], roi["problems"]) == (pytest.approx(0.6), [])
+    assert roi["volume_voxels_cc"] == pytest.approx(0.6, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "cc", "problem"),
+    [
+        ("rs_nan", 6.0, "1 contours hold coordinates that are no numbers"),
+        ("rs_outside", 216.0, "it leaves the image: 73.3 % of it (158.40 cc)"),
+        ("rs_overlap_same_slice", 2.4, "10 contours cross others of their plane; their union was taken"),
+    ],
+)
+def test_what_is_wrong_with_a_foreign_set_is_named(data, tmp_path, name, cc, problem):
+    folder = data("reported-cases/rtstruct-check-nan-overlap")
+    series = read_stack(unpack(folder / "ct.tar.gz", tmp_path))
+    (roi,) = check_structures(read_structures(folder / f"{name}.dcm"), series)["rois"]
+    assert roi["volume_contours_cc"] == pytest.approx(cc, rel=1e-4)
+    assert any(p.startswith(problem) for p in roi["problems"])
+
+
+def test_overlapping_circles_are_a_union(data):
+    folder = data("reported-cases/rt-overlapping_contours")
+    (roi,) = check_structures(read_structures(folder / "overlap.dcm"), read_stack(folder / "s"))["rois"]
+    assert roi["volume_voxels_cc"] == pytest.approx(5.6, rel=0.01)
+    assert roi["volume_contours_cc"] == pytest.approx(5.6, rel=0.04), "voxels of 1 mm hold 3 % less of these circles"
+    assert any("cross others of their plane" in p for p in roi["problems"])
+
+
+def test_a_truncated_set_and_a_series_with_one_uid_are_refused(data):
+    with pytest.raises(InputError, match="damaged or truncated"):
+        read_structures(data("reported-cases/rt-malformed_sets") / "trunc.dcm")
+    with pytest.raises(InputError, match="13 of 14 slices have the SOPInstanceUID of another"):
+        read_stack(data("reported-cases/rt-duplicate_sop_uid") / "s")
+
+
+def test_a_target_volume_cut_by_the_images_edge_is_told(data):
+    folder = data("reported-cases/ctv-cut-at-image-edge")
+    masks = {n: read_mask(folder / f"{n}.nii.gz") for n in ("brain", "brain_crop", "cel_full", "cel_crop")}
+    cut = target_volumes("rtog", Structures(masks["brain_crop"], masks["cel_crop"], masks["cel_crop"]))
+    whole = target_volumes("rtog", Structures(masks["brain"], masks["cel_full"], masks["cel_full"]))
+    assert (volume_cc(cut.ctv), volume_cc(whole.ctv)) == pytest.approx((66.2, 90.3), abs=0.05)
+    assert any("about 24.1 cc of it would lie beyond" in n for n in cut.notes)
+    assert not any("edge of the image" in n for n in whole.notes)

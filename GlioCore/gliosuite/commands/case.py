@@ -72,7 +72,7 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--allow-derived",
         action="store_true",
-        help="write the structure set on a series that is marked as derived, such as a distortion-corrected planning MR (default not)",
+        help="write the structure set on a series that is marked as a reformat or a secondary copy too (default not)",
     )
     p.add_argument(
         "--threshold",

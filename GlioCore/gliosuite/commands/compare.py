@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .masks import MASK, add_geometry, grid_of_masks, in_structure_set, mask_on
+from .masks import MASK, add_geometry, grid_of_masks, mask_on, require_one_patient
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -66,6 +66,7 @@ def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     if not args.prescription_gy > 0:
         raise InputError(f"--prescription-gy is {args.prescription_gy:g}; a dose above 0 Gy is needed")
     given = [m for m in (args.brain, *named.values()) if m]
+    require_one_patient([*given, args.reference], args.series)
     grid = grid_of_masks(args, given)
     brain = mask_on(args.brain, grid, args.series) if args.brain else None
     progression = mask_on(args.reference, grid, args.series) if args.reference else None
@@ -183,7 +184,10 @@ def _doses(
     from ..rt.compare import DOSE_TITLES, dvh, read_dose
 
     dose = read_dose(args.dose)
-    _same_place(args, [args.brain, args.reference, *named.values()], dose)
+    masks = [args.brain, args.reference, *named.values()]
+    require_one_patient(masks, args.series, (dose.path, dose.patient_id, dose.frame_of_reference))
+    for caveat in dose.caveats:
+        warnings.warn(f"{dose.path}: {caveat}", stacklevel=2)
     structures = dict(ctvs) | ({"progression": progression} if progression is not None else {})
     histograms: dict[str, Dvh] = {}
     for name, mask in structures.items():
@@ -209,29 +213,13 @@ def _doses(
         folder / "dvh.png",
         lambda: dvh_figure(axis, {n: (share[n], colors.get(n, "#9aa0a6")) for n in share}, args.prescription_gy),
     )
-    return {"dose": Path("dose.csv"), "dvh": Path("dvh.csv"), "dvh_picture": picture, "doses": rows}
-
-
-def _same_place(args: argparse.Namespace, masks: list[str | None], dose: Any) -> None:
-    """Refuse a dose of another patient or frame of reference than a structure set or series that masks come from."""
-    from ..dicom.geometry import read_stack
-    from ..rt.rtstruct import read_structures
-
-    sources = {inside[0] for m in masks if m and (inside := in_structure_set(m))}
-    sets = [read_structures(f) for f in sorted(sources)]
-    found = [(c.path, c.patient_id, c.frame_of_reference) for c in sets]
-    if args.series:
-        series = read_stack(args.series, sets[0].series_uid if sets else None)
-        found.append((Path(args.series), str(series.identity.get("PatientID", "")), series.header.frame_of_reference))
-    for source, patient, frame in found:
-        if patient and dose.patient_id and patient != dose.patient_id:
-            raise InputError(
-                f"{dose.path} and {source} are of different patients (PatientID differs); one patient is needed"
-            )
-        if frame and dose.frame_of_reference and frame != dose.frame_of_reference:
-            raise InputError(
-                f"{dose.path} lies in another frame of reference than {source}; a dose planned on the same images is needed"
-            )
+    return {
+        "dose": Path("dose.csv"),
+        "dvh": Path("dvh.csv"),
+        "dvh_picture": picture,
+        "doses": rows,
+        "dose_caveats": dose.caveats,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------- pictures

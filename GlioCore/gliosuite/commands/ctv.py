@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .masks import MASK, add_geometry, grid_of_masks, mask_on
+from .masks import MASK, add_geometry, grid_of_masks, mask_on, require_one_patient
 
 if TYPE_CHECKING:
     from ..images import Grid
@@ -119,7 +119,9 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         if not suffix(path):
             raise InputError(f"{path} is not an image name that GlioSuite writes; M.nii.gz is one")
     validated = _validated(args)
-    grid = grid_of_masks(args, [m for m in (args.cel, args.cavity, args.t2l, args.brain) if m])
+    given = [m for m in (args.cel, args.cavity, args.t2l, args.brain) if m]
+    require_one_patient([*given, args.necrosis, *args.critical], args.series)
+    grid = grid_of_masks(args, given)
     mask = lambda text: mask_on(text, grid, args.series) if text else None
     structures = Structures(
         brain=mask_on(args.brain, grid, args.series),

@@ -2,10 +2,14 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .masks import MASK, described, in_structure_set
+from .masks import MASK, described, in_structure_set, require_one_patient
+
+if TYPE_CHECKING:
+    from ..dicom.geometry import Stack
 
 Progress = Callable[[float, str], None]
 
@@ -22,6 +26,14 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     p.add_argument("--series", metavar="DIR", help="folder of the CT or MR series that the contours are drawn on")
     p.add_argument(
+        "--series-uid", metavar="UID", help="SeriesInstanceUID, where the folder holds several series (default the one)"
+    )
+    p.add_argument(
+        "--append",
+        metavar="RS.dcm",
+        help="an existing structure set of the series: its structures go into the new file too, contours as they are (default none)",
+    )
+    p.add_argument(
         "--roi",
         action="extend",
         nargs="+",
@@ -31,9 +43,8 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     p.add_argument(
         "--label",
-        default="GlioSuite",
         metavar="TEXT",
-        help="structure set label, at most 16 characters (default GlioSuite)",
+        help="structure set label, at most 16 characters (default GlioSuite, with --append that of the existing set)",
     )
     p.add_argument(
         "--smooth",
@@ -57,7 +68,7 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     p.add_argument(
         "--allow-derived",
         action="store_true",
-        help="draw on a series that is marked as derived, such as a distortion-corrected planning MR (default it is refused)",
+        help="draw on a series that is marked as a reformat or a secondary copy too (default it is refused)",
     )
     p.add_argument("--seg", metavar="SEG.dcm", help="write the structures as a DICOM segmentation too (default not)")
     p.add_argument("--out", metavar="RS.dcm", help="the structure set to write")
@@ -74,7 +85,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..dicom.geometry import read_stack
     from ..files import atomic
-    from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, write_registration
+    from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, read_structures, write_registration
 
     if args.check:
         return _check(args)
@@ -91,22 +102,24 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
     accepted = accepted_registration(args.transform, args.accepted_by) if args.transform else None
     named = [_roi(text) for text in args.roi]
-    series = read_stack(args.series) if args.registration or any(in_structure_set(p) for *_, p in named) else None
+    require_one_patient([*(p for *_, p in named)], None)
+    series = _series(args)
+    _keep_inputs(args, [p for *_, p in named], series)
     if accepted and not args.registration and any(in_structure_set(p) for *_, p in named):
         raise InputError(
             "a structure of a structure set cannot be carried by --transform; write it as an image on its own series first"
         )
     rois = []
     for name, kind, path in named:
-        mask, description = described(path, series.grid if series else None, args.series)
+        mask, description = described(path, series.grid, series)
         rois.append(Roi(name, mask, kind, None, description))
     progress(0.3, "contours")
-    result: dict[str, Any] = {"rtstruct": args.out, "label": args.label}
+    label = args.label or (read_structures(args.append).label[:16] if args.append else "") or "GlioSuite"
+    result: dict[str, Any] = {"rtstruct": args.out, "label": label}
     with contextlib.ExitStack() as stack:  # all of them or none
         beside = stack.enter_context(atomic(args.registration)) if args.registration else None
         planned_on = ""
         if beside is not None:
-            assert series is not None
             assert accepted is not None  # refused above where it is missing
             planning = read_stack(args.planning)
             write_registration(beside, series, planning, accepted)
@@ -114,29 +127,53 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         carry = None if beside is not None else accepted
         exported = export_rtstruct(
             args.out,
-            series or args.series,
+            series,
             rois,
-            args.label,
+            label,
             args.smooth,
             carry,
             args.seg,
             planned_on,
             args.allow_derived,
+            args.append,
+            timed=True,
         )
     if args.seg:
         result["seg"] = args.seg
     return result | {"rois": exported.rois, "preflight": exported.findings}
 
 
+def _keep_inputs(args: argparse.Namespace, masks: list[str], series: "Stack") -> None:
+    """Refuse to write over what is read, or two results into one file."""
+    outs = [Path(p).resolve() for p in (args.out, args.seg, args.registration) if p]
+    if len(set(outs)) < len(outs):
+        raise InputError("--out, --seg and --registration name one file; each needs its own")
+    inputs = {Path((in_structure_set(m) or (m, ""))[0]) for m in masks}
+    inputs |= {Path(p) for p in (args.append, args.transform) if p} | {s.file for s in series.slices}
+    if args.planning:
+        inputs |= {p for p in Path(args.planning).rglob("*") if p.is_file()}
+    for path in {p.resolve() for p in inputs}.intersection(outs):
+        raise InputError(f"{path} is read by this command and would be replaced; choose another name for the result")
+
+
 def _check(args: argparse.Namespace) -> dict[str, Any]:
-    from ..dicom.geometry import read_stack
     from ..rt.rtstruct import check_structures, read_structures
 
     if args.roi or args.out:
         raise InputError("--check reads a structure set and takes neither --roi nor --out")
     contents = read_structures(args.check)
-    series = read_stack(args.series, contents.series_uid) if args.series else None
-    return {"checked": args.check, **check_structures(contents, series)}
+    series = _series(args, contents.series_uid) if args.series else None
+    report = check_structures(contents, series)
+    losses = [f"{args.check}: {p}" for p in report["problems"]]
+    losses += [f"{args.check}:{roi['name']}: {p}" for roi in report["rois"] for p in roi["problems"]]
+    return {"checked": args.check, **report, "losses": losses}
+
+
+def _series(args: argparse.Namespace, otherwise: str | None = None) -> "Stack":
+    """The series of ``--series`` and ``--series-uid``; `otherwise` is the UID to look for where none is asked for."""
+    from ..dicom.geometry import read_stack
+
+    return read_stack(args.series, args.series_uid or otherwise, required=bool(args.series_uid))
 
 
 def _roi(text: str) -> tuple[str, str, str]:

@@ -182,7 +182,7 @@ def quiet_pydicom() -> Iterator[None]:
         yield
 
 
-def read_stack(folder: str | Path, series_uid: str | None = None) -> Stack:
+def read_stack(folder: str | Path, series_uid: str | None = None, required: bool = False) -> Stack:
     """Read the slices of a CT or MR series, single-frame or multi-frame, as one stack; no pixels.
 
     Parameters
@@ -191,12 +191,14 @@ def read_stack(folder: str | Path, series_uid: str | None = None) -> Stack:
         A folder (searched with its subfolders) or one multi-frame file.
     series_uid
         Take this series where the folder holds several; None: it must hold one.
+    required
+        Refuse a folder that does not hold `series_uid`, even if it holds one series alone.
 
     Raises
     ------
     InputError
         If there is no series, more than one, more than one patient or frame of reference, if a file is damaged, or if slices are
-        doubled, missing, unevenly spaced, sheared or not parallel.
+        doubled, missing, unevenly spaced, sheared, not parallel or share a SOPInstanceUID.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -218,13 +220,15 @@ def read_stack(folder: str | Path, series_uid: str | None = None) -> Stack:
         raise InputError(
             f"{folder} holds no CT or MR slices ({kinds or 'no file at all'}); the folder of one DICOM series is needed"
         )
-    members = _one_series(folder, by_series, series_uid)
+    members = _one_series(folder, by_series, series_uid, required)
     if others and series_uid is None:
         warnings.warn(f"{folder}: files that are no slices were left out ({kinds})", stacklevel=2)
     return _stacked(folder, members)
 
 
-def _one_series(folder: Path, by_series: dict[str, list[Header]], series_uid: str | None) -> list[Header]:
+def _one_series(
+    folder: Path, by_series: dict[str, list[Header]], series_uid: str | None, required: bool
+) -> list[Header]:
     patients = {(h.identity.patient_id, h.identity.name) for members in by_series.values() for h in members}
     if len(patients) > 1:
         raise InputError(
@@ -232,9 +236,14 @@ def _one_series(folder: Path, by_series: dict[str, list[Header]], series_uid: st
         )
     if series_uid in by_series:
         return by_series[series_uid]
+    listed = " and ".join(f"{uid} ({len(m)} files)" for uid, m in sorted(by_series.items()))
+    if required:
+        raise InputError(f"{folder} holds no series {series_uid}; it holds {listed}")
     if len(by_series) > 1:
-        listed = " and ".join(f"{uid} ({len(m)} files)" for uid, m in sorted(by_series.items()))
-        raise InputError(f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed")
+        raise InputError(
+            f"{folder} holds {len(by_series)} series, {listed}; a folder with one series is needed, or the SeriesInstanceUID of the one "
+            "that is meant"
+        )
     return next(iter(by_series.values()))
 
 
@@ -277,6 +286,19 @@ def _require_alike(folder: Path, slices: Sequence[Slice]) -> None:
                 f"{folder}: the slices differ in {name} ({' and '.join(sorted(values))}); one series is needed"
             )
     first = slices[0]
+    places: dict[tuple[str, int | None], Slice] = {}
+    shared = [  # two files of one instance at one place are copies, which `_slice_spacing` tells
+        (s, other)
+        for s in slices
+        if (other := places.setdefault((s.instance, s.number), s)) is not s
+        and np.abs(s.position - other.position).max() > _DOUBLED_MM
+    ]
+    if shared:
+        a, b = shared[0]
+        raise InputError(
+            f"{folder}: {len(shared)} of {len(slices)} slices have the SOPInstanceUID of another ({a.file.name} that of {b.file.name}), so "
+            "that nothing can refer to one of them; export the series again"
+        )
     if not first.header.study_uid:
         raise InputError(f"{folder}: the images have no StudyInstanceUID; they cannot be referred to")
     cosines, pixel = np.asarray(first.frame.cosines), np.asarray(first.frame.spacing)

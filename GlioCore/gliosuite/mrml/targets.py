@@ -172,7 +172,7 @@ def export(
     """Write targets and the structures they come from as an RT structure set on the original DICOM series.
 
     What is written are the segments as they are now, so that a physician's corrections go along. `allow_derived` takes a series that is
-    marked as derived, such as a distortion-corrected planning MR.
+    marked as a reformat or a secondary copy.
 
     Raises
     ------
@@ -185,6 +185,7 @@ def export(
         What the pre-flight list has to say: an old MR, thick slices, holes.
     """
     from ..rt.rtstruct import Roi, export_rtstruct
+    from ..rt.rtstruct.export import SAID
 
     if not series_dir:
         raise InputError("no DICOM series is chosen; the folder of the original series is needed")
@@ -208,8 +209,8 @@ def export(
         name, kind = _ROIS[region]
         color = tuple(round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor())
         rois.append(Roi(name, mask_from_segment(node, identifier, grid), kind, color, "", "MANUAL"))
-    exported = export_rtstruct(Path(path), Path(series_dir), rois, allow_derived=allow_derived)
+    exported = export_rtstruct(Path(path), Path(series_dir), rois, allow_derived=allow_derived, timed=True)
     for finding in exported.findings:
-        if finding.level == "warning" and finding.check != "overlap":  # of that one the export warns itself
+        if finding.level == "warning" and finding.check not in SAID:  # of these the export warns itself
             warnings.warn(finding.sentence, stacklevel=2)
     return exported.rois

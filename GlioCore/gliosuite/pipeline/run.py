@@ -70,7 +70,13 @@ def check(case: Case, settings: RunSettings) -> None:
 
     # In threads, since most of it is inflating; the first fault in the case's order is the one that is told.
     each(look, [r for r in case.images if r not in settings.skip])
-    each(case.mask, [r for r in case.masks if r not in settings.skip])
+    from ..rt.rtstruct import read_structures
+
+    masks = [r for r in case.masks if r not in settings.skip]
+    each(case.mask, [r for r in masks if case.roi(r) is None])
+    for role in masks:
+        if (roi := case.roi(role)) is not None:
+            read_structures(case.mask_path(role)).find(roi)
     if "vfa" in case.images and "vfa" not in settings.skip:
         case.need("vfa", "flip_angle_deg", "tr_ms")
     if PROBABILITY in case.images and PROBABILITY not in settings.skip:

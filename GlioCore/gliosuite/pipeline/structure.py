@@ -112,12 +112,44 @@ def carried_image(run: Run, role: str) -> sitk.Image:
 
 def carried_mask(run: Run, role: str) -> sitk.Image:
     """A mask of the case on the common grid; one that misses the reference image is refused."""
-    mask = _onto_grid(run, run.case.mask(role))
+    roi = run.case.roi(role)
+    mask = _onto_grid(run, run.case.mask(role)) if roi is None else _drawn_mask(run, role, roi)
     if not boolean(mask).any():
         raise InputError(
             f"{run.case.mask_path(role)} does not overlap the {run.reference} image; a mask drawn on an image of this case is needed"
         )
     return mask
+
+
+def _drawn_mask(run: Run, role: str, roi: str) -> sitk.Image:
+    """A ROI of an RT structure set, ``{"path": "RS.dcm", "roi": "GTV"}`` of case.json, on the common grid.
+
+    It goes there through the transform of the image whose DICOM series it was drawn on.
+    """
+    from ..dicom.geometry import read_stack
+    from ..rt.rtstruct import on_grid, read_structures, require_same_frame, require_same_patient
+
+    path = run.case.mask_path(role)
+    contents = read_structures(path)
+    for image in run.case.images:
+        folder = run.case.dicom(image)
+        if folder is None:
+            continue
+        series = read_stack(folder, contents.series_uid or None)
+        if series.header.series_uid != contents.series_uid:
+            continue
+        require_same_patient(contents.patient_id, series, path)
+        require_same_frame(contents.frame_of_reference, series, path)
+        if image == run.reference:
+            return on_grid(contents, roi, run.grid, series)
+        transform = run.transform(image)
+        if transform is None:
+            raise InputError(f"{path} was drawn on {image}, which could not be registered to {run.reference}")
+        return resample_mask(on_grid(contents, roi, series.grid, series), run.grid, transform)
+    raise InputError(
+        f"{run.case.source}: masks.{role}: {path.name} was drawn on the series {contents.series_uid or '(not named)'}, which is none of "
+        "those under dicom; the folder of that series is needed there"
+    )
 
 
 def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:

@@ -52,6 +52,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     ctvs: dict[str, sitk.Image] = {}
     gtvs: dict[str, sitk.Image] = {}
     rules: dict[str, str] = {}
+    doses: dict[str, str] = {}
     rest: tuple[str, ...] = ()
     for i, name in enumerate(schemes):
         progress(0.1 + 0.5 * i / len(schemes), name)
@@ -65,6 +66,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
             gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
             rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
             rules[target.rule.ctv_name] = volumes.said(target)
+            doses[target.rule.ctv_name] = target.rule.dose or ""
         done.notes += [n for n in volumes.notes if n not in done.notes]
         if name == "model":
             rest = tuple(t.rule.ctv_name for t in volumes.targets if t.rule.rest_of)
@@ -76,7 +78,8 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     for name, mask in drawn.items():
         write_image(mask, folder / f"{name}.nii.gz", rules[name])
     done.summary["rois"] = [
-        {"name": n, "volume_cc": round(volume_cc(m), 3), "rule": rules[n]} for n, m in drawn.items()
+        {"name": n, "volume_cc": round(volume_cc(m), 3), "dose": doses.get(n, ""), "rule": rules[n]}
+        for n, m in drawn.items()
     ]
     for name, mask in (barriers.masks if barriers else {}).items():
         write_image(mask, folder / "barriers" / f"{name}.nii.gz", f"{name} ({source})")

@@ -211,11 +211,12 @@ def _targets(results: Results, draw: bool) -> str:
         text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
     swatch = lambda n: f'<span class="swatch" style="background:{colors.get(n, "#ff4d4d")}"></span>'
     text += table(
-        ("structure", "volume (cc)", "rule"),
+        ("structure", "volume (cc)", "dose level", "rule"),
         [
             (
                 swatch(r["name"]) + escape(r["name"]),
                 f'<span style="float:right">{number(r["volume_cc"])}</span>',
+                escape(r.get("dose", "")),
                 escape(r.get("rule", "")),
             )
             for r in rois

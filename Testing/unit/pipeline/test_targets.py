@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gliosuite.atlas import LABELS
 from gliosuite.case import Case
+from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, read_image, write_image
 from gliosuite.pipeline.context import RunSettings
 from gliosuite.pipeline.run import run_case
@@ -189,3 +190,26 @@ def test_percent_is_refused_before_anything_is_written(case_folder, tmp_path, gl
     assert code == 2
     assert "0 to 1 is needed (a fraction, not percent)" in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_roi_of_a_structure_set_is_taken_as_a_mask(results, case_folder, tmp_path):
+    out, _, _ = results["straight"]
+    folder = tmp_path / "case"
+    shutil.copytree(case_folder, folder)
+    shutil.copy(out / "rt" / "RS.dcm", folder / "RS.dcm")
+    data = json.loads((folder / "case.json").read_text())
+    data["images"].pop("probability")
+    data["masks"] = {"brain": data["masks"]["brain"], "cel": {"path": "RS.dcm", "roi": "GTV_RTOG"}}
+    (folder / "case.json").write_text(json.dumps(data))
+    settings = RunSettings(spacing_mm=3.0, schemes=("s3-eortc",))
+    summary = run_case(Case.load(folder), tmp_path / "out", settings)
+    assert [s["status"] for s in summary["steps"] if s["step"] in ("lesions", "rt")] == ["done", "done"]
+    made, drawn = (boolean(read_image(p)) for p in (tmp_path / "out/lesions/cel.nii.gz", out / "rt/GTV_RTOG.nii.gz"))
+    assert 2 * (made & drawn).sum() / (made.sum() + drawn.sum()) > 0.95
+    with pytest.raises(InputError, match="is a ROI of a structure set"):
+        Case.load(folder).mask("cel")
+
+    data["masks"]["cel"]["roi"] = "GTV"
+    (folder / "case.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="has no ROI GTV; it has GTV_RTOG"):
+        run_case(Case.load(folder), tmp_path / "other", settings)

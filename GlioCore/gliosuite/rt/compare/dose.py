@@ -24,14 +24,27 @@ DOSE_TITLES = {
 }
 
 
+# DoseSummationType (PS3.3 C.8.8.3) of what is less than a plan's dose, or more than one's.
+_SUMS = {
+    "BEAM": "one beam or some beams of a plan", "BEAM_SESSION": "beams in one session", "BRACHY": "brachytherapy sources of a plan",
+    "BRACHY_SESSION": "brachytherapy sources in one session", "CONTROL_POINT": "a part of one beam", "FRACTION": "fractions of a plan",
+    "FRACTION_SESSION": "one session of a fraction", "MULTI_PLAN": "several plans together", "PLAN_OVERVIEW": "an estimate for a plan",
+    "RECORD": "what was delivered according to treatment records",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Dose:
-    """A dose distribution in Gy on its own grid, its frame of reference, and whose it is."""
+    """A dose distribution in Gy on its own grid, its frame of reference, and whose it is.
+
+    `caveats`: sentences on why it is not the physical dose of a whole plan; empty where it is.
+    """
 
     image: sitk.Image
     frame_of_reference: str
     patient_id: str
     path: Path
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ def read_dose(path: str | Path) -> Dose:
     Raises
     ------
     InputError
-        If it is missing, no RT dose, not in Gy, without pixels or a place, or its planes are uneven.
+        If it is missing, no RT dose, a difference of doses, not in Gy, without pixels or a place, or its planes are uneven.
     """
     path = Path(path)
     pydicom = require("pydicom", "reading RT dose")
@@ -99,6 +112,13 @@ def read_dose(path: str | Path) -> Dose:
         raise InputError(f"{path} is a DICOM object of modality {d.get('Modality', '?')}; an RT dose file is needed")
     if str(d.get("DoseUnits", "")).upper() != "GY":
         raise InputError(f"{path} holds doses in {d.get('DoseUnits', 'no unit')}; doses in GY are needed")
+    kind, summed = (str(d.get(k, "") or "").upper() for k in ("DoseType", "DoseSummationType"))
+    if kind == "ERROR":
+        raise InputError(f"{path} holds the difference of two doses (DoseType ERROR); a dose is needed")
+    caveats = [f"it is an effective dose (DoseType {kind}), not a physical one"] if kind == "EFFECTIVE" else []
+    if summed not in ("", "PLAN"):
+        what = _SUMS.get(summed, "something else than a plan")
+        caveats.append(f"it is the dose of {what} (DoseSummationType {summed}), not of one whole plan")
     for keyword in ("DoseGridScaling", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "PixelData"):
         if d.get(keyword) is None:
             raise InputError(f"{path} has no {keyword}; a dose grid with values and a place is needed")
@@ -133,7 +153,8 @@ def read_dose(path: str | Path) -> Dose:
         tuple(float(v) for v in np.stack([row, column, normal], axis=1).ravel()),
     )
     image = grid.image(np.ascontiguousarray(values, np.float32))
-    return Dose(image, str(d.get("FrameOfReferenceUID", "") or ""), str(d.get("PatientID", "") or ""), path)
+    frame, patient = (str(d.get(k, "") or "") for k in ("FrameOfReferenceUID", "PatientID"))
+    return Dose(image, frame, patient, path, tuple(caveats))
 
 
 def dvh(dose: sitk.Image, structure: sitk.Image) -> Dvh:

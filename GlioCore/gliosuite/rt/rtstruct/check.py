@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 
 from ...dicom.geometry import Stack
+from ...errors import option
 from ...images import volume_cc
-from .reading import Structure, StructureSet, contour_volume_cc, own_mask, planes_of, rasterise
+from .export import foreign_patient
+from .planes import contour_volume_cc, own_mask, planes_of, rasterise
+from .preflight import UNLIKE, UNLIKE_CC
+from .structures import Structure, StructureSet
 
 
 def check_structures(contents: StructureSet, series: Stack | None = None) -> dict[str, Any]:
@@ -18,15 +22,14 @@ def check_structures(contents: StructureSet, series: Stack | None = None) -> dic
         ``label``, ``approval``, ``rois`` (name, type, contours, planes, volumes in cc from contours and from voxels, problems) and
         ``problems`` of the whole set.
     """
-    problems = []
-    names = [s.name for s in contents.structures]
-    if len(set(names)) < len(names):
-        problems.append("two ROIs have the same name")
+    problems = list(contents.problems)
     if not contents.frame_of_reference:
         problems.append("it has no frame of reference UID")
     by_uid: dict[tuple[str, int | None], int] = {}
     if series is not None:
         by_uid = {(s.instance, s.number): k for k, s in enumerate(series.slices)}
+        if foreign_patient(contents.patient_id, series):
+            problems.append("it is of another patient than the series (PatientID differs)")
         if contents.series_uid != series.header.series_uid:
             problems.append("it refers to another series (SeriesInstanceUID differs)")
         if contents.frame_of_reference and contents.frame_of_reference != series.header.frame_of_reference:
@@ -43,23 +46,36 @@ def check_structures(contents: StructureSet, series: Stack | None = None) -> dic
             "contours": len(structure.contours),
         }
         if structure.contours:
-            mask, notes = rasterise(structure, series.grid) if series is not None else (own_mask(structure), [])
             planes = planes_of(structure)
-            own += notes
-            if planes.flatness > 0.05:
-                own.append(f"its contours leave their plane by up to {planes.flatness:.2f} mm")
+            own += planes.faults
+            record |= {"planes": len(planes.at), **_volumes(structure, series, own)}
             if series is not None:
                 own += _references(structure, series, by_uid)
-            spacing = series.grid.spacing[2] if series is not None and planes.spacing is None else None
-            record |= {
-                "planes": len(planes.at),
-                "volume_contours_cc": contour_volume_cc(structure, spacing),
-                "volume_voxels_cc": volume_cc(mask),
-            }
         else:
             own.append("it has no closed contour")
         rois.append(record | {"problems": own})
     return {"label": contents.label, "approval": contents.approval, "rois": rois, "problems": problems}
+
+
+def _volumes(structure: Structure, series: Stack | None, problems: list[str]) -> dict[str, float | None]:
+    """Volumes from contours and from voxels; adds to `problems` where they disagree or cannot be told."""
+    slices = series.grid if series is not None else None
+    contours = contour_volume_cc(structure, slices)
+    if slices is not None:
+        mask, notes = rasterise(structure, slices, slices)
+        problems += notes
+    elif (made := own_mask(structure)) is not None:
+        mask = made
+    else:
+        problems.append(
+            "nothing says how thick its slices are, so its volume is not known; the series that it was drawn on is needed "
+            f"({option('--series')})"
+        )
+        return {"volume_contours_cc": None, "volume_voxels_cc": None}
+    voxels = volume_cc(mask)
+    if contours is not None and abs(contours - voxels) > max(UNLIKE_CC, UNLIKE * max(contours, voxels)):
+        problems.append(f"its contours hold {contours:.2f} cc, its voxels {voxels:.2f} cc")
+    return {"volume_contours_cc": contours, "volume_voxels_cc": voxels}
 
 
 def _references(structure: Structure, series: Stack, by_uid: dict[tuple[str, int | None], int]) -> list[str]:

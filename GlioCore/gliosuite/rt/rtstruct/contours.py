@@ -4,8 +4,12 @@ An outline runs along voxel edges, so that its area is the voxels' area and ever
 back. A hole is joined to what surrounds it by a keyhole (a cut of no width), since many readers fill nested loops.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
+
+from .polygons import shoelace
 
 # Voxels that touch at a corner alone get their corners cut by this share of a pixel: readers that undo keyholes look for coinciding points
 # (SlicerRT: closer than 0.001 mm) and would take such a corner for one.
@@ -157,8 +161,16 @@ def _finish(points: np.ndarray, cut: np.ndarray) -> np.ndarray:
     return result - 0.5
 
 
-def fill(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Pixels (y, x) whose centre lies inside an odd number of the polygons' windings: holes, nested loops and keyholes alike."""
+def fill(
+    polygons: Sequence[np.ndarray], shape: tuple[int, int], groups: Sequence[Sequence[int]] | None = None
+) -> np.ndarray:
+    """Pixels (y, x) whose centre lies inside an odd number of the polygons' windings: holes, nested loops and keyholes alike.
+
+    With `groups` (indices of polygons), what counts is the number of groups that a pixel lies in, within any of the group's polygons.
+    """
+    if groups is not None and any(len(g) > 1 for g in groups):
+        parts = [np.any([fill([polygons[i]], shape) for i in g], axis=0) for g in groups]
+        return np.logical_xor.reduce(parts)
     crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
     for polygon in polygons:
         start, end = polygon, np.roll(polygon, -1, axis=0)
@@ -176,35 +188,3 @@ def fill(polygons: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
         x = start[edge, 0] + share * (end[edge, 0] - start[edge, 0])
         np.add.at(crossings, (rows, np.clip(np.ceil(x), 0, shape[1]).astype(int)), 1)
     return (np.cumsum(crossings, axis=1)[:, :-1] & 1).astype(bool)
-
-
-def area(polygons: list[np.ndarray]) -> float:
-    """Area inside an odd number of the polygons of one plane, which may be nested but do not cross; square units of the points.
-
-    Loops inside an odd number of others are holes. Which loop contains which is asked of its points by majority, since loops may touch.
-    """
-    total = 0.0
-    for i, polygon in enumerate(polygons):
-        depth = sum(_contains(other, polygon) for j, other in enumerate(polygons) if j != i)
-        total += (-1) ** depth * abs(shoelace(polygon))
-    return total
-
-
-def shoelace(polygon: np.ndarray) -> float:
-    """Signed area of one closed polygon (n, 2)."""
-    x, y = (polygon - polygon[0]).T
-    return 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
-
-
-def _contains(polygon: np.ndarray, other: np.ndarray) -> bool:
-    """Whether most of the points of `other` lie inside `polygon`."""
-    low, high = polygon.min(axis=0), polygon.max(axis=0)
-    if (other.min(axis=0) < low - 1e-6).any() or (other.max(axis=0) > high + 1e-6).any():
-        return False
-    start, end = polygon, np.roll(polygon, -1, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sample = other[:: max(1, len(other) // 50)]
-        spans = (start[:, 1] <= sample[:, None, 1]) != (end[:, 1] <= sample[:, None, 1])
-        x = start[:, 0] + (sample[:, None, 1] - start[:, 1]) / (end[:, 1] - start[:, 1]) * (end[:, 0] - start[:, 0])
-    inside = np.sum(spans & (x > sample[:, None, 0]), axis=1) & 1
-    return bool(inside.mean() > 0.5)

@@ -17,11 +17,15 @@ from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError, option
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
+from .appending import append, existing_set, same_contours
+from .objects import save
+from .planes import contour_volume_cc, planes_of, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
-from .reading import contour_volume_cc, rasterise, read_structures
+from .reading import read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
-from .writing import Roi, save, structure_set
+from .structures import StructureSet
+from .writing import Roi, structure_set
 
 __all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "roi_color", "write_rtstruct"]
 
@@ -33,6 +37,11 @@ _COLORS = {
 }
 # Chosen: rounding the steps of a structure some ten voxels across costs 1 to 5 %; below 0.9 its shape is another.
 _LEAST_DICE = 0.9
+SAID = (
+    "grid",
+    "overlap",
+    "origin",
+)  # checks whose warnings are said while writing; the others stand in the pre-flight list
 # Shares that the contours' volume may differ by: smooth levels are found to a tenth of it; edges lose corners of 0.02 pixels at most.
 _SMOOTH_VOLUME, _EDGE_VOLUME = 2e-3, 1e-3
 
@@ -86,7 +95,7 @@ def write_rtstruct(
     Raises
     ------
     InputError
-        If the series is unfit (see `read_stack`), derived, a structure is empty or does not overlap the series, a name or type
+        If the series is unfit (see `read_stack`), a reformat or copy, a structure is empty or does not overlap the series, a name or type
         cannot be used, or the file cannot be written.
 
     Examples
@@ -110,6 +119,8 @@ def export_rtstruct(
     seg: str | Path | None = None,
     planned_on: str = "",
     allow_derived: bool = False,
+    append_to: str | Path | None = None,
+    timed: bool = False,
 ) -> ExportedSet:
     """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
 
@@ -126,7 +137,11 @@ def export_rtstruct(
     planned_on
         Date of the planning CT (YYYYMMDD) that the age of an MR is counted to; empty takes today.
     allow_derived
-        Draw on a series whose ImageType says that it is derived, such as a distortion-corrected planning MR; the structure set says so.
+        Draw on a series whose ImageType says that it is a reformat or a secondary copy; the structure set says so.
+    append_to
+        An existing structure set on the same series whose structures come first in the new one, their contours as they are.
+    timed
+        Say when it was made, beside the date. Not in results of a run, where the same input gives the same bytes on one day.
 
     Raises
     ------
@@ -138,13 +153,18 @@ def export_rtstruct(
     series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
+    before = None
+    if append_to is not None:
+        before = existing_set(append_to, series, (r.name for r in rois))
+        require_same_patient(before.patient_id, series, append_to)
+        require_same_frame(before.frame_of_reference, series, append_to)
     matrix = np.eye(4) if registration is None else registration.matrix
     masks = [_on_series(roi, series, registration) for roi in rois]
     beyond = [_beyond(roi, series, matrix) for roi in rois]
     findings += check_masks(rois, masks, beyond, series)
     block(findings)
     for finding in findings:
-        if finding.check == "overlap" and finding.level == "warning":
+        if finding.check in SAID and finding.level == "warning":
             warnings.warn(finding.sentence, stacklevel=2)
     colors: list[tuple[int, int, int]] = []
     counts = dict.fromkeys(TYPES, 0)
@@ -153,13 +173,15 @@ def export_rtstruct(
         colors.append((red, green, blue))
         counts[roi.interpreted_type] += 1
     carried = registration.sentence() if registration is not None else ""
-    dataset = structure_set(series, rois, masks, colors, label, carried, smooth)
+    dataset = structure_set(series, rois, masks, colors, label, carried, smooth, timed)
+    if before is not None:
+        append(dataset, before)
     with contextlib.ExitStack() as stack:
         partial = stack.enter_context(atomic(path))
         save(dataset, partial)
-        written = _verified(partial, series, rois, masks, colors, smooth)
+        written = _verified(partial, series, rois, masks, colors, smooth, before)
         if seg is not None:
-            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label)
+            write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label, timed)
     return ExportedSet(written, tuple(findings))
 
 
@@ -174,7 +196,7 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     Raises
     ------
     InputError
-        If the file is no structure set, belongs to another frame of reference, or the series is unfit.
+        If the file is no structure set, belongs to another patient or frame of reference, or the series is unfit.
 
     Examples
     --------
@@ -187,11 +209,13 @@ def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Im
     """
     contents = read_structures(path)
     series = read_stack(series_dir, contents.series_uid)
+    require_same_patient(contents.patient_id, series, path)
     require_same_frame(contents.frame_of_reference, series, path)
     masks: dict[str, sitk.Image] = {}
     for structure in contents.structures:
-        mask, notes = rasterise(structure, series.grid)
-        for note in (*structure.problems, *notes):
+        mask, notes = rasterise(structure, series.grid, series.grid)
+        faults = planes_of(structure).faults if structure.contours else []
+        for note in (*structure.problems, *faults, *notes):
             warnings.warn(f"{path}: ROI {structure.name}: {note}", stacklevel=2)
         if structure.contours:
             name = structure.name if structure.name not in masks else f"{structure.name}#{structure.number}"
@@ -223,11 +247,16 @@ def require_same_patient(patient_id: str, series: Stack, path: str | Path) -> No
     InputError
         If both have a PatientID and these differ.
     """
-    own = str(series.identity.get("PatientID", "") or "")
-    if patient_id and own and patient_id != own:
+    if foreign_patient(patient_id, series):
         raise InputError(
             f"{path} and {series.folder} are of different patients (PatientID differs); masks of the same patient are needed"
         )
+
+
+def foreign_patient(patient_id: str, series: Stack) -> bool:
+    """Whether something of this PatientID is of another patient than a series; not told where either has none."""
+    own = str(series.identity.get("PatientID", "") or "")
+    return bool(patient_id.strip() and own.strip() and patient_id.strip() != own.strip())
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -261,17 +290,22 @@ def _verified(
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
     smooth: bool,
+    before: StructureSet | None,
 ) -> tuple[WrittenRoi, ...]:
     """Read the file back; a structure whose voxels or contour volume are not those of its mask is a defect, and nothing is kept.
 
     Smooth outlines cannot hold the very same voxels: they must keep the volume to 0.2 % and a Dice of 0.9, or are refused.
     """
     records = []
-    for roi, mask, color, structure in zip(rois, masks, colors, read_structures(path).structures, strict=True):
-        again, notes = rasterise(structure, series.grid)
+    contents = read_structures(path)
+    if before is not None and not same_contours(before, contents):
+        raise RuntimeError(f"the structures of {before.path} did not read back as they were")
+    new = contents.structures[0 if before is None else len(before.structures) :]
+    for roi, mask, color, structure in zip(rois, masks, colors, new, strict=True):
+        again, notes = rasterise(structure, series.grid, series.grid)
         voxels = float(mask.sum()) * series.grid.voxel_cc
-        polygons = contour_volume_cc(structure, series.grid.spacing[2])
-        assert polygons is not None  # the planes' spacing is given
+        polygons = contour_volume_cc(structure, series.grid)
+        assert polygons is not None  # the file says how thick its slices are
         if smooth:
             found = boolean(again)
             dice = 2 * (found & mask).sum() / (found.sum() + mask.sum())

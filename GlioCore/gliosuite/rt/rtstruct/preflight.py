@@ -21,6 +21,8 @@ TYPES = (
     "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
     "DOSE_REGION", "CONTROL", "SUPPORT", "FIXATION", "MARKER", "REGISTRATION",
 )  # fmt: skip
+# Chosen: two volumes of any structure that is worth a plan are the same within this; steps of voxels make less. Both must be passed.
+UNLIKE, UNLIKE_CC = 0.05, 0.1
 _NAME = re.compile(r"[A-Za-z0-9_~^+.!-]+")
 
 
@@ -99,31 +101,13 @@ def check_series(series: Stack, planned_on: str = "", allow_derived: bool = Fals
     planned_on
         Date (YYYYMMDD) that the age of an MR is counted to; empty takes today.
     allow_derived
-        A derived series (ImageType) is told, not refused.
+        A reformatted or secondary series (ImageType) is told, not refused.
     """
     n, step = len(series.slices), series.grid.spacing[2]
     found = [
         Finding("series", "ok", f"The {series.header.modality} series is complete: {n} slices, {step:.2f} mm apart.")
     ]
-    if series.header.object_type[:1] == ("DERIVED",):
-        derived = f"a derived series (ImageType {'/'.join(series.header.object_type)})"
-        if allow_derived:
-            found.append(
-                Finding(
-                    "origin",
-                    "warning",
-                    f"This is {derived}, and it was allowed; a planning system may refuse contours on it unless it is the series that "
-                    "is planned on.",
-                )
-            )
-        else:
-            found[0] = Finding(
-                "series",
-                "error",
-                f"{series.folder} holds {derived}; planning systems refuse contours on a copy, so the original series of the scanner "
-                "is needed. Where the scanner marks its planning MR as derived (a distortion correction does that), and this is the "
-                f"series that is planned on, allow it: {option('--allow-derived')}",
-            )
+    found += _origin(series, allow_derived)
     if series.header.frame_of_reference:
         found.append(Finding("frame of reference", "ok", "All slices share one frame of reference."))
     else:
@@ -137,13 +121,53 @@ def check_series(series: Stack, planned_on: str = "", allow_derived: bool = Fals
         )
     if series.header.modality == "MR":
         found.append(_age(series.header.acquired, planned_on))
-    thickness = max(step, series.header.thickness_mm or 0.0)
+    thickness = round(max(step, series.header.thickness_mm or 0.0), 1)  # as it is said: 3.04 mm is no warning
     if thickness > THICK_MM:
         sentence = f"The slices are {thickness:.1f} mm thick; at most {THICK_MM:g} mm is advised for target volumes."
         found.append(Finding("slice thickness", "warning", sentence))
     else:
         found.append(Finding("slice thickness", "ok", f"The slices are {thickness:.1f} mm thick."))
     return found
+
+
+# Words of ImageType (PS3.3 C.7.6.1.1.2, C.8.3.1.1.1, C.8.13.3.1.1; those of Siemens and GE too) of images whose voxels lie elsewhere than
+# the scanner measured: reformats, projections, resampled volumes.
+_REFORMATTED = re.compile(
+    r"\b(MPR|CPR|MIP|MINIP|MAXIMUM|MINIMUM|REFORMAT\w*|RESAMPLED|PROJECTION|CURVED|VOLREN|RENDER\w*|SCREEN\w*|CSAPARALLEL)\b"
+)
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def _origin(series: Stack, allow_derived: bool) -> list[Finding]:
+    """Whether the series is the scanner's own: copies are refused, derived planning images are told."""
+    kinds = sorted({s.header.object_type for s in series.series.slices if s.header.object_type[:1] == ("DERIVED",)})
+    captured = series.header.sop_class.startswith(_SECONDARY_CAPTURE)
+    if not kinds and not captured:
+        return []
+    named = "/".join(kinds[0]) if kinds else "a secondary capture"
+    # DERIVED/PRIMARY alone is what scanners write of images that they have corrected (distortion, intensity) before they leave it.
+    copied = captured or any(
+        k[1:2] == ("SECONDARY",) or _REFORMATTED.search(" ".join(k[2:]).replace("_", " ")) for k in kinds
+    )
+    if copied and not allow_derived:
+        return [
+            Finding(
+                "origin",
+                "error",
+                f"{series.folder} holds a derived series (ImageType {named}), a reformat or a secondary copy; planning systems refuse "
+                "contours on one, so the original series of the scanner is needed. Where this is the series that is planned on, allow it: "
+                f"{option('--allow-derived')}",
+            )
+        ]
+    allowed = ", and it was allowed" if allow_derived else ""
+    return [
+        Finding(
+            "origin",
+            "warning",
+            f"This is a derived series (ImageType {named}){allowed}; a planning system may refuse contours on it unless it is the series "
+            "that is planned on.",
+        )
+    ]
 
 
 def _age(acquired: str, planned_on: str) -> Finding:
@@ -158,22 +182,18 @@ def _age(acquired: str, planned_on: str) -> Finding:
         return Finding(
             "age", "warning", f"The MR has no date, so it is not known whether it is older than {OLD_DAYS} days."
         )
+    told = f"{days} {'day' if days == 1 else 'days'}"
+    sentence = f"The MR and the planning CT are {told} apart" if planned_on else f"The MR is {told} old"
     if days > OLD_DAYS:
-        what = (
-            f"The MR and the planning CT are more than {OLD_DAYS} days apart"
-            if planned_on
-            else f"The MR is more than {OLD_DAYS} days old"
-        )
-        advice = "a cavity moves and shrinks within weeks, so a newer one is advised"
-        return Finding("age", "warning", f"{what}; {advice}.")
-    what = "and the planning CT are at most {} days apart" if planned_on else "is at most {} days old"
-    return Finding("age", "ok", f"The MR {what.format(OLD_DAYS)}.")
+        advice = f"a cavity moves and shrinks within weeks, so one of at most {OLD_DAYS} days is advised"
+        return Finding("age", "warning", f"{sentence}; {advice}.")
+    return Finding("age", "ok", f"{sentence}.")
 
 
 def check_masks(
     rois: Sequence[Roi], masks: Sequence[np.ndarray], beyond: Sequence[float], series: Stack
 ) -> list[Finding]:
-    """Overlap with the slices, and holes, once the masks (z, y, x) lie on the series' grid.
+    """Grids, overlap with the slices, and holes, once the masks (z, y, x) lie on the series' grid.
 
     Parameters
     ----------
@@ -182,6 +202,7 @@ def check_masks(
     """
     found = []
     for roi, mask, share in zip(rois, masks, beyond):
+        found += _carried(roi, mask, series)
         if not mask.any():
             found.append(
                 Finding(
@@ -217,6 +238,27 @@ def check_masks(
     if "holes" not in checks:
         found.append(Finding("holes", "ok", "No structure has holes within a slice."))
     return found
+
+
+def _carried(roi: Roi, mask: np.ndarray, series: Stack) -> list[Finding]:
+    """What becomes of a mask on another grid than the series; one with the series' own number of voxels may have lost its place."""
+    own = Grid.of(roi.mask)
+    if own.matches(series.grid):
+        return []
+    before, after = float(boolean(roi.mask).sum()) * own.voxel_cc, float(mask.sum()) * series.grid.voxel_cc
+    what = (
+        f"ROI {roi.name} was carried from a grid of its own to the series': {before:.2f} cc there, {after:.2f} cc here"
+    )
+    if own.size == series.grid.size:
+        return [
+            Finding(
+                "grid",
+                "warning",
+                f"{what}; it has as many voxels as the series along each axis, but another place or voxel size, so look where it lies",
+            )
+        ]
+    changed = abs(after - before) > max(UNLIKE_CC, UNLIKE * before)
+    return [Finding("grid", "warning" if changed else "ok", f"{what}.")]
 
 
 def _holes(mask: np.ndarray) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Rigid registrations between a planning CT and an MR: accepted by a person, and as DICOM Spatial Registration objects."""
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import SimpleITK as sitk
 from ...dicom.geometry import SPATIAL_REGISTRATION, Stack, quiet_pydicom
 from ...errors import InputError, option, require
 from ...steps import version
-from .writing import content_uid, item, patient_and_study, save
+from .objects import identify, item, now, patient_and_study, save
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -110,17 +109,13 @@ def write_registration(path: str | Path, series: Stack, planning: Stack, registr
             f"{series.folder} and {planning.folder} are of different patients (PatientID differs); one patient is needed"
         )
     to_planning = np.linalg.inv(registration.matrix)
-    text = "\n".join(f"{v:.9g}" for v in to_planning.ravel())
-    content = (series.header.series_uid, planning.header.series_uid, text, registration.accepted_by)
-    today = date.today().strftime("%Y%m%d")
+    day, time = now()
     d = item()
     patient_and_study(d, planning)
     d.SOPClassUID = SPATIAL_REGISTRATION
-    d.SOPInstanceUID = content_uid("registration", *content)
-    d.InstanceCreationDate = today
+    d.InstanceCreationDate, d.InstanceCreationTime = day, time
     d.Modality = "REG"
     d.Laterality = ""
-    d.SeriesInstanceUID = content_uid("registration series", *content)
     d.SeriesNumber, d.InstanceNumber = 1, 1
     d.SeriesDescription = "GlioSuite registration (research)"
     d.Manufacturer = d.ManufacturerModelName = "GlioSuite"
@@ -128,7 +123,7 @@ def write_registration(path: str | Path, series: Stack, planning: Stack, registr
     d.SoftwareVersions = version()
     d.FrameOfReferenceUID = planning.header.frame_of_reference
     d.PositionReferenceIndicator = planning.header.position_reference
-    d.ContentDate, d.ContentTime = today, "000000"
+    d.ContentDate, d.ContentTime = day, time
     d.ContentLabel = "GLIOSUITE"
     d.ContentDescription = "MR to planning CT, research use only"
     d.ContentCreatorName = registration.accepted_by
@@ -143,6 +138,7 @@ def write_registration(path: str | Path, series: Stack, planning: Stack, registr
         d.StudiesContainingOtherReferencedInstancesSequence = [
             item(StudyInstanceUID=series.header.study_uid, ReferencedSeriesSequence=[_referenced(series)])
         ]
+    identify(d)
     save(d, Path(path))
     again = read_registration(path)
     if not np.allclose(again[series.header.frame_of_reference], to_planning, atol=1e-6):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,7 +13,11 @@ from ...errors import InputError, option, require
 from ...images import boolean
 from ...resources import read_text
 from ...steps import version
-from .writing import Roi, content_uid
+from .objects import content_uid, identify, now
+from .writing import Roi
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 # Interpreted type -> entry of the terminology table (``resources/terminology.json``).
 _TERMS = {"GTV": "gtv", "CTV": "ctv", "PTV": "ctv"}
@@ -26,6 +31,7 @@ def write_seg(
     masks: Sequence[np.ndarray],
     colors: Sequence[tuple[int, int, int]],
     label: str,
+    timed: bool = False,
 ) -> None:
     """Write masks (z, y, x) on the grid of `series` as a binary segmentation object, and read it back.
 
@@ -65,18 +71,15 @@ def write_seg(
         images = [pydicom.dcmread(f, stop_before_pixels=True) for f in files]
         order = np.argsort([s.number or 0 for s in series.slices]) if multi else np.arange(len(series.slices))
         pixels = np.stack([m[order] for m in masks], axis=-1).astype(np.uint8)
-        content: list[str | bytes] = [series.header.series_uid, label]
-        content += [np.packbits(m).tobytes() for m in masks]
-        content += [r.name for r in rois]
         try:
             segmentation = hd.seg.Segmentation(
                 source_images=images,
                 pixel_array=pixels,
                 segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
                 segment_descriptions=descriptions,
-                series_instance_uid=content_uid("seg series", *content),
+                series_instance_uid=content_uid("to be given"),
                 series_number=2,
-                sop_instance_uid=content_uid("seg instance", *content),
+                sop_instance_uid=content_uid("to be given"),
                 instance_number=1,
                 manufacturer="GlioSuite",
                 manufacturer_model_name="GlioSuite",
@@ -90,11 +93,29 @@ def write_seg(
             raise InputError(
                 f"the images in {series.folder} cannot carry a DICOM segmentation ({error}); leave {option('--seg')} out"
             ) from error
+        _settle(segmentation, series, timed)
         segmentation.save_as(path)
     again = read_seg(path, series)
     for roi, mask in zip(rois, masks):
         if not np.array_equal(boolean(again[roi.name]), mask):
             raise RuntimeError(f"segment {roi.name} did not read back as it was written")
+
+
+def _settle(segmentation: "Dataset", series: Stack, timed: bool) -> None:
+    """Date, time and UIDs as the other objects have them: highdicom draws some at random, and dates by its own clock."""
+    day, time = now()
+    time = time if timed else "000000"
+    for name in ("InstanceCreation", "Content", "Series"):
+        for ending, value in (("Date", day), ("Time", time)):
+            if f"{name}{ending}" in segmentation:
+                setattr(segmentation, f"{name}{ending}", value)
+    for contribution in segmentation.get("ContributingEquipmentSequence", ()):
+        contribution.ContributionDateTime = day + time
+    organization = content_uid("dimensions", series.header.series_uid)
+    for one in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
+        one.DimensionOrganizationUID = organization
+    identify(segmentation)
+    segmentation.file_meta.MediaStorageSOPInstanceUID = segmentation.SOPInstanceUID
 
 
 def read_seg(path: str | Path, series: Stack | str | Path) -> dict[str, sitk.Image]:

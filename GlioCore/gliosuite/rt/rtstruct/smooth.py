@@ -8,7 +8,8 @@ where the two sides of a wall would cross, or no level has its area (a line one 
 import numpy as np
 from scipy import ndimage
 
-from .contours import MAX_POINTS, outlines, shoelace
+from .contours import MAX_POINTS, outlines
+from .polygons import shoelace
 
 _SIGMA = 1.0  # pixels: as much as a step is wide
 _TOLERANCE = 2e-4  # of the area: a tenth of what a smooth structure's volume may be off by

@@ -1,20 +1,18 @@
 """The DICOM object of an RT structure set: modules, references and contours, as PS3.3 A.19 and planning systems want them."""
 
-import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from ...dicom.geometry import IDENTITY, RT_STRUCTURE_SET, Stack, quiet_pydicom
+from ...dicom.geometry import RT_STRUCTURE_SET, Stack
 from ...errors import require
 from ...steps import version
 from .contours import outlines
+from .objects import content_uid, identify, item, now, patient_and_study
 from .smooth import smooth_outlines
 
 if TYPE_CHECKING:
@@ -58,12 +56,6 @@ class Roi:
     algorithm: str = "SEMIAUTOMATIC"
 
 
-def content_uid(*content: str | bytes) -> str:
-    """A UID that the content determines: the same structures on the same day get the same one."""
-    text = "\n".join(c if isinstance(c, str) else uuid.uuid5(uuid.NAMESPACE_OID, c.hex()).hex for c in content)
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, text).int}"
-
-
 def _frame_of_reference(series: Stack) -> str:
     if series.header.frame_of_reference:
         return series.header.frame_of_reference
@@ -75,19 +67,6 @@ def _frame_of_reference(series: Stack) -> str:
     return content_uid("frame of reference", series.header.series_uid)
 
 
-def patient_and_study(dataset: "Dataset", series: Stack) -> None:
-    """Copy patient and study of a series' images into an object that belongs to them."""
-    for keyword in IDENTITY:
-        if keyword in series.identity:
-            dataset.add(series.identity[keyword])
-    for keyword in (
-        "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID",
-        "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
-    ):  # fmt: skip
-        if keyword not in dataset:
-            setattr(dataset, keyword, "")
-
-
 def structure_set(
     series: Stack,
     rois: Sequence[Roi],
@@ -96,24 +75,23 @@ def structure_set(
     label: str,
     carried: str = "",
     smooth: bool = False,
+    timed: bool = False,
 ) -> "Dataset":
     """The data set of a structure set whose contours outline `masks` (z, y, x) on the grid of `series`.
 
-    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines.
+    `carried` says how the structures came to the series, where they were drawn on another one; `smooth` rounds the outlines; `timed` says
+    when it was made, beside the date.
     """
-    today = date.today().strftime("%Y%m%d")
     frame = _frame_of_reference(series)
-    content: list[str | bytes] = [series.header.series_uid, label, today, version(), carried, str(smooth)]
-    for roi, mask in zip(rois, masks):
-        content += [roi.name, roi.interpreted_type, roi.description, np.packbits(mask).tobytes()]
-
+    day, time = now()
+    time = time if timed else ""
     dataset = item()
     patient_and_study(dataset, series)
     dataset.SOPClassUID = RT_STRUCTURE_SET
-    dataset.SOPInstanceUID = content_uid("instance", *content)
-    dataset.InstanceCreationDate = today
+    dataset.InstanceCreationDate = day
+    if timed:
+        dataset.InstanceCreationTime = time
     dataset.Modality = "RTSTRUCT"
-    dataset.SeriesInstanceUID = content_uid("series", *content)
     dataset.SeriesNumber = 1
     dataset.SeriesDescription = "GlioSuite structures (research)"
     dataset.OperatorsName = ""
@@ -125,8 +103,7 @@ def structure_set(
     dataset.StructureSetLabel = label
     dataset.StructureSetName = label
     dataset.StructureSetDescription = _description(series, carried, smooth)
-    dataset.StructureSetDate = today
-    dataset.StructureSetTime = ""
+    dataset.StructureSetDate, dataset.StructureSetTime = day, time
     dataset.ApprovalStatus = "UNAPPROVED"
 
     dataset.ReferencedFrameOfReferenceSequence = [
@@ -138,11 +115,13 @@ def structure_set(
         item(
             ROIDisplayColor=list(color),
             ReferencedROINumber=number,
+            SourcePixelPlanesCharacteristicsSequence=[_source_planes(series)],
             ContourSequence=_contours(series, mask, smooth_outlines if smooth else outlines),
         )
         for number, (_, mask, color) in numbered
     ]
     dataset.RTROIObservationsSequence = [_observation(number, roi) for number, (roi, *_) in numbered]
+    identify(dataset)
     return dataset
 
 
@@ -170,14 +149,30 @@ def _referenced_study(series: Stack) -> "Dataset":
 
 
 def _structure(number: int, roi: Roi, frame: str) -> "Dataset":
-    text = f"{roi.description.rstrip('.')}. {_RESEARCH}" if roi.description else _RESEARCH
+    told = roi.description.rstrip(".")[: 1024 - len(_RESEARCH) - 2]  # ST holds 1024 characters
+    text = f"{told}. {_RESEARCH}" if told else _RESEARCH
     return item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame,
         ROIName=roi.name,
-        ROIDescription=text[:1024],
+        ROIDescription=text,
         ROIGenerationAlgorithm=roi.algorithm,
         ROIGenerationDescription=f"GlioSuite {version()}",
+    )
+
+
+def _source_planes(series: Stack) -> "Dataset":
+    """The pixel planes that contours were drawn from: how thick a slice each stands for (PS3.3 C.8.8.6)."""
+    grid = series.grid
+    rows, columns = np.reshape(grid.direction, (3, 3)).T[:2]
+    return item(
+        PixelSpacing=[_decimal(grid.spacing[1], 8), _decimal(grid.spacing[0], 8)],
+        SpacingBetweenSlices=_decimal(grid.spacing[2], 8),
+        ImageOrientationPatient=[_decimal(v, 8) for v in (*rows, *columns)],
+        ImagePositionPatient=[_decimal(v) for v in grid.origin],
+        NumberOfFrames=grid.size[2],
+        Rows=grid.size[1],
+        Columns=grid.size[0],
     )
 
 
@@ -194,14 +189,6 @@ def _observation(number: int, roi: Roi) -> "Dataset":
 def _contours(series: Stack, mask: np.ndarray, trace: Callable[[np.ndarray], Sequence[np.ndarray]]) -> list["Dataset"]:
     """The outlines of a mask, slice by slice."""
     return [_contour(series, k, polygon) for k in range(len(series.slices)) for polygon in trace(mask[k])]
-
-
-def item(**elements: object) -> "Dataset":
-    """A data set, or an item of a sequence, with these elements by keyword."""
-    result = require("pydicom.dataset", "writing DICOM objects").Dataset()
-    for keyword, value in elements.items():
-        setattr(result, keyword, value)
-    return result
 
 
 def _reference(series: Stack, instance: str, frame: int | None = None) -> "Dataset":
@@ -246,22 +233,6 @@ def _add_contour_data(dataset: "Dataset", points: np.ndarray) -> None:
         dataset.set_original_encoding(False, True, "iso8859")  # its elements are plain ASCII
 
 
-def _decimal(value: float) -> str:
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
+def _decimal(value: float, digits: int = 4) -> str:
+    text = f"{value:.{digits}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
-
-
-def save(dataset: "Dataset", path: Path) -> None:
-    """Write an object as explicit VR little endian with file meta information, with pydicom 2 or 3."""
-    pydicom = require("pydicom", "writing RT structure sets")
-    meta = require("pydicom.dataset", "writing RT structure sets").FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    dataset.file_meta = meta
-    with quiet_pydicom():
-        if int(pydicom.__version__.split(".")[0]) < 3:
-            dataset.is_little_endian, dataset.is_implicit_VR = True, False
-            pydicom.dcmwrite(path, dataset, write_like_original=False)
-        else:
-            pydicom.dcmwrite(path, dataset, enforce_file_format=True)

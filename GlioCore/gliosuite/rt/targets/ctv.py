@@ -10,9 +10,13 @@ from ...errors import InputError, option
 from ...images import Grid, as_grid, boolean, resample_mask
 from ..barriers import BarrierMasks
 from ..margins import expand
+from .edges import at_edge, lost_cc
+from .midline import SLACK_MM, crossing_cc, midline
 from .predicted import REACH_MM, SMOOTHING_MM, Candidates, Satellite
 from .schemes import Scheme, TargetRule, scheme
 
+_LEAST_CROSSING_CC = 0.5  # chosen: less is within what the plane is known to
+_LEAST_LOST_CC = 0.05  # chosen: it is said to a tenth of a cc
 _TITLES = {
     "cel": "enhancing lesion (cel)",
     "t2l": "T2 lesion (t2l)",
@@ -106,8 +110,9 @@ class TargetVolumes:
         return self.targets[0].ctv
 
     def said(self, target: Target) -> str:
-        """How one of the targets was made: scheme, year, rule, and what became of barriers."""
-        text = f"{self.scheme.title} ({self.scheme.year}): {target.how}"
+        """How one of the targets was made: scheme, year, rule, dose level, and what became of barriers."""
+        dose = f", {target.rule.dose}" if target.rule.dose else ""
+        text = f"{self.scheme.title} ({self.scheme.year}){dose}: {target.how}"
         if target.rule.margin_mm is None and self.barriers:
             return f"{text}; barriers do not bear on what is predicted"
         return text if self.barriers else f"{text}; no barriers"
@@ -174,6 +179,7 @@ def target_volumes(
     notes: list[str] = []
     targets: list[Target] = []
     satellites: list[Satellite] = []
+    plane = midline(structures.brain)
     for rule in rules.targets:
         absent = [r for r in rule.needs if getattr(structures, r) is None]
         if rule.rest_of and absent:
@@ -182,7 +188,7 @@ def target_volumes(
         gtv, parts = _gtv(name, rule, structures, brain, grid, notes)
         if rule.margin_mm is not None:
             margin = rule.margin_mm if margin_mm is None else margin_mm
-            ctv, how = _expanded(gtv, parts, margin, structures, grid, barriers)
+            ctv, how = _expanded(rule, gtv, parts, margin, structures, grid, barriers, notes)
         else:
             assert probability is not None  # `_check_options` has seen to it
             if like_scheme is not None:
@@ -192,6 +198,8 @@ def target_volumes(
             ctv, how, satellites = _predicted(candidates, threshold, volume_cc, notes)
             how += f" from {probability_source}, with {' + '.join(parts)}"
             how += f" (volume of {like_scheme})" if like_scheme else ""
+            if at_edge(ctv):
+                notes.append(f"{rule.ctv_name} reaches the image's edge; what is predicted beyond it is not known.")
         ctv, how = _cut(ctv, how, rule, structures, targets)
         if not ctv.any():
             if rule.rest_of:
@@ -200,7 +208,16 @@ def target_volumes(
             raise InputError(
                 f"{rule.ctv_name} is empty: nothing of it is left inside the brain and outside the critical structures"
             )
-        ptv = expand(grid.image(ctv), ptv_mm) if ptv_mm is not None else None
+        crossing = None if plane is None else crossing_cc(plane, grid.image(gtv), grid.image(ctv))
+        if crossing is not None and crossing > _LEAST_CROSSING_CC:
+            notes.append(
+                f"{rule.ctv_name} crosses the midline: {crossing:.1f} cc of it lie more than {SLACK_MM:g} mm beyond the plane of symmetry "
+                "of the brain mask; see whether tumour can get there."
+            )
+        ptv = None
+        if ptv_mm is not None:
+            ptv = expand(grid.image(ctv), ptv_mm)
+            _say_lost(rule.ptv_name, lost_cc(grid.image(ctv), ptv_mm), notes)
         targets.append(Target(rule, grid.image(gtv), grid.image(ctv), how, ptv))
     return TargetVolumes(
         rules,
@@ -213,17 +230,30 @@ def target_volumes(
     )
 
 
+def _say_lost(name: str, lost: float, notes: list[str]) -> None:
+    """Say that a target volume is cut by the image's edge."""
+    if lost > _LEAST_LOST_CC:
+        notes.append(
+            f"{name} is cut by the edge of the image: about {lost:.1f} cc of it would lie beyond; an image that covers it is needed."
+        )
+
+
 def _expanded(
+    rule: TargetRule,
     gtv: np.ndarray,
     parts: list[str],
     margin_mm: float,
     structures: Structures,
     grid: Grid,
     barriers: BarrierMasks | None,
+    notes: list[str],
 ) -> tuple[np.ndarray, str]:
     """The GTV and its margin, inside the brain and round barriers; and how it was made."""
+    if at_edge(gtv):
+        notes.append(f"{rule.gtv_name} reaches the edge of the image and may be cut by it.")
     walls = barriers.barriers(structures.brain, margin_mm) if barriers is not None else None
     ctv = boolean(expand(grid.image(gtv), margin_mm, walls)) & boolean(structures.brain)
+    _say_lost(rule.ctv_name, lost_cc(grid.image(gtv), margin_mm, structures.brain, walls), notes)
     how = f"{' + '.join(parts)} + {margin_mm:g} mm, inside the brain"
     if barriers is not None:
         how += f", round {', '.join(barriers.rules)} ({barriers.source})"

@@ -5,8 +5,9 @@ import json
 from importlib.util import find_spec
 
 import numpy as np
+import pydicom
 import pytest
-from dicom_series import Stack, write_dose, write_series
+from dicom_series import Stack, save, write_dose, write_series
 from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.rt.compare import TITLES
 from gliosuite.rt.rtstruct import Roi, write_rtstruct
@@ -142,3 +143,15 @@ def test_a_dose_of_another_patient_is_refused(patient, gliosuite):
     assert code == 2
     assert "are of different patients" in err
     assert not (patient / "o").exists()
+
+
+def test_the_dose_of_a_beam_is_compared_with_a_warning(patient, gliosuite):
+    d = pydicom.dcmread(patient / "rd.dcm")
+    d.DoseSummationType = "BEAM"
+    save(d, patient / "beam.dcm")
+    code, out, err = gliosuite("compare", f"A={patient / 'rs.dcm'}:CTV_6000", "--dose", patient / "beam.dcm",
+                               "--image", patient / "a.nii.gz", "--out", patient / "o")  # fmt: skip
+    assert code == 0
+    caveat = "it is the dose of one beam or some beams of a plan (DoseSummationType BEAM), not of one whole plan"
+    assert f"warning: {patient / 'beam.dcm'}: {caveat}" in err.splitlines()
+    assert json.loads(out)["dose_caveats"] == [caveat]

@@ -131,6 +131,15 @@ def test_what_is_no_dose_is_refused(tmp_path):
         )
     with pytest.raises(InputError, match="holds doses in RELATIVE; doses in GY are needed"):
         read_dose(spoiled(lambda d: setattr(d, "DoseUnits", "RELATIVE")))
+    with pytest.raises(InputError, match=r"holds the difference of two doses \(DoseType ERROR\)"):
+        read_dose(spoiled(lambda d: setattr(d, "DoseType", "ERROR")))
+    assert read_dose(spoiled(lambda d: None)).caveats == ()
+    assert read_dose(spoiled(lambda d: setattr(d, "DoseType", "EFFECTIVE"))).caveats == (
+        "it is an effective dose (DoseType EFFECTIVE), not a physical one",
+    )
+    for kind in ("BEAM", "FRACTION", "BRACHY", "CONTROL_POINT", "MULTI_PLAN", "NEW_KIND"):
+        (caveat,) = read_dose(spoiled(lambda d, kind=kind: setattr(d, "DoseSummationType", kind))).caveats
+        assert caveat.endswith(f"(DoseSummationType {kind}), not of one whole plan")
     with pytest.raises(InputError, match="has no DoseGridScaling"):
         read_dose(spoiled(lambda d: delattr(d, "DoseGridScaling")))
     with pytest.raises(InputError, match="planes are not evenly spaced"):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from gliosuite.rt.rtstruct import contours
-from gliosuite.rt.rtstruct.contours import area, fill, outlines, shoelace
+from gliosuite.rt.rtstruct.contours import fill, outlines
+from gliosuite.rt.rtstruct.polygons import area, shoelace
 from scipy import ndimage
 
 

@@ -15,7 +15,7 @@ from gliosuite.dicom.geometry import read_stack
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, boolean, read_image, write_image
 from gliosuite.rt.rtstruct import Roi, check_structures, on_grid, read_rtstruct, read_structures, write_rtstruct
-from gliosuite.rt.rtstruct.reading import contour_areas
+from gliosuite.rt.rtstruct.planes import contour_areas
 
 STACKS = {
     "axial": Stack(),
@@ -255,7 +255,9 @@ def redrawn(base: Path, target: Path, contours: list) -> Path:
     from pydicom.sequence import Sequence
 
     def change(dataset):
-        dataset.ROIContourSequence[0].ContourSequence = Sequence(contours)
+        (drawn,) = dataset.ROIContourSequence
+        drawn.ContourSequence = Sequence(contours)
+        del drawn.SourcePixelPlanesCharacteristicsSequence  # few others write it
 
     return edited(base, target, change)
 
@@ -542,6 +544,7 @@ def test_the_command_writes_checks_and_takes_structures_as_masks(series, tmp_pat
     code, out, _ = gliosuite("rtstruct", "--check", rs, "--series", folder)
     checked = json.loads(out)
     assert code == 0
+    assert len(pydicom.dcmread(rs).StructureSetTime) == len("HHMMSS")
     assert checked["label"] == "First"
     assert checked["problems"] == []
     assert checked["rois"][0]["volume_voxels_cc"] == pytest.approx(480 * 12 / 1000)
