@@ -44,6 +44,7 @@ BARS: dict[str, tuple[float | None, float | None, float | None]] = {
     "without follow-up and DSC": (35, None, None),
     "nothing changed": (3, None, None),
     "gliosuite dce, automatic AIF": (5, None, None),
+    "the same, --no-motion": (None, None, None),
 }
 
 
@@ -90,13 +91,13 @@ def cost(*words: str | Path) -> Cost:
     return Cost(wall, busy, peaks[0] / GIB, peaks[1] / GIB)
 
 
-def dce_alone(case: Path, folder: Path) -> Cost:
+def dce_alone(case: Path, folder: Path, *more: str) -> Cost:
     """`gliosuite dce` on the case's series with default options, Python's start included: the run of median wall time."""
     series = json.loads((case / "case.json").read_text())["images"]["dce"]
     times = folder / "times.txt"
     times.write_text("\n".join(map(str, series["times_s"])))
     words = ["dce", case / series["path"], "--times", times, "--tr-ms", str(series["tr_ms"])]
-    words += ["--flip-angle", str(series["flip_angle_deg"]), "--out", folder / "dce"]
+    words += ["--flip-angle", str(series["flip_angle_deg"]), "--out", folder / "dce", *more]
     runs = [cost(*words) for _ in range(DCE_RUNS)]
     middle = statistics.median(run.wall_s for run in runs)
     return next(run for run in runs if run.wall_s == middle)
@@ -119,11 +120,13 @@ def main(case: Path | None) -> int:
             simulate_case(3).write(case, folder / "truth", dicom=("t1c",), masks=masks)
         out = folder / "out"
         alone = dce_alone(case, folder)  # first: from here on compiled kernels are there
+        still = dce_alone(case, folder, "--no-motion")
         found = {"everything": cost("run", case, "--out", out)}
         steps = json.loads((out / "provenance.json").read_text())["steps"]
         found["nothing changed"] = cost("run", case, "--out", out)
         found["without follow-up and DSC"] = cost("run", case, "--out", folder / "less", *WITHOUT)
         found["gliosuite dce, automatic AIF"] = alone
+        found["the same, --no-motion"] = still
     print("| step | wall s | CPU s | peak GiB |\n|---|---|---|---|")
     for step_name, step in steps.items():
         print(f"| {step_name} | {step['seconds']:.1f} | {step['cpu_seconds']:.1f} | {step['peak_gib'] or 'unknown'} |")
