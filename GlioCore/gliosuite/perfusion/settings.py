@@ -70,6 +70,15 @@ def _arrival_s() -> Any:
     return setting(None, text, title="the arrival", option="--arrival", metavar="S", unit="s")
 
 
+def _possible(low: float, high: float, unit: str, other: str) -> dict[str, Any]:
+    """A range that no scanner leaves, chosen wide: what lies outside was most likely given in the `other` unit."""
+    return {
+        "low": low,
+        "high": high,
+        "needed": f"{low:g} to {high:g} {unit} are possible; was it given in {other}?",
+    }
+
+
 @dataclass(frozen=True)
 class DceSettings:
     """How a DCE series is turned into maps.
@@ -131,9 +140,7 @@ class DceSettings:
         title="the repetition time",
         metavar="MS",
         unit="ms",
-        low=0,
-        low_open=True,
-        needed="a number above 0 is needed",
+        **_possible(0.5, 200, "ms", "s"),
     )
     flip_angle_deg: float | None = setting(
         None,
@@ -142,18 +149,14 @@ class DceSettings:
         option="--flip-angle",
         metavar="DEG",
         unit="degrees",
-        low=0,
-        low_open=True,
-        needed="a number above 0 is needed",
+        **_possible(1, 90, "degrees", "radians"),
     )
     relaxivity: float = setting(
         RELAXIVITY,
         "relaxivity in 1/(mM s)",
         metavar="R1",
         unit="1/(mM s)",
-        low=0,
-        low_open=True,
-        needed="a number above 0 in 1/(mM s) is needed, e.g. {default:g}",
+        **_possible(0.1, 100, "1/(mM s)", "1/(uM s)"),
     )
     hematocrit: float = setting(
         HEMATOCRIT,
@@ -208,6 +211,7 @@ class DceSettings:
         title="the echo time",
         metavar="MS",
         unit="ms",
+        **_possible(0.1, 100, "ms", "s"),
     )
     r2star: float | None = setting(None, "T2* relaxivity in 1/(mM s), with --te-ms", metavar="R2", unit="1/(mM s)")
     noise_floor: bool = setting(
@@ -256,9 +260,7 @@ class DscSettings:
         title="the echo time",
         metavar="MS",
         unit="ms",
-        low=0,
-        low_open=True,
-        needed="a number above 0 ms is needed",
+        **_possible(1, 300, "ms", "s"),
     )
     tr_ms: float | None = setting(
         None,
@@ -266,9 +268,7 @@ class DscSettings:
         title="the repetition time",
         metavar="MS",
         unit="ms",
-        low=0,
-        low_open=True,
-        needed="a number above 0 ms is needed",
+        **_possible(10, 20_000, "ms", "s"),
     )
     leakage: str = setting(
         "residue",
@@ -315,10 +315,7 @@ class DscSettings:
         option="--flip-angle",
         metavar="DEG",
         unit="degrees",
-        low=0,
-        low_open=True,
-        high=90,
-        needed="one above 0 and up to 90 degrees is needed",
+        **_possible(2, 90, "degrees", "radians"),
     )
     t10_s: float = setting(
         T10_LESION_S,

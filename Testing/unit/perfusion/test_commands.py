@@ -397,7 +397,7 @@ def test_dsc_and_t1_refuse_missing_acquisition(gliosuite, folder):
     refused(gliosuite, folder, "echo time is not known; give it with --te-ms", "dsc", series, "--tr-ms", 2000)
     refused(gliosuite, folder, "frame times are not known", "dsc", series, "--te-ms", 30)
     known = ("dsc", series, "--te-ms", 30, "--tr-ms", 2000)
-    refused(gliosuite, folder, "the flip angle is 0; one above 0 and up to 90", *known, "--flip-angle", 0)
+    refused(gliosuite, folder, "the flip angle is 0; 2 to 90 degrees are possible", *known, "--flip-angle", 0)
     refused(gliosuite, folder, "the T1 before the bolus is 1500; one between", *known, "--t10", 1500)
     refused(gliosuite, folder, "--tr-ms", "t1", "--vfa", folder / "vfa.nii.gz", "--flip-angles", "2,5,10,15")
     vfa = ("t1", "--vfa", folder / "vfa.nii.gz", "--tr-ms", 5)
@@ -594,3 +594,49 @@ def test_concentrations_are_not_moved(gliosuite, folder, tmp_path):
     code, out, err = gliosuite("dce", folder / "dce.nii.gz", *arguments, "--out", tmp_path / "out")
     assert code == 0, err
     assert json.loads(out)["notes"][0] == "Motion was not corrected: the series holds concentration, not signal."
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (
+            ("dce", "dce.nii.gz", "--tr-ms", 0.005, "--flip-angle", 15),
+            "the repetition time is 0.005; 0.5 to 200 ms are possible",
+        ),
+        (
+            ("dce", "dce.nii.gz", "--tr-ms", 5, "--flip-angle", 0.2618),
+            "1 to 90 degrees are possible; was it given in radians?",
+        ),
+        (
+            ("dce", "dce.nii.gz", *DCE, "--relaxivity", 0.0045),
+            "0.1 to 100 1/(mM s) are possible; was it given in 1/(uM s)?",
+        ),
+        (("dce", "dce.nii.gz", *DCE, "--te-ms", 0.0015), "the echo time is 0.0015; 0.1 to 100 ms are possible"),
+        (("dsc", "dsc.nii.gz", "--te-ms", 0.03), "the echo time is 0.03; 1 to 300 ms are possible; was it given in s?"),
+        (
+            ("dsc", "dsc.nii.gz", "--te-ms", 30, "--tr-ms", 1.5),
+            "the repetition time is 1.5; 10 to 20000 ms are possible",
+        ),
+    ],
+)
+def test_a_value_in_another_unit_is_refused(gliosuite, folder, command, sentence):
+    name, series, *options = command
+    code, out, err = gliosuite(name, folder / series, "--dt", 2, *options, "--out", folder / "out")
+    assert code == 2
+    assert not out
+    assert sentence in err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--flip-angles", "2,5,10,15", "--tr-ms", 0.005), "the repetition time is 0.005 ms, which no scanner reaches"),
+        (("--flip-angles", "0.035,0.087,0.17,0.26", "--tr-ms", 5), "were the angles given in radians?"),
+    ],
+)
+def test_t1_of_values_in_another_unit_is_refused(gliosuite, folder, options, sentence):
+    words = ("t1", "--vfa", folder / "vfa.nii.gz", "--no-motion", "--mask", folder / "mask.nii.gz")
+    code, _, err = gliosuite(*words, *options, "--out", folder / "out")
+    assert code == 2
+    assert sentence in err

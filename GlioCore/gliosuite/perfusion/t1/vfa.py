@@ -29,6 +29,8 @@ _USUAL_S = 1.2  # chosen, between white and grey matter: where the line is weigh
 # Of Newton's method in single precision, and from the coarse grid; chosen, each doubles the digits.
 _ROUGH_STEPS, _MORE_STEPS = 2, 20
 _NOISY = 0.98  # of the sum of squares: chosen, what explains less is noise, in which the line can lead astray
+# Chosen: spoiled gradient echoes take .5 ms and more, and a series whose largest angle is below 2 degrees shows no T1.
+_LEAST_TR_MS, _LEAST_LARGEST_DEG = 0.5, 2.0
 
 
 def fit_vfa(
@@ -305,6 +307,11 @@ def check_angles(series: Series, settings: T1Settings) -> None:
         )
     if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
         raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
+    if settings.tr_ms < _LEAST_TR_MS:
+        raise InputError(f"the repetition time is {settings.tr_ms:g} ms, which no scanner reaches; was it given in s?")
+    if max(angles) < _LEAST_LARGEST_DEG:
+        largest = f"{max(angles):g} degrees"
+        raise InputError(f"the largest flip angle is {largest}, which tells no T1; were the angles given in radians?")
 
 
 def collect(
@@ -318,6 +325,10 @@ def collect(
 ) -> T1Maps:
     """Maps of values at the voxels `fitted` (z, y, x), a part of the mask `inside`."""
     known = np.isfinite(t1)
+    if not known.any():
+        raise InputError(
+            "T1 could be fitted in no voxel: the signals do not follow the spoiled gradient echo at these flip angles and repetition time"
+        )
 
     def image(values: np.ndarray) -> sitk.Image:
         whole = np.zeros(inside.shape, np.float32)

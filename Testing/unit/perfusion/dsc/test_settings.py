@@ -24,10 +24,20 @@ def test_the_excitation_is_known_only_where_all_of_it_is():
     [
         ({"te_ms": 30.0}, 1, "DSC series has 1 time point; at least 10 are needed"),
         ({}, 60, "the echo time is not known; give it with --te-ms"),
-        ({"te_ms": 0.0}, 60, "the echo time is 0; a number above 0 ms is needed"),
-        ({"te_ms": 30.0, "tr_ms": -1.0}, 60, "the repetition time is -1; a number above 0 ms is needed"),
-        ({"te_ms": 30.0, "flip_angle_deg": 0.0}, 60, "the flip angle is 0; one above 0 and up to 90 degrees is needed"),
-        ({"te_ms": 30.0, "flip_angle_deg": 120.0}, 60, "the flip angle is 120; one above 0"),
+        ({"te_ms": 0.0}, 60, "the echo time is 0; 1 to 300 ms are possible"),
+        ({"te_ms": 0.03}, 60, "the echo time is 0.03; 1 to 300 ms are possible; was it given in s?"),
+        ({"te_ms": 30.0, "tr_ms": -1.0}, 60, "the repetition time is -1; 10 to 20000 ms are possible"),
+        (
+            {"te_ms": 30.0, "tr_ms": 1.5},
+            60,
+            "the repetition time is 1.5; 10 to 20000 ms are possible; was it given in s?",
+        ),
+        (
+            {"te_ms": 30.0, "flip_angle_deg": 1.05},
+            60,
+            "the flip angle is 1.05; 2 to 90 degrees are possible; was it given in rad",
+        ),
+        ({"te_ms": 30.0, "flip_angle_deg": 120.0}, 60, "the flip angle is 120; 2 to 90 degrees"),
         ({"te_ms": 30.0, "t10_s": 1500.0}, 60, "the T1 before the bolus is 1500; one between 0.1 and 10 s is needed"),
     ],
 )

@@ -137,3 +137,11 @@ def test_arrays_and_kernels_agree(mapped):
     np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
     np.testing.assert_allclose(a, b, rtol=1e-5)
     np.testing.assert_allclose(m_a, m_b, rtol=1e-5)
+
+
+def test_a_series_without_any_t1_is_refused():
+    angles = (2.0, 5.0, 10.0, 15.0)
+    grid = Grid((6, 5, 4), (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    frames = 100 * np.tile(np.sin(np.deg2rad(angles))[:, None, None, None], (1, *grid.shape))
+    with pytest.raises(InputError, match="T1 could be fitted in no voxel"):
+        t1_maps(Series(frames.astype(np.float32), grid), T1Settings(5.0, angles), mask=grid.image(np.ones(grid.shape)))
