@@ -200,3 +200,25 @@ def test_frames_keep_their_numbers_in_the_series():
     assert (p.bolus.arrival, p.n_baseline) == (whole.bolus.arrival, whole.n_baseline - 1)
     assert p.times_s[p.n_baseline] == whole.times_s[whole.n_baseline]
     assert said({3: "is blank", 60: "is no number"}) == "frame 4 is blank, frame 61 is no number"
+
+
+@pytest.mark.parametrize("when", [3, 25, 59])
+def test_a_lone_sample_of_zero_is_no_bolus(when):
+    frames, times = dsc()
+    hit = LESION & (np.indices(GRID.shape).sum(axis=0) % 2 == 0)
+    dropped = frames.copy()
+    dropped[when, hit] = 0
+    aif = Aif(times, 60 * 0.5 * np.exp(-(((times - 24.5) / 3) ** 2)), "given", "csv")
+    clean, found = (dsc_maps(series(f), times, DSC, aif) for f in (frames, dropped))
+    assert f"{hit.sum()} single samples without any signal" in " ".join(found.notes)
+    assert "single samples" not in " ".join(clean.notes)
+    cbv, truth = array(found.maps["cbv"])[hit], array(clean.maps["cbv"])[hit]
+    assert cbv == pytest.approx(truth, rel=0.1)
+
+
+def test_an_artery_that_loses_all_signal_keeps_it():
+    frames, times = dsc()
+    frames[15:18, ARTERY] = 0
+    p = prepare(series(frames), times, DSC, None)
+    assert not any("single samples" in note for note in p.notes)
+    assert (p.series.frames[:, ARTERY][15 - (60 - p.times_s.size) : 18] == 0).any()
