@@ -1,8 +1,10 @@
 """One patient's study: roles, files, timing, clinical facts (``case.json``)."""
 
 import copy
+import difflib
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +41,7 @@ IMAGE_ROLES = (
 )
 SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
 MASK_ROLES = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles", "progression_cel", "progression_t2l")
+_LIKE = 0.75  # of a role and a known one, as difflib has it: chosen, "flare" and "flair" have .8, "brainstem" and "brain" .71
 
 _ACQUISITION_UNITS = {
     "tr_ms": "ms",
@@ -117,6 +120,15 @@ class Case:
         for path in self.files().values():
             if not path.exists():
                 raise InputError(f"{self.source} names {path}, which does not exist")
+        for kind, known, given in (("images", IMAGE_ROLES, self.images), ("masks", MASK_ROLES, self.masks)):
+            for role in given:
+                # A name of one's own is allowed, and is no slip where what it resembles is there too.
+                near = difflib.get_close_matches(role.lower(), known, 1, _LIKE)
+                if role not in known and near and near[0] not in given:
+                    warnings.warn(
+                        f"{self.source}: no step knows {kind}.{role}, which is left alone; is {near[0]} meant?",
+                        stacklevel=2,
+                    )
         if self.followup is not None:
             self.followup.check()
 

@@ -143,3 +143,23 @@ def test_a_mask_on_another_grid_is_carried(folder):
     mask = Case.load(folder).mask("t2l", read_image(folder / "other.nii.gz"))
     assert Grid.of(mask).matches(other)
     assert boolean(mask).any()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"images": {"flare": {"path": "a.nii.gz"}}}, "images.flare, which is left alone; is flair meant?"),
+        ({"images": {"T1C": {"path": "a.nii.gz"}}}, "images.T1C, which is left alone; is t1c meant?"),
+        ({"masks": {"ventricle": "a.nii.gz"}}, "masks.ventricle, which is left alone; is ventricles meant?"),
+        ({"followup": {"images": {"t1ce": {"path": "a.nii.gz"}}}}, "images.t1ce, which is left alone; is t1c meant?"),
+        ({"images": {"t1c": {"path": "a.nii.gz"}, "t1ce": {"path": "a.nii.gz"}}}, None),
+        ({"images": {"swi": {"path": "a.nii.gz"}}, "masks": {"brainstem": "a.nii.gz", "gtv": "a.nii.gz"}}, None),
+    ],
+)
+def test_a_role_that_is_misspelt_is_said_with_the_nearest_name(tmp_path, content, said, recwarn):
+    (tmp_path / "a.nii.gz").touch()
+    (tmp_path / "case.json").write_text(json.dumps({"id": "a"} | content))
+    Case.load(tmp_path)
+    found = [str(w.message) for w in recwarn]
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
