@@ -1,6 +1,6 @@
 """What DCE and DSC begin with: a series from steady state on, its bolus found, and its curves cut out once."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,7 +12,7 @@ from ..images import Series
 from .bolus import locate
 from .coverage import left_outside
 from .settings import DceSettings, DscSettings
-from .spoiled import said, spoiled_frames
+from .spoiled import said, spoiled_frames, without_dropouts
 
 _UNEVEN = 0.02  # of the frame interval; chosen: more is not rounding of the times
 # How long a bolus may go unseen where frames are left out of it, and for how long after its arrival. A frame of 1.5 s that is lost in
@@ -165,31 +165,6 @@ def prepare(
     if frames is not series.frames:
         series = Series(frames, series.grid, series.name)
     return Prepared(series, times, bolus, n_baseline, peak, inside, fitted, region, raw, notes)
-
-
-def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int]:
-    """The series with lone samples of 0 replaced by the mean of their neighbours in time, and how many those were.
-
-    One such sample passes for a bolus as large as the noise allows. What falls to 0 for several frames, or from a level below half of the
-    voxel's median, may be agent and stays.
-
-    Parameters
-    ----------
-    where
-        Voxels (z, y, x) that count.
-    """
-    gone = (series.frames == 0).any(axis=0) & where
-    if not gone.any():
-        return series, 0
-    curves = series.frames[:, gone]
-    middle = np.median(curves, axis=0)
-    before, after = np.vstack([curves[1:2], curves[:-1]]), np.vstack([curves[1:], curves[-2:-1]])
-    alone = (curves == 0) & (np.minimum(before, after) > 0.5 * middle) & (middle > 0)
-    if not alone.any():
-        return series, 0
-    frames = series.frames.copy()
-    frames[:, gone] = np.where(alone, (before + after) / 2, curves)
-    return replace(series, frames=frames), int(alone.sum())
 
 
 def _check_gaps(spoiled: dict[int, str], whole_times: np.ndarray, times: np.ndarray, bolus: Bolus, name: str) -> None:

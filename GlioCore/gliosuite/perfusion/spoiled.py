@@ -1,8 +1,9 @@
 """Frames of a series that cannot be used: blank, undefined, a copy of the one before, or of another level than those around them.
 
-All is judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a tenth.
+And lone samples of 0. Frames are judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a tenth.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -61,6 +62,31 @@ def spoiled_frames(series: Series, is_signal: bool, rising: bool) -> dict[int, s
             "missing from a perfusion series"
         )
     return dict(sorted(found.items()))
+
+
+def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int]:
+    """The series with lone samples of 0 replaced by the mean of their neighbours in time, and how many those were.
+
+    One such sample passes for a bolus as large as the noise allows. What falls to 0 for several frames, or from a level below half of the
+    voxel's median, may be agent and stays.
+
+    Parameters
+    ----------
+    where
+        Voxels (z, y, x) that count.
+    """
+    gone = (series.frames == 0).any(axis=0) & where
+    if not gone.any():
+        return series, 0
+    curves = series.frames[:, gone]
+    middle = np.median(curves, axis=0)
+    before, after = np.vstack([curves[1:2], curves[:-1]]), np.vstack([curves[1:], curves[-2:-1]])
+    alone = (curves == 0) & (np.minimum(before, after) > 0.5 * middle) & (middle > 0)
+    if not alone.any():
+        return series, 0
+    frames = series.frames.copy()
+    frames[:, gone] = np.where(alone, (before + after) / 2, curves)
+    return replace(series, frames=frames), int(alone.sum())
 
 
 def said(found: dict[int, str], most: int = 6) -> str:
