@@ -114,10 +114,15 @@ def _kind(hint: Any) -> type | None:
 
 
 def check(settings: Any, *names: str, of: str = "") -> None:
-    """Refuse values of a settings dataclass that lie outside their range or choices; see `Setting.check`."""
+    """Refuse values of a settings dataclass that lie outside their range or choices; see `Setting.check`.
+
+    None is taken where it is the default.
+    """
     known = settings_of(type(settings))
     for name in names:
-        known[name].check(getattr(settings, name), of)
+        value = getattr(settings, name)
+        if value is not None or known[name].default is not None:
+            known[name].check(value, of)
 
 
 def add_options(

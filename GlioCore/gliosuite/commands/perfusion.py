@@ -304,7 +304,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     with ThreadPoolExecutor(1) as aside:
         reading = aside.submit(read, args.series)
         from ..images import read_image
-        from ..perfusion.dce import check_settings, dce_maps, preset, write
+        from ..perfusion.dce import check_settings, dce_maps, preset
 
         series, acquisition = reading.result()
     settings = _dce_settings(
@@ -336,12 +336,12 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     mask = mask_of(args.mask, series)
     still = steadied(args, series, part(progress, 0.0, 0.4))
     result = dce_maps(still.series, times, settings, aif, t10, mask, part(progress, 0.4, 1.0), b1)
-    return _written(args, result, still, regions, write)
+    return _written(args, result, still, regions)
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
     from ..images import read_image
-    from ..perfusion.dsc import check_settings, dsc_maps, write
+    from ..perfusion.dsc import check_settings, dsc_maps
 
     series, acquisition = read(args.series)
     t10 = _t10(args.t10) if args.t10 else T10_LESION_S
@@ -390,7 +390,7 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         None if isinstance(t10, float) else t10,
         b1,
     )
-    return _written(args, result, still, regions, write)
+    return _written(args, result, still, regions)
 
 
 def _written(
@@ -398,9 +398,10 @@ def _written(
     result: "PerfusionMaps",
     still: "Steady",
     regions: "dict[str, sitk.Image]",
-    write: Callable,
 ) -> dict:
     """Write the maps and how the head moved, all or nothing; what the command prints."""
+    from ..perfusion.output import write
+
     result = replace(result, notes=[*still.notes, *result.notes], record={**result.record, **still.record})
     with staged(args.out) as folder:
         drawn = still.write(folder)

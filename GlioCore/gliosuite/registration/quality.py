@@ -1,7 +1,6 @@
 """How good a registration is: the yardstick that every result is held against, whatever engine found it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -11,9 +10,6 @@ from ..images import Grid, array, boolean, resample, resample_mask
 from .freeform import spline_displacement
 from .settings import RegistrationSettings
 from .similarity import clean, coarse, dice, foreground, indices, information_of, interpolated, positions, unit
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

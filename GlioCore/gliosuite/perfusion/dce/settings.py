@@ -31,6 +31,4 @@ def check_settings(settings: DceSettings, series: Series) -> None:
         raise InputError(
             f"the T2* relaxivity is given without the echo time; give both ({option('--te-ms')}, {option('--r2star')})"
         )
-    check(settings, "relaxivity", *(("te_ms",) if settings.te_ms is not None else ()))
-    if settings.dispersion_s is not None:
-        check(settings, "dispersion_s")
+    check(settings, "relaxivity", "te_ms", "dispersion_s")

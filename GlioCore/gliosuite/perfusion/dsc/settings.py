@@ -32,7 +32,5 @@ def check_settings(settings: DscSettings, series: Series) -> None:
     check_frames(series, "DSC series")
     if settings.input == "signal":
         check_known(settings, series, "te_ms")
-    for name in ("tr_ms", "flip_angle_deg"):
-        if getattr(settings, name) is not None:
-            check(settings, name, of=f"{series.name}: ")
+    check(settings, "tr_ms", "flip_angle_deg", of=f"{series.name}: ")
     check(settings, "t10_s", "aif_r2star", "tissue_r2star")

@@ -310,8 +310,9 @@ def check_angles(series: Series, settings: T1Settings) -> None:
     if settings.tr_ms < _LEAST_TR_MS:
         raise InputError(f"the repetition time is {settings.tr_ms:g} ms, which no scanner reaches; was it given in s?")
     if max(angles) < _LEAST_LARGEST_DEG:
-        largest = f"{max(angles):g} degrees"
-        raise InputError(f"the largest flip angle is {largest}, which tells no T1; were the angles given in radians?")
+        raise InputError(
+            f"the largest flip angle is {max(angles):g} degrees, which tells no T1; were the angles given in radians?"
+        )
 
 
 def collect(
