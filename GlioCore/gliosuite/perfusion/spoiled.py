@@ -1,6 +1,7 @@
 """Frames of a series that cannot be used: blank, undefined, a copy of the one before, or of another level than those around them.
 
-And lone samples of 0. Frames are judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a tenth.
+And lone samples of 0. Frames are judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a
+tenth.
 """
 
 from dataclasses import replace
