@@ -195,7 +195,9 @@ class Case:
             raise InputError(
                 f"{self.source}: masks.{role} is a ROI of a structure set, which gliosuite run carries to its grid; an image is needed here"
             )
-        return read_mask(self.mask_path(role), like, None if isinstance(entry, str) else entry.get("labels"))
+        path = self.mask_path(role)
+        labels = None if isinstance(entry, str) else entry.get("labels")
+        return read_mask(path, like, labels, f"masks.{role} ({path.name})")
 
     def roi(self, role: str) -> str | None:
         """The ROI's name where a mask is one of an RT structure set (``{"path": "RS.dcm", "roi": "GTV"}``), else None."""

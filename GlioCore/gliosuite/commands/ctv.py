@@ -112,6 +112,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import staged, write_json
     from ..images import read_image, suffix, write_image
     from ..rt.targets import Structures, scheme, target_volumes, told
+    from ..steps import heard
 
     scheme(args.scheme, args.schemes)
     outs = [Path(p) for p in (args.out, args.gtv_out) if p]
@@ -123,14 +124,15 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     require_one_patient([*given, args.necrosis, *args.critical], args.series)
     grid = grid_of_masks(args, given)
     mask = lambda text: mask_on(text, grid, args.series) if text else None
-    structures = Structures(
-        brain=mask_on(args.brain, grid, args.series),
-        cel=mask(args.cel),
-        t2l=mask(args.t2l),
-        cavity=mask(args.cavity),
-        necrosis=mask(args.necrosis),
-        critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
-    )
+    with heard() as said:
+        structures = Structures(
+            brain=mask_on(args.brain, grid, args.series),
+            cel=mask(args.cel),
+            t2l=mask(args.t2l),
+            cavity=mask(args.cavity),
+            necrosis=mask(args.necrosis),
+            critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
+        )
     barriers = _barriers(args, grid, structures, progress)
     probability = read_image(args.probability) if args.probability else None
     source = args.probability_source or ("" if probability is None else told(probability, Path(args.probability).name))
@@ -154,6 +156,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     for note in made.notes:
         warnings.warn(note, stacklevel=2)
     report = _report(made, structures, source, args, validated)
+    report["notes"] = [*said, *made.notes]
     out = outs[0]
     stem = out.name[: -len(suffix(out))]
     images = {out.name: (made.targets[0].rule.ctv_name, made.ctv, made.targets[0].how)}

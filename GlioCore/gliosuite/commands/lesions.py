@@ -60,7 +60,7 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..errors import InputError
     from ..files import staged, write_json
-    from ..images import Grid, read_image, read_mask, resample, write_image
+    from ..images import Grid, carried, read_image, read_mask, resample, write_image
     from ..lesions import LesionSettings, find_lesions, from_labelmap
     from ..steps import provenance
 
@@ -84,10 +84,8 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             images[role] = resample(image, grid)
     given = {}
     if args.labelmap:
-        from ..images import resample_mask
-
         drawn = from_labelmap(read_image(args.labelmap), _convention(args.convention), args.labelmap)
-        given = {role: resample_mask(mask, grid) for role, mask in drawn.items()}
+        given = {role: carried(mask, grid, f"{role} of {args.labelmap}") for role, mask in drawn.items()}
     masks = {role: getattr(args, role) for role in _MASKS if getattr(args, role)}
     given |= {role: read_mask(path, grid) for role, path in masks.items()}
     settings = LesionSettings(args.brain_method, args.post_operative)

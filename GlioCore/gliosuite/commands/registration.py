@@ -156,7 +156,10 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; a length above 0 mm is needed")
     fixed, moving = read_image(args.fixed), read_image(args.moving)
     labels = read_image(args.label) if args.label else None
-    fixed_mask, moving_mask = (read_mask(m) if m else None for m in (args.fixed_mask, args.moving_mask))
+    fixed_mask, moving_mask = (
+        read_mask(mask, image) if mask else None
+        for mask, image in ((args.fixed_mask, fixed), (args.moving_mask, moving))
+    )
     result = register(fixed, moving, settings, fixed_mask, moving_mask, args.engine, args.brainsfit, progress)
 
     grid = common_grid(fixed, args.spacing_mm) if args.spacing_mm else Grid.of(fixed)

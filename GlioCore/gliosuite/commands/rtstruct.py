@@ -85,7 +85,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..dicom.geometry import read_stack
     from ..files import atomic
-    from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, read_structures, write_registration
+    from ..rt.rtstruct import Finding, Roi, accepted_registration, export_rtstruct, read_structures, write_registration
+    from ..steps import heard
 
     if args.check:
         return _check(args)
@@ -110,9 +111,10 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             "a structure of a structure set cannot be carried by --transform; write it as an image on its own series first"
         )
     rois = []
-    for name, kind, path in named:
-        mask, description = described(path, series.grid, series)
-        rois.append(Roi(name, mask, kind, None, description))
+    with heard() as said:
+        for name, kind, path in named:
+            mask, description = described(path, series.grid, series)
+            rois.append(Roi(name, mask, kind, None, description))
     progress(0.3, "contours")
     label = args.label or (read_structures(args.append).label[:16] if args.append else "") or "GlioSuite"
     result: dict[str, Any] = {"rtstruct": args.out, "label": label}
@@ -140,7 +142,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
     if args.seg:
         result["seg"] = args.seg
-    return result | {"rois": exported.rois, "preflight": exported.findings}
+    findings = [*(Finding("mask", "warning", f"{sentence}.") for sentence in said), *exported.findings]
+    return result | {"rois": exported.rois, "preflight": findings}
 
 
 def _keep_inputs(args: argparse.Namespace, masks: list[str], series: "Stack") -> None:

@@ -6,6 +6,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
+from .masks import UNLIKE, UNLIKE_CC, carried, change
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
 from .sharing import share_reading, shared_reading
@@ -13,12 +14,16 @@ from .writing import write_image, write_series
 
 __all__ = [
     "SUFFIXES",
+    "UNLIKE",
+    "UNLIKE_CC",
     "Grid",
     "Series",
     "array",
     "as_grid",
     "boolean",
     "box_around",
+    "carried",
+    "change",
     "check_file",
     "interpolation",
     "map_image",

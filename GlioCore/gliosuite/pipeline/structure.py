@@ -10,7 +10,7 @@ from ..compute import each
 from ..curves import before_bolus
 from ..errors import InputError, door
 from ..files import plain, write_json
-from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
+from ..images import Grid, carried, read_image, resample, resample_mask, volume_cc, write_image
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
@@ -101,24 +101,21 @@ def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
     from ..lesions import from_labelmap
 
     masks = from_labelmap(read_image(run.case.mask_path("labelmap")), entry["convention"])
-    return {role: _onto_grid(run, mask) for role, mask in masks.items()}
+    return {role: _onto_grid(run, mask, f"{role} of masks.labelmap") for role, mask in masks.items()}
 
 
 def carried_image(run: Run, role: str) -> sitk.Image:
     """An image of the case on the common grid, through the transform of the image whose grid it has; 0 outside."""
     image = run.case.image(role)
-    return resample(image, run.grid, _transform_of(run, Grid.of(image)))
+    return resample(image, run.grid, _transform_of(run, Grid.of(image))[0])
 
 
 def carried_mask(run: Run, role: str) -> sitk.Image:
     """A mask of the case on the common grid; one that misses the reference image is refused."""
     roi = run.case.roi(role)
-    mask = _onto_grid(run, run.case.mask(role)) if roi is None else _drawn_mask(run, role, roi)
-    if not boolean(mask).any():
-        raise InputError(
-            f"{run.case.mask_path(role)} does not overlap the {run.reference} image; a mask drawn on an image of this case is needed"
-        )
-    return mask
+    if roi is not None:
+        return _drawn_mask(run, role, roi)
+    return _onto_grid(run, run.case.mask(role), f"masks.{role} ({run.case.mask_path(role).name})")
 
 
 def _drawn_mask(run: Run, role: str, roi: str) -> sitk.Image:
@@ -152,21 +149,22 @@ def _drawn_mask(run: Run, role: str, roi: str) -> sitk.Image:
     )
 
 
-def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:
+def _onto_grid(run: Run, mask: sitk.Image, name: str) -> sitk.Image:
     """Carry a mask to the common grid: through the transform of the image whose grid it has, else as it lies."""
-    return resample_mask(mask, run.grid, _transform_of(run, Grid.of(mask)))
+    transform, known = _transform_of(run, Grid.of(mask))
+    return carried(mask, run.grid, name, transform, f"the {run.reference} image", known)
 
 
-def _transform_of(run: Run, grid: Grid) -> sitk.Transform | None:
-    """From points of the reference to points of the image that has this grid; None for the reference's own and unknown ones."""
+def _transform_of(run: Run, grid: Grid) -> tuple[sitk.Transform | None, bool]:
+    """From points of the reference to points of the image that has this grid, None for none; and whether any image has it."""
     if run.reference is not None and grid.matches(run.grid_of(run.reference)):
-        return None
+        return None, True
     for role in STRUCTURAL:
         if role in run and role != run.reference and grid.matches(run.grid_of(role)):
             transform = run.transform(role)
             if transform is not None:
-                return transform
-    return None
+                return transform, True
+    return None, False
 
 
 def visits(run: Run, progress: Progress) -> "Visits | None":

@@ -10,6 +10,7 @@ peduncles, optic pathway and brainstem 0 mm where no tract connects them); Kruse
 Radiother Oncol 2020;152:166 (shortest ways).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from scipy import ndimage
 
 from ..atlas import LABELS, continued_compartments, register_template, similarity_to_template, template_structures
 from ..errors import InputError, beside, option
-from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
+from ..images import Grid, array, boolean, change, read_mask, resample, resample_mask, signed_distance
 
 WALLS = ("falx", "tentorium")
 CHOICES = ("brainstem", "chiasm")  # stop a margin unless they are named as ways through
@@ -172,12 +173,17 @@ def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -
         If a file is missing, unknown or unfit, or a mask is empty or lies elsewhere.
     """
     found = barrier_files(folder, through)
-    masks = BarrierMasks({n: read_mask(p) for n, p in found.items()}, "masks given", tuple(through)).on(grid)
+    given = {n: read_mask(p) for n, p in found.items()}
+    masks = BarrierMasks(given, "masks given", tuple(through)).on(grid)
     for name, mask in masks.masks.items():
         if not boolean(mask).any():
             raise InputError(
                 f"{found[name]} does not overlap the image of the target volumes; masks of one patient are needed"
             )
+        # A sheet is thickened on purpose, so of walls only a lost place is told.
+        unlike, sentence = change(given[name], mask, f"barrier {name}", "the target volumes")
+        if unlike and (name not in WALLS or Grid.of(given[name]).size == grid.size):
+            warnings.warn(sentence, stacklevel=2)
     return masks
 
 

@@ -2,11 +2,13 @@
 
 from .check import check_structures
 from .export import export_rtstruct, read_rtstruct, require_same_frame, require_same_patient, write_rtstruct
+from .preflight import Finding
 from .reading import on_grid, read_structures
 from .registration import accepted_registration, write_registration
 from .writing import Roi
 
 __all__ = [
+    "Finding",
     "Roi",
     "accepted_registration",
     "check_structures",
