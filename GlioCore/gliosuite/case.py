@@ -5,7 +5,7 @@ import difflib
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,9 +117,10 @@ class Case:
                 raise InputError(
                     f'{self.source}: masks.{role} is {entry!r}; a path or {{"path": "...", "labels": [...]}} is needed'
                 )
-        for path in self.files().values():
-            if not path.exists():
-                raise InputError(f"{self.source} names {path}, which does not exist")
+        missing = [str(path) for path in self.files().values() if not path.exists()]
+        if missing:
+            do = "does" if len(missing) == 1 else "do"
+            raise InputError(f"{self.source} names {' and '.join(missing)}, which {do} not exist")
         for kind, known, given in (("images", IMAGE_ROLES, self.images), ("masks", MASK_ROLES, self.masks)):
             for role in given:
                 # A name of one's own is allowed, and is no slip where what it resembles is there too.
@@ -157,6 +158,24 @@ class Case:
         result = {role: self.path(role) for role in self.images}
         result |= {f"mask:{role}": self.mask_path(role) for role in self.masks}
         return result | {f"dicom:{role}": self.folder / folder for role, folder in self.data.get("dicom", {}).items()}
+
+    def keep(self, out: str | Path, folders: Sequence[str] = ()) -> None:
+        """Refuse a folder for results that holds files of this case, itself or in one of these folders: results would replace them.
+
+        Raises
+        ------
+        InputError
+            With the first such file.
+        """
+        place = Path(out).resolve()
+        files = [self.folder / "case.json", *self.files().values()]
+        files += list(self.followup.files().values()) if self.followup is not None else []
+        for path in files:
+            inside = path.resolve().parts[len(place.parts) :] if place in path.resolve().parents else ()
+            if len(inside) == 1 or (inside and inside[0] in folders):
+                raise InputError(
+                    f"{out} holds {'/'.join(inside)}, which the case reads; results need a folder of their own, e.g. {place / 'results'}"
+                )
 
     def path(self, role: str) -> Path:
         """The file of an image role."""

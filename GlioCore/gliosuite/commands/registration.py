@@ -246,6 +246,7 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; 0 or a length above it in mm is needed")
     start = time.monotonic()
     case = Case.load(args.case)
+    case.keep(args.out)
     points = (read_landmarks(args.landmarks[0]), read_landmarks(args.landmarks[1])) if args.landmarks else None
     settings = FollowupSettings(deformable=None) if args.no_bspline else FollowupSettings()
     reference = next((r for r in ("t1c", "flair", "t1", "t2") if r in case.images), None)

@@ -24,6 +24,7 @@ STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
 BARRIERS = ("none", "auto")  # what the setting `barriers` can be but a folder of masks
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
+ACQUISITION_NEEDS = SERIES_NEEDS | {"vfa": ("flip_angle_deg", "tr_ms")}
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import report
 from ..case import Case
 from ..compute import each
-from ..errors import InputError
-from ..files import plain, read_json, staged, write_json
+from ..errors import InputError, together
+from ..files import check_room, plain, read_json, staged, write_json
 from ..images import array, check_file, read_ahead, shared_reading
-from ..steps import Progress, part, silent, version
-from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
+from ..steps import Progress, heard, part, silent, version
+from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, regions, steady_dce, steady_dsc
 from .seen import Files
 from .step import Step, kept, run_steps
@@ -64,25 +66,29 @@ def check(case: Case, settings: RunSettings) -> None:
     def look(role: str) -> None:
         if role in SERIES_NEEDS:
             case.series(role)
-            case.need(role, *SERIES_NEEDS[role])
         else:
             read_ahead(case.path(role))
+        if role == PROBABILITY:
+            from ..rt.targets import check_probability
 
-    # In threads, since most of it is inflating; the first fault in the case's order is the one that is told.
-    each(look, [r for r in case.images if r not in settings.skip])
-    from ..rt.rtstruct import read_structures
+            check_probability(array(case.image(role)))
 
-    masks = [r for r in case.masks if r not in settings.skip]
-    each(case.mask, [r for r in masks if case.roi(r) is None])
-    for role in masks:
-        if (roi := case.roi(role)) is not None:
+    def look_at_mask(role: str) -> None:
+        from ..rt.rtstruct import read_structures
+
+        roi = case.roi(role)
+        if roi is None:
+            case.mask(role)
+        else:
             read_structures(case.mask_path(role)).find(roi)
-    if "vfa" in case.images and "vfa" not in settings.skip:
-        case.need("vfa", "flip_angle_deg", "tr_ms")
-    if PROBABILITY in case.images and PROBABILITY not in settings.skip:
-        from ..rt.targets import check_probability
 
-        check_probability(array(case.image(PROBABILITY)))
+    # In threads, since most of it is inflating; all faults are told at once, in the case's order.
+    images = [r for r in case.images if r not in settings.skip]
+    looks: list[Callable[[], object]] = [partial(look, r) for r in images]
+    looks += [partial(case.need, r, *ACQUISITION_NEEDS[r]) for r in images if r in ACQUISITION_NEEDS]
+    looks += [partial(look_at_mask, r) for r in case.masks if r not in settings.skip]
+    with heard(repeated=False):  # the step that takes a mask says what is to be said of it
+        together(*looks, spread=each)
 
 
 def _check_barriers(settings: RunSettings) -> None:
@@ -130,6 +136,8 @@ def run_case(
     out = Path(out)
     files = Files()
     check_settings(case, settings)
+    case.keep(out, NAMES)
+    check_room(out, is_folder=True)
     steps = (*STEPS, TABLES)
     with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as shared, shared_reading(shared):
         try:
