@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -156,22 +157,95 @@ def test_a_changed_setting_repeats_only_what_depends_on_it(results, case_folder,
     assert not (out / "rt" / "CTV_RTOG.nii.gz").exists(), "what an earlier run left of a step is gone"
 
 
-def test_a_failing_step_leaves_nothing_of_itself_and_the_rest_goes_on(results, case_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("unexpected", [False, True])
+def test_a_failing_step_leaves_nothing_of_itself_and_the_rest_goes_on(
+    results, case_folder, tmp_path, monkeypatch, gliosuite, unexpected
+):
     out = tmp_path / "out"
     shutil.copytree(results[0], out)
     shutil.rmtree(out / "rt")
 
     def broken(run, folder, progress):
         (folder / "half.nii.gz").write_bytes(b"half")
-        raise InputError("no bolus")
+        raise ValueError("shapes (3,) and\n(4,)") if unexpected else InputError("no bolus")
 
     steps = tuple(replace(s, function=broken) if s.name == "rt" else s for s in engine.STEPS)
     monkeypatch.setattr(engine, "STEPS", steps)
-    with pytest.warns(UserWarning, match="rt was refused: no bolus"):
-        summary = run_case(Case.load(case_folder), out, COARSE)
-    assert summary["steps"][-1] == {"step": "rt", "status": "refused", "why": "no bolus"}
+    code, said, err = gliosuite("run", case_folder, "--out", out, "--spacing-mm", 3, "--no-motion", "--workers", 1)
+    status, why = "refused", "no bolus"
+    if unexpected:
+        status = "failed"
+        why = "an unexpected error, a defect of GlioSuite (ValueError: shapes (3,) and (4,)); its traceback is in rt.error.txt"
+    assert code == 3
+    assert [line for line in err.splitlines() if line.startswith("problem: ")] == [
+        f"problem: rt {'failed' if unexpected else 'was refused'}: {why}"
+    ]
+    summary = json.loads(said)
+    assert "losses" not in summary
+    assert summary["steps"][-1] == {"step": "rt", "status": status, "why": why}
     assert not (out / "rt").exists()
-    assert "Target volumes: refused. no bolus" in (out / "report.html").read_text()
+    assert f"Target volumes: {status}. {why}" in (out / "report.html").read_text()
+    assert (out / "rt.error.txt").exists() == unexpected
+    if unexpected:
+        assert "in broken" in (out / "rt.error.txt").read_text()
+        monkeypatch.undo()
+        assert run_case(Case.load(case_folder), out, COARSE)["losses"] == []
+        assert not (out / "rt.error.txt").exists(), "it tells of a run that is over"
+
+
+def test_an_unexpected_error_in_what_is_done_early_costs_its_step_alone(results, case_folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(results[0], out)
+    shutil.rmtree(out / "dsc")
+
+    def broken(run, progress):
+        raise KeyError("ktrans")
+
+    steps = tuple(replace(s, early=broken) if s.name == "dsc" else s for s in engine.STEPS)
+    monkeypatch.setattr(engine, "STEPS", steps)
+    summary = run_case(Case.load(case_folder), out, COARSE)
+    assert {s["step"]: s["status"] for s in summary["steps"]}["dsc"] == "failed"
+    assert summary["losses"] == [
+        "dsc failed: an unexpected error, a defect of GlioSuite (KeyError: 'ktrans'); its traceback is in dsc.error.txt"
+    ]
+    assert (out / "report.html").exists()
+
+
+def test_a_run_that_could_do_nothing_ends_with_3(tmp_path, gliosuite):
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / "case.json").write_text('{"id": "empty"}')
+    code, _, err = gliosuite("run", tmp_path / "case", "--out", tmp_path / "out")
+    assert code == 3
+    assert err.strip().splitlines()[-1].startswith("problem: nothing was done: registered: the case has none of t1c")
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_what_is_said_of_a_mask_is_in_the_report(copy, tmp_path):
+    mask = read_image(copy / "cel.nii.gz")
+    values = array(mask, np.uint8)
+    half = np.flatnonzero(values)[: int(values.sum()) // 2]
+    values.ravel()[half] = 4
+    (copy / "cel.nii.gz").unlink()
+    write_image(Grid.of(mask).image(values), copy / "cel.nii.gz")
+    with pytest.warns(UserWarning, match="holds several labels"):
+        summary = run_case(Case.load(copy), tmp_path / "out", replace(COARSE, skip=("dce", "dsc", "progression", "rt")))
+    lesions = next(s for s in summary["steps"] if s["step"] == "lesions")
+    (note,) = [n for n in lesions["notes"] if "several labels" in n]
+    assert note.startswith("masks.cel (cel.nii.gz) holds several labels, 1 (")
+    assert note in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_results_do_not_go_where_the_case_lies(copy, results, case_folder, gliosuite):
+    for out in (copy, results[0]):
+        data = json.loads((case_folder / "case.json").read_text())
+        if out != copy:  # a draft that was accepted, and the same results folder again
+            data["masks"]["cel"] = str(out / "lesions" / "cel.nii.gz")
+            for entry in data["images"].values():
+                entry["path"] = str(case_folder / entry["path"])
+        (copy / "case.json").write_text(json.dumps(data))
+        code, _, err = gliosuite("run", copy, "--out", out)
+        assert code == 2
+        assert re.search("would be replaced|results need a folder of their own", err.strip().splitlines()[-1])
 
 
 def test_what_a_case_lacks_is_skipped_with_a_reason(case_folder, tmp_path):

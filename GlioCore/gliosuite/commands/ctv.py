@@ -133,7 +133,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             necrosis=mask(args.necrosis),
             critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
         )
-    barriers = _barriers(args, grid, structures, progress)
+    barriers, lost = _barriers(args, grid, structures, progress)
     probability = read_image(args.probability) if args.probability else None
     source = args.probability_source or ("" if probability is None else told(probability, Path(args.probability).name))
     progress(0.5, "growing")
@@ -156,7 +156,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     for note in made.notes:
         warnings.warn(note, stacklevel=2)
     report = _report(made, structures, source, args, validated)
-    report["notes"] = [*said, *made.notes]
+    report["notes"] = [*([lost] if lost else []), *said, *made.notes]
     out = outs[0]
     stem = out.name[: -len(suffix(out))]
     images = {out.name: (made.targets[0].rule.ctv_name, made.ctv, made.targets[0].how)}
@@ -175,7 +175,13 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(folder / f"{stem}.json", report)
         if args.gtv_out:
             write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
-    return {"ctv": out, "more": [out.with_name(n) for n in list(images)[1:]], "gtv": args.gtv_out, **report}
+    return {
+        "ctv": out,
+        "more": [out.with_name(n) for n in list(images)[1:]],
+        "gtv": args.gtv_out,
+        **report,
+        "losses": [lost] if lost else [],
+    }
 
 
 def _report(
@@ -233,11 +239,9 @@ def _validated(args: argparse.Namespace) -> "Validated | None":
 
 def _barriers(
     args: argparse.Namespace, grid: "Grid", structures: "Structures", progress: Progress
-) -> "BarrierMasks | None":
-    """The barriers that are asked for."""
-    import numpy as np
-
-    from ..images import boolean, read_image
+) -> tuple["BarrierMasks | None", str]:
+    """The barriers that are asked for, or a sentence where they cannot be placed: the CTV is worth having without."""
+    from ..images import read_image
     from ..rt.barriers import find_barriers, read_barriers
 
     if args.barriers == "none":
@@ -245,12 +249,13 @@ def _barriers(
             raise InputError(
                 "--through names ways through barriers, and there are none; --barriers DIR or auto is needed"
             )
-        return None
+        return None, ""
     if args.barriers != "auto":
-        return read_barriers(args.barriers, grid, args.through)
+        return read_barriers(args.barriers, grid, args.through), ""
     if not args.image:
         raise InputError("--barriers auto registers the template to an image; --image I (a T1c, best) is needed")
     progress(0.1, "placing barriers")
-    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
-    lesion = grid.image(np.any([boolean(m) for m in parts], axis=0)) if parts else None
-    return find_barriers(read_image(args.image), structures.brain, lesion, grid, args.through)
+    try:
+        return find_barriers(read_image(args.image), structures.brain, structures.lesion, grid, args.through), ""
+    except InputError as error:
+        return None, f"the margins are straight, with no barriers: {error}"

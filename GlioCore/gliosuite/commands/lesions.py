@@ -15,6 +15,7 @@ _MASKS = {
     "cavity": "resection cavity",
     "ventricles": "ventricles",
 }
+_LESION = ("cel", "t2l", "nel", "necrosis", "cavity")
 
 
 def register(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -102,11 +103,15 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(folder / "provenance.json", record)
     for note in found.notes:
         warnings.warn(note, stacklevel=1)
+    volumes = found.volumes_cc()
     return {
         "masks": {name: str(out / f"{name}.nii.gz") for name in found.masks},
-        "volumes_cc": {name: round(v, 3) for name, v in found.volumes_cc().items()},
+        "volumes_cc": {name: round(v, 3) for name, v in volumes.items()},
         "sources": found.sources,
         "notes": found.notes,
+        "losses": []
+        if any(volumes[n] for n in _LESION if n in volumes)
+        else ["no lesion was found, and none was given"],
     }
 
 

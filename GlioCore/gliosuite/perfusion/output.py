@@ -41,10 +41,15 @@ def write(
     Raises
     ------
     InputError
-        If the folder cannot be written or the format is not known.
+        If nothing could be computed in any voxel, the folder cannot be written or the format is not known.
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; choose from {', '.join(FORMATS)}")
+    if not any(value is not None and np.isfinite(value) for value in result.medians.values()):
+        why = f": {'; '.join(result.notes)}" if result.notes else ""
+        raise InputError(
+            f"nothing could be computed: {', '.join(result.medians)} are undefined in all {int(boolean(result.mask).sum())} voxels{why}"
+        )
     record = {
         "step": result.step,
         "settings": result.settings,

@@ -177,8 +177,14 @@ class Run:
 
 @dataclass
 class Done:
-    """What a step reports."""
+    """What a step reports; `losses` are those of its notes that tell of something asked for and not got."""
 
     summary: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+
+    def lose(self, sentence: str) -> None:
+        """Note that something was asked for and not got."""
+        self.notes.append(sentence)
+        self.losses.append(sentence)

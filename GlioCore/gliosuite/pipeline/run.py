@@ -34,6 +34,7 @@ STEPS = (
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
+_ENDED = {"refused": "was refused", "failed": "failed"}  # states of a step that was begun and has no result
 _STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo
 
 
@@ -107,8 +108,8 @@ def run_case(
     """Take a case through every step that it allows, and write the report.
 
     Each step's folder appears whole or not at all; a step whose inputs and settings have not changed is kept, so a second run
-    resumes. A step that the case does not allow is skipped, one whose input turns out unfit is refused; both are in ``run.json``
-    and in the report with the reason.
+    resumes. A step that the case does not allow is skipped, one whose input turns out unfit is refused, one with an unexpected error has
+    failed; all are in ``run.json`` and in the report with the reason, and the other steps go on.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def run_case(
     Returns
     -------
     dict
-        The content of ``run.json`` and the path of the report.
+        The content of ``run.json``, the path of the report, and under ``losses`` a sentence for all that was asked for and not got.
 
     Raises
     ------
@@ -172,9 +173,7 @@ def _concluded(
     from ..doctor import switched_off
 
     records = [found[s.name] for s in STEPS]
-    for record in records:
-        if record["status"] == "refused":
-            warnings.warn(f"{record['step']} was refused: {record['why']}", stacklevel=3)
+    losses = _losses([*records, found[TABLES.name]])
     summary = {
         "id": case.id,
         "version": version(),
@@ -189,12 +188,22 @@ def _concluded(
         write_json(folder / "run.json", summary)
         write_json(folder / "provenance.json", _provenance(settings, out))
     if not fresh:
-        return {"report": out / "report.html", **summary}
+        return {"report": out / "report.html", **summary, "losses": losses}
     progress(_STEPS_END, "report")
     page, missing = write_report(out, map if workers.count == 1 else workers.map)
     if missing:
         warnings.warn(missing, stacklevel=3)
-    return {"report": page, **summary}
+    return {"report": page, **summary, "losses": losses}
+
+
+def _losses(records: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each step that was refused or failed, for what other steps lost, and for a run in which nothing was done."""
+    done = [r for r in records if r["status"] in ("done", "kept")]
+    lost = [f"{r['step']} {_ENDED[r['status']]}: {r['why']}" for r in records if r["status"] in _ENDED]
+    lost += [f"{r['step']}: {sentence}" for r in done for sentence in r.get("losses", [])]
+    if not done and not lost:
+        lost = ["nothing was done: " + "; ".join(f"{r['step']}: {r['why']}" for r in records)]
+    return lost
 
 
 def write_report(folder: str | Path, spread: report.Spread = map) -> tuple[Path, str | None]:

@@ -48,7 +48,7 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     for role, said in zip(moving, each(carry, moving)):
         done.summary[role] = said
         if said["verdict"] == "refused":
-            done.notes.append(f"{role} was left out: {said['why']}")
+            done.lose(f"{role} was left out: {said['why']}")
         else:
             write_json(folder / f"{role}.json", said)
     return done

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
@@ -34,12 +33,14 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
     sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
     progress(0.02, "barriers")
-    barriers = _barriers(run, structures)
+    barriers, lost = _barriers(run, structures)
     source = barriers.source if barriers else "none"
     done = Done(
         {"barriers": {"source": source, "rules": barriers.rules if barriers else {}}},
         {"barriers": source, "critical_structures": "none"},
     )
+    if lost:
+        done.lose(lost)
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
@@ -47,7 +48,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
-        done.notes.append(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
+        done.lose(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
     done.settings |= {"schemes": schemes} | ({"probability": predicted} if predicted else {})
     ctvs: dict[str, sitk.Image] = {}
     gtvs: dict[str, sitk.Image] = {}
@@ -60,7 +61,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
             more = options if name == "model" else {}
             volumes = target_volumes(name, structures, run.grid, barriers=barriers, **more)
         except InputError as error:
-            done.notes.append(f"Scheme {name} was left out: {error}")
+            done.lose(f"Scheme {name} was left out: {error}")
             continue
         for target in volumes.targets:
             gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
@@ -88,27 +89,32 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     compared = {n: m for n, m in ctvs.items() if n not in rest}
     done.summary |= _compared(run, folder, compared, lesion, masks["brain"])
     progress(0.8, "RT structure set")
-    done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources)
+    try:
+        done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources)
+    except InputError as error:  # the target volumes are worth having without it
+        done.summary["rtstruct"] = f"not written: {error}"
+        done.lose(f"The RT structure set was not written: {error}")
     return done
 
 
-def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
-    """The barriers that are asked for, on the common grid."""
+def _barriers(run: Run, structures: "Structures") -> tuple["BarrierMasks | None", str]:
+    """The barriers that are asked for, on the common grid, or a sentence where they cannot be placed: the CTVs are worth having without."""
     from ..rt.barriers import find_barriers, read_barriers
 
     wanted, through = run.settings.choice_or_folder("barriers", BARRIERS), run.settings.through
     if wanted == "none":
-        return None
+        return None, ""
     if wanted != "auto":
-        return read_barriers(wanted, run.grid, through)
+        return read_barriers(wanted, run.grid, through), ""
     image = run.result("registered", f"{run.reference}.nii.gz")
     if image is None:
         raise InputError(
             "barriers are placed by registration to a structural image, and none was registered; give masks"
         )
-    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
-    lesion = run.grid.image(np.any([boolean(m) for m in parts], axis=0))
-    return find_barriers(read_image(image), structures.brain, lesion, run.grid, through)
+    try:
+        return find_barriers(read_image(image), structures.brain, structures.lesion, run.grid, through), ""
+    except InputError as error:
+        return None, f"The margins are straight, with no barriers: {error}"
 
 
 def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
@@ -208,10 +214,7 @@ def _exported(
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
         rois.append(Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
-    try:
-        exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
-    except InputError as error:  # the target volumes are worth having without it
-        return {"rtstruct": f"not written: {error}"}
+    exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
     written = exported.rois
     return {
         "rtstruct": f"RS.dcm, {len(written)} structures in the DICOM series of {run.reference}, read back and compared",

@@ -57,7 +57,7 @@ def build(folder: str | Path, sections: Mapping[str, Section], pictures: bool = 
     undone = [
         f"{sections[s['step']].title if s['step'] in sections else s['step']}: {s['status']}. {s.get('why', '')}"
         for s in run.get("steps", [])
-        if s["status"] in ("skipped", "refused")
+        if s["status"] not in ("done", "kept")
     ]
     missing = run.get("off", [])
     simulated = f'<p class="notice">{SIMULATED}</p>' if run.get("simulated") else ""

@@ -204,7 +204,7 @@ def find_barriers(
     image
         Structural image, best T1c.
     brain, lesion
-        Masks on any grid; the lesion is kept out of the registration.
+        Masks on any grid; the lesion (all of it: necrosis, oedema, cavity) is kept out of the registration, and out of what judges it.
     grid
         Of the masks; the image's where None.
 
@@ -216,10 +216,12 @@ def find_barriers(
     grid = grid or Grid.of(image)
     trusted = boolean(resample_mask(brain, image))
     if lesion is not None:
-        trusted &= ~boolean(resample_mask(lesion, image))
+        # What a rim encloses belongs to the lesion too.
+        trusted &= ~ndimage.binary_fill_holes(boolean(resample_mask(lesion, image)))
     stripped = _flat(image, boolean(resample_mask(brain, image)), trusted)
-    transform = register_template(stripped, Grid.of(image).image(trusted), ("affine", "bspline"))
-    found = similarity_to_template(image, transform)
+    rest = Grid.of(image).image(trusted)
+    transform = register_template(stripped, rest, ("affine", "bspline"))
+    found = similarity_to_template(image, transform, rest)
     if found < _LEAST_SIMILARITY:
         raise InputError(
             "barriers cannot be placed: the template does not fit the image (similarity "
@@ -230,7 +232,7 @@ def find_barriers(
     masks = {n: m * inside if n in WALLS else m for n, m in masks.items()}
     if "ventricles" in masks:
         # The image shows where the ventricles end better than the template does: what looks like their core, near where they are placed.
-        seen = resample_mask(Grid.of(image).image(trusted), grid)
+        seen = resample_mask(rest, grid)
         masks["ventricles"] = grid.image(
             _like_core(array(resample(stripped, grid)), boolean(masks["ventricles"]), boolean(seen), grid)
         )

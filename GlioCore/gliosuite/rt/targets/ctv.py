@@ -49,6 +49,12 @@ class Structures:
     necrosis: sitk.Image | None = None
     critical: tuple[sitk.Image, ...] = ()
 
+    @property
+    def lesion(self) -> sitk.Image | None:
+        """The whole lesion, cavity and necrosis too; None where there is none. Its masks lie on one grid."""
+        parts = [m for m in (self.cel, self.t2l, self.cavity, self.necrosis) if m is not None]
+        return Grid.of(parts[0]).image(np.any([boolean(m) for m in parts], axis=0)) if parts else None
+
     def on(self, grid: Grid) -> "Structures":
         """The same masks on one grid, carried by their signed distance."""
         carried = lambda mask: None if mask is None else resample_mask(mask, grid)
