@@ -13,34 +13,12 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from . import roles
 from .errors import InputError
 from .files import read_json, write_json
 from .images import Grid, Series, read_image, read_mask, read_series
 
-IMAGE_ROLES = (
-    "t1",
-    "t1c",
-    "t2",
-    "flair",
-    "dti",
-    "adc",
-    "fa",
-    "cho",
-    "cre",
-    "naa",
-    "lac",
-    "lip",
-    "cni",
-    "ccri",
-    "crni",
-    "dce",
-    "dsc",
-    "vfa",
-    "ct",
-    "dose",
-)
-SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
-MASK_ROLES = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles", "progression_cel", "progression_t2l")
+IMAGE_ROLES, SERIES_ROLES, MASK_ROLES = tuple(roles.IMAGES), roles.SERIES, tuple(roles.MASKS)
 _LIKE = 0.75  # of a role and a known one, as difflib has it: chosen, "flare" and "flair" have .8, "brainstem" and "brain" .71
 
 _ACQUISITION_UNITS = {

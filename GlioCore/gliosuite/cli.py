@@ -203,10 +203,13 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(signal.SIGTERM, _terminate)
         reporter = Reporter(args.command, args.quiet, args.progress == "json")
         warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr, flush=True)
-        from .commands.places import check_places
         from .files import keeping
 
-        with door(args.names or {}, f"gliosuite {args.command}" if args.names else ""), keeping(check_places(args)):
+        places = importlib.import_module(f"{__package__}.commands.places")
+        with (
+            door(args.names or {}, f"gliosuite {args.command}" if args.names else ""),
+            keeping(places.check_places(args)),
+        ):
             result = args.run(args, reporter)
         reporter.end()
         if result is not None:

@@ -4,17 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from ..roles import IMAGES, MASKS
+
 Progress = Callable[[float, str], None]
-_IMAGES = {"t1c": "T1 with contrast", "t1": "T1 without contrast", "flair": "FLAIR", "t2": "T2"}
-_MASKS = {
-    "brain": "brain",
-    "cel": "enhancing lesion",
-    "t2l": "T2 lesion (whole: with enhancing lesion and necrosis)",
-    "nel": "non-enhancing lesion",
-    "necrosis": "necrosis",
-    "cavity": "resection cavity",
-    "ventricles": "ventricles",
-}
+_IMAGES = {role: IMAGES[role] for role in ("t1c", "t1", "flair", "t2")}
+_MASKS = {role: MASKS[role] for role in ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")}
 _LESION = ("cel", "t2l", "nel", "necrosis", "cavity")
 
 

@@ -21,10 +21,13 @@ READS = {
     *("t1", "t1c", "t2", "flair", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles", "critical", "probability"),
     *("validation", "schemes", "ctvs", "reference", "dose", "append", "transform", "planning", "check", "source"),
     *("case", "folder"),
+    *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
+    *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
+    *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "preset", "scans", "without", "protocol"),
 }
 _WORDS = ("auto", "none", "brain", "parker", "georgiou")  # in place of a file
@@ -47,7 +50,7 @@ def check_places(args: argparse.Namespace) -> set[Path]:
     InputError
         One sentence that names all of them.
     """
-    given = {o: v for o, v in vars(args).items() if v not in (None, False, [], "")}
+    given = {o: v for o, v in vars(args).items() if v not in (None, [], "") and not isinstance(v, bool)}
     named = lambda option: "--" + option.replace("_", "-")
     reads = [(o, p) for o, v in given.items() if of_kind(args.command, o, READS) for p in _paths(v)]
     missing = [f"{p} ({named(o)})" for o, p in reads if o not in _OWN_WORDS and not p.exists()]

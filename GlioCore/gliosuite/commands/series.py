@@ -130,6 +130,15 @@ def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, 
     )
 
 
+def frame_times(path: str, times: str | None, dt_s: float | None) -> list[float]:
+    """Times in s of the frames of a 4-D image, from a file of times or a frame interval."""
+    from ..images import read_series
+
+    series = read_series(path)
+    args = argparse.Namespace(times=times, dt=dt_s)
+    return [float(t) for t in times_of(args, series, {})]
+
+
 def _read_times(path: str) -> list[float]:
     import csv
 

@@ -12,20 +12,22 @@ from typing import Any
 from .. import report
 from ..case import Case
 from ..compute import each
-from ..errors import InputError, together
+from ..errors import InputError, door, together
 from ..files import check_room, plain, read_json, staged, write_json
 from ..images import array, check_file, read_ahead, shared_reading
+from ..perfusion.settings import DceSettings, DscSettings
+from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
 from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
-from .maps import dce, dsc, regions, steady_dce, steady_dsc
+from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc
 from .seen import Files
 from .step import Step, kept, run_steps
-from .structure import brain, lesions, progression, registered, visits
+from .structure import brain, drawn_on, lesions, progression, registered, visits
 from .targets import rt
 from .workers import Workers
 
 STEPS = (
-    Step("registered", registered, report.REGISTRATION),
+    Step("registered", registered, report.REGISTRATION, always=True),
     Step("lesions", lesions, report.LESIONS, after=("registered",), early=brain),
     Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
@@ -75,21 +77,29 @@ def check(case: Case, settings: RunSettings) -> None:
             check_probability(array(case.image(role)))
 
     def look_at_mask(role: str) -> None:
-        from ..rt.rtstruct import read_structures
-
-        roi = case.roi(role)
-        if roi is None:
-            case.mask(role)
+        if case.roi(role) is not None:
+            drawn_on(case, role)
+        elif role == "labelmap":
+            read_ahead(case.mask_path(role))  # its convention says what is a mask of it
         else:
-            read_structures(case.mask_path(role)).find(roi)
+            case.mask(role)
 
     # In threads, since most of it is inflating; all faults are told at once, in the case's order.
     images = [r for r in case.images if r not in settings.skip]
     looks: list[Callable[[], object]] = [partial(look, r) for r in images]
     looks += [partial(case.need, r, *ACQUISITION_NEEDS[r]) for r in images if r in ACQUISITION_NEEDS]
+    looks += [partial(_check_ranges, case, r) for r in images if r in ("dce", "dsc")]
     looks += [partial(look_at_mask, r) for r in case.masks if r not in settings.skip]
     with heard(repeated=False):  # the step that takes a mask says what is to be said of it
         together(*looks, spread=each)
+
+
+def _check_ranges(case: Case, role: str) -> None:
+    """Refuse values of a series that are in another unit, as its command would."""
+    own, known = settings_of({"dce": DceSettings, "dsc": DscSettings}[role]), case.acquisition(role)
+    with door(names_in_run(role), f"gliosuite {role}"):
+        for key in (k for k in own if known.get(k) is not None and k != "times_s"):
+            own[key].check(known[key], f"{case.path(role).name}: ")
 
 
 def _check_barriers(settings: RunSettings) -> None:
@@ -144,7 +154,7 @@ def run_case(
         try:
             with Workers(workers, shared) as side_by_side:
                 # Where all that the steps were seen to read is as it was, it has been checked before.
-                if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
+                if not all(s.skipped(settings) or kept(s, case, out, settings, files) for s in STEPS):
                     side_by_side.start()
                     check(case, settings)
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))

@@ -42,6 +42,8 @@ class Step:
         The steps whose results `early` may read.
     among_results
         Whether its files lie in the results folder itself, because they draw on several steps.
+    always
+        Whether it is carried out even where ``--skip`` names it, because others need what it leaves: it leaves out its work itself.
     """
 
     name: str
@@ -51,6 +53,11 @@ class Step:
     early: Callable[[Run, Progress], Any] | None = None
     early_after: tuple[str, ...] = ()
     among_results: bool = False
+    always: bool = False
+
+    def skipped(self, settings: RunSettings) -> bool:
+        """Whether it is to be left out."""
+        return self.name in settings.skip and not self.always
 
     def folder(self, out: Path) -> Path:
         """Where its files lie."""
@@ -208,7 +215,7 @@ def run_steps(
 
     def settled(step: Step) -> bool:
         """Whether nothing is left to do for a step: left out, or kept."""
-        if step.name in settings.skip:
+        if step.skipped(settings):
             records[step.name] = {"step": step.name, "status": "skipped", "why": f"--skip {step.name} was given"}
         elif (old := kept(step, *given, files)) is not None:
             records[step.name] = old
@@ -237,7 +244,7 @@ def run_steps(
         for step in [s for s in waiting if s.early and s.name not in early and records.keys() >= set(s.early_after)]:
             if len(running) < workers.count:
                 early[step.name] = None
-                if step.name not in settings.skip and kept(step, *given, files) is None:
+                if not step.skipped(settings) and kept(step, *given, files) is None:
                     running[workers.submit(step.name, _prepare_alone, step, *given)] = (step, True)
         for work in workers.finished(running, line.at) if running else []:
             step, is_early = running.pop(work)

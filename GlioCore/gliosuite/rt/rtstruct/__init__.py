@@ -5,11 +5,13 @@ from .export import export_rtstruct, read_rtstruct, require_same_frame, require_
 from .preflight import Finding
 from .reading import on_grid, read_structures
 from .registration import accepted_registration, write_registration
+from .structures import StructureSet
 from .writing import Roi
 
 __all__ = [
     "Finding",
     "Roi",
+    "StructureSet",
     "accepted_registration",
     "check_structures",
     "export_rtstruct",
