@@ -31,6 +31,12 @@ NEITHER = {
     *("series_uid", "accepted_by", "preset", "scans", "without", "protocol"),
 }
 _WORDS = ("auto", "none", "brain", "parker", "georgiou")  # in place of a file
+_WORDY = (
+    "aif",
+    "t10",
+    "nawm",
+    "barriers",
+)  # where what looks like no file is a misspelt word, which the command knows better
 _OWN_WORDS = ("case", "folder", "source")  # what says more of one that is missing than that it is missing
 _MIXED = ("import", "case", "simulate", "demo")  # what writes folders beside what it reads
 
@@ -53,7 +59,10 @@ def check_places(args: argparse.Namespace) -> set[Path]:
     given = {o: v for o, v in vars(args).items() if v not in (None, [], "") and not isinstance(v, bool)}
     named = lambda option: "--" + option.replace("_", "-")
     reads = [(o, p) for o, v in given.items() if of_kind(args.command, o, READS) for p in _paths(v)]
-    missing = [f"{p} ({named(o)})" for o, p in reads if o not in _OWN_WORDS and not p.exists()]
+    told = lambda option, path: (
+        option in _OWN_WORDS or (option in _WORDY and path.name == str(path) and not path.suffix)
+    )
+    missing = [f"{p} ({named(o)})" for o, p in reads if not p.exists() and not told(o, p)]
     if missing:
         listed = " and ".join(dict.fromkeys(missing))
         raise InputError(f"{listed} {'does' if len(missing) == 1 else 'do'} not exist")
