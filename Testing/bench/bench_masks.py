@@ -23,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "standin"), str(Path(__file__).p
 from dicom_series import Stack, write_series
 from gliosuite.case import Case
 from gliosuite.cli import main as gliosuite
+from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series, write_image
 from gliosuite.images import write_series as write_frames
 from gliosuite.pipeline.context import Run, RunSettings

@@ -28,7 +28,9 @@ CHOICES = ("brainstem", "chiasm")  # stop a margin unless they are named as ways
 OPEN = ("callosum", "peduncles")
 NAMES = ("brain", *WALLS, "ventricles", *CHOICES, *OPEN)
 VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it (ESTRO-EANO 2023)
-_LEAST_SIMILARITY = 0.1  # heads give this and more, noise and other objects next to nothing (`similarity_to_template`)
+# `similarity_to_template` of what is left without lesion and shading. Chosen half-way (geometric mean) between blobs in the shape of a
+# brain (.03) and the lowest of seven heads (.08; real ones .08 to .37, simulated ones .6 and .7).
+_LEAST_SIMILARITY = 0.05
 _REDRAWN_MM = 4.0  # chosen: about how far a registered ventricle's wall lies from the true one; farther off, other things look alike
 _SHADING_MM = 20.0  # chosen: wider than gyri and ventricles, narrower than a coil's shading
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -221,7 +223,7 @@ def find_barriers(
     stripped = _flat(image, boolean(resample_mask(brain, image)), trusted)
     rest = Grid.of(image).image(trusted)
     transform = register_template(stripped, rest, ("affine", "bspline"))
-    found = similarity_to_template(image, transform, rest)
+    found = similarity_to_template(stripped, transform, rest)
     if found < _LEAST_SIMILARITY:
         raise InputError(
             "barriers cannot be placed: the template does not fit the image (similarity "
