@@ -94,7 +94,7 @@ class Doors:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.grid = write_series(folder / "series", Stack((24, 24, 14), (2.0, 2.0, 2.5)))
+        self.grid = write_series(folder / "series", Stack((24, 24, 14), (2.0, 2.0, 2.0)))
         z, y, x = np.indices(self.grid.shape)
         middle = [n / 2 for n in self.grid.shape]
         ball = lambda r: sum(((i - c) / (r * n)) ** 2 for i, c, n in zip((z, y, x), middle, self.grid.shape)) < 1
@@ -144,7 +144,7 @@ class Doors:
         }  # fmt: skip
 
     def said(self, door: str, command: list[object], mask: Path) -> tuple[int, str]:
-        """Exit code and stderr of a command; of ``run`` the step that takes masks alone."""
+        """Exit code of a command and what it says; of ``run`` the step that takes masks alone."""
         if door == "run":
             data = {"id": "x", "images": {"t1c": {"path": "../t1c.nii.gz"}}, "masks": {"cel": str(mask)}}
             (self.folder / "case" / "case.json").write_text(json.dumps(data))
@@ -155,10 +155,10 @@ class Doors:
             except InputError as error:
                 return 2, f"error: {error}"
             return 0, "\n".join(f"warning: {s}" for s in said)
-        err = io.StringIO()
-        with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        said = io.StringIO()  # the pre-flight list of ``rtstruct`` is on stdout
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
             code = gliosuite([str(a) for a in [*command, "--quiet"]])
-        return code, err.getvalue()
+        return code, said.getvalue()
 
 
 def told(volumes: list[float] | None, code: int, err: str, name: str) -> bool:
