@@ -138,7 +138,8 @@ def change(mask: sitk.Image, there: sitk.Image, name: str, onto: str, known: boo
     if own.matches(grid, _PLACED_VOXELS):
         return False, ""
     before, after = _volume(boolean(mask), own), _volume(boolean(there), grid)
-    sentence = f"{name} was carried from {'its image' if known else 'a grid of its own'} to that of {onto}: {before:.2f} cc there, {after:.2f} cc here"
+    whose = "its image" if known else "a grid of its own"
+    sentence = f"{name} was carried from {whose} to that of {onto}: {before:.2f} cc there, {after:.2f} cc here"
     if own.size == grid.size and not known:
         apart = float(np.linalg.norm(own.corners() - grid.corners(), axis=1).max())
         return True, (
