@@ -45,12 +45,10 @@ class FakeLogic:
 @pytest.fixture
 def panel(slicer, module, fake_steps):
     """The module's own widget, its logic and step replaced; a DCE sequence with known acquisition is in the scene."""
-    from gliosuite.mrml.sequences import node_from_series
+    from slicerapp.loaded import dicom_sequence
 
     frames = np.random.default_rng(0).normal(100, 5, (4, *GRID.shape)).astype(np.float32)
-    series = node_from_series(Series(frames, GRID), TIMES, "DCE")
-    series.SetAttribute("MultiVolume.DICOM.RepetitionTime", "5.4")
-    series.SetAttribute("MultiVolume.DICOM.FlipAngle", "12")
+    series = dicom_sequence(Series(frames, GRID), [36e6 + 1e3 * t for t in TIMES], tr_ms=5.4, flip_angle_deg=12)
     widget = module("GlioPerfusion").GlioPerfusionWidget()
     panel = widget.panel
     panel.widget, panel.logic = widget, FakeLogic(slicer)
@@ -69,8 +67,15 @@ def test_series_fills_times_and_acquisition(panel):
 
 
 def test_unit_override(panel):
-    panel.ui.timeUnitComboBox.currentIndex = 2
-    assert panel.ui.timesEdit.text == "0, 0.0045, 0.009, 0.0135"
+    panel.ui.timeUnitComboBox.currentIndex = 1
+    assert panel.ui.timesEdit.text == "0, 4500, 9000, 13500"
+
+
+def test_why_there_are_no_times_is_said(panel):
+    panel.series.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagName", "EchoTime")
+    panel.onSeries()
+    assert panel.ui.timesEdit.text == ""
+    assert "tells its frames apart by EchoTime [ms], not by time: the times" in panel.ui.timesInfo.text
 
 
 def test_apply_asks_for_what_the_panel_shows(panel):

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml.perfusion import PerfusionRequest, parse_number, parse_times
-from ..mrml.sequences import acquisition, is_multivolume, timing
+from ..mrml.sequences import acquisition, n_frames, timing
 from .binding import chosen
 from .panel import Panel, Running, show_only
 from .process import Step
@@ -96,7 +96,7 @@ class PerfusionPanel(Panel):
             return
         unit = self.ui.timeUnitComboBox.currentText
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
-        self.parameters.times = "" if times is None else ", ".join(f"{t:g}" for t in times)
+        self.parameters.times = "" if times is None else ", ".join(f"{t:.9g}" for t in times)
 
     def onTimes(self, *_args: Any) -> None:
         """Say what the times mean."""
@@ -105,9 +105,10 @@ class PerfusionPanel(Panel):
             self.ui.timesInfo.text = _("no series")
             return
         try:
-            times = parse_times(self.ui.timesEdit.text, frames(node))
+            times = parse_times(self.ui.timesEdit.text, n_frames(node))
         except InputError as error:
-            self.ui.timesInfo.text = str(error)
+            reason = "" if self.ui.timesEdit.text.strip() else timing(node).reason
+            self.ui.timesInfo.text = f"{node.GetName()} {reason}: {error}" if reason else str(error)
             return
         self.ui.timesInfo.text = _("{n} frames, {first:g} to {last:g} s, every {step:.3g} s on average").format(
             n=len(times), first=times[0], last=times[-1], step=(times[-1] - times[0]) / (len(times) - 1)
@@ -140,7 +141,7 @@ class PerfusionPanel(Panel):
         return PerfusionRequest(
             series=p.series,
             kind=p.kind,
-            times_s=parse_times(p.times, frames(p.series)),
+            times_s=parse_times(p.times, n_frames(p.series)),
             tr_ms=p.trMs,
             te_ms=p.teMs,
             flip_angle_deg=p.flipAngleDeg,
@@ -178,10 +179,3 @@ class PerfusionPanel(Panel):
         self.ui.progressBar.value = 100
         names = ", ".join(node.GetName() for node in result.maps.values())
         self._say(_("done: {names}").format(names=names), notes)
-
-
-def frames(node: Any) -> int:
-    """Number of frames of a sequence or MultiVolume node."""
-    if is_multivolume(node):
-        return node.GetImageData().GetNumberOfScalarComponents()
-    return node.GetNumberOfDataNodes()
