@@ -71,6 +71,15 @@ def test_targets_are_segments_where_the_rule_puts_them(slicer, logic, request_of
     assert "15 mm" in row["rule"]
 
 
+def test_one_segment_in_two_roles_is_refused(logic, request_of):
+    request = request_of("brain", "cel", "t2l", schemes=("rtog",))
+    request.segments["t2l"] = request.segments["cel"]
+    with pytest.raises(
+        InputError, match=r"of structures is chosen as enhancing lesion \(CEL\) and as T2 lesion \(T2L\); one segment"
+    ):
+        logic.compute(request)
+
+
 def test_slicer_sees_the_target_where_it_is(slicer, logic, request_of):
     with pytest.warns(UserWarning, match="cavity"):
         result = logic.compute(request_of("brain", "cel", schemes=("estro-eano",)))

@@ -227,11 +227,108 @@ def test_choices_are_kept_in_the_scene(slicer, panel):
     assert (kept.kind, kept.aifFile, kept.series) == ("DSC", "aif.csv", panel.series)
 
 
-def test_closed_scene_leaves_an_empty_panel(slicer, panel):
+def reloaded(slicer, between=lambda: None):
+    """The scene is saved, closed and loaded again, as the application does it."""
+    scene = slicer.mrmlScene
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    text = scene.GetSceneXMLString()
+    scene.Clear(0)
+    between()
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    scene.Import()
+
+
+def test_closed_scenes_leave_an_empty_panel_each_time(slicer, panel):
+    parameters = panel.parameters
+    for _ in range(3):
+        panel.ui.kindComboBox.currentIndex = 1
+        panel.ui.trSpinBox.value = 1500
+        slicer.mrmlScene.Clear(0)
+        assert panel.parameters is parameters, "one wrapper for all scenes"
+        assert panel.parameters.series is None
+        assert (panel.parameters.kind, panel.parameters.trMs) == ("DCE", 0.0)
+        assert (panel.ui.kindComboBox.currentText, panel.ui.trSpinBox.value) == ("DCE", 0)
+        assert not panel.ui.applyButton.enabled
+
+
+def test_maps_of_a_closed_scene_do_not_land_in_the_next(slicer, panel):
+    panel.ui.applyButton.click()
     slicer.mrmlScene.Clear(0)
-    panel.widget.onSceneClosed()
-    assert panel.parameters.series is None
-    assert not panel.ui.applyButton.enabled
+    (step,) = panel.steps
+    assert step.cancelled
+    assert panel.logic.abandoned == []
+    step.done({})
+    assert len(panel.logic.abandoned) == 1
+    assert panel.logic.shown == []
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+
+
+def test_a_loaded_scene_shows_its_own_choices(slicer, panel):
+    ui = panel.ui
+    ui.kindComboBox.currentIndex = 1
+    ui.timesEdit.text = "5"
+    ui.trSpinBox.value = 1500
+    ui.aifFileEdit.currentPath = "aif.csv"
+    reloaded(slicer, lambda: setattr(ui.kindComboBox, "currentIndex", 0))
+    p = panel.parameters
+    assert p.series.GetName().startswith("7: DCE")
+    assert (p.kind, p.times, p.trMs, p.aifFile) == ("DSC", "5", 1500.0, "aif.csv")
+    assert ui.seriesSelector.currentNode() is p.series
+    assert (ui.kindComboBox.currentText, ui.timesEdit.text, ui.trSpinBox.value) == ("DSC", "5", 1500)
+    assert ui.aifFileEdit.currentPath == "aif.csv"
+
+
+def test_a_module_that_is_shown_takes_what_has_been_loaded_meanwhile(slicer, panel):
+    from slicerapp.loaded import dicom_sequence
+
+    slicer.mrmlScene.Clear(0)
+    node = dicom_sequence(Series(np.ones((4, *GRID.shape), np.float32), GRID), (0, 1500, 3000, 4500), "DSC", te_ms=30)
+    panel.widget.enter()
+    assert panel.parameters.series is node
+    assert panel.ui.teSpinBox.value == 30
+
+
+def test_another_series_brings_its_own_acquisition(slicer, panel):
+    """The repetition time and flip angle of the DCE series are none of a DSC series that does not say its own."""
+    from slicerapp.loaded import dicom_sequence
+
+    ui = panel.ui
+    ui.timeUnitComboBox.currentIndex = 2
+    ui.baselineEdit.text, ui.arrivalEdit.text = "6", "31.5"
+    frames = np.ones((4, *GRID.shape), np.float32)
+    node = dicom_sequence(Series(frames, GRID), (0, 1500, 3000, 4500), "DSC", te_ms=30)
+    ui.seriesSelector.setCurrentNode(node)
+    assert panel.ui.timesEdit.text == "0, 1.5, 3, 4.5"
+    assert (ui.trSpinBox.value, ui.teSpinBox.value, ui.flipAngleSpinBox.value) == (0, 30, 0)
+    assert ui.trSpinBox.text == ui.flipAngleSpinBox.text == "not known"
+    assert (ui.baselineEdit.text, ui.arrivalEdit.text, ui.timeUnitComboBox.currentIndex) == ("", "", 0)
+    panel.ui.kindComboBox.currentIndex = 1
+    request = panel.request()
+    assert (request.series, request.tr_ms, request.te_ms, request.flip_angle_deg) == (node, 0.0, 30.0, 0.0)
+
+
+def test_the_segment_that_is_shown_is_the_one_that_is_used(slicer, panel):
+    from gliosuite.mrml.segments import segmentation_from_masks
+
+    inside = np.zeros(GRID.shape, np.uint8)
+    inside[1, 1:3, 1:3] = 1
+    for name in ("one", "two"):
+        masks = {role: GRID.image(inside) for role in ("cel", "t2l")[: 1 + (name == "two")]}
+        segmentation_from_masks(masks, panel.series.GetNthDataNode(0), name)
+    panel.ui.aifComboBox.currentIndex = 2
+    selector = panel.ui.aifSegmentSelector
+    for name in ("one", "two", "one"):
+        node = slicer.util.getNode(name)
+        selector.setCurrentNode(node)
+        assert panel.request().segment == (node, selector.currentSegmentID())
+    # A segment that is removed meanwhile: another is shown, and that one is used.
+    node = slicer.util.getNode("two")
+    selector.setCurrentNode(node)
+    node.GetSegmentation().RemoveSegment(selector.currentSegmentID())
+    assert selector.currentSegmentID()
+    assert panel.request().segment == (node, selector.currentSegmentID())
 
 
 def test_picture(panel, grab):

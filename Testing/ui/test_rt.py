@@ -139,6 +139,20 @@ def test_what_is_missing_is_said(panel):
     assert not panel.ui.exportButton.enabled
 
 
+def test_the_first_image_is_no_label_map_and_no_frame_of_a_sequence(slicer, module):
+    from gliosuite.images import Series
+    from gliosuite.mrml.volumes import node_from_image
+    from slicerapp.loaded import dicom_sequence
+
+    dicom_sequence(Series(np.ones((3, *GRID.shape), np.float32), GRID), (0, 5, 10))
+    node_from_image(GRID.image(np.ones(GRID.shape, np.uint8)), "labels", labels=True)
+    widget = module("GlioRT").GlioRTWidget()
+    assert widget.panel.parameters.reference is None
+    image = node_from_image(GRID.image(np.ones(GRID.shape, np.float32)), "T1c")
+    widget.enter()
+    assert widget.panel.parameters.reference is image
+
+
 def test_nothing_ticked_nothing_to_compute(panel):
     import qt
 

@@ -7,6 +7,7 @@ import slicer
 import slicer.util
 
 from .. import resources
+from .volumes import QUANTITY
 
 
 def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
@@ -48,7 +49,7 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool =
     display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(True)
-    node.SetAttribute("GlioSuite.Quantity", quantity)
+    node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
     if legend:
         shown = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)

@@ -18,7 +18,7 @@ from . import process
 from .curves import mask_from_points, plot_curves
 from .display import show_map
 from .process import Job, abandon
-from .segments import mask_from_segment
+from .segments import mask_from_segment, refuse_shared
 from .sequences import series_from_node
 from .volumes import image_from_node, node_from_image, place_beside
 
@@ -186,7 +186,10 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         if request.b1_map is not None:
             write_image(image_from_node(request.b1_map), folder / "b1.nii.gz")
             result += ["--b1", str(folder / "b1.nii.gz")]
-    for name, segment in (("mask", request.mask), ("nawm", request.nawm if request.kind == "DSC" else None)):
+    nawm = request.nawm if request.kind == "DSC" else None
+    artery = request.segment if request.aif == "segment" else None
+    refuse_shared({"AIF": artery, "mask": request.mask, "normal-appearing white matter": nawm})
+    for name, segment in (("mask", request.mask), ("nawm", nawm)):
         if segment is not None:
             write_image(mask_from_segment(*segment, series.grid), folder / f"{name}.nii.gz")
             result += [f"--{name}", str(folder / f"{name}.nii.gz")]

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InputError
 from ..images import volume_cc
 from . import barriers
-from .segments import mask_from_segment, segmentation_from_masks
+from .segments import mask_from_segment, refuse_shared, segmentation_from_masks
 from .volumes import grid_of, place_beside
 
 # The structures that targets are made of, and how each is called and typed in the structure set.
@@ -19,6 +19,7 @@ _ROIS = {
     "cavity": ("Cavity", "CAVITY"),
 }
 REGIONS = (*_ROIS, "progression")
+_CALLED = {"cel": "enhancing lesion (CEL)", "t2l": "T2 lesion (T2L)"}  # other regions are called as they are
 _PREVIEW = "Margin preview"
 
 
@@ -100,6 +101,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
         raise InputError("no reference image is chosen; a volume on whose grid the targets are drawn is needed")
     if "brain" not in request.segments:
         raise InputError("no brain segment is chosen; targets stay inside the brain")
+    refuse_shared({_CALLED.get(region, region): segment for region, segment in request.segments.items()})
     grid = grid_of(request.reference)
     masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
     progression = masks.pop("progression", None)
@@ -153,6 +155,7 @@ def preview(
     """
     from ..rt.margins import expand
 
+    refuse_shared({"lesion": lesion, "brain": brain})
     grid = grid_of(reference)
     mask = expand(mask_from_segment(*lesion, grid), margin_mm)
     if brain is not None:

@@ -9,6 +9,7 @@ import vtk
 from ..errors import InputError
 from ..images import Grid
 
+QUANTITY = "GlioSuite.Quantity"  # attribute of a map: which it is
 TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -26,6 +27,16 @@ def refuse_transform(node: slicer.vtkMRMLTransformableNode) -> None:
             f"{node.GetName()} lies under the transform {transform.GetName()}; harden it (Data module, right click, Harden transform) "
             "or move the node out of it, and try again"
         )
+
+
+def first_image() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The scene's first image, or None: no label map, no map of ours, and no frame that a sequence shows."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+        if plain and not node.GetAttribute(QUANTITY) and not any(b.IsProxyNodeID(node.GetID()) for b in browsers):
+            return node
+    return None
 
 
 def grid_of(node: slicer.vtkMRMLVolumeNode) -> Grid:
