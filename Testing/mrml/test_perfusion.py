@@ -64,7 +64,7 @@ def test_the_file_is_called_as_the_series_is(slicer, logic, series, tmp_path):
 
     series.SetName("DCE 3/2 (a)")
     request = PerfusionRequest(series, times_s=tuple(TIMES), tr_ms=5.4, flip_angle_deg=12.0)
-    assert Path(arguments(request, tmp_path)[1]).name == "DCE_3_2__a_.nii.gz"
+    assert Path(arguments(request, tmp_path)[1]).name == "DCE_3_2__a_.nii"
 
 
 def test_baseline_and_arrival_reach_the_command(slicer, logic, series, tmp_path):

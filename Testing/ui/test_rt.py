@@ -28,6 +28,9 @@ class FakeLogic:
             rows=[("CTV_rtog", 123.456, 0.91)],
         )
 
+    def recall(self, node):
+        return None
+
     def exportWithSlicerRt(self, result, request, folder):  # noqa: N802
         self.exported.append((result, folder))
         return "SlicerRT writes the image anew"

@@ -93,6 +93,17 @@ def proxy_of(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
     return node
 
 
+def filed(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
+    """Of a series and its proxy, the one that lies in a study of the subject hierarchy, as loaders put the one or the other."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    proxy = proxy_of(node)
+    for one in (proxy, node):
+        item = hierarchy.GetItemByDataNode(one)
+        if item and hierarchy.GetItemParent(item) != hierarchy.GetSceneItemID():
+            return one
+    return proxy
+
+
 def title_of(node: slicer.vtkMRMLNode) -> str:
     """A series' name without what its loader adds to say how it was loaded (`` - 60 frames Volume Sequence by AcquisitionTime``)."""
     return re.sub(r" - (as a )?\d+ frames .*$", "", node.GetName())

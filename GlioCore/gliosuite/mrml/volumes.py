@@ -1,5 +1,8 @@
 """Volume nodes and SimpleITK images: RAS to LPS, arrays (k, j, i) as they are, subject hierarchy."""
 
+from collections.abc import Iterable
+from itertools import count
+
 import numpy as np
 import SimpleITK as sitk
 import slicer
@@ -125,6 +128,17 @@ def node_from_image(
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     return node
+
+
+def unique_name(name: str, endings: Iterable[str] = ("",)) -> str:
+    """`name`, or ``name (2)`` and so on: the first such that no node of the scene is called so with one of the endings."""
+    scene = slicer.mrmlScene
+    taken = {scene.GetNthNode(i).GetName() for i in range(scene.GetNumberOfNodes())}
+    for number in count(1):
+        found = name if number == 1 else f"{name} ({number})"
+        if not any(found + ending in taken for ending in endings):
+            break
+    return found
 
 
 def place_beside(node: slicer.vtkMRMLNode, reference: slicer.vtkMRMLNode, folder: str | None = None) -> None:

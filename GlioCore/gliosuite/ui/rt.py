@@ -21,6 +21,7 @@ class TargetsPanel(Panel):
     """Binds the widgets of GlioRT.ui to a parameter node and a logic.
 
     The logic has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
+    ``recall(node) -> (TargetsResult, TargetsRequest) or None``,
     ``export(result, request, series_dir, path, allow_derived)``, ``preview(reference, lesion, brain, margin_mm, node) -> (node, cc)``,
     for barriers by registration ``startBarriers(request) -> job``, ``finishBarriers(job, result) -> node`` and ``abandon(job)``, and
     SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not installed, and ``exportWithSlicerRt(result, request,
@@ -84,8 +85,7 @@ class TargetsPanel(Panel):
         for row, entry in enumerate(self._rows):
             state = qt.Qt.Checked if entry[0] in wanted else qt.Qt.Unchecked
             self.ui.schemeTable.item(row, 0).setCheckState(state)
-        self._result = self._request = None
-        fill_table(self.ui.resultTable, (), [])
+        self._show_targets(self.logic.recall(self.parameters.targets))
 
     @slot
     def onScheme(self) -> None:
@@ -177,13 +177,19 @@ class TargetsPanel(Panel):
         result, notes = self._attempt(lambda: self.logic.compute(request))
         if result is None:
             return
-        self._result, self._request = result, request
-        fill_table(self.ui.resultTable, result.columns, result.rows)
+        self.parameters.targets = result.segmentation
+        self._show_targets((result, request))
         self._say(
             _("{name}: {targets}").format(name=result.segmentation.GetName(), targets=", ".join(result.names)),
             [*notes, *(more or [])],
         )
         self.onChoice()
+
+    def _show_targets(self, found: tuple[TargetsResult, TargetsRequest] | None) -> None:
+        """The table of the targets that can be exported, or of none."""
+        self._result, self._request = found or (None, None)
+        columns, rows = ((), []) if self._result is None else (self._result.columns, self._result.rows)
+        fill_table(self.ui.resultTable, columns, rows)
 
     @slot
     def onExport(self) -> None:
