@@ -29,7 +29,11 @@ class FakeLogic:
         )
 
     def recall(self, node):
-        return None
+        """Of a node that was computed, also before the scene was loaded."""
+        if node is None:
+            return None
+        made = {"segmentation": node, "names": ["CTV_rtog"], "columns": ("target",), "rows": [("CTV_rtog",)]}
+        return types.SimpleNamespace(**made), types.SimpleNamespace()
 
     def exportWithSlicerRt(self, result, request, folder):  # noqa: N802
         self.exported.append((result, folder))
@@ -115,6 +119,25 @@ def test_result_is_shown_and_can_be_exported(panel):
     panel.ui.exportButton.click()
     assert panel.logic.exported[0][1:] == ("dicom", "out/RS.dcm", False)
     assert panel.ui.statusLabel.text == "RS.dcm holds CTV_rtog, GTV_CEL"
+
+
+def test_targets_of_a_scene_that_is_loaded_can_be_exported(slicer, panel):
+    choose(panel, "cel")
+    panel.ui.computeButton.click()
+    scene = slicer.mrmlScene
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    text = scene.GetSceneXMLString()
+    scene.Clear(0)
+    assert not panel.ui.exportButton.enabled
+    assert panel.ui.resultTable.rowCount == 0
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    scene.Import()
+    assert panel.ui.exportButton.enabled
+    assert panel.ui.resultTable.item(0, 0).text() == "CTV_rtog"
+    panel.ui.exportButton.click()
+    assert panel.logic.exported[0][0].segmentation is slicer.util.getNode("Target volumes")
 
 
 def test_slicerrt_is_not_offered_where_it_is_not_installed(panel):
