@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator
@@ -206,7 +207,9 @@ _MANY = 12  # values that still fit on a terminal's line
 def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
     """The lines of a result (as JSON would hold it) in short text."""
     for name, value in result.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and indent and len(value) > _MANY:
+            yield f"{indent}{name}: {len(value)} values"
+        elif isinstance(value, dict):
             yield f"{indent}{name}:"
             yield from _short(value, indent + "  ")
         elif isinstance(value, list) and any(isinstance(v, (dict, list)) or len(_word(v)) > 40 for v in value):
@@ -218,6 +221,13 @@ def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}: {f'{len(value)} values' if many else ', '.join(map(_word, value))}"
         else:
             yield f"{indent}{name}: {_word(value)}"
+
+
+def _wrapped(line: str) -> str:
+    """A line folded to the terminal, what follows its first part set in."""
+    inset = " " * (len(line) - len(line.lstrip()) + 4)
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(line, width, subsequent_indent=inset, break_long_words=False, break_on_hyphens=False)
 
 
 def _word(value: Any) -> str:
@@ -267,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
             if args.json or not sys.stdout.isatty():
                 print(json.dumps(result, indent=2, ensure_ascii=False))
             else:
-                print("\n".join(_short(result)))
+                print("\n".join(_wrapped(line) for line in _short(result)))
             for sentence in losses:
                 print(f"problem: {sentence}", file=sys.stderr)
             return 3 if losses else 0

@@ -156,6 +156,21 @@ def test_short_text_of_lists_and_numbers():
     ]
 
 
+def test_short_text_leaves_long_tables_within_tables_to_json_and_fits_the_terminal(monkeypatch):
+    from gliosuite.cli import _wrapped
+
+    assert list(_short({"aif": {"peak": 6.8, "quality": dict.fromkeys(map(str, range(13)), 1)}})) == [
+        *("aif:", "  peak: 6.8", "  quality: 13 values"),
+    ]
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "  " + "a sentence of many words " * 4
+    folded = _wrapped(line).split("\n")
+    assert all(len(one) <= 40 for one in folded)
+    assert " ".join(" ".join(folded).split()) == line.strip()
+    assert folded[1].startswith("      many")
+    assert _wrapped("out: /" + "long" * 30) == "out:\n    /" + "long" * 30
+
+
 @pytest.mark.parametrize("command", ["run", "dce", "ctv", "doctor"])
 def test_options_common_to_all(command):
     actions = next(a for a in build_parser()._actions if a.dest == "command").choices[command]._actions
