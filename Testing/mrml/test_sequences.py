@@ -194,6 +194,27 @@ def test_an_index_that_only_counts_is_never_seconds(slicer):
     assert timing(node).reason == "only counts its frames"
 
 
+def test_times_that_the_loader_left_out_are_those_of_the_files(slicer, monkeypatch):
+    from types import SimpleNamespace
+
+    from gliosuite.mrml.sequences import series_from_node, timing
+    from slicerapp.loaded import dicom_sequence
+
+    node = dicom_sequence(series(), (), attributes=False)
+    clock = ["235957.5", "000002", "000006.500", "000012.5"]
+    known = {f"1.2.7.{i}.1": t for i, t in enumerate(clock)}
+    database = SimpleNamespace(instanceValue=lambda uid, tag: known[uid] if tag == "0008,0032" else "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert timing(node).seconds() == TIMES, "past midnight"
+    known.update({f"1.2.7.{i}.1": t for i, t in enumerate(["120000", "120004.5", "120009", "120015"])})
+    assert timing(node).seconds() == TIMES
+    assert np.array_equal(series_from_node(node).frames, series().frames)
+    known["1.2.7.3.1"] = "120009"  # one time for two frames tells nothing
+    assert timing(node).seconds() is None
+    known["1.2.7.3.1"] = ""
+    assert timing(node).seconds() is None
+
+
 def test_frames_past_midnight_are_put_in_order(slicer):
     """The loader sorts by the clock: what was taken after midnight stands first."""
     from gliosuite.mrml.sequences import series_from_node, timing

@@ -64,6 +64,16 @@ def test_a_step_that_ends_at_once_leaves_nothing_running(panel):
     assert not panel.ui.cancelButton.enabled
 
 
+def test_a_step_that_cannot_be_started_leaves_nothing_running(panel):
+    def start(*_):
+        raise OSError("no processes left")
+
+    panel._start = start
+    with pytest.raises(OSError, match="no processes left"):
+        launch(panel)
+    assert (panel.gone, panel._job) == ([JOB], None)
+
+
 def test_the_end_gives_job_and_warnings_back(panel):
     launch(panel)
     (step,) = panel.steps

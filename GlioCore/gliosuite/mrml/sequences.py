@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 import slicer.util
 
+from ..dicom.elements import seconds
 from ..errors import InputError
 from ..images import Series
 from .volumes import grid_of, node_from_image, refuse_transform
@@ -26,6 +27,7 @@ _TIMELESS = (
     "FlipAngle",
 )  # by these, in ms too, MultiVolumeImporter tells frames apart as well
 _CLOCKS = ("AcquisitionTime", "SeriesTime", "ContentTime")  # these start anew at midnight
+_ACQUISITION_TIME = "0008,0032"
 _DAY_S = 86400.0
 
 
@@ -154,7 +156,8 @@ def timing(node: slicer.vtkMRMLNode) -> Timing:
     """What a sequence or MultiVolume node says of the times of its frames.
 
     A DICOM series that the application loads as sequence is indexed by frame number; its times lie in ``MultiVolume.FrameLabels``, as
-    those of a MultiVolume do. Frames that are told apart by another quantity have none, and neither has an index that only counts.
+    those of a MultiVolume do, or where the loader left these out, in the files that the application's DICOM database knows. Frames that
+    are told apart by another quantity have none, and neither has an index that only counts.
     """
     values, unit, quantity = _labels(node)
     counts = n_frames(node)
@@ -179,6 +182,9 @@ def _labels(node: slicer.vtkMRMLNode) -> tuple[tuple[float, ...], str, str]:
         unit = node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits")
         quantity = node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagName")
     else:
+        taken = () if node.GetIndexUnit() else _acquired(node)
+        if taken:
+            return taken, "s", "AcquisitionTime"
         numbers = [node.GetNthIndexValue(i) for i in range(node.GetNumberOfDataNodes())]
         unit, quantity = node.GetIndexUnit(), node.GetIndexName()
     try:
@@ -186,6 +192,22 @@ def _labels(node: slicer.vtkMRMLNode) -> tuple[tuple[float, ...], str, str]:
     except ValueError:
         values = ()
     return values, (unit or "").strip(), (quantity or "").strip()
+
+
+def _acquired(node: slicer.vtkMRMLSequenceNode) -> tuple[float, ...]:
+    """The time of the day at which each frame was taken, s, by the DICOM database; empty where it is not known, or the same for some."""
+    database = getattr(slicer, "dicomDatabase", None)
+    if database is None:
+        return ()
+    times = []
+    for number in range(node.GetNumberOfDataNodes()):
+        uids = (node.GetNthDataNode(number).GetAttribute("DICOM.instanceUIDs") or "").split()
+        taken = seconds("", database.instanceValue(uids[0], _ACQUISITION_TIME)) if uids else None
+        if taken is None:
+            return ()
+        past_midnight = bool(times) and times[-1] - taken > _DAY_S / 2
+        times.append(taken + _DAY_S if past_midnight else taken)
+    return tuple(times) if len(set(times)) == len(times) else ()
 
 
 def _after_midnight(node: slicer.vtkMRMLNode) -> int:

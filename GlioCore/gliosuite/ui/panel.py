@@ -137,7 +137,12 @@ class Panel:
             return call
 
         arguments = [*job.arguments, "--names", json.dumps(self.names())]
-        running.append(self._start(arguments, mine(self.onProgress, last=False), mine(done), mine(self.onFailed)))
+        try:
+            running.append(self._start(arguments, mine(self.onProgress, last=False), mine(done), mine(self.onFailed)))
+        except BaseException:
+            self._job = None
+            self.logic.abandon(job)
+            raise
         if self._job is job:  # it may have ended already
             self._running = running[0]
         self.onChoice()
