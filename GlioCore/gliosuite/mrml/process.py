@@ -64,9 +64,9 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 def read_line(line: str) -> tuple[str, Any]:
     """What a line on stderr says: ``("progress", (fraction, message))``, ``("warning" or "error", sentence)`` or ``("other", line)``."""
     line = line.strip()
-    for start, kind in (("error: ", "error"), ("warning: ", "warning"), ("problem: ", "warning")):
-        if line.startswith(start):
-            return kind, line.removeprefix(start)
+    for said, kind in (("error: ", "error"), ("warning: ", "warning"), ("problem: ", "warning")):
+        if line.startswith(said):
+            return kind, line.removeprefix(said)
     if line.startswith("{"):
         try:
             entry = json.loads(line)
@@ -77,7 +77,7 @@ def read_line(line: str) -> tuple[str, Any]:
 
 
 def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
-    """The JSON result of a step that ended with exit code `code`: 0, or 3 where something was lost (`read_line` has the sentences).
+    """The JSON result of a step that ended with exit code `code`, 0 or 3.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
     RuntimeError
         On any other code, with the last lines of stderr.
     """
-    if code in (0, 3):
+    if code in (0, 3):  # 3: done with losses, which are warned of
         return json.loads(output)
     if code == 2:
         said = [text for kind, text in map(read_line, lines) if kind == "error"]
