@@ -106,6 +106,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
     if "brain" not in request.segments:
         raise InputError("no brain segment is chosen; targets stay inside the brain")
     refuse_shared({_CALLED.get(region, region): segment for region, segment in request.segments.items()})
+    request = replace(request, name=unique_name(request.name))
     grid = grid_of(request.reference)
     masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
     progression = masks.pop("progression", None)
@@ -122,7 +123,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
         for target in volumes.targets:
             ctvs[target.rule.ctv_name] = target.ctv
             described[target.rule.ctv_name] = volumes.said(target)
-    segmentation = segmentation_from_masks(ctvs, request.reference, unique_name(request.name))
+    segmentation = segmentation_from_masks(ctvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
