@@ -1,4 +1,4 @@
-"""Long steps as ``PythonSlicer -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
+"""Long steps as ``python-real -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
 
 import json
 import os
@@ -39,6 +39,17 @@ def abandon(job: Job) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
 
 
+def interpreter() -> str:
+    """The application's own Python.
+
+    ``python-real`` is the interpreter itself, found on the application's PATH as its own command line modules find it, or in the
+    application's ``bin``. ``PythonSlicer`` is a launcher that leaves its child running when it is ended, so it comes second.
+    """
+    home = getattr(getattr(slicer, "app", None), "slicerHome", "")
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *([str(Path(home) / "bin")] if home else [])])
+    return shutil.which("python-real", path=path) or shutil.which("PythonSlicer", path=path) or sys.executable
+
+
 def command_line(arguments: Sequence[str]) -> list[str]:
     """The command line of a step: the application's own Python, ``-m gliosuite``, the arguments, progress as JSON.
 
@@ -47,8 +58,7 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     own = getattr(getattr(slicer, "modules", None), "brainsfit", None)  # absent with --disable-cli-modules
     if own is not None:
         os.environ.setdefault("GLIOSUITE_BRAINSFIT", str(own.path))
-    python = shutil.which("PythonSlicer") or sys.executable
-    return [python, "-m", "gliosuite", *arguments, "--progress", "json"]
+    return [interpreter(), "-m", "gliosuite", *arguments, "--progress", "json"]
 
 
 def read_line(line: str) -> tuple[str, Any]:
