@@ -148,7 +148,7 @@ class Case:
         place = Path(out).resolve()
         files = [self.folder / "case.json", *self.files().values()]
         files += list(self.followup.files().values()) if self.followup is not None else []
-        for path in files:
+        for path in [f for f in files if f.exists()]:
             inside = path.resolve().parts[len(place.parts) :] if place in path.resolve().parents else ()
             if len(inside) == 1 or (inside and inside[0] in folders):
                 raise InputError(

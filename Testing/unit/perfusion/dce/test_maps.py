@@ -291,3 +291,15 @@ def test_what_flickers_over_quiet_air_is_no_noise_floor(phantom):
     moving = np.where(head, frames * np.abs(flicker), frames).astype(np.float32)
     result = dce_maps(series(moving), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(lesion))
     assert not any("noise floor" in n for n in result.notes)
+
+
+def test_nothing_is_written_where_nothing_could_be_computed(phantom, tmp_path):
+    frames, _, head, lesion, artery = phantom
+    t10 = GRID.image(np.where(head & ~lesion, 1.2, np.nan).astype(np.float32))
+    with pytest.raises(InputError, match=r"nothing could be computed|T1"):
+        write(dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), t10, GRID.image(lesion)), tmp_path / "out")
+    whole = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(head))
+    none = replace(whole, medians=dict.fromkeys(whole.medians), notes=["why not"])
+    with pytest.raises(InputError, match=r"nothing could be computed: ktrans.* undefined in all \d+ voxels: why not"):
+        write(none, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
