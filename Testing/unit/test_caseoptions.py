@@ -45,24 +45,24 @@ def last(err):
 
 def test_run_takes_images_and_how_they_were_taken(study, tmp_path, gliosuite, seen):
     images = [a for r in ("t1c", "t1", "flair", "dce") for a in (f"--{r}", study / f"{r}.nii.gz")]
-    taken = ("--tr-ms", 5, "--flip-angle", 12, "--dt", 2, "--t10", 1.2)
+    taken = ("--tr-ms", 5, "--flip-angle", 12, "--dt", 20, "--t10", 1.2)
     code, _, err = gliosuite("run", *images, "--cel", study / "cel.nii.gz", *taken, "--out", tmp_path / "R")
     assert code == 0, err
     (case,) = seen
     assert case.id == "R"
     assert case.images == ("t1", "t1c", "flair", "dce")
-    assert case.acquisition("dce") == {"tr_ms": 5.0, "flip_angle_deg": 12.0, "times_s": [0.0, 2.0, 4.0], "t10_s": 1.2}
+    assert case.acquisition("dce") == {"tr_ms": 5.0, "flip_angle_deg": 12.0, "times_s": [0.0, 20.0, 40.0], "t10_s": 1.2}
     assert boolean(case.mask("cel")).sum() == 144
 
 
 def test_each_series_has_options_of_its_own(study, tmp_path, gliosuite, seen):
-    (tmp_path / "times.txt").write_text("0 2 5\n")
+    (tmp_path / "times.txt").write_text("0 20 50\n")
     series = [a for r in ("t1c", "dce", "dsc", "vfa") for a in (f"--{r}", study / f"{r}.nii.gz")]
     own = ["--dce-tr-ms", 5, "--dce-flip-angle", 12, "--dce-times", tmp_path / "times.txt", "--dsc-te-ms", 30, "--dsc-tr-ms", 1500,
            "--vfa-tr-ms", 5.5, "--vfa-flip-angle", "2,5,10"]  # fmt: skip
     code, _, err = gliosuite("run", *series, *own, "--out", tmp_path / "R")
     assert code == 0, err
-    assert seen[0].acquisition("dce")["times_s"] == [0.0, 2.0, 5.0]
+    assert seen[0].acquisition("dce")["times_s"] == [0.0, 20.0, 50.0]
     assert seen[0].acquisition("dsc") == {"tr_ms": 1500.0, "te_ms": 30.0}
     assert seen[0].acquisition("vfa") == {"tr_ms": 5.5, "flip_angle_deg": [2.0, 5.0, 10.0]}
     for more, sentence in (

@@ -110,7 +110,13 @@ def volumes(paths: list[str], flip_angles: bool = False) -> "tuple[Series, dict[
 
 
 def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
-    """Times (t,) of the frames in s: as given, or as the DICOM files say."""
+    """Times (t,) of the frames in s: as given, or as the DICOM files say; those in another unit are refused."""
+    from ..curves import check_duration
+
+    return check_duration(_times_of(args, series, acquisition), series.name)
+
+
+def _times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
     import numpy as np
 
     from ..curves import check_times

@@ -12,6 +12,7 @@ from typing import Any
 from .. import report
 from ..case import Case
 from ..compute import each
+from ..curves import check_duration
 from ..errors import InputError, door, together
 from ..files import check_room, plain, read_json, staged, write_json
 from ..images import array, check_file, read_ahead, shared_reading
@@ -100,6 +101,8 @@ def _check_ranges(case: Case, role: str) -> None:
     with door(names_in_run(role), f"gliosuite {role}"):
         for key in (k for k in own if known.get(k) is not None and k != "times_s"):
             own[key].check(known[key], f"{case.path(role).name}: ")
+    if known.get("times_s"):
+        check_duration(known["times_s"], case.path(role).name)
 
 
 def _check_barriers(settings: RunSettings) -> None:
