@@ -297,7 +297,7 @@ def test_an_empty_mask_is_refused_before_anything_is_written(copy, tmp_path, gli
     write_image(grid.blank(), copy / "cel.nii.gz")
     code, _, err = gliosuite("run", copy, "--out", tmp_path / "out")
     assert code == 2
-    assert "cel.nii.gz is empty" in err.splitlines()[-1]
+    assert "masks.cel (cel.nii.gz) is empty" in err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
 
 
