@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say = lambda text: print(text, file=sys.stderr, flush=True)
     words = ["run", str(Path(given.case).resolve()), "--out", str(Path(given.out).resolve()), *given.more]
     try:
-        summary = run(words, lambda fraction, text: say(f"{100 * fraction:3.0f} % {text}"), lambda s: say(f"warning: {s}"))
+        summary = run(
+            words, lambda fraction, text: say(f"{100 * fraction:3.0f} % {text}"), lambda s: say(f"warning: {s}")
+        )
         load_results(given.out)
     except InputError as error:
         say(f"error: {error}")
