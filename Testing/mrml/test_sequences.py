@@ -101,7 +101,9 @@ def test_multivolume(slicer):
     assert timing(node).seconds() == TIMES
 
 
-def test_acquisition_from_attributes_then_dicom(slicer):
+def test_acquisition_from_attributes_then_dicom(slicer, monkeypatch):
+    from types import SimpleNamespace
+
     from gliosuite.mrml.sequences import acquisition, node_from_series
 
     node = multivolume(slicer)
@@ -111,7 +113,9 @@ def test_acquisition_from_attributes_then_dicom(slicer):
     sequence = node_from_series(series(), TIMES, "DCE")
     sequence.GetNthDataNode(0).SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
     database = {("1.2.3", "0018,0080"): "6.1", ("1.2.3", "0018,0081"): "", ("1.2.3", "0018,1314"): "12"}
-    assert acquisition(sequence, lambda uid, tag: database[uid, tag]) == {"tr_ms": 6.1, "flip_angle_deg": 12.0}
+    known = SimpleNamespace(instanceValue=lambda uid, tag: database[uid, tag])
+    monkeypatch.setattr(slicer, "dicomDatabase", known, raising=False)
+    assert acquisition(sequence) == {"tr_ms": 6.1, "flip_angle_deg": 12.0}
 
 
 def test_other_nodes_are_refused(slicer):
@@ -213,6 +217,26 @@ def test_times_that_the_loader_left_out_are_those_of_the_files(slicer, monkeypat
     assert timing(node).seconds() is None
     known["1.2.7.3.1"] = ""
     assert timing(node).seconds() is None
+
+
+def test_a_clock_of_whole_seconds_is_questioned(slicer, monkeypatch):
+    from types import SimpleNamespace
+
+    from gliosuite.mrml.sequences import timing
+    from slicerapp.loaded import dicom_sequence
+
+    many = Series(np.concatenate([series().frames] * 2)[:5], GRID, "DCE")
+    node = dicom_sequence(many, [36e6 + 1000 * t for t in (0, 1, 3, 4, 6)])  # truth: every 1.5 s
+    assert timing(node).seconds() == (0, 1, 3, 4, 6)
+    assert timing(node).note.endswith("each time may be wrong by 1 s")
+    for resolution, truth in (("1500", (0, 1.5, 3, 4.5, 6)), ("1900", (0, 1, 3, 4, 6)), ("", (0, 1, 3, 4, 6))):
+        database = SimpleNamespace(instanceValue=lambda uid, tag, r=resolution: r if tag == "0020,0110" else "")
+        monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+        assert timing(node).seconds() == truth
+    even = dicom_sequence(many, [36e6 + 5000 * t for t in range(5)])
+    assert timing(even).note == ""
+    uneven = dicom_sequence(many, [36e6 + 1000 * t for t in (0, 5, 10, 15, 45)])  # a pause, no rounding
+    assert timing(uneven).note == ""
 
 
 def test_frames_past_midnight_are_put_in_order(slicer):

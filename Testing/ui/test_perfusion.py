@@ -71,6 +71,16 @@ def test_unit_override(panel):
     assert panel.ui.timesEdit.text == "0, 4500, 9000, 13500"
 
 
+def test_a_clock_of_whole_seconds_is_said_of_times_that_nobody_typed(panel):
+    panel.series.SetAttribute("MultiVolume.FrameLabels", "36000000,36001000,36003000,36004000")
+    panel.onSeries()
+    assert panel.ui.timesInfo.text.endswith(
+        "AcquisitionTime is a clock of whole seconds, so that each time may be wrong by 1 s"
+    )
+    panel.ui.timesEdit.text = "1.5"
+    assert panel.ui.timesInfo.text == "4 frames, 0 to 4.5 s, every 1.5 s on average"
+
+
 def test_why_there_are_no_times_is_said(panel):
     panel.series.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagName", "EchoTime")
     panel.onSeries()

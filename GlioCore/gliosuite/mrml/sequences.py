@@ -1,7 +1,6 @@
 """4-D series in the scene: sequence nodes and MultiVolume nodes to `Series`, with their times and acquisition values."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,7 +26,8 @@ _TIMELESS = (
     "FlipAngle",
 )  # by these, in ms too, MultiVolumeImporter tells frames apart as well
 _CLOCKS = ("AcquisitionTime", "SeriesTime", "ContentTime")  # these start anew at midnight
-_ACQUISITION_TIME = "0008,0032"
+_ACQUISITION_TIME, _TEMPORAL_RESOLUTION = "0008,0032", "0020,0110"
+_TICK_S = 1.0  # of clocks without fractions
 _DAY_S = 86400.0
 
 
@@ -43,11 +43,14 @@ class Timing:
         ``"s"`` or ``"ms"``, or ``""`` where the node names no unit of time.
     reason
         Why there are no times, in words that follow the node's name; empty where there are.
+    note
+        What is to be known of times that there are.
     """
 
     values: tuple[float, ...] | None
     unit: str
     reason: str = ""
+    note: str = ""
 
     def seconds(self, unit: str | None = None) -> tuple[float, ...] | None:
         """Times in s from the first frame on; `unit` overrides the node's. None where the node has no times or no unit is known."""
@@ -171,7 +174,46 @@ def timing(node: slicer.vtkMRMLNode) -> Timing:
     if not named and all(b - a == 1 for a, b in pairwise(values)):
         return Timing(None, "", "only counts its frames")
     first = _after_midnight(node)
-    return Timing((*values[first:], *(v + _DAY_S / scale for v in values[:first])), named)
+    values = (*values[first:], *(v + _DAY_S / scale for v in values[:first]))
+    if quantity not in _CLOCKS or not named or not _ticks([v * scale for v in values]):
+        return Timing(values, named)
+    resolution = _database(node, _TEMPORAL_RESOLUTION)
+    finer = [i * resolution * 1e-3 / scale for i in range(counts)]
+    apart = [v - f for v, f in zip(values, finer, strict=True)]
+    if resolution and (max(apart) - min(apart)) * scale < _TICK_S:
+        return Timing(
+            tuple(finer), named, note="times by TemporalResolution, with which the clock, of whole seconds, agrees"
+        )
+    return Timing(
+        values, named, note=f"{quantity} is a clock of whole seconds, so that each time may be wrong by {_TICK_S:g} s"
+    )
+
+
+def _ticks(times_s: list[float]) -> bool:
+    """Whether these are times of a clock of whole seconds, of frames at an even interval that it cannot tell."""
+    steps = [round(b - a, 6) for a, b in pairwise(times_s)]
+    return all(round(t, 6) % _TICK_S == 0 for t in times_s) and 0 < max(steps) - min(steps) <= _TICK_S
+
+
+def _database(node: slicer.vtkMRMLNode, tag: str) -> float:
+    """A number of the DICOM files that a node was loaded from; 0 where the application's database does not know it."""
+    database = getattr(slicer, "dicomDatabase", None)
+    uids = _first_uids(node)
+    return _number(database.instanceValue(uids[0], tag)) if database is not None and uids else 0.0
+
+
+def _number(text: str | None) -> float:
+    """The number that a text is, or 0."""
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
+def _first_uids(node: slicer.vtkMRMLNode) -> list[str]:
+    """The SOP instance UIDs of a series' first frame, or of all its frames; empty where it was not loaded from DICOM."""
+    first = node.GetNthDataNode(0) if node.IsA("vtkMRMLSequenceNode") and node.GetNumberOfDataNodes() else node
+    return (first.GetAttribute("DICOM.instanceUIDs") or node.GetAttribute("DICOM.instanceUIDs") or "").split()
 
 
 def _labels(node: slicer.vtkMRMLNode) -> tuple[tuple[float, ...], str, str]:
@@ -199,7 +241,7 @@ def _acquired(node: slicer.vtkMRMLSequenceNode) -> tuple[float, ...]:
     database = getattr(slicer, "dicomDatabase", None)
     if database is None:
         return ()
-    times = []
+    times: list[float] = []
     for number in range(node.GetNumberOfDataNodes()):
         uids = (node.GetNthDataNode(number).GetAttribute("DICOM.instanceUIDs") or "").split()
         taken = seconds("", database.instanceValue(uids[0], _ACQUISITION_TIME)) if uids else None
@@ -220,33 +262,15 @@ def _after_midnight(node: slicer.vtkMRMLNode) -> int:
     return next((i for i, (a, b) in enumerate(pairwise(values), 1) if (b - a) * scale > _DAY_S / 2), 0)
 
 
-def acquisition(node: slicer.vtkMRMLNode, dicom_value: Callable[[str, str], str] | None = None) -> dict[str, float]:
-    """``tr_ms te_ms flip_angle_deg`` as far as the node's attributes, or the DICOM files it was loaded from, say them.
-
-    Parameters
-    ----------
-    node
-        Sequence or MultiVolume node.
-    dicom_value
-        ``(SOP instance UID, tag) -> text``; the application's DICOM database where None.
-    """
-    if dicom_value is None and getattr(slicer, "dicomDatabase", None) is not None:
-        dicom_value = slicer.dicomDatabase.instanceValue
+def acquisition(node: slicer.vtkMRMLNode) -> dict[str, float]:
+    """``tr_ms te_ms flip_angle_deg`` as far as attributes of a sequence or MultiVolume, or the DICOM files it was loaded from, say them."""
     first = node.GetNthDataNode(0) if node.IsA("vtkMRMLSequenceNode") and node.GetNumberOfDataNodes() else node
-    uids = (first.GetAttribute("DICOM.instanceUIDs") or node.GetAttribute("DICOM.instanceUIDs") or "").split()
     found = {}
     for key, (attribute, tag) in _TAGS.items():
         texts = [n.GetAttribute(a) for n in (node, first) for a in (key, f"MultiVolume.DICOM.{attribute}")]
-        if dicom_value is not None and uids:
-            texts.append(dicom_value(uids[0], tag))
-        for text in texts:
-            try:
-                value = float(text)
-            except (TypeError, ValueError):
-                continue
-            if value > 0:
-                found[key] = value
-                break
+        value = next((v for v in map(_number, texts) if v > 0), 0.0) or _database(node, tag)
+        if value > 0:
+            found[key] = value
     return found
 
 
@@ -259,7 +283,7 @@ def node_from_series(series: Series, times_s: tuple[float, ...], name: str) -> s
     frame = node_from_image(series.frame(0), name)
     for index, time in enumerate(times_s):
         slicer.util.updateVolumeFromArray(frame, series.frames[index])
-        sequence.SetDataNodeAtValue(frame, f"{time:g}")
+        sequence.SetDataNodeAtValue(frame, f"{time:.9g}")
     display = frame.GetDisplayNode()
     slicer.mrmlScene.RemoveNode(frame)
     if display is not None:

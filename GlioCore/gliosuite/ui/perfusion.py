@@ -104,7 +104,7 @@ class PerfusionPanel(Panel):
     def _read_times(self, node: Any) -> None:
         unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
-        self.parameters.times = "" if times is None else ", ".join(f"{t:.9g}" for t in times)
+        self.parameters.times = _listed(times)
 
     @slot
     def onTimes(self) -> None:
@@ -122,9 +122,14 @@ class PerfusionPanel(Panel):
             reason = "" if self.ui.timesEdit.text.strip() else timing(node).reason
             self.ui.timesInfo.text = f"{node.GetName()} {reason}: {error}" if reason else str(error)
             return
-        self.ui.timesInfo.text = _("{n} frames, {first:g} to {last:g} s, every {step:.3g} s on average").format(
+        said = _("{n} frames, {first:g} to {last:g} s, every {step:.3g} s on average").format(
             n=len(times), first=times[0], last=times[-1], step=(times[-1] - times[0]) / (len(times) - 1)
         )
+        read = timing(node)
+        note = (
+            read.note if self.ui.timesEdit.text == _listed(read.seconds()) else ""
+        )  # of times that a person typed there is none
+        self.ui.timesInfo.text = f"{said}; {note}" if note else said
 
     @slot
     def onChoice(self) -> None:
@@ -198,3 +203,7 @@ class PerfusionPanel(Panel):
         result: PerfusionResult = self.logic.finish(job, summary)
         self.logic.show(result)
         return result
+
+
+def _listed(times: tuple[float, ...] | None) -> str:
+    return "" if times is None else ", ".join(f"{t:.9g}" for t in times)
