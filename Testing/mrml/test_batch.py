@@ -1,11 +1,8 @@
-"""A case in batch: the same numbers as `gliosuite run`, and one scene file that holds them. The patient is simulated."""
+"""A case in batch: one scene file that holds what `gliosuite run` made. The patient is simulated."""
 
 import numpy as np
 import pytest
-from gliosuite.case import Case
 from gliosuite.images import array, boolean, read_image
-from gliosuite.pipeline.context import RunSettings
-from gliosuite.pipeline.run import run_case
 from gliosuite.simulate.cohort import simulate_case
 
 OPTIONS = ("--", "--spacing", "3", "--no-motion", "--skip", "dsc")
@@ -18,28 +15,27 @@ def case(tmp_path_factory):
     return folder
 
 
-def test_batch_gives_the_numbers_of_a_run_in_one_scene(slicer, case, tmp_path, capsys):
+def test_a_scene_file_holds_the_numbers_of_the_run(slicer, case, tmp_path, capsys):
     from gliosuite.mrml.batch import SCENE, main
+    from slicerapp import application
 
     assert main(["--case", str(case), "--out", str(tmp_path / "batch"), *OPTIONS]) == 0
     said = capsys.readouterr().err
     assert "%" in said
     assert said.rstrip().endswith(f"{SCENE} written")
-    run_case(Case.load(case), tmp_path / "run", RunSettings(spacing_mm=3.0, motion=False, skip=("dsc",)))
-
-    slicer.mrmlScene.Clear(True)
-    slicer.mrmlScene.ReadFromMRB(str(tmp_path / "batch" / SCENE), True, slicer.vtkMRMLMessageCollection())
-    ktrans = array(read_image(tmp_path / "run" / "dce" / "on_t1c" / "ktrans.nii.gz"))
+    run = tmp_path / "batch"
+    application.open_bundle(run / SCENE, tmp_path / "opened")
+    ktrans = array(read_image(run / "dce" / "on_t1c" / "ktrans.nii.gz"))
     node = slicer.util.getNode("*Ktrans (DCE)")
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), np.nan_to_num(ktrans))
     assert node.GetDisplayNode().GetColorNode().GetName() == "GlioSuite inferno"
     targets = slicer.util.getNode("*target volumes")
-    made = sorted(p.name.removesuffix(".nii.gz") for p in (tmp_path / "run" / "rt").glob("CTV*.nii.gz"))
+    made = sorted(p.name.removesuffix(".nii.gz") for p in (run / "rt").glob("CTV*.nii.gz"))
     segments = targets.GetSegmentation()
     assert sorted(segments.GetNthSegment(i).GetName() for i in range(segments.GetNumberOfSegments())) == made
     from gliosuite.mrml.segments import mask_from_segment
 
-    want = read_image(tmp_path / "run" / "rt" / f"{made[0]}.nii.gz")
+    want = read_image(run / "rt" / f"{made[0]}.nii.gz")
     found = mask_from_segment(targets, segments.GetSegmentIdBySegmentName(made[0]), want)
     np.testing.assert_array_equal(boolean(found), boolean(want))
 
