@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def shared(seed: int, data: Path) -> list[Row]:
     return rows
 
 
-def barriers(data: Path) -> list[Row]:
+def barriers(data: Path) -> Iterator[Row]:
     """Barriers on real T1c, and on what is no head."""
     found: list[tuple[str, sitk.Image, sitk.Image, sitk.Image | None]] = []
     folder = data / "glioma-tcga-fg-6692"
@@ -159,7 +160,6 @@ def barriers(data: Path) -> list[Row]:
     found.append(
         ("native T1c, 6.5 mm slices", image, brain_mask(image).mask, read_image(folder / "brain1_label.nrrd") > 0)
     )
-    rows = []
     for name, image, brain, lesion in found:
         placed = True
         try:
@@ -167,7 +167,7 @@ def barriers(data: Path) -> list[Row]:
             value = f"{len(masks)} structures"
         except InputError as error:
             placed, value = False, str(error).split("similarity ")[-1].split(",")[0]
-        rows.append((f"barriers on {name}", "placed", value, placed))
+        yield f"barriers on {name}", "placed", value, placed
     head = found[0][1]
     grid = Grid.of(head)
     leg = read_image(data / "rtstruct-sts-002" / "MR_T1_image.nii.gz")
@@ -181,8 +181,7 @@ def barriers(data: Path) -> list[Row]:
             find_barriers(image, image > 0)
         except InputError:
             refused = True
-        rows.append((f"barriers on {name}", "refused", "refused" if refused else "placed", refused))
-    return rows
+        yield f"barriers on {name}", "refused", "refused" if refused else "placed", refused
 
 
 def main() -> int:
@@ -193,6 +192,12 @@ def main() -> int:
     args = parser.parse_args()
     parts = args.parts.split(",")
     rows: list[Row] = []
+
+    def tell(found: list[Row]) -> None:
+        rows.extend(found)
+        for what, bar, value, passed in found:
+            print(f"{what:64}  {bar:>8}  {value:>14}  {'ok' if passed else 'FAILED'}", flush=True)
+
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
         warnings.simplefilter("always")
         folder = Path(name)
@@ -200,17 +205,15 @@ def main() -> int:
             patient = simulate_case(args.seed, grid_mm=3.0)
             patient.write(folder / "case", dicom=("t1c",), masks=("cel", "t2l", "cavity", "progression_cel"))
         if "failures" in parts:
-            rows += failures(folder / "case", folder / "out")
+            tell(failures(folder / "case", folder / "out"))
         if "replaced" in parts:
             (folder / "over").mkdir()
-            rows += replaced(folder / "case", folder / "over")
+            tell(replaced(folder / "case", folder / "over"))
     if "shared" in parts:
-        rows += shared(args.seed, args.data)
+        tell(shared(args.seed, args.data))
     if "barriers" in parts and args.data.exists():
-        rows += barriers(args.data)
-    width = max(len(r[0]) for r in rows)
-    for what, bar, value, passed in rows:
-        print(f"{what:{width}}  {bar:>8}  {value:>14}  {'ok' if passed else 'FAILED'}")
+        for row in barriers(args.data):
+            tell([row])
     return 0 if all(r[3] for r in rows) else 1
 
 
