@@ -53,7 +53,7 @@ def _options(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="CTV scheme; may be repeated (default rtog, s3-eortc, estro-eano)",
+        help="CTV scheme; may be repeated (default rtog, estro-acrop, estro-eano); target volumes that come out the same are drawn once",
     )
     p.add_argument(
         "--barriers",

@@ -12,7 +12,7 @@ from ..compute import each
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
-from ..resources import look
+from ..resources import colors, look, rgb
 from ..steps import silent
 from .aif import Aif
 from .regions import CATEGORIES, write_regions
@@ -20,7 +20,6 @@ from .result import PerfusionMaps
 from .settings import FORMATS
 
 SIGNED = ("k2",)  # maps whose sign says something
-_MASK_COLOURS = {"leakage_reference": "#35b779", "nawm": "#3b9bff", "AIF": "#ff3b3b"}
 
 
 def write(
@@ -232,10 +231,10 @@ def _masks(
     known = values[np.isfinite(values)]
     axes.imshow(values, cmap="gray", vmin=0, vmax=np.percentile(known, 97) if known.size else 1, aspect=aspect)
     axes.set_facecolor("0.85")
-    for name, mask in masks.items():
-        color = _MASK_COLOURS.get(name, "#ffffff")
+    shades = colors(["artery" if name == "AIF" else name for name in masks])
+    for (name, mask), color in zip(masks.items(), shades.values()):
         layer = np.zeros((*values.shape, 4))
-        layer[mask[z][cut]] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [0.8]
+        layer[mask[z][cut]] = [*(c / 255 for c in rgb(color)), 0.8]
         axes.imshow(layer, aspect=aspect, interpolation="nearest")
         axes.plot(
             [],

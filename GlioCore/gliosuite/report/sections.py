@@ -4,12 +4,11 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 
-from ..resources import display, look
+from ..resources import colors, display, look
 from .markup import escape, figure, number, table
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
 
@@ -176,10 +175,10 @@ def _targets(results: Results, draw: bool) -> str:
 
     summary = results.step("rt").get("summary", {})
     rois = summary.get("rois", [])
-    colors = dict(zip(results.ctvs, cycle(display()["ctvs"])))
+    shades = {r["name"]: r["color"] for r in rois}
     text = ""
     if draw and results.ctvs and results.images:
-        outlines = {n: (m, colors[n]) for n, m in results.ctvs.items()}
+        outlines = {n: (m, shades[n]) for n, m in results.ctvs.items()}
         outlines |= _outlines(results, ("cel",))
         progression = [results.masks[n] for n in ("progression_cel", "progression_t2l") if n in results.masks]
         if progression:
@@ -198,7 +197,7 @@ def _targets(results: Results, draw: bool) -> str:
         predicted = ", and what is predicted to recur" if "probability" in summary else ""
         text += figure(picture, f"Target volumes by margin rule{predicted}, clipped to the brain mask{ways}.")
         if results.barriers:
-            looks = dict(zip(results.barriers, cycle(display()["ctvs"])))
+            looks = colors(list(results.barriers))
             picture = contours_figure(
                 _backgrounds(results),
                 {n: (m, looks[n]) for n, m in results.barriers.items()},
@@ -209,7 +208,7 @@ def _targets(results: Results, draw: bool) -> str:
             text += figure(picture, f"Barriers: {summary['barriers']['source']}.")
     if "probability" in summary:
         text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
-    swatch = lambda n: f'<span class="swatch" style="background:{colors.get(n, "#ff4d4d")}"></span>'
+    swatch = lambda n: f'<span class="swatch" style="background:{shades[n]}"></span>'
     text += table(
         ("structure", "volume (cc)", "dose level", "rule"),
         [
