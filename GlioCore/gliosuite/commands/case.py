@@ -46,7 +46,7 @@ def _options(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out a step (registered lesions dce dsc progression rt) or an image or mask role; may be repeated",
+        help="leave out a step (registered lesions dce dsc progression rt scored) or an image or mask role; may be repeated",
     )
     p.add_argument(
         "--scheme",

@@ -19,6 +19,7 @@ from .regions import CATEGORIES, write_regions
 from .result import PerfusionMaps
 from .settings import FORMATS
 
+_SURE = 5.0  # SD that a value lies above 0 to count; chosen: noise hardly ever does
 SIGNED = ("k2",)  # maps whose sign says something
 
 
@@ -57,6 +58,7 @@ def write(
         "times_s": result.times_s,
         "fitted_voxels": int(boolean(result.mask).sum()),
         "aif": result.aif.record(),
+        "mean_curve": result.mean,
         **result.record,
         "notes": result.notes,
     }
@@ -150,10 +152,8 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     masks = {n: boolean(m) for n, m in result.masks.items()}
     if result.aif.voxels is not None:
         masks["AIF"] = result.aif.voxels
-    # The slice where most voxels were fitted, weighted by the first map so that it shows something.
     level = np.nan_to_num(array(result.maps[shown[0]])) * inside
-    weight = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1).sum(axis=(1, 2))
-    z = int(np.argmax(weight))
+    z = _telling(result, shown[0], level, inside)
     columns = 4
     rows = 1 + -(-len(shown) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
@@ -201,6 +201,19 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
             axes.text(0.5, 0.5, "undefined or unknown", transform=axes.transAxes, ha="center", fontsize=8)
     figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only", fontsize=8)
     save_figure(figure, path)
+
+
+def _telling(result: PerfusionMaps, name: str, level: np.ndarray, inside: np.ndarray) -> int:
+    """The slice with most of a map's voxels that stand out from noise.
+
+    High values alone do not show a slice worth looking at: with a mask of the whole head they are noise at its ends.
+    """
+    if name in result.sd:
+        sd = np.nan_to_num(array(result.sd[name]), nan=np.inf)
+        told = inside & (level > _SURE * np.where(sd > 0, sd, np.inf))
+        if told.any():
+            return int(told.sum(axis=(1, 2)).argmax())
+    return int(inside.sum(axis=(1, 2)).argmax())
 
 
 def _range(name: str, unit: str, known: np.ndarray) -> tuple[float, float]:

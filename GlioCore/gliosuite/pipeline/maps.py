@@ -119,7 +119,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     steady: Steady = run.early
     series, notes = steady.series, steady.notes
     steady.write(folder)
-    masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
+    masks = _perfusion_masks(run, "dce", series.grid, ("brain", "cel"))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {
         "model": run.settings.dce_model,
@@ -150,6 +150,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
             mask=masks.get("brain"),
             progress=part(progress, 0.0, 0.9),
             b1=run.case.image("b1") if "b1" in run else None,
+            lesion=masks.get("cel"),
         )
     write(maps, folder)
     _to_reference(run, "dce", maps, folder)

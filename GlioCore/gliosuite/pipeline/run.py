@@ -16,6 +16,7 @@ from ..images import array, check_file, read_ahead, shared_reading
 from ..steps import Progress, part, silent, version
 from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, regions, steady_dce, steady_dsc
+from .scored import scored
 from .seen import Files
 from .step import Step, kept, run_steps
 from .structure import brain, lesions, progression, registered, visits
@@ -29,6 +30,7 @@ STEPS = (
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
+    Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)

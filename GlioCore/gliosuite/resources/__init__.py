@@ -32,7 +32,7 @@ def path(name: str) -> Iterator[Path]:
 class Look(NamedTuple):
     """How a map is called and shown: title, unit, colour map, and range; None where the range follows from the values.
 
-    `calibrated` is false where only ratios between regions count.
+    `calibrated` is false where only ratios between regions count; `name` is the title in full, for readers who do not know it.
     """
 
     title: str
@@ -40,6 +40,7 @@ class Look(NamedTuple):
     colormap: str
     range: list[float] | None
     calibrated: bool = True
+    name: str = ""
 
     @property
     def head(self) -> str:

@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...errors import InputError
-from ...images import Grid, Series, array, map_image, resample
+from ...images import Grid, Series, array, boolean, map_image, resample, resample_mask
 from ...steps import Progress, part, silent
 from ..aif import POPULATIONS, Aif
 from ..fit import DEFAULT_BOUNDS, CurveFit, fit_curves
@@ -59,6 +59,7 @@ def dce_maps(
     mask: sitk.Image | None = None,
     progress: Progress = silent,
     b1: sitk.Image | None = None,
+    lesion: sitk.Image | None = None,
 ) -> PerfusionMaps:
     """Kinetic maps of a DCE series.
 
@@ -77,6 +78,8 @@ def dce_maps(
     b1
         Map of the actual over the nominal flip angle, on any grid; 1 everywhere where None. The AIF's own flip angle is fitted with the
         sinus, or taken as nominal.
+    lesion
+        The enhancing lesion, on any grid: its mean curve is kept beside the fit; that of the 5 % that enhance most where None.
 
     Raises
     ------
@@ -205,8 +208,7 @@ def _collect(
         for name, values in semiquantitative(curves, p.times_s, p.n_baseline).items():
             maps[name] = p.image(values, known)
     p.notes.extend([*p.left_out(known), *fit_notes(fit, known, sd.get("ve"))])
-    top = np.flatnonzero(known)
-    top = strongest(top, curves[top].mean(axis=1))
+    top, shown = _shown(p, known, curves, lesion)
     model = fit.rows(top).predict().mean(axis=0) if top.size else np.full(p.times_s.size, np.nan)
     return PerfusionMaps(
         step="dce",
@@ -219,8 +221,18 @@ def _collect(
         bolus=p.bolus,
         n_baseline=p.n_baseline,
         times_s=p.times_s,
-        mean=MeanCurve(curves[top].mean(axis=0), model, "mean of the 5 % that enhance most", "tissue (mM)", "model"),
+        mean=MeanCurve(curves[top].mean(axis=0), model, shown, "tissue (mM)", "model"),
         medians={n: float(np.nanmedian(fit.values[n][known])) if known.any() else None for n in names},
         notes=p.notes,
         record=record,
     )
+
+
+def _shown(p: Prepared, known: np.ndarray, curves: np.ndarray, lesion: sitk.Image | None) -> tuple[np.ndarray, str]:
+    """Which of the fitted curves are averaged for the picture, and what they are."""
+    if lesion is not None:
+        inside = np.flatnonzero(known & boolean(resample_mask(lesion, p.series.grid))[p.fitted])
+        if inside.size:
+            return inside, f"mean of the enhancing lesion ({inside.size} voxels)"
+    top = np.flatnonzero(known)
+    return strongest(top, curves[top].mean(axis=1)), "mean of the 5 % that enhance most"
