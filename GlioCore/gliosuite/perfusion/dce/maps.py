@@ -140,7 +140,7 @@ def dce_maps(
             f"preset {settings.preset}: {name} is {values['used']} in place of the preset's {values['preset']}"
         )
     record = {"t10_s": "map" if one_t10 is None else one_t10, "b1": "nominal" if b1 is None else "map", **more}
-    return _collect(p, settings, chosen, curves, fit, record)
+    return _collect(p, settings, chosen, curves, fit, record, lesion)
 
 
 def _resolved(settings: DceSettings, curves: np.ndarray, p: Prepared, aif: Aif) -> DceSettings:
@@ -178,7 +178,13 @@ def _check_curves(curves: np.ndarray, t10_s: float | np.ndarray, scale: float | 
 
 
 def _collect(
-    p: Prepared, settings: DceSettings, aif: Aif, curves: np.ndarray, fit: CurveFit, record: dict[str, object]
+    p: Prepared,
+    settings: DceSettings,
+    aif: Aif,
+    curves: np.ndarray,
+    fit: CurveFit,
+    record: dict[str, object],
+    lesion: sitk.Image | None,
 ) -> PerfusionMaps:
     """Maps, and what a reader must know of them, from curves (n, t) in mM and their fit."""
     names = _MAPS[settings.model] + (("delay",) if settings.delay else ())
