@@ -21,9 +21,9 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``compare``."""
     p = add(
         "compare",
-        "target volumes against the lesion at progression, or among each other; with a dose, their histograms",
+        "target volumes against the lesion at progression, or against each other; with a dose, their histograms",
         description="Compare target volumes. With --reference: against the lesion at progression inside the brain (sensitivity, "
-        "specificity, Dice, surface distances, Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain). Without: among each "
+        "specificity, Dice, surface distances, Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain). Without: with each "
         "other (overlaps, surface Dice at 2 mm, a coloured map of who covers what). With --dose: dose-volume histograms, D98 and V95. "
         f"A mask is {MASK}.",
     )
@@ -124,7 +124,7 @@ def _against(
 def _among(
     folder: Path, args: argparse.Namespace, ctvs: Mapping[str, "sitk.Image"], brain: "sitk.Image | None"
 ) -> dict[str, Any]:
-    """Comparison among each other: table, map with its colours, picture."""
+    """Comparison with each other: table, map with its colours, picture."""
     from ..files import write_csv, write_text
     from ..images import Grid, array, write_image
     from ..report import canonical

@@ -29,7 +29,7 @@ def scored(run: Run, folder: Path, progress: Progress) -> Done:
     """Outlines, maps, arterial input function and registrations against the truth of a simulated patient."""
     truth = run.case.truth
     if truth is None:
-        raise SkippedStep("only of a simulated patient the truth is known")
+        raise SkippedStep("the truth is known only for simulated patients")
     if not truth.is_dir():
         raise SkippedStep("case.json names a folder with the simulation's truth, and it is not there")
     done = Done()

@@ -42,7 +42,9 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     )
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
-        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
+        done.notes.append(
+            f"The target volumes are based on drafts ({', '.join(drafts)}): check them before comparing anything."
+        )
     done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
@@ -125,8 +127,8 @@ def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
     if barriers is None:
         return "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
     rules = ", ".join(f"{name} ({rule})" for name, rule in barriers.rules.items())
-    check = " No person drew them: look at them." if placed else ""
-    return f"Barriers, {barriers.source}: {rules}. A margin is the length of the shortest way.{check}"
+    check = " No person drew them: check them." if placed else ""
+    return f"Barriers, {barriers.source}: {rules}. A margin is measured along the shortest path round them.{check}"
 
 
 def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -160,7 +162,7 @@ def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[s
 def _compared(
     run: Run, folder: Path, ctvs: dict[str, sitk.Image], lesion: dict[str, sitk.Image], brain: sitk.Image
 ) -> dict[str, Any]:
-    """The comparison table: against the progression, where there is one, else of the CTVs among each other.
+    """The comparison table: against the progression, where there is one, else of the CTVs with each other.
 
     The target is that of Tran 2025: the lesion at both times.
     """

@@ -11,7 +11,7 @@ def _scored(results: Results, draw: bool) -> str:
     """One table per kind of result; all of it is the summary of the step."""
     summary = results.step("scored").get("summary", {})
     parts = [
-        "<p>The patient is simulated, so that the truth is known. These figures show what the program makes of simulated images; "
+        "<p>The patient is simulated, so the truth is known. These figures show what the program makes of simulated images; "
         "they prove no clinical benefit.</p>"
     ]
     for key, (title, header) in _TABLES.items():

@@ -95,8 +95,8 @@ def dce_maps(
     )
     if isinstance(t10, sitk.Image) and not Grid.of(t10).matches(series.grid):
         p.notes.append(
-            "the T1 map is on another grid and was taken as it lies: where the head moved between the scans, ktrans is wrong at edges "
-            "(`gliosuite t1 --onto SERIES` makes one that lies where the series does)"
+            "the T1 map is on another grid and was used in its own position: where the head moved between the scans, ktrans is wrong "
+            "at edges (`gliosuite t1 --onto SERIES` makes one in the position of the series)"
         )
     scale = 1.0 if b1 is None else b1_values(b1, series.grid, p.inside)[p.fitted]
     p.notes.append(f"contrast agent arrives at {p.times_s[p.n_baseline]:.1f} s; baseline of {p.n_baseline} frames")
@@ -206,7 +206,7 @@ def _collect(
         if known.any():
             p.notes.append(
                 f"kep lies at its upper bound of {settings.bounds['kep'][1]:g} /min in {100 * float(fast[known].mean()):.1f} % of the "
-                "voxels (fast.nii.gz): there ktrans says how blood arrives rather than how it leaks"
+                "voxels (fast.nii.gz): there ktrans shows how blood arrives rather than how it leaks"
             )
     for name, values in (fit.unclamped or {}).items():
         maps[f"{name}_unclamped"] = p.image(values, known)

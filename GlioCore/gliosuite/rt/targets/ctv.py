@@ -117,7 +117,7 @@ class TargetVolumes:
         dose = f", {target.rule.dose}" if target.rule.dose else ""
         text = f"{self.scheme.title} ({self.scheme.year}){dose}: {target.how}"
         if target.rule.margin_mm is None and self.barriers:
-            return f"{text}; barriers do not bear on what is predicted"
+            return f"{text}; barriers do not apply to what is predicted"
         return text if self.barriers else f"{text}; no barriers"
 
 
