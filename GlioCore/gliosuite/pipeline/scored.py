@@ -41,7 +41,8 @@ def scored(run: Run, folder: Path, progress: Progress) -> Done:
     }
     done.notes = [
         f"A voxel counts where one tissue fills at least {100 * _PURE:.0f} % of it; normal tissue lies at least {_FAR_MM:g} mm from any "
-        f"lesion. Of fewer than {_FEW} voxels there is no median."
+        f"lesion. Of fewer than {_FEW} voxels there is no median.",
+        "Where T1 before contrast was assumed, its error is part of those of ktrans, ve and vp.",
     ]
     return done
 

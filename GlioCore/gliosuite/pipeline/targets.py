@@ -9,7 +9,6 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
-from ..resources import colors
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
@@ -79,7 +78,6 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         rules[one.name], doses[one.name] = one.rule, one.dose
     organs = _own(run, ctvs, rules)
     drawn = gtvs | ctvs | organs
-    shades = colors(list(drawn))
     for name, mask in drawn.items():
         write_image(mask, folder / f"{name}.nii.gz", rules[name])
     done.summary["rois"] = [
@@ -88,7 +86,6 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
             "volume_cc": round(volume_cc(m), 3),
             "dose": doses.get(n, ""),
             "rule": rules[n],
-            "color": shades[n],
         }
         for n, m in drawn.items()
     ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..resources import colors, display
 from .markup import escape, figure, number, swatch, table
-from .parts import Outlines, Section, focus, later_lesion, outlines, voxel_cc
+from .parts import Outlines, Section, focus, later_lesion, outlines, roi_colors, voxel_cc
 from .results import BACKGROUNDS, Results
 
 _PAIRS = {"cel": "progression_cel", "t2l": "progression_t2l"}
@@ -26,7 +26,7 @@ _QUALITY = {
 def _followup(results: Results, draw: bool) -> str:
     summary = results.step("progression").get("summary", {})
     days = summary.get("days")
-    when = f" after {number(float(days), 3)} days" if days is not None else ""
+    when = f" after {float(days):.0f} days" if days is not None else ""
     text = _picture(results, when) if draw and results.images else ""
     return text + _volumes(results) + _changes(results) + _quality(summary)
 
@@ -91,8 +91,7 @@ def _changes(results: Results) -> str:
     share = lambda part: f"{number(float(part.sum()) * cc)} cc ({100 * part.sum() / later.sum():.0f} %)"
     whole = number(float(later.sum()) * cc)
     said = f"Of {whole} cc of lesion at progression, {share(new)} are new: outside the lesion and cavity of before."
-    shades = colors(list(results.ctvs))
-    shades |= {r["name"]: r["color"] for r in results.step("rt").get("summary", {}).get("rois", [])}
+    shades = colors(list(results.ctvs)) | roi_colors(results)
     rows = [
         (
             swatch(shades[n]) + escape(n),

@@ -51,9 +51,9 @@ def listed(items: Iterable[str]) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital letter, unless a map's name comes first, and a full stop."""
+    """With a capital letter, unless a name of a map or a file comes first, and a full stop."""
     first = text.split(maxsplit=1)[0].rstrip(":,") if text.strip() else ""
-    text = text if first in display()["maps"] else text[:1].upper() + text[1:]
+    text = text if first in display()["maps"] or "_" in first else text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

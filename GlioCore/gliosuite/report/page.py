@@ -30,7 +30,8 @@ figure input:focus-visible + span img { outline: 3px solid #4098ff; }
 figure input:checked + span { position: fixed; inset: 0; z-index: 9; overflow: auto; background: #101418; cursor: zoom-out; }
 figure input:checked + span img { max-width: none; margin: 0 auto; border-radius: 0; }
 nav { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 12px 0; } a { color: #0757ba; }
-td:first-child { min-width: 130px; } .nowrap { white-space: nowrap; } .small { font-size: 13px; }
+td:first-child { min-width: 130px; } .n + td:not(.n), .n + th:not(.n) { padding-left: 14px; }
+.nowrap { white-space: nowrap; } .small { font-size: 13px; }
 figcaption { color: var(--soft); font-size: 13px; margin-top: 4px; }
 table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 14px; }
 td, th { font-variant-numeric: tabular-nums; }

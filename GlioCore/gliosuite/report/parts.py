@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..resources import display
+from ..resources import colors, display
 from .results import BACKGROUNDS, Results
 
 Outlines = dict[str, tuple[np.ndarray, str]]
@@ -59,6 +59,11 @@ def later_lesion(results: Results) -> np.ndarray | None:
     """The lesion at progression, CEL and T2L together; None where none is known."""
     found = [results.masks[n] for n in ("progression_cel", "progression_t2l") if n in results.masks]
     return np.any(found, axis=0) if found else None
+
+
+def roi_colors(results: Results) -> dict[str, str]:
+    """The colours of the structures of the run, as the RT structure set has them."""
+    return colors([r["name"] for r in results.step("rt").get("summary", {}).get("rois", [])])
 
 
 def voxel_cc(results: Results) -> float:

@@ -16,10 +16,11 @@ from ..errors import require
 from ..resources import look
 
 BACK, INK = "#101418", "#e8eaed"
-DPI = 150  # chosen: pictures are twice as fine as the page shows them, and are enlarged with a click
+DPI = 130  # chosen: pictures are finer than the page shows them, and are enlarged with a click
 COUNT = 6  # axial slices per picture; chosen: they cross a glioma every 5 to 10 mm
 _WIDTH = 11.8  # inches
 _ABREAST = 5  # names in a line of a legend
+_PNG = {"pil_kwargs": {"compress_level": 4}}  # 0-9; chosen: half the time of the usual 6 for a twentieth more
 _QUALITY = 90  # of WebP, 0-100; chosen: outlines stay sharp at twice the size
 
 
@@ -55,7 +56,7 @@ def new_figure(width: float, height: float) -> Any:
 def png_of(figure: Any) -> bytes:
     """A figure as a PNG without date or version."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, facecolor=figure.get_facecolor(), metadata={"Software": None}, **_PNG)
     return buffer.getvalue()
 
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_json
-from ..images import Grid, boolean, read_image, resample_mask
+from ..images import Grid, read_image, resample
 
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
+IMAGES = BACKGROUNDS | {"dce": "DCE", "dsc": "DSC", "adc": "ADC", "fa": "FA", "ct": "CT"}
 
 
 class Volumes(Mapping[str, np.ndarray]):
@@ -84,7 +85,9 @@ def _arteries(folder: Path, reference: str) -> dict[str, Callable[[], np.ndarray
 
         grid = Grid.of(read_image(folder / "registered" / f"{reference}.nii.gz"))
         transform = sitk.ReadTransform(str(folder / "registered" / f"{kind}.tfm"))
-        return boolean(canonical(resample_mask(read_image(file), grid, transform)))
+        # Single voxels and pairs of them: their signed distance, by which outlines are carried, says no more than their share.
+        share = resample(sitk.Cast(read_image(file), sitk.sitkFloat32), grid, transform)
+        return sitk.GetArrayFromImage(canonical(share)) > 0.5
 
     found: dict[str, Callable[[], np.ndarray]] = {}
     for kind in ("dce", "dsc"):

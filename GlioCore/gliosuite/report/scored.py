@@ -4,7 +4,7 @@ from typing import Any
 
 from .markup import escape, number, table
 from .parts import Section
-from .results import Results
+from .results import IMAGES, Results
 
 
 def _scored(results: Results, draw: bool) -> str:
@@ -21,7 +21,7 @@ def _scored(results: Results, draw: bool) -> str:
 
 
 def _cells(row: list[Any]) -> list[str]:
-    return [escape(value) if isinstance(value, str) else number(value) for value in row]
+    return [escape(IMAGES.get(value, value)) if isinstance(value, str) else number(value) for value in row]
 
 
 # By the key of the step's summary: a heading and the heads of the columns.

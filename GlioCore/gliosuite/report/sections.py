@@ -12,7 +12,7 @@ from ..files import read_json
 from ..resources import display, look
 from .markup import escape, figure, number, spread, swatch, table
 from .parts import LESION, Section, backgrounds, focus, outlines
-from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
+from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, IMAGES, VE_SD_DRAWN, Results
 
 _MANY = 5  # regions; chosen: more do not fit beside each other on the page, and stand below each other
 
@@ -29,7 +29,8 @@ def _lesions(results: Results, draw: bool) -> str:
         tag = f'<span class="tag{" draft" if draft else ""}">{escape(entry.get("source"))}</span>'
         title = swatch(look["color"]) + escape(look["title"])
         rows.append((title, number(entry.get("volume_cc")), tag, escape(entry.get("how", ""))))
-    drafts = [n for n, e in step.get("summary", {}).items() if e.get("source") == "draft"]
+    title_of = lambda n: looks.get(n, {"title": n})["title"]
+    drafts = [title_of(n) for n, e in step.get("summary", {}).items() if e.get("source") == "draft"]
     text = table(("region", "volume (cc)", "from", "how it was found"), rows, (0, 2, 3))
     if drafts:
         text = (
@@ -195,7 +196,7 @@ def _registration(results: Results, draw: bool) -> str:
             before, after = (number(q.get(f"mutual_information_{when}")) for when in ("before", "after"))
             rows.append(
                 (
-                    escape(BACKGROUNDS.get(role, role.upper())),
+                    escape(IMAGES.get(role, role)),
                     escape(q["verdict"]),
                     before,
                     after,

@@ -5,19 +5,19 @@ from typing import Any
 
 from ..resources import colors
 from .markup import escape, figure, number, swatch, table
-from .parts import Section, backgrounds, focus, later_lesion, outlines
+from .parts import Section, backgrounds, focus, later_lesion, outlines, roi_colors
 from .results import Results
 
 
 def _targets(results: Results, draw: bool) -> str:
     summary = results.step("rt").get("summary", {})
-    shades = {r["name"]: r["color"] for r in summary.get("rois", [])}
+    shades = roi_colors(results)
     text = _pictures(results, summary, shades) if draw and results.ctvs and results.images else ""
     if "probability" in summary:
         text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
     rows = [
         (
-            swatch(r["color"]) + escape(r["name"]),
+            swatch(shades[r["name"]]) + escape(r["name"]),
             number(r["volume_cc"]),
             escape(r.get("dose") or "–"),
             escape(r.get("rule", "")),
