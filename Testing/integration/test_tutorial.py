@@ -18,6 +18,7 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("gliosuite ")]
 
 
+@pytest.mark.timeout(1800)  # some 100 s of CPU
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_tutorial_runs_as_it_stands(tmp_path, monkeypatch, gliosuite):
     pytest.importorskip("matplotlib")

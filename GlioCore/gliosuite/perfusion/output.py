@@ -20,6 +20,8 @@ from .result import PerfusionMaps
 from .settings import FORMATS
 
 _SURE = 5.0  # SD that a value lies above 0 to count; chosen: noise hardly ever does
+_CEREBRUM_MM = (20.0, 90.0)  # below the top of the head; chosen: from above the ventricles to above the orbits
+_AXIAL = 0.7  # cosine of the angle between slices' normal and the body's axis, at least; chosen: half way to coronal
 SIGNED = ("k2",)  # maps whose sign says something
 
 
@@ -204,16 +206,28 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
 
 
 def _telling(result: PerfusionMaps, name: str, level: np.ndarray, inside: np.ndarray) -> int:
-    """The slice with most of a map's voxels that stand out from noise.
+    """The slice of the brain with most of a map that stands out from noise.
 
-    High values alone do not show a slice worth looking at: with a mask of the whole head they are noise at its ends.
+    With a mask of the whole head, noise of its ends and the face, which enhances, would win: of axial slices those count that lie as far
+    below the top of the head as the cerebrum does, of others the middle half.
     """
+    told = inside
     if name in result.sd:
         sd = np.nan_to_num(array(result.sd[name]), nan=np.inf)
         told = inside & (level > _SURE * np.where(sd > 0, sd, np.inf))
-        if told.any():
-            return int(told.sum(axis=(1, 2)).argmax())
-    return int(inside.sum(axis=(1, 2)).argmax())
+    cut = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1)
+    slices = np.flatnonzero(inside.any(axis=(1, 2)))
+    if not slices.size:
+        return 0
+    along = result.mask.GetDirection()[8] * result.mask.GetSpacing()[2]  # mm upwards, from slice to slice
+    if abs(result.mask.GetDirection()[8]) > _AXIAL:
+        depth = (slices * along).max() - slices * along
+        near = slices[(depth >= _CEREBRUM_MM[0]) & (depth <= _CEREBRUM_MM[1])]
+    else:
+        near = slices[slices.size // 4 : -(-3 * slices.size // 4)]
+    near = near if near.size else slices
+    weight = (cut * told)[near].sum(axis=(1, 2))
+    return int(near[np.argmax(weight)] if weight.any() else near[near.size // 2])
 
 
 def _range(name: str, unit: str, known: np.ndarray) -> tuple[float, float]:
