@@ -24,9 +24,10 @@ def save(png: bytes, name: str) -> None:
     from gliosuite.resources import colors, display
     from PIL import Image, ImageColor
 
-    targets = [f"CTV_{name}" for name in display()["targets"]]
-    own = sorted({*colors([*display()["regions"], *targets]).values(), *display()["palette"]})
+    known = colors([*display()["regions"], *(f"CTV_{name}" for name in display()["targets"])]).values()
     whole = Image.open(io.BytesIO(png)).convert("RGB")
+    there = {pixel for _, pixel in whole.getcolors(whole.width * whole.height)}
+    own = sorted(c for c in {*known, *display()["palette"]} if ImageColor.getrgb(c) in there)
     for width in (1330, 1200, 1000, 900, 800, 700):
         picture = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
         found = picture.quantize(256 - len(own)).getpalette()[: 3 * (256 - len(own))]
@@ -41,8 +42,7 @@ def save(png: bytes, name: str) -> None:
 def demo(folder: Path) -> None:
     """Lesions, maps and target volumes of the simulated patient."""
     from gliosuite.cli import main
-    from gliosuite.report import contours_figure
-    from gliosuite.report.pictures import maps_figure
+    from gliosuite.report.pictures import maps_figure, slices_figure
     from gliosuite.report.results import load_results
     from gliosuite.resources import colors, display
 
@@ -57,8 +57,8 @@ def demo(folder: Path) -> None:
     outlines = {n: (m, shades[n]) for n, m in r.ctvs.items()}
     later = r.masks["progression_cel"] | r.masks["progression_t2l"]
     outlines["lesion at progression"] = (later, looks["progression"]["color"])
-    backgrounds = {"T1c": r.images["t1c"], "FLAIR": r.images["flair"]}
-    save(contours_figure(backgrounds, outlines, r.masks["brain"], r.masks["cel"], r.spacing), "demo-targets.png")
+    rows = [(title, r.images[role], outlines) for role, title in (("t1c", "T1c"), ("flair", "FLAIR"))]
+    save(slices_figure(rows, r.masks["brain"], r.masks["cel"], r.spacing), "demo-targets.png")
 
 
 def tcga(folder: Path) -> None:
@@ -66,7 +66,7 @@ def tcga(folder: Path) -> None:
     from gliosuite.case import Case
     from gliosuite.pipeline.context import RunSettings
     from gliosuite.pipeline.run import run_case
-    from gliosuite.report import contours_figure
+    from gliosuite.report.pictures import slices_figure
     from gliosuite.report.results import load_results
     from gliosuite.resources import display
 
@@ -82,7 +82,8 @@ def tcga(folder: Path) -> None:
     looks = display()["regions"]
     outlines = {f"draft: {looks[n]['title']}": (r.masks[n], looks[n]["color"]) for n in ("t2l", "cel")}
     backgrounds = {"T1c": r.images["t1c"], "FLAIR": r.images["flair"]}
-    save(contours_figure(backgrounds, outlines, r.masks["brain"], r.masks["cel"], r.spacing), "tcga-registration.png")
+    rows = [(title, volume, outlines) for title, volume in backgrounds.items()]
+    save(slices_figure(rows, r.masks["brain"], r.masks["cel"], r.spacing), "tcga-registration.png")
 
 
 def real_slice(folder: Path) -> None:
@@ -152,6 +153,7 @@ def tcga_targets(_folder: Path) -> None:
     """
     from gliosuite.images import Grid, array, boolean, read_image, resample
     from gliosuite.report import canonical, contours_figure
+    from gliosuite.report.pictures import slices_figure
     from gliosuite.resources import colors, display
     from gliosuite.rt.barriers import find_barriers
     from gliosuite.rt.compare import difference_map
@@ -175,7 +177,8 @@ def tcga_targets(_folder: Path) -> None:
         outlines[name] = (boolean(mask), shades[name])
     backgrounds = {t: array(resample(i, grid)) for t, i in images.items()}
     inside, focus = boolean(brain), boolean(t2l)
-    save(contours_figure(backgrounds, outlines, inside, focus, grid.spacing), "tcga-ctv.png")
+    over = lambda drawn: [(title, volume, drawn) for title, volume in backgrounds.items()]
+    save(slices_figure(over(outlines), inside, focus, grid.spacing), "tcga-ctv.png")
     map_, shares = difference_map(ctvs, grid, brain)
     alone = lambda s: (f"{s.covered_by[0]} alone", shades[s.covered_by[0]])
     fills = {s.label: alone(s) if len(s.covered_by) == 1 else ("both", "#9e9e9e") for s in shares}
@@ -194,7 +197,7 @@ def tcga_targets(_folder: Path) -> None:
     }
     for name in WALLS:
         shown[name] = (boolean(walls.masks[name]), shades[name])
-    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-barriers.png")
+    save(slices_figure(over(shown), inside, focus, grid.spacing), "tcga-barriers.png")
 
     soft = ndimage.gaussian_filter(focus.astype(np.float32), 8 / np.asarray(grid.spacing)[::-1])
     model = target_volumes(
@@ -204,7 +207,7 @@ def tcga_targets(_folder: Path) -> None:
     shown = dict(lesions)
     for target in model.targets[::-1]:  # the ring of the lower level first: it would cover the other
         shown[target.rule.ctv_name] = (boolean(target.ctv), shades[target.rule.ctv_name])
-    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-predicted.png")
+    save(slices_figure(over(shown), inside, focus, grid.spacing), "tcga-predicted.png")
 
 
 if __name__ == "__main__":
