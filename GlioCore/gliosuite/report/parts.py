@@ -9,6 +9,8 @@ from ..resources import colors, display
 from .results import BACKGROUNDS, Results
 
 Outlines = dict[str, tuple[np.ndarray, str]]
+DRAFT = " (draft)"  # behind the name of an outline that no person has looked at
+TAG = ' <span class="tag draft">draft</span>'
 LESION = ("t2l", "cel", "necrosis", "cavity")
 
 
@@ -35,10 +37,11 @@ class Section:
 
 
 def outlines(results: Results, names: Sequence[str]) -> Outlines:
-    """Those of the masks that there are, with title and colour."""
-    looks = display()["regions"]
+    """Those of the masks that there are, with title (a draft is called one) and colour."""
+    looks, entries = display()["regions"], results.step("lesions").get("summary", {})
     there = [n for n in names if n in results.masks and results.masks[n].any()]
-    return {looks[n]["title"]: (results.masks[n], looks[n]["color"]) for n in there}
+    drafted = lambda n: DRAFT if entries.get(n, {}).get("source") == "draft" else ""
+    return {looks[n]["title"] + drafted(n): (results.masks[n], looks[n]["color"]) for n in there}
 
 
 def backgrounds(results: Results) -> dict[str, np.ndarray]:

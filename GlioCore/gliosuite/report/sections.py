@@ -24,8 +24,8 @@ def _lesions(results: Results, draw: bool) -> str:
     looks = display()["regions"]
     rows = []
     for name, entry in step.get("summary", {}).items():
-        look = looks.get(name, {"title": name, "color": "#888888"})
-        draft = entry.get("source") == "draft"
+        look = looks.get(name, {"title": name.replace("_", " "), "color": "#888888"})
+        draft = entry.get("source") in ("draft", "suggestion")
         tag = f'<span class="tag{" draft" if draft else ""}">{escape(entry.get("source"))}</span>'
         title = swatch(look["color"]) + escape(look["title"])
         rows.append((title, number(entry.get("volume_cc")), tag, escape(entry.get("how", ""))))

@@ -5,19 +5,20 @@ from typing import Any
 
 from ..resources import colors
 from .markup import escape, figure, number, swatch, table
-from .parts import Section, backgrounds, focus, later_lesion, outlines, roi_colors
+from .parts import DRAFT, TAG, Section, backgrounds, focus, later_lesion, outlines, roi_colors
 from .results import Results
 
 
 def _targets(results: Results, draw: bool) -> str:
     summary = results.step("rt").get("summary", {})
     shades = roi_colors(results)
-    text = _pictures(results, summary, shades) if draw and results.ctvs and results.images else ""
+    drafts = {r["name"] for r in summary.get("rois", []) if r.get("draft")}
+    text = _pictures(results, summary, shades, drafts) if draw and results.ctvs and results.images else ""
     if "probability" in summary:
         text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
     rows = [
         (
-            swatch(shades[r["name"]]) + escape(r["name"]),
+            swatch(shades[r["name"]]) + escape(r["name"]) + (TAG if r["name"] in drafts else ""),
             number(r["volume_cc"]),
             escape(r.get("dose") or "–"),
             escape(r.get("rule", "")),
@@ -28,10 +29,10 @@ def _targets(results: Results, draw: bool) -> str:
     return text + _comparison(summary, shades) + _structure_set(summary)
 
 
-def _pictures(results: Results, summary: Mapping[str, Any], shades: Mapping[str, str]) -> str:
+def _pictures(results: Results, summary: Mapping[str, Any], shades: Mapping[str, str], drafts: set[str]) -> str:
     from .pictures import contours_figure
 
-    drawn = outlines(results, ("brain",)) | {n: (m, shades[n]) for n, m in results.ctvs.items()}
+    drawn = outlines(results, ("brain",)) | {n + DRAFT * (n in drafts): (m, shades[n]) for n, m in results.ctvs.items()}
     drawn |= outlines(results, ("cel",))
     later = later_lesion(results)
     if later is not None:
@@ -51,7 +52,8 @@ def _pictures(results: Results, summary: Mapping[str, Any], shades: Mapping[str,
 
 def _comparison(summary: Mapping[str, Any], shades: Mapping[str, str]) -> str:
     """The tables against the lesion at progression or, where none is known, of the target volumes with each other."""
-    named = lambda n: swatch(shades[n]) + escape(n) if n in shades else escape(n)
+    own = lambda n: n.removesuffix(DRAFT)
+    named = lambda n: swatch(shades[own(n)]) + escape(n) if own(n) in shades else escape(n)
     if comparison := summary.get("comparison", []):
         titles = summary.get("comparison_titles", {})
         keys = [k for k in comparison[0] if k != "name"]
@@ -74,6 +76,8 @@ def _structure_set(summary: Mapping[str, Any]) -> str:
     if "rtstruct" not in summary:
         return ""
     text = f"<h3>RT structure set</h3><p>{escape(summary['rtstruct'])}</p>"
+    if label := summary.get("rtstruct_label"):
+        text += f"<p>Structure set label: {escape(label)}.</p>"
     if written := summary.get("rtstruct_volumes", []):
         shown = lambda w: swatch("#" + "".join(f"{c:02x}" for c in w["color_rgb"])) + escape(w["name"])
         rows = [
