@@ -66,7 +66,7 @@ def build(folder: str | Path, sections: Mapping[str, Section], pictures: bool = 
     undone = [
         f"{sections[s['step']].title if s['step'] in sections else s['step']}: {s['status']}. {s.get('why', '')}"
         for s in run.get("steps", [])
-        if s["status"] in ("skipped", "refused") and not (s["step"] == "scored" and not run.get("simulated"))
+        if s["status"] in ("skipped", "refused")
     ]
     there = [(name, section.title) for (name, section), part in zip(ordered, made) if part]
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title in [*there, *_ENDS.items()])

@@ -36,9 +36,9 @@ def copy(done, tmp_path) -> Path:
 
 
 def again(case: Path, out: Path, settings: RunSettings = SETTINGS) -> set[str]:
-    """The steps whose results would not be kept, by what each was itself seen to read; this case has no truth to be scored against."""
+    """The steps whose results would not be kept, by what each was itself seen to read."""
     loaded = Case.load(case)
-    return {s.name for s in STEPS if s.name != "scored" and kept(s, loaded, out, settings, Files()) is None}
+    return {s.name for s in STEPS if kept(s, loaded, out, settings, Files()) is None}
 
 
 def edit(case: Path, change) -> None:
@@ -203,7 +203,7 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
     assert not list(out.rglob(".gliosuite-partial-*"))
     assert [p.name for p in out.iterdir()] == ["registered"]
     summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
-    assert [s["status"] for s in summary["steps"]] == ["kept", "done", "done", "done", "done", "done"]
+    assert [s["status"] for s in summary["steps"]] == ["kept"] + 6 * ["done"]
 
 
 def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
