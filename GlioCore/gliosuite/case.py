@@ -228,6 +228,12 @@ class Case:
         folder = self.data.get("dicom", {}).get(role)
         return None if folder is None else self.folder / folder
 
+    @property
+    def truth(self) -> Path | None:
+        """The folder with what a simulation knows of this patient, or None."""
+        folder = self.data.get("truth")
+        return self.folder / folder if isinstance(folder, str) and folder else None
+
     @cached_property
     def followup(self) -> "Case | None":
         """The later visit, or None."""
@@ -286,6 +292,8 @@ def _rebase(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
         for r, e in result.get("masks", {}).items()
     }
     result["dicom"] = {r: moved(p) for r, p in result.get("dicom", {}).items()}
+    if isinstance(result.get("truth"), str):
+        result["truth"] = moved(result["truth"])
     if isinstance(result.get("followup"), dict) and result["followup"]:
         result["followup"] = _rebase(result["followup"], old, new)
     return result

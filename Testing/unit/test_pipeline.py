@@ -17,6 +17,7 @@ from gliosuite.pipeline import write_report
 from gliosuite.pipeline.context import RunSettings
 from gliosuite.pipeline.run import run_case
 from gliosuite.report.page import NOTICE, SIMULATED
+from gliosuite.resources import colors, rgb
 from gliosuite.simulate.cohort import simulate_case
 
 COARSE = RunSettings(spacing_mm=3.0, motion=False)
@@ -30,7 +31,12 @@ def patient():
 @pytest.fixture(scope="module")
 def case_folder(patient, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("patient")
-    patient.write(folder / "case", dicom=("t1c",), masks=("cel", "t2l", "cavity", "progression_cel", "progression_t2l"))
+    patient.write(
+        folder / "case",
+        folder / "truth",
+        dicom=("t1c",),
+        masks=("cel", "t2l", "cavity", "progression_cel", "progression_t2l"),
+    )
     return folder / "case"
 
 
@@ -127,11 +133,72 @@ def test_the_report_is_one_page_with_notice_pictures_and_no_path(results, case_f
     page = (out / "report.html").read_text()
     assert NOTICE in page
     assert SIMULATED in page
-    assert page.count("data:image/png;base64,") >= 6
+    assert page.count("<img") >= 8
+    assert page.count('type="checkbox"') == page.count("<img") == page.count(";base64,"), (
+        "each is enlarged with a click"
+    )
     assert "http://" not in page
     assert "https://" not in page
     assert str(out) not in page
     assert str(case_folder) not in page
+
+
+def test_the_contents_name_every_section_and_numbers_are_plain(results):
+    page = (results[0] / "report.html").read_text()
+    text = re.sub(r'"data:image[^"]*"', "", page)
+    links, headings = re.findall(r'<a href="#(\w+)"', text), re.findall(r'<h2 id="(\w+)"', text)
+    assert links == headings
+    assert {*engine.NAMES, "regions"} <= set(links)
+    shown = re.sub(r'<style>.*?</style>|<details>.*?</details>|style="[^"]*"', "", text, flags=re.DOTALL)
+    assert not re.search(r"\d[eE][+-]?\d|\d\.\d{7,}", shown), "neither exponents nor long tails"
+    assert "<b>CEL</b> contrast-enhancing lesion" in shown
+
+
+def test_a_structure_has_one_color_in_page_record_and_structure_set(results):
+    from gliosuite.rt.rtstruct import read_structures
+
+    out, summary = results
+    rois = next(s for s in summary["steps"] if s["step"] == "rt")["summary"]["rois"]
+    page = (out / "report.html").read_text()
+    structures = {s.name: s.color_rgb for s in read_structures(out / "rt" / "RS.dcm").structures}
+    shades = colors([roi["name"] for roi in rois])
+    for name, color in shades.items():
+        assert structures[name] == rgb(color)
+        assert f'background:{color}"></span>{name}' in page
+    assert {"CTV_RTOG", "CTV_ACROP", "CTV_EANO"} <= set(structures)
+    assert "GTV_EANO" not in structures, "the same volume as GTV_ACROP"
+
+
+def test_both_visits_stand_side_by_side_with_what_changed(results, patient):
+    out, summary = results
+    step = next(s for s in summary["steps"] if s["step"] == "progression")
+    assert step["summary"]["days"] == patient.case.data["followup"]["days"]
+    page = (out / "report.html").read_text()
+    for text in ("Both visits on the same slices", "follow-up (cc)", "What changed", "progression outside (cc)"):
+        assert text in page
+
+
+def test_a_simulated_patient_is_scored_against_its_truth(results, case_folder):
+    out, summary = results
+    assert json.loads((case_folder / "case.json").read_text())["truth"] == "../truth"
+    found = next(s for s in summary["steps"] if s["step"] == "scored")["summary"]
+    registered = {row[0]: row[1:] for row in found["registration"]}
+    assert set(registered) >= {"t1", "flair", "dce", "dsc", "follow-up"}
+    del registered["dsc"]  # at 3 mm it may stay where it lay
+    assert all(after < before for after, _, before in registered.values())
+    assert {row[0] for row in found["aif"]} == {"peak (mM)", "area (mM s)"}
+    assert "Against the truth of the simulation" in (out / "report.html").read_text()
+
+
+def test_a_patient_whose_truth_is_not_there_is_not_scored(copy, tmp_path):
+    summary = run_case(
+        Case.load(copy),
+        tmp_path / "out",
+        RunSettings(spacing_mm=3.0, skip=("dce", "dsc", "progression", "rt", "t1", "t2")),
+    )
+    step = next(s for s in summary["steps"] if s["step"] == "scored")
+    assert step["status"] == "skipped"
+    assert "it is not there" in step["why"]
 
 
 def test_a_second_run_keeps_everything_and_changes_no_byte(results, case_folder):
@@ -182,7 +249,7 @@ def test_a_failing_step_leaves_nothing_of_itself_and_the_rest_goes_on(
     ]
     summary = json.loads(said)
     assert "losses" not in summary
-    assert summary["steps"][-1] == {"step": "rt", "status": status, "why": why}
+    assert {"step": "rt", "status": status, "why": why} in summary["steps"]
     assert not (out / "rt").exists()
     assert f"Target volumes: {status}. {why}" in (out / "report.html").read_text()
     assert (out / "rt.error.txt").exists() == unexpected
@@ -414,7 +481,7 @@ def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_mee
     assert {f["check"] for f in found["preflight"]} >= {"series", "age", "names", "holes", "slice thickness"}
     page = (tmp_path / "out" / "report.html").read_text()
     for text in (
-        "Target volumes among each other",
+        "Target volumes compared with each other",
         "voxels (cc)",
         "contours (cc)",
         "The MR series is complete",

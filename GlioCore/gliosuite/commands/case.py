@@ -67,15 +67,15 @@ def _options(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out a step (registered lesions dce dsc progression rt) or an image or mask role; may be repeated; without registered, "
-        "images are taken as they lie",
+        help="leave out a step (registered lesions dce dsc progression rt scored) or an image or mask role; may be repeated; "
+        "without registered, images are taken as they lie",
     )
     p.add_argument(
         "--scheme",
         action="append",
         default=[],
         metavar="NAME",
-        help="CTV scheme; may be repeated (default rtog, s3-eortc, estro-eano)",
+        help="CTV scheme; may be repeated (default rtog, estro-acrop, estro-eano); target volumes that come out the same are drawn once",
     )
     p.add_argument(
         "--barriers",

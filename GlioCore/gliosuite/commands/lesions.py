@@ -73,7 +73,7 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     for role, image in images.items():
         if not Grid.of(image).matches(grid):
             warnings.warn(
-                f"{role} was resampled to the grid of {first} as it lies; gliosuite register moves it there",
+                f"{role} was resampled to the grid of {first} in its own position; gliosuite register aligns it",
                 stacklevel=1,
             )
             images[role] = resample(image, grid)

@@ -49,7 +49,7 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--onto",
         metavar="SERIES",
-        help="the DCE series (4-D image or DICOM folder) that T1 is for: the volumes are laid onto its first frames, and T1 has its grid",
+        help="the DCE series (4-D image or DICOM folder) that T1 is for: the volumes are aligned to its first frames, and T1 has its grid",
     )
     p.add_argument(
         "--motion",
@@ -155,11 +155,11 @@ def _placed(args: argparse.Namespace, series: "Series", progress: Progress) -> t
             raise InputError("--onto moves each volume of --vfa; leave --ir and --no-motion out")
         target = volumes([args.onto])[0]
         aligned = align_onto(series, before_bolus(target), progress)
-        return aligned.series, [f"each volume was laid onto {target.name}, by up to {aligned.largest_mm:.1f} mm"]
+        return aligned.series, [f"each volume was aligned to {target.name}, by up to {aligned.largest_mm:.1f} mm"]
     if args.ir or not args.motion:
         return series, []
     try:
         aligned = align_flip_angles(series, progress)
     except InputError as error:
-        return series, [f"the volumes were taken as they lie: {error}"]
-    return aligned.series, [f"each volume was laid onto the brightest, by up to {aligned.largest_mm:.1f} mm"]
+        return series, [f"the volumes were used in their own positions: {error}"]
+    return aligned.series, [f"each volume was aligned to the brightest, by up to {aligned.largest_mm:.1f} mm"]

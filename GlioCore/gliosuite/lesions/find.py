@@ -260,7 +260,7 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
             "ventricles",
             drafts.ventricles(fluid, atlas, inside, grid),
             "draft",
-            "CSF-like voxels that hang together with the template's ventricles",
+            "CSF-like voxels connected with the template's ventricles",
         )
     out = inside & ~masks["ventricles"]
 
@@ -281,9 +281,9 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
         text = (
             "T1c minus matched T1"
             if "t1" in scans
-            else "T1c alone (no T1: bright blood or fat cannot be told from enhancement)"
+            else "T1c alone (no T1: bright blood or fat cannot be distinguished from enhancement)"
         )
-        put("cel", cel, "draft", f"{text}, above normal brain's spread, without vessels and dura")
+        put("cel", cel, "draft", f"{text}, above the range of normal brain, without vessels and dura")
         if not cel.any():
             notes.append("no enhancing lesion was found by the draft")
     elif "cel" not in masks:
@@ -315,7 +315,7 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
             "t2l",
             lesion,
             "draft",
-            "FLAIR above normal brain's spread, at the enhancing lesion or large and one-sided; holds CEL and necrosis",
+            "FLAIR above the range of normal brain, at the enhancing lesion or large and one-sided; holds CEL and necrosis",
         )
         if not lesion.any():
             notes.append("no T2 lesion was found by the draft")

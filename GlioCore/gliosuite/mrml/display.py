@@ -36,7 +36,7 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
     the 98th percentile of what is above 0.
     """
-    title, unit, colormap, window, _ = resources.look(quantity)
+    title, unit, colormap, window = resources.look(quantity)[:4]
     values = slicer.util.arrayFromVolume(node)
     if window is None:
         positive = values[values > 0]

@@ -99,7 +99,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
         What a scheme did without, and what was cut off.
     """
     from ..rt.compare import TITLES, comparison_table
-    from ..rt.targets import Structures, target_volumes
+    from ..rt.targets import Structures, drawn_once, target_volumes
 
     if request.reference is None:
         raise InputError("no reference image is chosen; a volume on whose grid the targets are drawn is needed")
@@ -120,9 +120,12 @@ def compute(request: TargetsRequest) -> TargetsResult:
     for volumes in made:
         for note in volumes.notes:
             warnings.warn(f"{volumes.scheme.name}: {note}", stacklevel=2)
-        for target in volumes.targets:
-            ctvs[target.rule.ctv_name] = target.ctv
-            described[target.rule.ctv_name] = volumes.said(target)
+    drawn, same = drawn_once(made)
+    for note in same:
+        warnings.warn(note, stacklevel=2)
+    for one in drawn:
+        if one.interpreted_type == "CTV":
+            ctvs[one.name], described[one.name] = one.mask, one.rule
     segmentation = segmentation_from_masks(ctvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
     columns: tuple[str, ...]

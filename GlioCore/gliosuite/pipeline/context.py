@@ -71,7 +71,7 @@ class RunSettings:
         needed="one between 0.3 and 10 mm is needed",
     )
     skip: tuple[str, ...] = ()
-    schemes: tuple[str, ...] = ("rtog", "s3-eortc", "estro-eano")
+    schemes: tuple[str, ...] = ("rtog", "estro-acrop", "estro-eano")
     motion: bool = True
     dce_model: str = same(DceSettings, "model", option="--model")
     dce_aif: str = setting("auto", "DCE arterial input function", option="--aif", choices=("auto", *POPULATION_AIFS))

@@ -21,6 +21,7 @@ from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
 from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc
+from .scored import scored
 from .seen import Files
 from .step import Step, kept, run_steps
 from .structure import brain, drawn_on, lesions, progression, registered, visits
@@ -34,6 +35,7 @@ STEPS = (
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
+    Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)

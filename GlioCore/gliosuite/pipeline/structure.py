@@ -291,4 +291,6 @@ def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tup
     write_image(found.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
     write_transform(found.transform, folder / "baseline_to_followup.h5")
     write_transform(found.inverse, folder / "followup_to_baseline.h5")
-    return Done(dict(found.summary), plain(settings), list(found.notes))
+    days = later.data.get("days")
+    when = {} if days is None else {"days": days}
+    return Done(when | dict(found.summary), plain(settings), list(found.notes))

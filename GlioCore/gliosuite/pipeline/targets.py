@@ -8,7 +8,6 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import plain, write_csv
 from ..images import boolean, read_image, volume_cc, write_image
-from ..resources import display
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
     """CTVs by rule and from a recurrence probability, compared where there is a progression, and the RT structure set."""
-    from ..rt.targets import Structures, target_volumes
+    from ..rt.targets import Structures, TargetVolumes, drawn_once, target_volumes
 
     masks = run.masks()
     if "brain" not in masks:
@@ -43,7 +42,9 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         done.lose(lost)
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     if drafts:
-        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
+        done.notes.append(
+            f"The target volumes are based on drafts ({', '.join(drafts)}): check them before comparing anything."
+        )
     done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
@@ -55,6 +56,7 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     rules: dict[str, str] = {}
     doses: dict[str, str] = {}
     rest: tuple[str, ...] = ()
+    made: list[TargetVolumes] = []
     for i, name in enumerate(schemes):
         progress(0.1 + 0.5 * i / len(schemes), name)
         try:
@@ -63,23 +65,29 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         except InputError as error:
             done.lose(f"Scheme {name} was left out: {error}")
             continue
-        for target in volumes.targets:
-            gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
-            rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
-            rules[target.rule.ctv_name] = volumes.said(target)
-            doses[target.rule.ctv_name] = target.rule.dose or ""
+        made.append(volumes)
         done.notes += [n for n in volumes.notes if n not in done.notes]
         if name == "model":
             rest = tuple(t.rule.ctv_name for t in volumes.targets if t.rule.rest_of)
             done.summary["probability"] = predicted | {"satellites": plain(volumes.satellites)}
-    if not ctvs:
+    if not made:
         raise InputError("; ".join(done.notes))
+    drawn_targets, same = drawn_once(made)
+    done.notes += same
+    for one in drawn_targets:
+        (gtvs if one.interpreted_type == "GTV" else ctvs)[one.name] = one.mask
+        rules[one.name], doses[one.name] = one.rule, one.dose
     organs = _own(run, ctvs, rules)
     drawn = gtvs | ctvs | organs
     for name, mask in drawn.items():
         write_image(mask, folder / f"{name}.nii.gz", rules[name])
     done.summary["rois"] = [
-        {"name": n, "volume_cc": round(volume_cc(m), 3), "dose": doses.get(n, ""), "rule": rules[n]}
+        {
+            "name": n,
+            "volume_cc": round(volume_cc(m), 3),
+            "dose": doses.get(n, ""),
+            "rule": rules[n],
+        }
         for n, m in drawn.items()
     ]
     for name, mask in (barriers.masks if barriers else {}).items():
@@ -122,8 +130,8 @@ def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
     if barriers is None:
         return "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
     rules = ", ".join(f"{name} ({rule})" for name, rule in barriers.rules.items())
-    check = " No person drew them: look at them." if placed else ""
-    return f"Barriers, {barriers.source}: {rules}. A margin is the length of the shortest way.{check}"
+    check = " No person drew them: check them." if placed else ""
+    return f"Barriers, {barriers.source}: {rules}. A margin is measured along the shortest path round them.{check}"
 
 
 def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -157,7 +165,7 @@ def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[s
 def _compared(
     run: Run, folder: Path, ctvs: dict[str, sitk.Image], lesion: dict[str, sitk.Image], brain: sitk.Image
 ) -> dict[str, Any]:
-    """The comparison table: against the progression, where there is one, else of the CTVs among each other.
+    """The comparison table: against the progression, where there is one, else of the CTVs with each other.
 
     The target is that of Tran 2025: the lesion at both times.
     """
@@ -207,12 +215,10 @@ def _exported(
         }
     brain = f"brain mask: {sources.get('brain', 'file')}"
     rois = [Roi(n, m, "GTV", description=rules[n]) for n, m in gtvs.items()]
-    for i, (name, mask) in enumerate(ctvs.items()):
-        color = display()["ctvs"][i % len(display()["ctvs"])]
-        red, green, blue = (int(color[j : j + 2], 16) for j in (1, 3, 5))
+    for name, mask in ctvs.items():
         drawn = name == CLINICAL
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
-        rois.append(Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
+        rois.append(Roi(name, mask, "CTV", description=text, algorithm="MANUAL" if drawn else "SEMIAUTOMATIC"))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
     exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
     written = exported.rois

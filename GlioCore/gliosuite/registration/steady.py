@@ -63,7 +63,7 @@ def steady(series: Series, progress: Progress = silent) -> Steady:
         return uncorrected(series, reason)
     said = motion.summary
     note = (
-        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over it) and "
+        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over the head) and "
         f"{said['max_rotation_deg']:.2f} degrees against the first frames; {said['frames_corrected']} of {said['frames']} frames were "
         "moved back, before the AIF was chosen (motion.csv)."
     )
@@ -91,7 +91,7 @@ def _no_head(series: Series) -> str:
 def _doubtful(motion: Motion) -> str:
     """Why the motion that was found is not to be trusted; empty where it is."""
     if not motion.told:
-        return "hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart"
+        return "hardly any tissue keeps its signal throughout, so that motion and contrast could not be separated"
     share = float(motion.outliers.mean())
     if share > _MOST_OUTLYING:
         return f"{motion.outliers.sum()} of {len(motion.outliers)} frames do not fit the others, however they are moved"

@@ -238,7 +238,7 @@ def _estimate(
         weights = unchanging(reference, use, forgiven) if use else np.zeros(len(level.arms))
         if np.count_nonzero(weights) < _FEWEST:
             notes.append(
-                "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart there; look at "
+                "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be separated there; look at "
                 "the motion table before trusting shifts that follow the bolus."
             )
             told = False

@@ -69,7 +69,7 @@ def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) 
     one = Series(array(brightest(volumes))[None], volumes.grid, volumes.name)
     across = _movements(one, image, part(progress, 0.6, 1.0))
     if not across.like.all():
-        raise InputError(f"{volumes.name} looks too different from the image that it is to be laid onto")
+        raise InputError(f"{volumes.name} looks too different from the image that it is to be aligned to")
     first = across.transforms[0]
     transforms = [
         sitk.CompositeTransform([t, first]) if c else first for t, c in zip(found.transforms, found.corrected)
@@ -101,7 +101,7 @@ def _within(volumes: Series, progress: Progress) -> _Found:
     if not found.like.all():
         which = int(np.flatnonzero(~found.like)[0]) + 1
         raise InputError(
-            f"volume {which} of {volumes.name} looks too different from volume {_brightest(volumes) + 1} to be laid onto it"
+            f"volume {which} of {volumes.name} looks too different from volume {_brightest(volumes) + 1} to be aligned to it"
         )
     return found
 
@@ -115,7 +115,7 @@ def _movements(volumes: Series, image: sitk.Image, progress: Progress) -> _Found
     if not covered.all():
         head = boolean(resample_mask(foreground(image), grid)) & covered
         if not head.any():
-            raise InputError(f"{volumes.name} does not overlap the image that it is to be laid onto")
+            raise InputError(f"{volumes.name} does not overlap the image that it is to be aligned to")
         mask = grid.image(head)
     together = Series(np.stack([array(image), *seen]), grid, volumes.name)
     motion = correct_motion(together, MotionSettings(reference_frames=1), mask, progress)
