@@ -303,9 +303,11 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     # While the file is inflated on one core, what computes is loaded on another.
     with ThreadPoolExecutor(1) as aside:
         reading = aside.submit(read, args.series)
+        from ..compute.compiled import FEWEST, worthwhile
         from ..images import read_image
         from ..perfusion.dce import check_settings, dce_maps, preset
 
+        worthwhile(FEWEST)
         series, acquisition = reading.result()
     settings = _dce_settings(
         args,

@@ -163,10 +163,16 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     z = _telling(result, shown[0], level, inside)
     columns = 4
     rows = 1 + -(-len(shown) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
-    grid = figure.add_gridspec(rows, 2 * columns)
-    wide = 3 if masks else 4
-    left, right = figure.add_subplot(grid[0, :wide]), figure.add_subplot(grid[0, wide : 2 * wide])
+    # A layout that matplotlib finds takes longer than the rest of the picture: inches here.
+    wide, tall = 3.2 * columns, 2.75 * rows + 0.6
+    figure = Figure(figsize=(wide, tall))
+    place = {"left": 0.6 / wide, "right": 1 - 0.45 / wide}
+    upper = figure.add_gridspec(1, 8, top=1 - 0.6 / tall, bottom=1 - 2.7 / tall, wspace=0.75, **place)
+    lower = figure.add_gridspec(
+        rows - 1, columns, top=1 - 3.5 / tall, bottom=0.15 / tall, hspace=0.2, wspace=0.2, **place
+    )
+    span = 3 if masks else 4
+    left, right = figure.add_subplot(upper[:span]), figure.add_subplot(upper[span : 2 * span])
     draw_aif(left, result.aif, result.aif_unit)
     left.axvline(result.times_s[result.n_baseline], color="0.6", lw=0.8, ls="--", label="arrival")
     left.set_title("arterial input function", fontsize=10)
@@ -184,10 +190,9 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     cut = (slice(top, bottom), slice(first, last))
     aspect = result.mask.GetSpacing()[1] / result.mask.GetSpacing()[0]
     if masks:
-        _masks(figure.add_subplot(grid[0, 6:]), level, inside, masks, cut, aspect)
+        _masks(figure.add_subplot(upper[6:]), level, inside, masks, cut, aspect)
     for i, name in enumerate(shown):
-        column = 2 * (i % columns)
-        axes = figure.add_subplot(grid[1 + i // columns, column : column + 2])
+        axes = figure.add_subplot(lower[divmod(i, columns)])
         told = inside[z]
         if name in result.sd:
             # Where the SD says that the data do not tell a parameter, its value would be taken for one.
@@ -206,7 +211,11 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
         bar.ax.tick_params(labelsize=7)
         if not np.isfinite(values).any():
             axes.text(0.5, 0.5, "undefined or unknown", transform=axes.transAxes, ha="center", fontsize=8)
-    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only", fontsize=8)
+    figure.suptitle(
+        f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only",
+        fontsize=8,
+        y=1 - 0.1 / tall,
+    )
     save_figure(figure, path)
 
 

@@ -12,6 +12,7 @@ from ...steps import Progress, part, silent
 from ..quality import moved_points
 from ..similarity import foreground, positions
 from .correct import MotionSettings, correct_motion
+from .head import FARTHEST_MM, no_head
 
 _COVERED = 0.5  # of a voxel of the image that a volume must hold
 
@@ -42,10 +43,17 @@ def align_flip_angles(volumes: Series, progress: Progress = silent) -> Aligned:
     Raises
     ------
     InputError
-        If a volume looks too different from the brightest one.
+        If these are no volumes of a head, or one looks too different from the brightest or seems to lie farther off than a head moves.
     """
+    if reason := no_head(volumes):
+        raise InputError(reason)
     found = _within(volumes, progress)
-    return _laid(volumes, brightest(volumes), found.transforms, found.corrected)
+    aligned = _laid(volumes, brightest(volumes), found.transforms, found.corrected)
+    if aligned.largest_mm > FARTHEST_MM:
+        raise InputError(
+            f"volumes of {volumes.name} seemed to lie up to {aligned.largest_mm:.0f} mm off, which is farther than a head moves"
+        )
+    return aligned
 
 
 def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) -> Aligned:
