@@ -38,7 +38,10 @@ _SPACING_MM = 3.0  # between surface points
 _OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 2.5
 _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
-_CREST_MM, _CREST_SHARE = 4.0, 65.0  # chosen on simulated heads: gyri are cut off by 2 mm in the mean, sulci are rarely 1 in 3 points
+_CREST_MM, _CREST_SHARE = (
+    4.0,
+    65.0,
+)  # chosen on simulated heads: gyri are cut off by 2 mm in the mean, sulci are rarely 1 in 3 points
 _VOLUME_CC = (
     900.0,
     2000.0,
@@ -54,7 +57,7 @@ class Brain:
     mask
         uint8 0/1 on the image's grid.
     source
-        ``"file"`` (the image was stripped by somebody already) or ``"draft"``.
+        ``"image"`` (it was stripped by somebody already: its foreground) or ``"draft"``.
     how
         One sentence.
     covered
@@ -144,7 +147,7 @@ def _already_stripped(foreground: sitk.Image) -> Brain:
             f"what is not background in the image measures {volume:.0f} cc, too little for a brain ({_VOLUME_CC[0]:.0f} cc and more); "
             f"give a brain mask with {option('--brain')}"
         )
-    return Brain(foreground, "file", f"the image was skull-stripped already: its foreground, {volume:.0f} cc")
+    return Brain(foreground, "image", f"the image was skull-stripped already: its foreground, {volume:.0f} cc")
 
 
 def _by_executable(image: sitk.Image, method: str) -> sitk.Image:

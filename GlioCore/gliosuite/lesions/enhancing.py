@@ -14,7 +14,9 @@ from .drafts import MIN_CC, SEED_SD, Relative, depth_below, dilate, enclosed, hy
 
 # A part holds at least one voxel of this many SDs: misregistered T1, walls of vessels and coil shading reach 3 to 5 on real images.
 _PEAK_SD = 6.0
-_EDGE = 0.25  # chosen: enhancement ends where it falls to a quarter of its peak within 6 mm; beyond lies the image's blur
+_EDGE = (
+    0.25  # chosen: enhancement ends where it falls to a quarter of its peak within 6 mm; beyond lies the image's blur
+)
 _PEAK_MM = 6.0
 # Chosen: the dura and its sinuses are 1 to 4 mm thick and lie there, with a few mm for what the template misses them by.
 _SURFACE_MM, _SHEET_MM = 6.0, 5.0
@@ -23,6 +25,7 @@ _HOLE_MM = 2.5  # half of what necrosis measures at least: fluid beside falx and
 _RIM_MM = 1.5  # how far the rim goes on towards necrosis: the half of an edge that the blur has darkened
 _APART_CC = 0.5  # chosen: smaller ones are vessels, of which every brain has some
 _LISTED = 3  # of the parts that are left out, how many are told with volume and place
+
 
 def enhancement(t1c: Relative, t1: Relative | None) -> np.ndarray:
     """Enhancement in SDs of normal brain: T1c minus matched T1, or T1c alone.
@@ -57,9 +60,8 @@ class Enhancing:
             return None
         listed = ", ".join(f"{cc:.1f} cc at ({x:.0f}, {y:.0f}, {z:.0f})" for cc, (x, y, z) in self.apart[:_LISTED])
         more = len(self.apart) - _LISTED
-        return (
-            f"enhancement far from any FLAIR lesion was left out of the draft: {listed} mm (LPS)"
-            + (f" and {more} smaller" if more > 0 else "")
+        return f"enhancement far from any FLAIR lesion was left out of the draft: {listed} mm (LPS)" + (
+            f" and {more} smaller" if more > 0 else ""
         )
 
 
@@ -132,7 +134,9 @@ def _to_necrosis(core: np.ndarray, t1c: Relative, out: np.ndarray, dark: np.ndar
     return result
 
 
-def _apart(bright: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> tuple[tuple[float, tuple[float, float, float]], ...]:
+def _apart(
+    bright: np.ndarray, asymmetry: np.ndarray, grid: Grid
+) -> tuple[tuple[float, tuple[float, float, float]], ...]:
     """Parts that would have counted as lesion near a FLAIR lesion: volume and centre of each, largest first."""
     labels, volume = parts(opened(bright, grid, _THIN_AT_DURA_MM), grid)
     found = np.flatnonzero((volume > _APART_CC) & (share(labels, len(volume), asymmetry > 1.0) > 0.5))

@@ -3,7 +3,7 @@
 Masks come from files where there are any; what is missing is drafted (`drafts`), and a draft is called a draft wherever it is shown.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from . import drafts
 from .brain import METHODS, Brain, brain_mask
 from .enhancing import enhancement, enhancing_lesion
 
+SUGGESTIONS = "suggestions"  # the folder that they are written to, beside the masks
 MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
 
 # What the numbers of a label map mean. "core" is tumour that does not enhance: part of the T2 lesion and so of NEL.
@@ -71,7 +72,8 @@ class Lesions:
     masks
         Name to uint8 0/1 image, of `MASKS`.
     sources
-        Name to ``"file"``, ``"draft"`` or ``"derived"`` (computed from other masks; a draft where one of those is).
+        Name to ``"file"`` (given), ``"image"`` (the foreground of a stripped image), ``"draft"``, or ``"derived"`` (computed from
+        other masks that are no drafts).
     how
         Name to one sentence.
     notes
@@ -92,6 +94,10 @@ class Lesions:
     def volumes_cc(self) -> dict[str, float]:
         """Volume of each mask in cubic centimetres."""
         return {name: volume_cc(mask) for name, mask in self.masks.items()}
+
+    def suggested_cc(self) -> dict[str, float]:
+        """Volume of each suggestion in cubic centimetres."""
+        return {name: round(volume_cc(mask), 3) for name, mask in self.suggestions.items()}
 
     def table(self) -> dict[str, dict]:
         """What ``lesions.json`` holds of each mask: volume, source, how, and of a draft that is unsure the reason."""
@@ -176,6 +182,7 @@ def find_lesions(
     settings: LesionSettings | None = None,
     progress: Progress = silent,
     brain: Brain | None = None,
+    unchecked: Collection[str] = (),
 ) -> Lesions:
     """Complete the masks of one visit: given ones win, missing ones are drafted or derived.
 
@@ -187,6 +194,8 @@ def find_lesions(
         Masks on the same grid, by names of `MASKS`.
     brain
         What `brain_mask` found in the main one of the same images, where that has been done before.
+    unchecked
+        Of the given masks, those that are drafts of an earlier run and stay drafts.
 
     Raises
     ------
@@ -206,6 +215,8 @@ def find_lesions(
 
     masks = {name: boolean(mask) for name, mask in given.items()}
     sources, how = dict.fromkeys(given, "file"), dict.fromkeys(given, "given")
+    for name in set(unchecked) & set(given):
+        sources[name], how[name] = "draft", "given, and called a draft by its own file"
     notes: list[str] = []
 
     def put(name: str, mask: np.ndarray, source: str, sentence: str) -> None:
@@ -238,7 +249,9 @@ def find_lesions(
         rest = masks["t2l"] & ~masks["cel"] & ~masks["necrosis"] if "cel" in masks else masks["t2l"].copy()
         if "cavity" in masks:
             rest &= ~masks["cavity"]
-        put("nel", rest, "derived", "T2 lesion without enhancing lesion, necrosis and cavity")
+        made = {sources[n] for n in ("t2l", "cel", "necrosis", "cavity") if n in masks}
+        kind = "draft" if "draft" in made else "derived"
+        put("nel", rest, kind, "T2 lesion without enhancing lesion, necrosis and cavity")
         if "cel" not in masks:
             how["nel"] = "the T2 lesion: no enhancing lesion is known"
 
@@ -272,7 +285,9 @@ def _doubt(mask: np.ndarray, grid: Grid, to_template: sitk.Transform) -> str | N
     across = (points - centre) @ row + centre[0] + affine.GetTranslation()[0] - _middle()[0]
     shares = float((across > _MIDLINE_MM).mean()), float((across < -_MIDLINE_MM).mean())
     if min(shares) > _OTHER_SIDE:
-        return f"on both sides of the head: {100 * shares[0]:.0f} % left and {100 * shares[1]:.0f} % right of the midline"
+        return (
+            f"on both sides of the head: {100 * shares[0]:.0f} % left and {100 * shares[1]:.0f} % right of the midline"
+        )
     return None
 
 
@@ -321,7 +336,9 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid)
         notes += [told] if (told := found.told()) else []
         if "t1" in scans:
-            text = "T1c minus matched T1, above normal brain's spread; thin and by falx, tentorium or the surface left out"
+            text = (
+                "T1c minus matched T1, above normal brain's spread; thin and by falx, tentorium or the surface left out"
+            )
             put("cel", found.mask, "draft", text)
             if not found.mask.any():
                 notes.append("no enhancing lesion was found by the draft")
