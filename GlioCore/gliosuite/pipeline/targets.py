@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..rt.targets import Structures
 
 
-_BRAIN = {"file": "given", "image": "the image's own foreground", "draft": "draft"}  # by its source
+_BRAIN = {"file": "file", "image": "the image's own foreground", "draft": "draft"}  # by its source
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
