@@ -126,12 +126,13 @@ def mask_on(text: str, grid: "Grid", series: "str | Stack | None") -> "sitk.Imag
 def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> tuple["sitk.Image", str]:
     """A mask as it lies, and how it came about: from the JSON that ``ctv`` writes beside it, else from what the image says of itself."""
     from ..files import read_json
-    from ..images import read_image, read_mask, said_of, suffix
+    from ..images import DRAFT, is_draft, read_image, read_mask, said_of, suffix
 
     inside = in_structure_set(text)
     if inside is not None:
         assert grid is not None  # that of the series, which a structure of a set is drawn on
-        return mask_on(text, grid, series), f"{inside[1]} of {Path(inside[0]).name}"
+        draft = f"{DRAFT}, " if is_draft(_said(text)) else ""
+        return mask_on(text, grid, series), f"{draft}{inside[1]} of {Path(inside[0]).name}"
     path, image = Path(text), read_image(text)
     says = said_of(image)
     beside = path.with_name(path.name[: len(path.name) - len(suffix(path) or "")] + ".json")
@@ -148,8 +149,18 @@ def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> t
 
 
 def drafts_among(masks: Mapping[str, str | None]) -> list[str]:
-    """Names of those masks whose files say that they are drafts."""
-    from ..images import is_draft, read_image, said_of
+    """Names of those masks whose files, or whose ROIs' descriptions, say that they are drafts."""
+    from ..images import is_draft
 
-    files = {n: m for n, m in masks.items() if m and in_structure_set(m) is None}
-    return [n for n, m in files.items() if is_draft(said_of(read_image(m)))]
+    return [n for n, m in masks.items() if m and is_draft(_said(m))]
+
+
+def _said(text: str) -> str:
+    """What a mask's file says of it."""
+    from ..images import read_image, said_of
+    from ..rt.rtstruct import read_structures
+
+    inside = in_structure_set(text)
+    if inside is None:
+        return said_of(read_image(text))
+    return read_structures(inside[0]).find(inside[1]).description

@@ -74,8 +74,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     if not images:
         raise SkippedStep("no registered image to draw them on")
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
-    own = [r for r in given if run.case.roi(r) is None]
-    unchecked = [r for r in own if is_draft(said_of(read_image(run.case.mask_path(r))))]
+    unchecked = [r for r in given if is_draft(_said(run, r))]
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
     with door(_NAMES):
@@ -94,6 +93,14 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
         for name, cc in found.suggested_cc().items()
     }
     return done
+
+
+def _said(run: Run, role: str) -> str:
+    """What the file of a mask of the case says of it."""
+    from ..rt.rtstruct import read_structures
+
+    path, roi = run.case.mask_path(role), run.case.roi(role)
+    return said_of(read_image(path)) if roi is None else read_structures(path).find(roi).description
 
 
 def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
