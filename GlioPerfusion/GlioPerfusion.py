@@ -101,11 +101,9 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         return perfusion.compute(request, progress)
 
     def show(self, result):
-        from gliosuite.mrml.display import show_over
+        from gliosuite.mrml import perfusion
 
-        first = next(iter(result.maps.values()), None)
-        if first is not None:
-            show_over(first)
+        perfusion.show(result)
 
 
 class GlioPerfusionTest(ScriptedLoadableModuleTest):

@@ -53,6 +53,7 @@ class GlioRTParameterNode:
     marginMm: Annotated[float, WithinRange(0, 30)] = 15.0
     preview: bool = False
     previewSegmentation: vtkMRMLSegmentationNode
+    targets: vtkMRMLSegmentationNode
     seriesFolder: str = ""
     structureFile: str = ""
     allowDerived: bool = False
@@ -81,6 +82,11 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import targets
 
         return targets.compute(request)
+
+    def recall(self, node):
+        from gliosuite.mrml import targets
+
+        return targets.recall(node)
 
     def preview(self, reference, lesion, brain, marginMm, node=None):
         from gliosuite.mrml import targets

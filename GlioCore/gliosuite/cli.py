@@ -9,8 +9,10 @@ import difflib
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator
@@ -54,14 +56,39 @@ class _Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{value!r} is not known{hint}")
 
 
-class Reporter:
-    """Progress on stderr: a bar on a terminal, plain lines elsewhere, JSON lines on request."""
+_INPUTS = (
+    "series",
+    "moving",
+    "image",
+    "t1c",
+    "case",
+    "source",
+)  # of commands: what each works on, by argument; the first that it has
+_BAR = 20  # characters
+_LEFT_FROM, _LEFT_AFTER_S = 0.05, 5.0  # chosen: before, what is left is a guess
 
-    def __init__(self, step: str, quiet: bool = False, as_json: bool = False) -> None:
-        self.step, self.quiet, self.as_json = step, quiet, as_json
+
+class Reporter:
+    """Progress on stderr: a bar on a terminal, plain lines elsewhere, JSON lines on request.
+
+    Parameters
+    ----------
+    step
+        The command, for JSON.
+    quiet
+        Show nothing.
+    as_json
+        One JSON object a line.
+    subject
+        What is worked on, said before each message; empty where the messages say it themselves.
+    """
+
+    def __init__(self, step: str, quiet: bool = False, as_json: bool = False, subject: str = "") -> None:
+        self.step, self.quiet, self.as_json, self.subject = step, quiet, as_json, subject
         self.bar = sys.stderr.isatty() and not as_json
         self.last = ""
         self.start = time.monotonic()
+        self._drawn = 0  # characters of the bar that stand on the terminal's last line
 
     def __call__(self, fraction: float, message: str) -> None:
         """Show how far the command is (0-1) and what it does."""
@@ -69,26 +96,53 @@ class Reporter:
             return
         fraction = min(max(float(fraction), 0.0), 1.0)
         seconds = time.monotonic() - self.start
-        elapsed = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
         if self.as_json:
             said = {"step": self.step, "fraction": round(fraction, 4), "message": message, "seconds": round(seconds, 1)}
             print(json.dumps(said), file=sys.stderr, flush=True)
         elif self.bar:
-            done = int(30 * fraction)
-            print(
-                f"\r[{'#' * done}{'.' * (30 - done)}] {100 * fraction:3.0f} % {elapsed} {message[:60]:<60}",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = int(_BAR * fraction)
+            self._draw(f"[{'#' * done}{'.' * (_BAR - done)}] {self._line(fraction, seconds, message)}")
         elif message != self.last:
-            print(f"{100 * fraction:3.0f} % {elapsed} {message}", file=sys.stderr, flush=True)
+            print(self._line(fraction, seconds, message), file=sys.stderr, flush=True)
         self.last = message
+
+    def _line(self, fraction: float, seconds: float, message: str) -> str:
+        times = _clock(seconds)
+        if _LEFT_FROM <= fraction < 1 and seconds >= _LEFT_AFTER_S:
+            times += f", about {_clock(seconds * (1 - fraction) / fraction)} left"
+        subject = f"{self.subject}: " if self.subject else ""
+        return f"{100 * fraction:3.0f} % {times}  {subject}{message}"
+
+    def _draw(self, text: str) -> None:
+        # A line that wraps cannot be drawn over.
+        text = text[: shutil.get_terminal_size().columns - 1]
+        print("\r" + text.ljust(self._drawn), end="", file=sys.stderr, flush=True)
+        self._drawn = len(text)
+
+    def say(self, sentence: str) -> None:
+        """A line of its own; the bar goes on below it."""
+        if self._drawn:
+            print("\r" + " " * self._drawn + "\r", end="", file=sys.stderr)
+            self._drawn = 0
+        print(sentence, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Leave the bar's line."""
-        if self.bar and self.last and not self.quiet:
+        if self._drawn:
             print(file=sys.stderr, flush=True)
+            self._drawn = 0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _subject(args: argparse.Namespace) -> str:
+    """The name of the file or folder that a command works on."""
+    given = next((value for name in _INPUTS if isinstance(value := getattr(args, name, None), str)), "")
+    return os.path.basename(os.path.normpath(given)) if given else ""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -153,7 +207,9 @@ _MANY = 12  # values that still fit on a terminal's line
 def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
     """The lines of a result (as JSON would hold it) in short text."""
     for name, value in result.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and indent and len(value) > _MANY:
+            yield f"{indent}{name}: {len(value)} values"
+        elif isinstance(value, dict):
             yield f"{indent}{name}:"
             yield from _short(value, indent + "  ")
         elif isinstance(value, list) and any(isinstance(v, (dict, list)) or len(_word(v)) > 40 for v in value):
@@ -165,6 +221,13 @@ def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}: {f'{len(value)} values' if many else ', '.join(map(_word, value))}"
         else:
             yield f"{indent}{name}: {_word(value)}"
+
+
+def _wrapped(line: str) -> str:
+    """A line folded to the terminal, what follows its first part set in."""
+    inset = " " * (len(line) - len(line.lstrip()) + 4)
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(line, width, subsequent_indent=inset, break_long_words=False, break_on_hyphens=False)
 
 
 def _word(value: Any) -> str:
@@ -201,8 +264,8 @@ def main(argv: list[str] | None = None) -> int:
                 os.environ[name] = str(args.threads)
         if hasattr(signal, "SIGTERM"):
             signal.signal(signal.SIGTERM, _terminate)
-        reporter = Reporter(args.command, args.quiet, args.progress == "json")
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr, flush=True)
+        reporter = Reporter(args.command, args.quiet, args.progress == "json", _subject(args))
+        warnings.showwarning = lambda message, *_, **__: reporter.say(f"warning: {message}")
         with door(args.names or {}, f"gliosuite {args.command}" if args.names else ""):
             result = args.run(args, reporter)
         reporter.end()
@@ -214,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
             if args.json or not sys.stdout.isatty():
                 print(json.dumps(result, indent=2, ensure_ascii=False))
             else:
-                print("\n".join(_short(result)))
+                print("\n".join(_wrapped(line) for line in _short(result)))
             for sentence in losses:
                 print(f"problem: {sentence}", file=sys.stderr)
             return 3 if losses else 0

@@ -26,12 +26,12 @@ def head():
     return (np.ascontiguousarray(inside.T) * texture).astype(np.float32)
 
 
-def map_node(values, quantity, **options):
+def map_node(values, quantity):
     from gliosuite.mrml.display import show_map
     from gliosuite.mrml.volumes import node_from_image
 
     node = node_from_image(GRID.image(values.astype(np.float32)), quantity)
-    show_map(node, quantity, **options)
+    show_map(node, quantity)
     return node
 
 
@@ -78,7 +78,7 @@ def test_sd_looks_like_its_map_and_says_so():
 
 
 def test_legend_names_map_and_unit(slicer):
-    node = map_node(np.where(ball(12), 0.1, 0.0), "ktrans", legend=True)
+    node = map_node(np.where(ball(12), 0.1, 0.0), "ktrans")
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
     assert legend.GetTitleText() == "Ktrans [1/min]"
     assert legend.GetVisibility()
@@ -101,7 +101,7 @@ def test_map_and_outline_are_drawn_where_they_are(slicer, view, tmp_path):
     from gliosuite.mrml.volumes import node_from_image
 
     background = node_from_image(GRID.image(head()), "T1c")
-    node = map_node(np.where(ball(12), 0.12, 0.0), "ktrans", legend=True)
+    node = map_node(np.where(ball(12), 0.12, 0.0), "ktrans")
     segmentation_from_masks({"cel": GRID.image(ball(16).astype(np.uint8))}, background, "lesions")
     show_over(node, background, 1.0)
     view.fit(CENTER_LPS[2])
@@ -126,7 +126,25 @@ def test_map_and_outline_are_drawn_where_they_are(slicer, view, tmp_path):
         assert any(picture[p][0] > 180 and picture[p][1] < 140 and picture[p][2] < 140 for p in ring)
 
 
+def test_a_view_draws_the_legend_of_the_map_that_it_shows(slicer, view, tmp_path):
+    from gliosuite.mrml.display import show_over
+    from gliosuite.mrml.volumes import node_from_image
+
+    background = node_from_image(GRID.image(head()), "T1c")
+    maps = [map_node(np.where(ball(12), value, 0.0), name) for name, value in (("ktrans", 0.12), ("mtt", 6.0))]
+    pictures = []
+    for node in maps:
+        show_over(node, background, 1.0)
+        view.fit(CENTER_LPS[2])
+        pictures.append(view.picture().astype(int))
+        _save(pictures[-1], tmp_path / node.GetName())
+    assert np.ptp(pictures[1][100:300, 370:390], axis=-1).max() > 150
+    different = np.abs(pictures[0] - pictures[1]).max(axis=-1)[:, 300:]
+    assert (different > 40).sum() > 500, "another map, another legend, and not both on each other"
+
+
 def _save(picture, folder):
     from PIL import Image
 
+    folder.mkdir(exist_ok=True)
     Image.fromarray(np.ascontiguousarray(picture, dtype=np.uint8)).save(folder / "view.png")

@@ -64,7 +64,7 @@ def test_the_file_is_called_as_the_series_is(slicer, logic, series, tmp_path):
 
     series.SetName("DCE 3/2 (a)")
     request = PerfusionRequest(series, times_s=tuple(TIMES), tr_ms=5.4, flip_angle_deg=12.0)
-    assert Path(arguments(request, tmp_path)[1]).name == "DCE_3_2__a_.nii.gz"
+    assert Path(arguments(request, tmp_path)[1]).name == "DCE_3_2__a_.nii"
 
 
 def test_baseline_and_arrival_reach_the_command(slicer, logic, series, tmp_path):
@@ -176,6 +176,63 @@ def test_dsc_maps_lie_where_the_series_lies(slicer, logic):
     assert result.aif.GetYAxisTitle() == "ΔR2* [1/s]"
 
 
+def test_results_of_a_dicom_series_lie_in_its_study_and_are_shown(slicer, logic):
+    """The node that Slicer's loader makes: its proxy lies in the patient's study, its sequence does not."""
+    from gliosuite.mrml.perfusion import PerfusionRequest
+    from gliosuite.mrml.segments import mask_from_segment
+    from gliosuite.mrml.sequences import proxy_of, timing
+    from slicerapp.loaded import dicom_sequence
+
+    truth, times = dsc()
+    series = dicom_sequence(truth, 36e6 + 1000 * times, "DSC", te_ms=30, tr_ms=1500, flip_angle_deg=90)
+    layout = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "AIF")
+    x, y, z = GRID.blank().TransformIndexToPhysicalPoint((2, 2, 1))
+    points.AddControlPoint(-x, -y, z)
+    request = PerfusionRequest(
+        series, "DSC", timing(series).seconds(), te_ms=30.0, aif="control points", points=points, leakage="none"
+    )
+    results = [logic.compute(request) for _ in range(2)]
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(proxy_of(series)))
+    assert hierarchy.GetItemName(study) == "study"
+    for result, name in zip(results, ("7: DSC", "7: DSC (2)"), strict=True):
+        folder = hierarchy.GetItemChildWithName(study, f"{name} maps")
+        assert {n.GetName() for n in result.maps.values()} == {f"{name} {key}" for key in result.maps}
+        for node in (*result.maps.values(), result.voxels):
+            assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == folder
+        for node in result.maps.values():
+            legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
+            assert legend is not None
+            assert legend.GetVisibility()
+        assert result.aif.GetName() == f"{name} AIF"
+    segments = results[0].voxels.GetSegmentation()
+    identifier = segments.GetSegmentIdBySegmentName("AIF voxels")
+    mask = mask_from_segment(results[0].voxels, identifier, GRID)
+    assert np.argwhere(boolean(mask)).tolist() == [[1, 2, 2]]
+    logic.show(results[0])
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActivePlotChartID() == results[0].aif.GetID()
+    assert layout.GetViewArrangement() != 0
+
+
+def test_where_the_model_does_not_fit_is_a_map_too(slicer, logic, series, tmp_path):
+    from gliosuite.mrml.perfusion import PerfusionRequest
+
+    with (tmp_path / "aif.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("time_s", "concentration"), *zip(TIMES, dce()[1], strict=True)])
+    request = PerfusionRequest(
+        series,
+        times_s=tuple(TIMES),
+        tr_ms=5.4,
+        flip_angle_deg=12.0,
+        aif="CSV file",
+        aif_file=str(tmp_path / "aif.csv"),
+        mask=lesion_segment(series),
+    )
+    assert logic.compute(request).maps["misfit"].GetName() == "DCE misfit"
+
+
 def test_inputs_are_written_as_the_step_reads_them(slicer, logic, series, tmp_path):
     from gliosuite.images import read_image, read_series
     from gliosuite.mrml.perfusion import PerfusionRequest, arguments
@@ -233,11 +290,16 @@ def test_nothing_is_left_behind_when_a_step_refuses(logic, series, tmp_path, mon
         ({"aif": "segment"}, "no segment is chosen for the AIF"),
         ({"aif": "CSV file"}, "no AIF file is chosen"),
         ({"kind": "DSC", "te_ms": 30.0, "aif": "population (Parker)"}, "choose another for DSC"),
+        ({"aif": "segment", "twice": True}, "is chosen as AIF and as mask; one segment for each"),
     ],
 )
 def test_what_is_missing_is_said(logic, series, changes, sentence):
     from gliosuite.mrml.perfusion import PerfusionRequest
 
+    changes = dict(changes)
+
+    if changes.pop("twice", False):
+        changes["segment"] = changes["mask"] = lesion_segment(series)
     request = PerfusionRequest(
         **({"series": series, "times_s": tuple(TIMES), "tr_ms": 5.4, "flip_angle_deg": 12.0} | changes)
     )

@@ -84,3 +84,35 @@ def test_the_applications_own_brainsfit_is_handed_over(slicer, monkeypatch):
     monkeypatch.setenv("GLIOSUITE_BRAINSFIT", "/mine/BRAINSFit")
     command_line(["doctor"])
     assert os.environ["GLIOSUITE_BRAINSFIT"] == "/mine/BRAINSFit", "what the user named stays"
+
+
+def executable(folder, name):
+    folder.mkdir(exist_ok=True)
+    path = folder / (f"{name}.exe" if os.name == "nt" else name)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_the_interpreter_itself_comes_before_its_launcher(slicer, tmp_path, monkeypatch):
+    from gliosuite.mrml.process import command_line
+
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    assert command_line([])[0] == sys.executable
+    monkeypatch.setattr(slicer.app, "slicerHome", str(tmp_path / "home"), raising=False)
+    (tmp_path / "home").mkdir()
+    launcher = executable(tmp_path / "path", "PythonSlicer")
+    assert command_line([])[0] == launcher
+    home = executable(tmp_path / "home" / "bin", "python-real")
+    assert command_line([])[0] == home
+    on_path = executable(tmp_path / "path", "python-real")
+    assert command_line([])[0] == on_path
+
+
+def test_what_was_lost_is_warned_of_and_stands_in_the_result(slicer):
+    from gliosuite.mrml.process import run
+
+    said = []
+    start, _ = child("import sys; print('{}'); print('problem: no AIF', file=sys.stderr); sys.exit(3)")
+    assert run(["dce"], warn=said.append, start=start) == {"losses": ["no AIF"]}
+    assert said == ["no AIF"]

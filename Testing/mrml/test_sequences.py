@@ -101,7 +101,9 @@ def test_multivolume(slicer):
     assert timing(node).seconds() == TIMES
 
 
-def test_acquisition_from_attributes_then_dicom(slicer):
+def test_acquisition_from_attributes_then_dicom(slicer, monkeypatch):
+    from types import SimpleNamespace
+
     from gliosuite.mrml.sequences import acquisition, node_from_series
 
     node = multivolume(slicer)
@@ -111,7 +113,9 @@ def test_acquisition_from_attributes_then_dicom(slicer):
     sequence = node_from_series(series(), TIMES, "DCE")
     sequence.GetNthDataNode(0).SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
     database = {("1.2.3", "0018,0080"): "6.1", ("1.2.3", "0018,0081"): "", ("1.2.3", "0018,1314"): "12"}
-    assert acquisition(sequence, lambda uid, tag: database[uid, tag]) == {"tr_ms": 6.1, "flip_angle_deg": 12.0}
+    known = SimpleNamespace(instanceValue=lambda uid, tag: database[uid, tag])
+    monkeypatch.setattr(slicer, "dicomDatabase", known, raising=False)
+    assert acquisition(sequence) == {"tr_ms": 6.1, "flip_angle_deg": 12.0}
 
 
 def test_other_nodes_are_refused(slicer):
@@ -132,3 +136,138 @@ def test_frames_of_two_geometries_are_refused(slicer):
     node.GetNthDataNode(2).SetSpacing(2, 2, 2)
     with pytest.raises(InputError, match="DCE: frame 3 lies on another grid than frame 1"):
         series_from_node(node)
+
+
+CLOCK = (36000000.0, 36004500.0, 36009000.0, 36015000.0)  # ms since midnight, as the loader writes an AcquisitionTime
+
+
+def test_a_dicom_series_as_slicer_loads_it(slicer):
+    from gliosuite.mrml.sequences import (
+        acquisition,
+        is_multivolume,
+        n_frames,
+        proxy_of,
+        series_from_node,
+        timing,
+        title_of,
+    )
+    from slicerapp.loaded import dicom_sequence
+
+    node = dicom_sequence(series(), CLOCK, tr_ms=5.4, te_ms=2.1, flip_angle_deg=12)
+    assert [node.GetNthIndexValue(i) for i in range(4)] == ["0", "1", "2", "3"]
+    assert (is_multivolume(node), n_frames(node)) == (False, 4)
+    assert timing(node).seconds() == TIMES
+    assert np.array_equal(series_from_node(node).frames, series().frames)
+    assert acquisition(node) == {"tr_ms": 5.4, "te_ms": 2.1, "flip_angle_deg": 12.0}
+    assert proxy_of(node).IsA("vtkMRMLScalarVolumeNode")
+    assert title_of(node) == "7: DCE"
+
+
+@pytest.mark.parametrize(
+    ("tag", "unit", "labels", "times"),
+    [
+        ("TriggerTime", "ms", (0, 4500, 9000, 15000), TIMES),
+        ("DeltaStartTime", "sec", (2, 6.5, 11, 17), TIMES),
+        ("Time", "ms", ("0", "4500.0", "9000.0", "15000.0"), TIMES),
+        ("EchoTime", "ms", (10, 20, 30, 40), None),  # four echoes, not four times
+        ("RepetitionTime", "ms", (10, 20, 30, 40), None),
+        ("FlipAngle", "degrees", (2, 5, 10, 15), None),
+        ("TemporalPositionIdentifier", "count", (1, 2, 3, 4), None),
+        ("Standard.B-value", "sec/mm2", (0, 500, 1000, 2000), None),
+        ("AcquisitionTime", "ms", (0, 4500, 9000), None),  # one label short
+    ],
+)
+def test_what_tells_the_frames_apart_is_time_or_none(slicer, tag, unit, labels, times):
+    from gliosuite.mrml.sequences import timing
+    from slicerapp.loaded import dicom_sequence
+
+    found = timing(dicom_sequence(series(), labels, tag=tag, unit=unit))
+    assert found.seconds() == times
+    if times is None:
+        assert found.seconds("s") is None, "no unit makes an echo time or a count a time"
+        assert found.reason
+
+
+def test_an_index_that_only_counts_is_never_seconds(slicer):
+    from gliosuite.mrml.sequences import timing
+    from slicerapp.loaded import dicom_sequence
+
+    node = dicom_sequence(series(), (), attributes=False)
+    assert timing(node).seconds() is None
+    assert timing(node).seconds("s") is None
+    assert timing(node).reason == "only counts its frames"
+
+
+def test_times_that_the_loader_left_out_are_those_of_the_files(slicer, monkeypatch):
+    from types import SimpleNamespace
+
+    from gliosuite.mrml.sequences import series_from_node, timing
+    from slicerapp.loaded import dicom_sequence
+
+    node = dicom_sequence(series(), (), attributes=False)
+    clock = ["235957.5", "000002", "000006.500", "000012.5"]
+    known = {f"1.2.7.{i}.1": t for i, t in enumerate(clock)}
+    database = SimpleNamespace(instanceValue=lambda uid, tag: known[uid] if tag == "0008,0032" else "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    assert timing(node).seconds() == TIMES, "past midnight"
+    known.update({f"1.2.7.{i}.1": t for i, t in enumerate(["120000", "120004.5", "120009", "120015"])})
+    assert timing(node).seconds() == TIMES
+    assert np.array_equal(series_from_node(node).frames, series().frames)
+    known["1.2.7.3.1"] = "120009"  # one time for two frames tells nothing
+    assert timing(node).seconds() is None
+    known["1.2.7.3.1"] = ""
+    assert timing(node).seconds() is None
+
+
+def test_a_clock_of_whole_seconds_is_questioned(slicer, monkeypatch):
+    from types import SimpleNamespace
+
+    from gliosuite.mrml.sequences import timing
+    from slicerapp.loaded import dicom_sequence
+
+    many = Series(np.concatenate([series().frames] * 2)[:5], GRID, "DCE")
+    node = dicom_sequence(many, [36e6 + 1000 * t for t in (0, 1, 3, 4, 6)])  # truth: every 1.5 s
+    assert timing(node).seconds() == (0, 1, 3, 4, 6)
+    assert timing(node).note.endswith("each time may be wrong by 1 s")
+    for resolution, truth in (("1500", (0, 1.5, 3, 4.5, 6)), ("1900", (0, 1, 3, 4, 6)), ("", (0, 1, 3, 4, 6))):
+        database = SimpleNamespace(instanceValue=lambda uid, tag, r=resolution: r if tag == "0020,0110" else "")
+        monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+        assert timing(node).seconds() == truth
+    even = dicom_sequence(many, [36e6 + 5000 * t for t in range(5)])
+    assert timing(even).note == ""
+    uneven = dicom_sequence(many, [36e6 + 1000 * t for t in (0, 5, 10, 15, 45)])  # a pause, no rounding
+    assert timing(uneven).note == ""
+
+
+def test_frames_past_midnight_are_put_in_order(slicer):
+    """The loader sorts by the clock: what was taken after midnight stands first."""
+    from gliosuite.mrml.sequences import series_from_node, timing
+    from slicerapp.loaded import dicom_sequence
+
+    truth = series()
+    sorted_by_clock = Series(truth.frames[[2, 3, 0, 1]], GRID, "DCE")
+    node = dicom_sequence(sorted_by_clock, (3000.0, 9000.0, 86394000.0, 86398500.0))
+    assert timing(node).seconds() == TIMES
+    assert np.array_equal(series_from_node(node).frames, truth.frames)
+
+
+def test_a_series_that_was_moved_is_refused(slicer):
+    from gliosuite.mrml.sequences import proxy_of, series_from_node
+    from slicerapp.loaded import dicom_sequence
+
+    node = dicom_sequence(series(), CLOCK)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved by hand")
+    proxy_of(node).SetAndObserveTransformNodeID(transform.GetID())
+    with pytest.raises(InputError, match="lies under the transform moved by hand"):
+        series_from_node(node)
+
+
+def test_the_first_series_is_one_of_volumes(slicer):
+    from gliosuite.mrml.sequences import first_series
+    from slicerapp.loaded import dicom_sequence
+
+    transforms = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "movement")
+    transforms.SetDataNodeAtValue(slicer.vtkMRMLLinearTransformNode(), "0")
+    assert first_series() is None
+    node = dicom_sequence(series(), CLOCK)
+    assert first_series() is node

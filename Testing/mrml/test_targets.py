@@ -71,6 +71,15 @@ def test_targets_are_segments_where_the_rule_puts_them(slicer, logic, request_of
     assert "15 mm" in row["rule"]
 
 
+def test_one_segment_in_two_roles_is_refused(logic, request_of):
+    request = request_of("brain", "cel", "t2l", schemes=("rtog",))
+    request.segments["t2l"] = request.segments["cel"]
+    with pytest.raises(
+        InputError, match=r"of structures is chosen as enhancing lesion \(CEL\) and as T2 lesion \(T2L\); one segment"
+    ):
+        logic.compute(request)
+
+
 def test_slicer_sees_the_target_where_it_is(slicer, logic, request_of):
     with pytest.warns(UserWarning, match="cavity"):
         result = logic.compute(request_of("brain", "cel", schemes=("estro-eano",)))
@@ -134,6 +143,57 @@ def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
     logic.export(result, request, str(tmp_path / "dicom"), str(tmp_path / "RS.dcm"))
     back = read_rtstruct(tmp_path / "RS.dcm", tmp_path / "dicom")
     assert np.array_equal(boolean(back["CTV_EANO"]), boolean(drawn))
+
+
+def test_a_correction_by_hand_is_exported_after_save_and_reload(slicer, logic, request_of, tmp_path):
+    from gliosuite.mrml.segments import oriented
+    from gliosuite.rt.rtstruct import read_rtstruct
+    from gliosuite.simulate.scans.dicomseries import write_dicom_series
+    from slicerapp import application
+
+    write_dicom_series(GRID.image((array(MASKS["brain"]) * 100).astype(np.float32)), tmp_path / "dicom", "T1c", 5)
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    with pytest.warns(UserWarning, match="cavity"):
+        result = logic.compute(request)
+    drawn = ball(7, (0, -20, 0))
+    segments = result.segmentation.GetSegmentation()
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+        oriented(drawn),
+        result.segmentation,
+        segments.GetSegmentIdBySegmentName("CTV_EANO"),
+        slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE,
+    )
+    logic.getParameterNode().targets = result.segmentation
+    (tmp_path / "bundles").mkdir()
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "bundles" / "scene.mrb"))
+    application.open_bundle(tmp_path / "bundles" / "scene.mrb", tmp_path / "loaded")
+    loaded, asked = logic.recall(logic.getParameterNode().targets)
+    assert loaded.segmentation is slicer.util.getNode("Target volumes")
+    assert (loaded.names, loaded.described) == (result.names, result.described)
+    assert (loaded.columns, loaded.rows) == (result.columns, result.rows)
+    assert (asked.reference.GetName(), asked.schemes, set(asked.segments)) == ("T1c", ("estro-eano",), {"brain", "cel"})
+    written = logic.export(loaded, asked, str(tmp_path / "dicom"), str(tmp_path / "RS.dcm"))
+    assert [roi.name for roi in written] == ["CTV_EANO", "Brain", "GTV_CEL"]
+    back = read_rtstruct(tmp_path / "RS.dcm", tmp_path / "dicom")
+    assert np.array_equal(boolean(back["CTV_EANO"]), boolean(drawn))
+    assert logic.recall(slicer.util.getNode("structures")) is None
+    assert logic.recall(None) is None
+
+
+def test_an_image_that_is_gone_is_said(slicer, logic, request_of, tmp_path):
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    with pytest.warns(UserWarning, match="cavity"):
+        result = logic.compute(request)
+    slicer.mrmlScene.RemoveNode(request.reference)
+    with pytest.raises(InputError, match="the image that the targets were drawn on is gone"):
+        logic.export(*logic.recall(result.segmentation), str(tmp_path), str(tmp_path / "RS.dcm"))
+
+
+def test_targets_of_two_runs_have_two_names(slicer, logic, request_of):
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    with pytest.warns(UserWarning, match="cavity"):
+        names = [logic.compute(request).segmentation.GetName() for _ in range(3)]
+    assert names == ["Target volumes", "Target volumes (2)", "Target volumes (3)"]
 
 
 def test_a_preview_is_the_margin_and_is_drawn_anew_in_its_node(slicer, logic, request_of):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+import traceback
 
 import pytest
 
@@ -19,6 +21,21 @@ def slicer():
     from slicerapp import application
 
     return application.start(gui=True)
+
+
+@pytest.fixture(autouse=True)
+def no_exception_in_a_slot(monkeypatch):
+    """What a slot raises goes past the test to `sys.excepthook`, and what a panel catches to an error window: both fail the test."""
+    raised = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: raised.append("".join(traceback.format_exception(*error))))
+    if "slicer.util" in sys.modules or importlib.util.find_spec("slicer") is not None:
+        import slicer.util
+
+        monkeypatch.setattr(
+            slicer.util, "errorDisplay", lambda text, detailedText="", **_: raised.append(f"{text}\n{detailedText}")
+        )
+    yield
+    assert not raised, "\n".join(raised)
 
 
 @pytest.fixture

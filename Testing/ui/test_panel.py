@@ -24,7 +24,8 @@ def panel(slicer, fake_steps):
         cancelButton=qt.QPushButton(), progressBar=qt.QProgressBar(), statusLabel=qt.QLabel(), page=qt.QWidget()
     )
     gone = []
-    panel = Plain(ui, types.SimpleNamespace(abandon=gone.append), None)
+    panel = Plain(ui, types.SimpleNamespace(abandon=gone.append))
+    panel.bindings.paused = False
     panel.gone, panel.steps, panel.done = gone, fake_steps(panel), []
     return panel
 
@@ -63,6 +64,16 @@ def test_a_step_that_ends_at_once_leaves_nothing_running(panel):
     assert not panel.ui.cancelButton.enabled
 
 
+def test_a_step_that_cannot_be_started_leaves_nothing_running(panel):
+    def start(*_):
+        raise OSError("no processes left")
+
+    panel._start = start
+    with pytest.raises(OSError, match="no processes left"):
+        launch(panel)
+    assert (panel.gone, panel._job) == ([JOB], None)
+
+
 def test_the_end_gives_job_and_warnings_back(panel):
     launch(panel)
     (step,) = panel.steps
@@ -78,6 +89,37 @@ def test_a_defect_is_shown_in_a_window(panel, slicer, monkeypatch):
     launch(panel)
     panel.steps[0].failed(RuntimeError("exit code 1"))
     assert shown == [("it could not be done", "exit code 1")]
+
+
+def test_what_runs_in_a_scene_that_closes_says_nothing_to_the_next(panel):
+    launch(panel)
+    (first,) = panel.steps
+    panel.leave()
+    panel.bindings.paused = False
+    assert first.cancelled
+    assert panel.gone == [], "its process still writes there"
+    launch(panel, lambda: types.SimpleNamespace(arguments=["dce"]))
+    first.progress(0.9, "the last patient's")
+    assert panel.ui.statusLabel.text == "at work"
+    first.done({"maps": 3})  # it had ended already when it was cancelled
+    assert (panel.done, panel.gone) == ([], [JOB])
+    panel.steps[1].done({"maps": 1})
+    assert len(panel.done) == 1
+
+
+def test_a_defect_in_a_slot_reaches_the_user(panel, slicer, monkeypatch):
+    from gliosuite.ui.panel import slot
+
+    shown = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, detailedText: shown.append((text, detailedText)))
+
+    def fails(self):
+        raise ZeroDivisionError("what happened")
+
+    panel.ui.page.windowTitleChanged.connect(lambda *_: slot(fails)(panel))
+    panel.ui.page.windowTitle = "changed"
+    assert panel.ui.statusLabel.text == "it could not be done"
+    assert "ZeroDivisionError: what happened" in shown[0][1]
 
 
 def test_closing_ends_what_runs_and_removes_its_files(panel):
@@ -97,6 +139,8 @@ def test_a_widget_that_was_never_set_up_can_be_cleaned_up(slicer):
     parent = qt.QWidget()
     parent.setLayout(qt.QVBoxLayout())
     widget = ModuleWidget(parent)
-    widget.onSceneClosed()
+    widget.onSceneCloses()
+    widget.onSceneOpens()
+    widget.enter()
     widget.cleanup()
     assert widget.panel is None

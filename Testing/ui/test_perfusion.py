@@ -45,12 +45,10 @@ class FakeLogic:
 @pytest.fixture
 def panel(slicer, module, fake_steps):
     """The module's own widget, its logic and step replaced; a DCE sequence with known acquisition is in the scene."""
-    from gliosuite.mrml.sequences import node_from_series
+    from slicerapp.loaded import dicom_sequence
 
     frames = np.random.default_rng(0).normal(100, 5, (4, *GRID.shape)).astype(np.float32)
-    series = node_from_series(Series(frames, GRID), TIMES, "DCE")
-    series.SetAttribute("MultiVolume.DICOM.RepetitionTime", "5.4")
-    series.SetAttribute("MultiVolume.DICOM.FlipAngle", "12")
+    series = dicom_sequence(Series(frames, GRID), [36e6 + 1e3 * t for t in TIMES], tr_ms=5.4, flip_angle_deg=12)
     widget = module("GlioPerfusion").GlioPerfusionWidget()
     panel = widget.panel
     panel.widget, panel.logic = widget, FakeLogic(slicer)
@@ -69,8 +67,25 @@ def test_series_fills_times_and_acquisition(panel):
 
 
 def test_unit_override(panel):
-    panel.ui.timeUnitComboBox.currentIndex = 2
-    assert panel.ui.timesEdit.text == "0, 0.0045, 0.009, 0.0135"
+    panel.ui.timeUnitComboBox.currentIndex = 1
+    assert panel.ui.timesEdit.text == "0, 4500, 9000, 13500"
+
+
+def test_a_clock_of_whole_seconds_is_said_of_times_that_nobody_typed(panel):
+    panel.series.SetAttribute("MultiVolume.FrameLabels", "36000000,36001000,36003000,36004000")
+    panel.onSeries()
+    assert panel.ui.timesInfo.text.endswith(
+        "AcquisitionTime is a clock of whole seconds, so that each time may be wrong by 1 s"
+    )
+    panel.ui.timesEdit.text = "1.5"
+    assert panel.ui.timesInfo.text == "4 frames, 0 to 4.5 s, every 1.5 s on average"
+
+
+def test_why_there_are_no_times_is_said(panel):
+    panel.series.SetAttribute("MultiVolume.FrameIdentifyingDICOMTagName", "EchoTime")
+    panel.onSeries()
+    assert panel.ui.timesEdit.text == ""
+    assert "tells its frames apart by EchoTime [ms], not by time: the times" in panel.ui.timesInfo.text
 
 
 def test_apply_asks_for_what_the_panel_shows(panel):
@@ -222,11 +237,108 @@ def test_choices_are_kept_in_the_scene(slicer, panel):
     assert (kept.kind, kept.aifFile, kept.series) == ("DSC", "aif.csv", panel.series)
 
 
-def test_closed_scene_leaves_an_empty_panel(slicer, panel):
+def reloaded(slicer, between=lambda: None):
+    """The scene is saved, closed and loaded again, as the application does it."""
+    scene = slicer.mrmlScene
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    text = scene.GetSceneXMLString()
+    scene.Clear(0)
+    between()
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    scene.Import()
+
+
+def test_closed_scenes_leave_an_empty_panel_each_time(slicer, panel):
+    parameters = panel.parameters
+    for _ in range(3):
+        panel.ui.kindComboBox.currentIndex = 1
+        panel.ui.trSpinBox.value = 1500
+        slicer.mrmlScene.Clear(0)
+        assert panel.parameters is parameters, "one wrapper for all scenes"
+        assert panel.parameters.series is None
+        assert (panel.parameters.kind, panel.parameters.trMs) == ("DCE", 0.0)
+        assert (panel.ui.kindComboBox.currentText, panel.ui.trSpinBox.value) == ("DCE", 0)
+        assert not panel.ui.applyButton.enabled
+
+
+def test_maps_of_a_closed_scene_do_not_land_in_the_next(slicer, panel):
+    panel.ui.applyButton.click()
     slicer.mrmlScene.Clear(0)
-    panel.widget.onSceneClosed()
-    assert panel.parameters.series is None
-    assert not panel.ui.applyButton.enabled
+    (step,) = panel.steps
+    assert step.cancelled
+    assert panel.logic.abandoned == []
+    step.done({})
+    assert len(panel.logic.abandoned) == 1
+    assert panel.logic.shown == []
+    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == []
+
+
+def test_a_loaded_scene_shows_its_own_choices(slicer, panel):
+    ui = panel.ui
+    ui.kindComboBox.currentIndex = 1
+    ui.timesEdit.text = "5"
+    ui.trSpinBox.value = 1500
+    ui.aifFileEdit.currentPath = "aif.csv"
+    reloaded(slicer, lambda: setattr(ui.kindComboBox, "currentIndex", 0))
+    p = panel.parameters
+    assert p.series.GetName().startswith("7: DCE")
+    assert (p.kind, p.times, p.trMs, p.aifFile) == ("DSC", "5", 1500.0, "aif.csv")
+    assert ui.seriesSelector.currentNode() is p.series
+    assert (ui.kindComboBox.currentText, ui.timesEdit.text, ui.trSpinBox.value) == ("DSC", "5", 1500)
+    assert ui.aifFileEdit.currentPath == "aif.csv"
+
+
+def test_a_module_that_is_shown_takes_what_has_been_loaded_meanwhile(slicer, panel):
+    from slicerapp.loaded import dicom_sequence
+
+    slicer.mrmlScene.Clear(0)
+    node = dicom_sequence(Series(np.ones((4, *GRID.shape), np.float32), GRID), (0, 1500, 3000, 4500), "DSC", te_ms=30)
+    panel.widget.enter()
+    assert panel.parameters.series is node
+    assert panel.ui.teSpinBox.value == 30
+
+
+def test_another_series_brings_its_own_acquisition(slicer, panel):
+    """The repetition time and flip angle of the DCE series are none of a DSC series that does not say its own."""
+    from slicerapp.loaded import dicom_sequence
+
+    ui = panel.ui
+    ui.timeUnitComboBox.currentIndex = 2
+    ui.baselineEdit.text, ui.arrivalEdit.text = "6", "31.5"
+    frames = np.ones((4, *GRID.shape), np.float32)
+    node = dicom_sequence(Series(frames, GRID), (0, 1500, 3000, 4500), "DSC", te_ms=30)
+    ui.seriesSelector.setCurrentNode(node)
+    assert panel.ui.timesEdit.text == "0, 1.5, 3, 4.5"
+    assert (ui.trSpinBox.value, ui.teSpinBox.value, ui.flipAngleSpinBox.value) == (0, 30, 0)
+    assert ui.trSpinBox.text == ui.flipAngleSpinBox.text == "not known"
+    assert (ui.baselineEdit.text, ui.arrivalEdit.text, ui.timeUnitComboBox.currentIndex) == ("", "", 0)
+    panel.ui.kindComboBox.currentIndex = 1
+    request = panel.request()
+    assert (request.series, request.tr_ms, request.te_ms, request.flip_angle_deg) == (node, 0.0, 30.0, 0.0)
+
+
+def test_the_segment_that_is_shown_is_the_one_that_is_used(slicer, panel):
+    from gliosuite.mrml.segments import segmentation_from_masks
+
+    inside = np.zeros(GRID.shape, np.uint8)
+    inside[1, 1:3, 1:3] = 1
+    for name in ("one", "two"):
+        masks = {role: GRID.image(inside) for role in ("cel", "t2l")[: 1 + (name == "two")]}
+        segmentation_from_masks(masks, panel.series.GetNthDataNode(0), name)
+    panel.ui.aifComboBox.currentIndex = 2
+    selector = panel.ui.aifSegmentSelector
+    for name in ("one", "two", "one"):
+        node = slicer.util.getNode(name)
+        selector.setCurrentNode(node)
+        assert panel.request().segment == (node, selector.currentSegmentID())
+    # A segment that is removed meanwhile: another is shown, and that one is used.
+    node = slicer.util.getNode("two")
+    selector.setCurrentNode(node)
+    node.GetSegmentation().RemoveSegment(selector.currentSegmentID())
+    assert selector.currentSegmentID()
+    assert panel.request().segment == (node, selector.currentSegmentID())
 
 
 def test_picture(panel, grab):
@@ -237,31 +349,56 @@ def test_picture(panel, grab):
     panel.widget.parent.hide()
 
 
-def test_the_whole_way_from_a_click_to_a_map(slicer, module):
-    """Nothing replaced: the panel, the logic, a process of its own, and a map in the scene."""
-    from gliosuite.mrml.sequences import node_from_series
-    from gliosuite.mrml.volumes import image_from_node
+def a_patients_series(slicer):
+    """A DCE series of known ktrans as Slicer loads it from DICOM; its times and acquisition are nowhere but in its attributes."""
     from gliosuite.perfusion.kinetics import parker_aif, tofts
     from gliosuite.perfusion.signal import concentration_to_spgr
+    from slicerapp.loaded import dicom_sequence
 
     times = np.arange(40) * 5.0
     tissue = tofts(times, parker_aif(times, 20.0) / 0.58, 0.15, 0.3)[0]
     concentration = np.broadcast_to(tissue, (*GRID.shape, 40)) * np.linspace(0.6, 1.4, 60).reshape(*GRID.shape, 1)
     signal = concentration_to_spgr(concentration, 0.005, 12.0, 1.0, 4.5, s0=1000.0)
     signal = signal + np.random.default_rng(2).normal(0, 0.05, signal.shape)
-    node_from_series(Series(np.moveaxis(signal, -1, 0).astype(np.float32), GRID), tuple(times), "DCE")
+    series = Series(np.moveaxis(signal, -1, 0).astype(np.float32), GRID)
+    return dicom_sequence(series, 36e6 + 1000 * times, tr_ms=5.0, flip_angle_deg=12.0)
+
+
+def test_the_whole_way_from_a_click_to_a_map(slicer, module):
+    """Nothing replaced: the panel, the logic, a process of its own, and a map in the scene."""
+    from gliosuite.mrml.volumes import image_from_node
+
+    a_patients_series(slicer)
     panel = module("GlioPerfusion").GlioPerfusionWidget().panel
-    panel.ui.trSpinBox.value = 5.0
-    panel.ui.flipAngleSpinBox.value = 12.0
     panel.ui.aifComboBox.currentIndex = 3
     panel.ui.applyButton.click()
     assert panel.ui.cancelButton.enabled, panel.ui.statusLabel.text
     panel._running.wait(60000)
-    assert panel.ui.statusLabel.text.startswith("done: DCE ktrans"), panel.ui.statusLabel.text
-    ktrans = slicer.util.getNode("DCE ktrans")
+    assert panel.ui.statusLabel.text.startswith("done: 7: DCE ktrans"), panel.ui.statusLabel.text
+    ktrans = slicer.util.getNode("7: DCE ktrans")
     assert Grid.of(image_from_node(ktrans)).matches(GRID, 1e-3)
-    assert slicer.util.arrayFromVolume(ktrans).max() > 0
+    assert np.median(slicer.util.arrayFromVolume(ktrans)) == pytest.approx(0.15, rel=0.1)
     assert panel.ui.progressBar.value == 100
+
+
+@pytest.mark.parametrize("end", ["cancel", "close"])
+def test_a_real_step_that_is_ended_leaves_no_file_and_no_node(slicer, module, end):
+    """By Cancel, or by a scene that closes meanwhile."""
+    a_patients_series(slicer)
+    panel = module("GlioPerfusion").GlioPerfusionWidget().panel
+    panel.ui.aifComboBox.currentIndex = 3
+    panel.ui.applyButton.click()
+    folder, running = panel._job.folder, panel._running
+    assert folder.exists()
+    if end == "cancel":
+        panel.ui.cancelButton.click()
+    else:
+        slicer.mrmlScene.Clear(0)
+    running.wait(20000)
+    assert panel.ui.statusLabel.text == ("cancelled" if end == "cancel" else "")
+    assert not folder.exists()
+    assert [n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "ktrans" in n.GetName()] == []
+    assert panel.ui.applyButton.enabled == (end == "cancel")
 
 
 def test_the_steps_own_sentence_names_the_label(slicer, module):

@@ -1,6 +1,8 @@
 """A step in a QProcess: progress, result, errors, Cancel."""
 
+import os
 import sys
+import time
 
 import pytest
 
@@ -66,3 +68,34 @@ def test_program_that_is_not_there(slicer, monkeypatch):
     step = process.Step([], lambda *_: None, failed.append, failed.append)
     step.wait(1000)
     assert "could not be started" in str(failed[0])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="scripts with #! are needed")
+def test_cancel_ends_the_computation_and_not_only_a_launcher(slicer, monkeypatch, tmp_path):
+    """As in the application: PythonSlicer starts the interpreter and waits; ended, it leaves that running."""
+    import gliosuite.ui.process as process
+    from gliosuite.mrml.process import CancelledError
+
+    (tmp_path / "gliosuite").mkdir()
+    (tmp_path / "gliosuite" / "__init__.py").touch()
+    (tmp_path / "gliosuite" / "__main__.py").write_text(
+        "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)\n"
+    )
+    for name, script in (("python-real", 'exec {python} "$@"'), ("PythonSlicer", '{python} "$@" &\nwait')):
+        file = tmp_path / name
+        file.write_text("#!/bin/sh\n" + script.format(python=sys.executable) + "\n")
+        file.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(process, "FOLDER", tmp_path)
+    failed = []
+    step = process.Step(["dce"], lambda *_: None, failed.append, failed.append)
+    for _ in range(400):
+        if (tmp_path / "pid").exists() and (tmp_path / "pid").read_text():
+            break
+        time.sleep(0.05)
+    computing = int((tmp_path / "pid").read_text())
+    step.cancel()
+    step.wait(20000)
+    assert isinstance(failed[0], CancelledError)
+    with pytest.raises(ProcessLookupError):
+        os.kill(computing, 0)

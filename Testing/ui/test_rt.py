@@ -28,6 +28,13 @@ class FakeLogic:
             rows=[("CTV_rtog", 123.456, 0.91)],
         )
 
+    def recall(self, node):
+        """Of a node that was computed, also before the scene was loaded."""
+        if node is None:
+            return None
+        made = {"segmentation": node, "names": ["CTV_rtog"], "columns": ("target",), "rows": [("CTV_rtog",)]}
+        return types.SimpleNamespace(**made), types.SimpleNamespace()
+
     def exportWithSlicerRt(self, result, request, folder):  # noqa: N802
         self.exported.append((result, folder))
         return "SlicerRT writes the image anew"
@@ -114,6 +121,25 @@ def test_result_is_shown_and_can_be_exported(panel):
     assert panel.ui.statusLabel.text == "RS.dcm holds CTV_rtog, GTV_CEL"
 
 
+def test_targets_of_a_scene_that_is_loaded_can_be_exported(slicer, panel):
+    choose(panel, "cel")
+    panel.ui.computeButton.click()
+    scene = slicer.mrmlScene
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    text = scene.GetSceneXMLString()
+    scene.Clear(0)
+    assert not panel.ui.exportButton.enabled
+    assert panel.ui.resultTable.rowCount == 0
+    scene.SetLoadFromXMLString(1)
+    scene.SetSceneXMLString(text)
+    scene.Import()
+    assert panel.ui.exportButton.enabled
+    assert panel.ui.resultTable.item(0, 0).text() == "CTV_rtog"
+    panel.ui.exportButton.click()
+    assert panel.logic.exported[0][0].segmentation is slicer.util.getNode("Target volumes")
+
+
 def test_slicerrt_is_not_offered_where_it_is_not_installed(panel):
     assert not panel.ui.slicerRtButton.visible
 
@@ -137,6 +163,20 @@ def test_what_is_missing_is_said(panel):
     panel.ui.computeButton.click()
     assert panel.ui.statusLabel.text == "scheme rtog needs the enhancing lesion (CEL)"
     assert not panel.ui.exportButton.enabled
+
+
+def test_the_first_image_is_no_label_map_and_no_frame_of_a_sequence(slicer, module):
+    from gliosuite.images import Series
+    from gliosuite.mrml.volumes import node_from_image
+    from slicerapp.loaded import dicom_sequence
+
+    dicom_sequence(Series(np.ones((3, *GRID.shape), np.float32), GRID), (0, 5, 10))
+    node_from_image(GRID.image(np.ones(GRID.shape, np.uint8)), "labels", labels=True)
+    widget = module("GlioRT").GlioRTWidget()
+    assert widget.panel.parameters.reference is None
+    image = node_from_image(GRID.image(np.ones(GRID.shape, np.float32)), "T1c")
+    widget.enter()
+    assert widget.panel.parameters.reference is image
 
 
 def test_nothing_ticked_nothing_to_compute(panel):

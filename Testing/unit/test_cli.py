@@ -93,11 +93,50 @@ def test_json_progress_is_one_object_per_line(capsys):
     ]
 
 
-def test_a_line_of_progress_says_the_time_elapsed(capsys):
-    report = Reporter("run")
+def test_a_line_of_progress_says_the_time_elapsed_and_left_and_the_image(capsys):
+    report = Reporter("dce", subject="dce.nii.gz")
+    report(0.0, "reading")
     report.start -= 83
-    report(0.5, "dce: fitting")
-    assert capsys.readouterr().err == " 50 % 1:23 dce: fitting\n"
+    report(0.25, "fitting")
+    report.start -= 3600
+    report(1.0, "maps")
+    assert capsys.readouterr().err.splitlines() == [
+        "  0 % 0:00  dce.nii.gz: reading",
+        " 25 % 1:23, about 4:09 left  dce.nii.gz: fitting",
+        "100 % 1:01:23  dce.nii.gz: maps",
+    ]
+
+
+def test_the_image_is_the_file_that_a_command_works_on():
+    from gliosuite.cli import _subject
+
+    parser = build_parser()
+    parse = lambda *line: _subject(parser.parse_args(list(line)))
+    moving = ("--fixed", "a.nii", "--moving", "study/b.nii", "--out", "c.nii", "--transform", "T.tfm")
+    assert parse("register", *moving) == "b.nii"
+    assert parse("motion", "study/dsc.nii.gz", "--out", "m.nii") == "dsc.nii.gz"
+    assert parse("run", "cohort/P01/", "--out", "o") == "P01"
+    assert parse("doctor") == ""
+
+
+def test_warnings_stand_on_lines_of_their_own_on_a_terminal(monkeypatch, capsys):
+    """What a terminal shows in the end: a carriage return begins the line anew."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    report = Reporter("dce", subject="dce.nii.gz")
+    report(0.1, "finding the bolus in all of the frames that the series has")
+    report.say("warning: few frames")
+    report(0.5, "fit")
+    report.end()
+    written = capsys.readouterr().err
+    shown = []
+    for line in written.split("\n")[:-1]:
+        screen = ""
+        for over in line.split("\r"):
+            screen = over + screen[len(over) :]
+            assert len(over) < 60, "a line that wraps cannot be drawn over"
+        shown.append(screen.rstrip())
+    assert shown == ["warning: few frames", "[##########..........]  50 % 0:00  dce.nii.gz: fit"]
 
 
 def test_a_terminal_gets_short_text_and_json_where_it_is_asked_for(monkeypatch, capsys):
@@ -115,6 +154,21 @@ def test_short_text_of_lists_and_numbers():
     assert list(_short(result)) == [
         *("medians:", "  ktrans: 0.1235", "  ve: -", "files: a, b", "times: 60 values", "rows:", "  n: 1"),
     ]
+
+
+def test_short_text_leaves_long_tables_within_tables_to_json_and_fits_the_terminal(monkeypatch):
+    from gliosuite.cli import _wrapped
+
+    assert list(_short({"aif": {"peak": 6.8, "quality": dict.fromkeys(map(str, range(13)), 1)}})) == [
+        *("aif:", "  peak: 6.8", "  quality: 13 values"),
+    ]
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "  " + "a sentence of many words " * 4
+    folded = _wrapped(line).split("\n")
+    assert all(len(one) <= 40 for one in folded)
+    assert " ".join(" ".join(folded).split()) == line.strip()
+    assert folded[1].startswith("      many")
+    assert _wrapped("out: /" + "long" * 30) == "out:\n    /" + "long" * 30
 
 
 @pytest.mark.parametrize("command", ["run", "dce", "ctv", "doctor"])

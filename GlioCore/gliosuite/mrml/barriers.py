@@ -12,7 +12,7 @@ from ..images import Grid, boolean, read_image, suffix, write_image
 from . import process
 from .process import Job, abandon
 from .segments import mask_from_segment, segmentation_from_masks
-from .volumes import grid_of, image_from_node, place_beside
+from .volumes import grid_of, image_from_node, place_beside, unique_name
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -83,15 +83,15 @@ def start(request: Any) -> Job:
     grid = grid_of(request.reference)
     folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
     try:
-        arguments = ["barriers", "--image", str(folder / "image.nii.gz"), "--brain", str(folder / "brain.nii.gz")]
-        write_image(image_from_node(request.reference), folder / "image.nii.gz")
+        arguments = ["barriers", "--image", str(folder / "image.nii"), "--brain", str(folder / "brain.nii")]
+        write_image(image_from_node(request.reference), folder / "image.nii")
         wanted = {r: request.segments[r] for r in ("brain", *_LESION) if r in request.segments}
         masks = {region: mask_from_segment(node, segment, grid) for region, (node, segment) in wanted.items()}
-        write_image(masks["brain"], folder / "brain.nii.gz")
+        write_image(masks["brain"], folder / "brain.nii")
         parts = [boolean(masks[r]) for r in _LESION if r in masks]
         if parts:
-            write_image(grid.image(np.any(parts, axis=0)), folder / "lesion.nii.gz")
-            arguments += ["--lesion", str(folder / "lesion.nii.gz")]
+            write_image(grid.image(np.any(parts, axis=0)), folder / "lesion.nii")
+            arguments += ["--lesion", str(folder / "lesion.nii")]
         return Job(request, folder, [*arguments, "--out", str(folder / "out")])
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ def finish(job: Job, summary: dict[str, Any]) -> Any:
     """What a step placed as a segmentation node, to be looked at and corrected."""
     try:
         masks = {p.name.removesuffix(suffix(p)): read_image(p) for p in sorted((job.folder / "out").iterdir())}
-        node = segmentation_from_masks(masks, job.request.reference, "Barriers")
+        node = segmentation_from_masks(masks, job.request.reference, unique_name("Barriers"))
         node.SetAttribute(_SOURCE, f"{summary['source']}, as the segmentation has it")
         place_beside(node, job.request.reference)
         return node

@@ -8,7 +8,7 @@ import slicer
 from ..case import SERIES_ROLES, Case
 from .segments import segmentation_from_masks
 from .sequences import node_from_series
-from .volumes import node_from_image
+from .volumes import node_from_image, unique_name
 
 _ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg")
 _REFERENCES = ("t1c", "t1", "flair", "t2")  # what masks refer to: the first of these that a case has
@@ -31,8 +31,9 @@ def load_case(folder: str | Path) -> dict[str, Any]:
     """
     case = Case.load(folder)
     nodes: dict[str, Any] = {}
+    called = unique_name(case.id, [f" {role}" for role in (*case.images, "masks")])
     for role in case.images:
-        name = f"{case.id} {role}"
+        name = f"{called} {role}"
         if role in SERIES_ROLES:
             acquisition, series = case.acquisition(role), case.series(role)
             times = acquisition.get("times_s")
@@ -49,9 +50,9 @@ def load_case(folder: str | Path) -> dict[str, Any]:
     reference = next((nodes[role] for role in _REFERENCES if role in nodes), None)
     if case.masks and reference is not None:
         masks = {role: case.mask(role) for role in case.masks}
-        nodes["masks"] = segmentation_from_masks(masks, reference, f"{case.id} masks")
+        nodes["masks"] = segmentation_from_masks(masks, reference, f"{called} masks")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), case.id)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), called)
     for node in nodes.values():
         item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(study, node)
         hierarchy.SetItemParent(item, study)

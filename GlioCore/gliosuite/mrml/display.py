@@ -7,6 +7,7 @@ import slicer
 import slicer.util
 
 from .. import resources
+from .volumes import QUANTITY
 
 
 def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
@@ -28,7 +29,7 @@ def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
     return slicer.mrmlScene.AddNode(table)
 
 
-def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool = False) -> None:
+def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     """Colours, range, threshold and legend of a map.
 
     Values up to 0 are transparent, since a map is 0 outside its mask; maps that may be negative (a delay) show all but exactly 0 as
@@ -48,14 +49,14 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, legend: bool =
     display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(True)
-    node.SetAttribute("GlioSuite.Quantity", quantity)
+    node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
-    if legend:
-        shown = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-        shown.SetTitleText(f"{title} [{unit}]" if unit else title)
-        shown.SetLabelFormat("%.3g")
-        shown.SetNumberOfLabels(5)
-        shown.SetVisibility(True)
+    # A view draws the legends of the volumes that it shows, and no others.
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(f"{title} [{unit}]" if unit else title)
+    legend.SetLabelFormat("%.3g")
+    legend.SetNumberOfLabels(5)
+    legend.SetVisibility(True)
 
 
 def show_over(
@@ -67,3 +68,8 @@ def show_over(
             composite.SetBackgroundVolumeID(background.GetID())
         composite.SetForegroundVolumeID(foreground.GetID())
         composite.SetForegroundOpacity(opacity if composite.GetBackgroundVolumeID() else 1.0)
+
+
+def show_chart(chart: slicer.vtkMRMLPlotChartNode) -> None:
+    """Show a chart in the plot view; the layout changes to the nearest that has one."""
+    slicer.modules.plots.logic().ShowChartInLayout(chart)

@@ -16,16 +16,17 @@ from ..perfusion.settings import T10_TISSUE_S, DceSettings, DscSettings
 from ..steps import Progress, silent
 from . import process
 from .curves import mask_from_points, plot_curves
-from .display import show_map
+from .display import show_chart, show_map, show_over
 from .process import Job, abandon
-from .segments import mask_from_segment
-from .sequences import series_from_node
-from .volumes import image_from_node, node_from_image, place_beside
+from .segments import mask_from_segment, refuse_shared, segmentation_from_masks
+from .sequences import filed, series_from_node, title_of
+from .volumes import image_from_node, node_from_image, place_beside, unique_name
 
 AIFS = ("automatic", "control points", "segment", "population (Parker)", "CSV file")
 # The first of these that a step wrote is shown over the series; the order is also that of the nodes.
+_VOXELS = {"aif_mask": "AIF voxels", "sinus_mask": "sinus voxels"}  # masks of a step that are shown, and their segments
 _MAPS = {
-    "DCE": ("ktrans", "ve", "vp", "kep", "fp", "ps", "delay"),
+    "DCE": ("ktrans", "ve", "vp", "kep", "fp", "ps", "delay", "misfit"),
     "DSC": ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph"),
 }
 
@@ -88,10 +89,11 @@ class PerfusionRequest:
 
 @dataclass
 class PerfusionResult:
-    """Nodes that came back: maps by quantity, the AIF's chart, and the step's own summary."""
+    """Nodes that came back: maps by quantity, the AIF's chart and the voxels it was taken from, and the step's own summary."""
 
     maps: dict[str, Any] = field(default_factory=dict)
     aif: Any = None
+    voxels: Any = None
     summary: dict[str, Any] = field(default_factory=dict)
 
 
@@ -163,8 +165,8 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         if getattr(request, key) <= 0:
             raise InputError(f"{titles[key]} of {series.name} is not known; {request.kind} maps need it")
     # The step's sentences name the file: it is called as the node is.
-    called = "".join(c if c.isalnum() else "_" for c in request.series.GetName())[:60] or "series"
-    file = folder / "series" / f"{called}.nii.gz"
+    called = "".join(c if c.isalnum() else "_" for c in title_of(request.series))[:60] or "series"
+    file = folder / "series" / f"{called}.nii"  # to deflate it would hold the application for many seconds
     write_series(series, file, request.times_s[1] - request.times_s[0])
     write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
     result = [request.kind.lower(), str(file), "--times", str(folder / "times.txt")]
@@ -184,20 +186,23 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         if request.t1_map is not None:
             result += ["--t10", _t10(request, folder)]
         if request.b1_map is not None:
-            write_image(image_from_node(request.b1_map), folder / "b1.nii.gz")
-            result += ["--b1", str(folder / "b1.nii.gz")]
-    for name, segment in (("mask", request.mask), ("nawm", request.nawm if request.kind == "DSC" else None)):
+            write_image(image_from_node(request.b1_map), folder / "b1.nii")
+            result += ["--b1", str(folder / "b1.nii")]
+    nawm = request.nawm if request.kind == "DSC" else None
+    artery = request.segment if request.aif == "segment" else None
+    refuse_shared({"AIF": artery, "mask": request.mask, "normal-appearing white matter": nawm})
+    for name, segment in (("mask", request.mask), ("nawm", nawm)):
         if segment is not None:
-            write_image(mask_from_segment(*segment, series.grid), folder / f"{name}.nii.gz")
-            result += [f"--{name}", str(folder / f"{name}.nii.gz")]
+            write_image(mask_from_segment(*segment, series.grid), folder / f"{name}.nii")
+            result += [f"--{name}", str(folder / f"{name}.nii")]
     return [*result, "--out", str(folder / "out")]
 
 
 def _t10(request: PerfusionRequest, folder: Path) -> str:
     if request.t1_map is None:
         return f"{request.t10_s:g}"
-    write_image(image_from_node(request.t1_map), folder / "t10.nii.gz")
-    return str(folder / "t10.nii.gz")
+    write_image(image_from_node(request.t1_map), folder / "t10.nii")
+    return str(folder / "t10.nii")
 
 
 def _aif(request: PerfusionRequest, series: Series, folder: Path) -> str:
@@ -220,23 +225,28 @@ def _aif(request: PerfusionRequest, series: Series, folder: Path) -> str:
         if request.segment is None:
             raise InputError("no segment is chosen for the AIF; draw one on an artery")
         mask = mask_from_segment(*request.segment, series.grid)
-    write_image(mask, folder / "aif_mask.nii.gz")
-    return str(folder / "aif_mask.nii.gz")
+    write_image(mask, folder / "aif_mask.nii")
+    return str(folder / "aif_mask.nii")
 
 
 def load(request: PerfusionRequest, folder: Path, summary: dict[str, Any]) -> PerfusionResult:
-    """The results in ``folder/out`` as nodes beside the series: maps with colours, ranges and units; the AIF as table and chart."""
-    name = request.name or request.series.GetName()
+    """The results in ``folder/out`` as nodes beside the series: maps with colours, ranges and units; the AIF as table and chart, and
+    the voxels that it was taken from as segments. No node is called as one that is there."""
+    keys = [key for quantity in _MAPS[request.kind] for key in (quantity, f"{quantity}_sd")]
+    name = unique_name(request.name or title_of(request.series), [f" {key}" for key in (*keys, "AIF")])
+    beside = filed(request.series)
     result = PerfusionResult(summary=summary)
     written = {p.name.removesuffix(suffix(p)): p for p in sorted((folder / "out").iterdir()) if suffix(p)}
-    for quantity in _MAPS[request.kind]:
-        for key in (quantity, f"{quantity}_sd"):
-            if key not in written:
-                continue
+    for key in keys:
+        if key in written:
             node = node_from_image(read_image(written[key]), f"{name} {key}")
-            show_map(node, key, legend=not result.maps)
-            place_beside(node, request.series, f"{name} maps")
+            show_map(node, key)
+            place_beside(node, beside, f"{name} maps")
             result.maps[key] = node
+    voxels = {title: read_image(written[key]) for key, title in _VOXELS.items() if key in written}
+    if voxels and result.maps:
+        result.voxels = segmentation_from_masks(voxels, next(iter(result.maps.values())), f"{name} AIF voxels")
+        place_beside(result.voxels, beside, f"{name} maps")
     curve = folder / "out" / "aif.csv"
     if curve.exists():
         with curve.open(encoding="utf-8", newline="") as stream:
@@ -245,6 +255,14 @@ def load(request: PerfusionRequest, folder: Path, summary: dict[str, Any]) -> Pe
         y_title = "plasma [mM]" if request.kind == "DCE" else "ΔR2* [1/s]"
         result.aif = plot_curves(columns["time_s"], {"AIF": columns["concentration"]}, f"{name} AIF", y_title)
     return result
+
+
+def show(result: PerfusionResult) -> None:
+    """The first map over what the views show, and the AIF in a plot view."""
+    if result.maps:
+        show_over(next(iter(result.maps.values())))
+    if result.aif is not None:
+        show_chart(result.aif)
 
 
 def start(request: PerfusionRequest) -> Job:

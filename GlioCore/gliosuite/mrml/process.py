@@ -1,4 +1,4 @@
-"""Long steps as ``PythonSlicer -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
+"""Long steps as ``python-real -m gliosuite ...`` in a process of their own: the application stays alive and memory comes back."""
 
 import json
 import os
@@ -39,6 +39,17 @@ def abandon(job: Job) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
 
 
+def interpreter() -> str:
+    """The application's own Python.
+
+    ``python-real`` is the interpreter itself, found on the application's PATH as its own command line modules find it, or in the
+    application's ``bin``. ``PythonSlicer`` is a launcher that leaves its child running when it is ended, so it comes second.
+    """
+    home = getattr(getattr(slicer, "app", None), "slicerHome", "")
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *([str(Path(home) / "bin")] if home else [])])
+    return shutil.which("python-real", path=path) or shutil.which("PythonSlicer", path=path) or sys.executable
+
+
 def command_line(arguments: Sequence[str]) -> list[str]:
     """The command line of a step: the application's own Python, ``-m gliosuite``, the arguments, progress as JSON.
 
@@ -47,14 +58,17 @@ def command_line(arguments: Sequence[str]) -> list[str]:
     own = getattr(getattr(slicer, "modules", None), "brainsfit", None)  # absent with --disable-cli-modules
     if own is not None:
         os.environ.setdefault("GLIOSUITE_BRAINSFIT", str(own.path))
-    python = shutil.which("PythonSlicer") or sys.executable
-    return [python, "-m", "gliosuite", *arguments, "--progress", "json"]
+    return [interpreter(), "-m", "gliosuite", *arguments, "--progress", "json"]
 
 
 def read_line(line: str) -> tuple[str, Any]:
-    """What a line on stderr says: ``("progress", (fraction, message))``, ``("warning" or "error", sentence)`` or ``("other", line)``."""
+    """What a line on stderr says: its kind and content.
+
+    ``("progress", (fraction, message))``, ``("error", "warning" or "problem", sentence)`` or ``("other", line)``; a problem is something
+    that was lost.
+    """
     line = line.strip()
-    for kind in ("error", "warning"):
+    for kind in ("error", "warning", "problem"):
         if line.startswith(f"{kind}: "):
             return kind, line.removeprefix(f"{kind}: ")
     if line.startswith("{"):
@@ -67,7 +81,7 @@ def read_line(line: str) -> tuple[str, Any]:
 
 
 def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
-    """The JSON result of a step that ended with exit code `code`.
+    """The JSON result of a step that ended with exit code `code`, 0 or 3; with 3, the sentences on what was lost as ``losses``.
 
     Raises
     ------
@@ -80,6 +94,8 @@ def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
     """
     if code == 0:
         return json.loads(output)
+    if code == 3:
+        return {**json.loads(output), "losses": [text for kind, text in map(read_line, lines) if kind == "problem"]}
     if code == 2:
         said = [text for kind, text in map(read_line, lines) if kind == "error"]
         raise InputError(said[-1] if said else "the step refused its input without saying why")
@@ -116,7 +132,7 @@ def run(
             kind, content = read_line(line)
             if kind == "progress":
                 progress(*content)
-            elif kind == "warning":
+            elif kind in ("warning", "problem"):
                 warn(content)
         code = process.wait()
         output.seek(0)

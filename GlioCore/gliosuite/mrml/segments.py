@@ -56,6 +56,32 @@ def mask_from_segment(
     return carried
 
 
+def refuse_shared(roles: Mapping[str, tuple[slicer.vtkMRMLSegmentationNode, str] | None]) -> None:
+    """Refuse one segment in two roles.
+
+    Parameters
+    ----------
+    roles
+        What a role is called, to ``(segmentation node, segment id)``, or None.
+
+    Raises
+    ------
+    InputError
+        Naming the segment and both roles.
+    """
+    taken: dict[tuple[str, str], str] = {}
+    for role, choice in roles.items():
+        if choice is None:
+            continue
+        node, identifier = choice
+        other = taken.setdefault((node.GetID(), identifier), role)
+        segment = node.GetSegmentation().GetSegment(identifier)
+        if other != role and segment is not None:
+            raise InputError(
+                f"segment {segment.GetName()} of {node.GetName()} is chosen as {other} and as {role}; one segment for each is needed"
+            )
+
+
 def _pasted(mask: sitk.Image, grid: Grid) -> sitk.Image:
     """The mask on `grid`: copied where both share one lattice (exact and quick), carried by signed distance otherwise."""
     own = Grid.of(mask)

@@ -1,15 +1,17 @@
 """What GlioRT does with nodes: segments become target volumes in a segmentation node, a comparison, and an RT structure set."""
 
+import json
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..files import plain
 from ..images import volume_cc
 from . import barriers
-from .segments import mask_from_segment, segmentation_from_masks
-from .volumes import grid_of, place_beside
+from .segments import mask_from_segment, refuse_shared, segmentation_from_masks
+from .volumes import grid_of, place_beside, unique_name
 
 # The structures that targets are made of, and how each is called and typed in the structure set.
 _ROIS = {
@@ -19,7 +21,10 @@ _ROIS = {
     "cavity": ("Cavity", "CAVITY"),
 }
 REGIONS = (*_ROIS, "progression")
+_CALLED = {"cel": "enhancing lesion (CEL)", "t2l": "T2 lesion (T2L)"}  # other regions are called as they are
 _PREVIEW = "Margin preview"
+_TARGETS = "GlioSuite.Targets"  # attribute of a segmentation that `compute` makes: how its targets were made, as JSON
+_REFERENCE = "GlioSuite.Reference"  # its reference to the volume on whose grid they are drawn; to a structure's node: GlioSuite.cel ...
 
 
 @dataclass
@@ -100,6 +105,8 @@ def compute(request: TargetsRequest) -> TargetsResult:
         raise InputError("no reference image is chosen; a volume on whose grid the targets are drawn is needed")
     if "brain" not in request.segments:
         raise InputError("no brain segment is chosen; targets stay inside the brain")
+    refuse_shared({_CALLED.get(region, region): segment for region, segment in request.segments.items()})
+    request = replace(request, name=unique_name(request.name))
     grid = grid_of(request.reference)
     masks = {region: mask_from_segment(*segment, grid) for region, segment in request.segments.items()}
     progression = masks.pop("progression", None)
@@ -127,7 +134,42 @@ def compute(request: TargetsRequest) -> TargetsResult:
         columns = ("target", *TITLES.values())
         compared = comparison_table(ctvs, progression, masks["brain"])
         rows = [(row["name"], *(float(row[key]) for key in TITLES)) for row in compared]
-    return TargetsResult(segmentation, list(ctvs), described, columns, rows)
+    result = TargetsResult(segmentation, list(ctvs), described, columns, rows)
+    _remember(result, request)
+    return result
+
+
+def _remember(result: TargetsResult, request: TargetsRequest) -> None:
+    """Keep with the targets' node what an export needs, so that a scene that is loaded again has it."""
+    node = result.segmentation
+    record = {
+        "names": result.names,
+        "described": result.described,
+        "columns": result.columns,
+        "rows": result.rows,
+        "schemes": request.schemes,
+        "segments": {region: identifier for region, (_, identifier) in request.segments.items()},
+    }
+    node.SetAttribute(_TARGETS, json.dumps(plain(record)))
+    node.SetNodeReferenceID(_REFERENCE, request.reference.GetID())
+    for region, (owner, _) in request.segments.items():
+        node.SetNodeReferenceID(f"GlioSuite.{region}", owner.GetID())
+
+
+def recall(node: Any) -> tuple[TargetsResult, TargetsRequest] | None:
+    """What `compute` gave and was asked for when it made a segmentation node, also in another session; None for another node.
+
+    Structures whose node is gone are left out.
+    """
+    text = None if node is None else node.GetAttribute(_TARGETS)
+    if text is None:
+        return None
+    record = json.loads(text)
+    owners = {region: node.GetNodeReference(f"GlioSuite.{region}") for region in record["segments"]}
+    segments = {r: (owners[r], identifier) for r, identifier in record["segments"].items() if owners[r] is not None}
+    request = TargetsRequest(node.GetNodeReference(_REFERENCE), tuple(record["schemes"]), segments)
+    rows = [tuple(row) for row in record["rows"]]
+    return TargetsResult(node, record["names"], record["described"], tuple(record["columns"]), rows), request
 
 
 def preview(
@@ -153,6 +195,7 @@ def preview(
     """
     from ..rt.margins import expand
 
+    refuse_shared({"lesion": lesion, "brain": brain})
     grid = grid_of(reference)
     mask = expand(mask_from_segment(*lesion, grid), margin_mm)
     if brain is not None:
@@ -160,7 +203,7 @@ def preview(
     segment = lesion[0].GetSegmentation().GetSegment(lesion[1]).GetName()
     if node is not None:
         node.GetSegmentation().RemoveAllSegments()
-    made = segmentation_from_masks({f"{segment} + {margin_mm:g} mm": mask}, reference, _PREVIEW, node)
+    made = segmentation_from_masks({f"{segment} + {margin_mm:g} mm": mask}, reference, unique_name(_PREVIEW), node)
     if node is None:
         place_beside(made, reference)
     return made, volume_cc(mask)
@@ -187,6 +230,8 @@ def export(
     from ..rt.rtstruct import Roi, export_rtstruct
     from ..rt.rtstruct.export import SAID
 
+    if request.reference is None:
+        raise InputError("the image that the targets were drawn on is gone from the scene; compute the targets again")
     if not series_dir:
         raise InputError("no DICOM series is chosen; the folder of the original series is needed")
     if not path:

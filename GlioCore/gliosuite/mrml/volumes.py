@@ -1,5 +1,8 @@
 """Volume nodes and SimpleITK images: RAS to LPS, arrays (k, j, i) as they are, subject hierarchy."""
 
+from collections.abc import Iterable
+from itertools import count
+
 import numpy as np
 import SimpleITK as sitk
 import slicer
@@ -9,6 +12,7 @@ import vtk
 from ..errors import InputError
 from ..images import Grid
 
+QUANTITY = "GlioSuite.Quantity"  # attribute of a map: which it is
 TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -26,6 +30,16 @@ def refuse_transform(node: slicer.vtkMRMLTransformableNode) -> None:
             f"{node.GetName()} lies under the transform {transform.GetName()}; harden it (Data module, right click, Harden transform) "
             "or move the node out of it, and try again"
         )
+
+
+def first_image() -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The scene's first image, or None: no label map, no map of ours, and no frame that a sequence shows."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+        if plain and not node.GetAttribute(QUANTITY) and not any(b.IsProxyNodeID(node.GetID()) for b in browsers):
+            return node
+    return None
 
 
 def grid_of(node: slicer.vtkMRMLVolumeNode) -> Grid:
@@ -114,6 +128,17 @@ def node_from_image(
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
     return node
+
+
+def unique_name(name: str, endings: Iterable[str] = ("",)) -> str:
+    """`name`, or ``name (2)`` and so on: the first such that no node of the scene is called so with one of the endings."""
+    scene = slicer.mrmlScene
+    taken = {scene.GetNthNode(i).GetName() for i in range(scene.GetNumberOfNodes())}
+    for number in count(1):
+        found = name if number == 1 else f"{name} ({number})"
+        if not any(found + ending in taken for ending in endings):
+            break
+    return found
 
 
 def place_beside(node: slicer.vtkMRMLNode, reference: slicer.vtkMRMLNode, folder: str | None = None) -> None:

@@ -5,26 +5,30 @@ from typing import Any
 
 
 class Bindings:
-    """Keeps widgets and a parameter node equal; `show` brings the node's values to the widgets."""
+    """Keeps widgets and a parameter node equal; made once for a panel, whose `parameters` may change with the scene.
 
-    def __init__(self, parameters: Any) -> None:
-        self.parameters = parameters
+    Nothing is stored while `paused`: a scene that opens or closes moves the widgets, and no person does.
+    """
+
+    def __init__(self) -> None:
+        self.parameters: Any = None
+        self.paused = True
         self._shows: list[Callable[[], None]] = []
-        self._showing = False
-
-    def _store(self, name: str, value: Any) -> None:
-        if not self._showing:
-            setattr(self.parameters, name, value)
+        self._reads: list[tuple[str, Callable[[], Any]]] = []
 
     def node(self, selector: Any, name: str) -> None:
         """A node selector whose classes are set in the .ui file."""
-        selector.currentNodeChanged.connect(lambda *_: self._store(name, selector.currentNode()))
+        self._bind(name, selector.currentNode, selector.currentNodeChanged)
         self._shows.append(lambda: selector.setCurrentNode(getattr(self.parameters, name)))
 
     def segment(self, selector: Any, node_name: str, segment_name: str) -> None:
-        """A segment selector: its segmentation node and its segment."""
-        selector.currentNodeChanged.connect(lambda *_: self._store(node_name, selector.currentNode()))
-        selector.currentSegmentChanged.connect(lambda *_: self._store(segment_name, selector.currentSegmentID()))
+        """A segment selector: its segmentation node and its segment.
+
+        Another node brings another segment, of which the selector does not always tell: both are stored at either signal.
+        """
+        for signal in (selector.currentNodeChanged, selector.currentSegmentChanged):
+            self._bind(node_name, selector.currentNode, signal)
+            self._bind(segment_name, selector.currentSegmentID, signal)
 
         def show() -> None:
             segment = getattr(self.parameters, segment_name)
@@ -35,17 +39,33 @@ class Bindings:
 
     def path(self, edit: Any, name: str) -> None:
         """A ctkPathLineEdit."""
-        edit.currentPathChanged.connect(lambda *_: self._store(name, edit.currentPath))
+        self._bind(name, lambda: edit.currentPath, edit.currentPathChanged)
         self._shows.append(lambda: setattr(edit, "currentPath", getattr(self.parameters, name)))
+
+    def _bind(self, name: str, read: Callable[[], Any], signal: Any) -> None:
+        self._reads.append((name, read))
+        signal.connect(lambda *_: self._store(name, read))
+
+    def _store(self, name: str, read: Callable[[], Any]) -> None:
+        if self.paused:
+            return
+        value = read()
+        if value is not getattr(self.parameters, name) and value != getattr(self.parameters, name):
+            setattr(self.parameters, name, value)
 
     def show(self) -> None:
         """Bring all values to their widgets."""
-        self._showing = True
+        before, self.paused = self.paused, True
         try:
             for show in self._shows:
                 show()
         finally:
-            self._showing = False
+            self.paused = before
+
+    def store(self) -> None:
+        """Store what the widgets show: what is used is what is seen, also where a widget has changed without a signal."""
+        for name, read in self._reads:
+            self._store(name, read)
 
 
 def chosen(node: Any, segment: str) -> tuple[Any, str] | None:

@@ -1,4 +1,4 @@
-"""What the widgets of the three modules share: the page of the .ui file, the panel on it, and what happens when a scene closes.
+"""What the widgets of the three modules share: the page of the .ui file, the panel on it, and what happens as scenes open and close.
 
 Slicer looks for a class of a given name in each module's file; that class derives from this one. No qt here: a module's file is
 imported when the application starts, also where it has no window.
@@ -32,14 +32,32 @@ class ModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return slicer.util.childWidgetVariables(page)
 
     def host(self, panel: "Panel") -> None:
-        """Keep a panel, and show it the parameter node of the logic anew after each scene."""
+        """Keep a panel, and show it the parameter node of the logic anew after each scene that closes or opens."""
         self.panel = panel
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneCloses)
+        self.addObserver(scene, scene.StartImportEvent, self.onSceneOpens)
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self.onScene)
 
-    def onSceneClosed(self, *_args: Any) -> None:
-        """A new scene has a parameter node of its own."""
+    def onSceneCloses(self, *_args: Any) -> None:
+        """What runs was meant for this scene, and nothing of it may reach the next."""
+        if self.panel is not None:
+            self.panel.leave()
+
+    def onSceneOpens(self, *_args: Any) -> None:
+        """The selectors move by themselves while nodes arrive."""
+        if self.panel is not None:
+            self.panel.pause()
+
+    def onScene(self, *_args: Any) -> None:
+        """The scene's own choices are in the parameter node."""
         if self.panel is not None:
             self.panel.bind(self.logic.getParameterNode())
+
+    def enter(self) -> None:
+        """The module is shown: nodes may have come meanwhile."""
+        self.onScene()
 
     def cleanup(self) -> None:
         """The widget goes away."""

@@ -1,8 +1,11 @@
 """What the panels share: a parameter node in their widgets, a status line, and one step of the library that runs at a time."""
 
+import functools
 import json
+import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import qt
@@ -30,8 +33,21 @@ class Running(Protocol):
         """Wait for its end."""
 
 
+def slot(work: Callable[..., None]) -> Callable[..., None]:
+    """What a widget's signal calls: nothing while the panel is being filled; what goes wrong in it reaches the user."""
+
+    @functools.wraps(work)
+    def run(self: "Panel", *_args: Any) -> None:
+        if not self.bindings.paused:
+            self._attempt(lambda: work(self))
+
+    return run
+
+
 class Panel:
     """Binds the widgets of a .ui file to a parameter node and a logic. The page has a statusLabel, a progressBar and a cancelButton.
+
+    A panel connects its widgets in ``__init__``, lists in `bindings` what Slicer does not bind by itself, and then calls `bind`.
 
     Parameters
     ----------
@@ -39,36 +55,62 @@ class Panel:
         The widgets by name (``slicer.util.childWidgetVariables``).
     logic
         Has ``abandon(job)``, which removes the files of a step, and what the panel's own class says.
-    parameters
-        The module's parameter node.
     step
         Starts a command; `gliosuite.ui.process.Step` unless a test injects another.
     """
 
-    failure: str  # what could not be done, where a step ends by a defect
+    failure: str  # what could not be done, where something ends by a defect
     labels: ClassVar[
         Mapping[str, str]
     ] = {}  # by option of the command: the widget whose text a person finds in its place
 
-    def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
-        self.ui, self.logic, self.parameters, self._start = ui, logic, parameters, step
+    def __init__(self, ui: Any, logic: Any, step: Callable[..., Running] = Step) -> None:
+        self.ui, self.logic, self._start = ui, logic, step
+        self.parameters: Any = None
+        self.bindings = Bindings()
+        self._connection: Any = None
         self._job: Job | None = None
         self._running: Running | None = None
+        self._ending: list[Running] = []  # of a scene that was closed
         ui.cancelButton.clicked.connect(self.onCancel)
 
     def bind(self, parameters: Any) -> None:
-        """Show a parameter node in the widgets, and store what is chosen in it."""
-        raise NotImplementedError
+        """Show a parameter node in the widgets, and store what is chosen in it; called anew for each scene."""
+        self.pause()
+        self._attempt(lambda: self._bind(parameters))
+        self.bindings.paused = False
+        self.onChoice()
+
+    def _bind(self, parameters: Any) -> None:
+        # The same node stays through all scenes: a second connection would store what the first still shows.
+        if self.parameters is None or self.parameters.parameterNode is not parameters.parameterNode:
+            self._disconnect()
+            self.parameters = self.bindings.parameters = parameters
+            named = ((w.property("SlicerParameterName"), w) for w in vars(self.ui).values())
+            # Not connectGui: Slicer's returns no tag to disconnect by.
+            self._connection = parameters.connectParametersToGui({name: widget for name, widget in named if name})
+        self.fill()
+        self.bindings.show()
+        self.show()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self.parameters.disconnectGui(self._connection)
+        self._connection = None
+
+    def fill(self) -> None:
+        """Choose what a scene that has just come leaves open."""
+
+    def show(self) -> None:
+        """Show what neither Slicer nor `bindings` do."""
+
+    def pause(self) -> None:
+        """Store nothing until `bind`: the scene moves the widgets."""
+        self.bindings.paused = True
 
     def onChoice(self, *_args: Any) -> None:
         """Show what the choices need, and allow what can be done."""
         raise NotImplementedError
-
-    def _take(self, parameters: Any) -> Bindings:
-        """Connect the widgets that Slicer can connect by itself; the other bindings are the panel's to add and to show."""
-        self.parameters = parameters
-        parameters.connectGui(self.ui)
-        return Bindings(parameters)
 
     # --------------------------------------------------------------------------------------------------------------- steps
 
@@ -80,11 +122,29 @@ class Panel:
         self._job = job
         self._say(text, notes)
         self.ui.progressBar.value = 0
-        running = self._start(
-            [*job.arguments, "--names", json.dumps(self.names())], self.onProgress, done, self.onFailed
-        )
-        if self._job is not None:  # it may have ended already
-            self._running = running
+        running: list[Running] = []
+
+        def mine(handler: Callable[..., None], last: bool = True) -> Callable[..., None]:
+            """Called while this job is the panel's; the end of one that is not any more removes its files."""
+
+            def call(*said: Any) -> None:
+                if self._job is job:
+                    handler(*said)
+                elif last:
+                    self._ending = [r for r in self._ending if r not in running]
+                    self.logic.abandon(job)
+
+            return call
+
+        arguments = [*job.arguments, "--names", json.dumps(self.names())]
+        try:
+            running.append(self._start(arguments, mine(self.onProgress, last=False), mine(done), mine(self.onFailed)))
+        except BaseException:
+            self._job = None
+            self.logic.abandon(job)
+            raise
+        if self._job is job:  # it may have ended already
+            self._running = running[0]
         self.onChoice()
 
     def _ended(self) -> tuple[Job | None, list[str]]:
@@ -105,9 +165,10 @@ class Panel:
             self.logic.abandon(job)
         self.ui.progressBar.value = 0
         self.onChoice()
-        self._say(str(error))
-        if not isinstance(error, (InputError, CancelledError)):
-            slicer.util.errorDisplay(self.failure, detailedText=str(error))
+        if isinstance(error, (InputError, CancelledError)):
+            self._say(str(error))
+        else:
+            self._defect(str(error))
 
     def onCancel(self, *_args: Any) -> None:
         """End the step."""
@@ -115,31 +176,54 @@ class Panel:
             self._say(_("cancelling"))
             self._running.cancel()
 
+    def leave(self) -> None:
+        """The scene closes: what runs is ended, and whatever it still says is no concern of the next scene."""
+        self.pause()
+        running, self._running, self._job = self._running, None, None
+        if running is not None:
+            self._ending.append(running)
+            running.cancel()
+        self.ui.progressBar.value = 0
+        self._say("")
+
     def close(self) -> None:
         """The panel goes away: end what runs, and remove its files."""
-        running, job = self._running, self._job
-        self.onCancel()
-        if running is not None:
+        job = self._job
+        self.leave()
+        for running in self._ending:
             running.wait(_PATIENCE_MS)
         if job is not None:
             self.logic.abandon(job)
+        self._disconnect()
 
     # --------------------------------------------------------------------------------------------------- what the user is told
 
-    def _attempt(self, work: Callable[[], Result]) -> tuple[Result | None, list[str]]:
-        """The result of `work` and its warnings; what the user can mend is said on the panel, and the result is None."""
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            with warnings.catch_warnings(record=True) as caught:
+            yield
+        finally:
+            slicer.app.restoreOverrideCursor()
+
+    def _attempt(self, work: Callable[[], Result]) -> tuple[Result | None, list[str]]:
+        """The result of `work` and its warnings. What goes wrong is told, and the result is None: what the user can mend in a sentence
+        on the panel, a defect in a window with its traceback, since nobody looks into the Python console."""
+        try:
+            with self._waiting(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 with door(self.names(), "gliosuite"):
                     result = work()
             return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         except InputError as error:
             self._say(str(error))
-            return None, []
-        finally:
-            slicer.app.restoreOverrideCursor()
+        except Exception:
+            self._defect(traceback.format_exc())
+        return None, []
+
+    def _defect(self, details: str) -> None:
+        self._say(self.failure)
+        slicer.util.errorDisplay(self.failure, detailedText=details)
 
     def names(self) -> dict[str, str]:
         """What sentences call the options of commands here: the labels of the panel."""

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..mrml.perfusion import PerfusionRequest, parse_number, parse_times
-from ..mrml.sequences import acquisition, is_multivolume, timing
+from ..mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
+from ..mrml.process import Job
+from ..mrml.sequences import acquisition, first_series, n_frames, timing
 from .binding import chosen
-from .panel import Panel, Running, show_only
+from .panel import Panel, Running, show_only, slot
 from .process import Step
 
 
@@ -20,7 +20,7 @@ class PerfusionPanel(Panel):
     The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``.
     """
 
-    failure = _("GlioPerfusion could not compute the maps.")
+    failure = _("Something went wrong in GlioPerfusion; the details help those who mend it.")
     labels: ClassVar[Mapping[str, str]] = {
         "--times": "timesLabel",
         "--dt": "timesLabel",
@@ -42,7 +42,13 @@ class PerfusionPanel(Panel):
     }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
-        super().__init__(ui, logic, parameters, step)
+        super().__init__(ui, logic, step)
+        bindings = self.bindings
+        bindings.node(ui.seriesSelector, "series")
+        bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
+        bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
+        bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
+        bindings.path(ui.aifFileEdit, "aifFile")
         ui.seriesSelector.currentNodeChanged.connect(self.onSeries)
         ui.timeUnitComboBox.currentIndexChanged.connect(self.onTimeUnit)
         ui.timesEdit.textChanged.connect(self.onTimes)
@@ -52,68 +58,81 @@ class PerfusionPanel(Panel):
         ui.applyButton.clicked.connect(self.onApply)
         self.bind(parameters)
 
-    def bind(self, parameters: Any) -> None:
-        """Show a parameter node in the widgets, and store what is chosen in it; a scene's first sequence where none is."""
-        ui = self.ui
-        bindings = self._take(parameters)
-        bindings.node(ui.seriesSelector, "series")
-        bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
-        bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
-        bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
-        bindings.path(ui.aifFileEdit, "aifFile")
-        if parameters.series is None:
-            parameters.series = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceNode")
-            self._read(parameters.series)
-        bindings.show()
-        self.onTimes()
-        self.onChoice()
+    def fill(self) -> None:
+        """A scene's first series where none is chosen."""
+        if self.parameters.series is None:
+            series = first_series()
+            self.parameters.series = series
+            if series is not None:
+                self._read(series)
+
+    def show(self) -> None:
+        """What the times mean."""
+        self._show_times()
 
     # ------------------------------------------------------------------------------------------------------------- choices
 
-    def onSeries(self, *_args: Any) -> None:
+    @slot
+    def onSeries(self) -> None:
         """Another series: read what it says of its times and acquisition."""
-        self.parameters.series = self.ui.seriesSelector.currentNode()
-        self._read(self.parameters.series)
+        node = self.ui.seriesSelector.currentNode()
+        self.parameters.series = node
+        if node is not None:
+            self._read(node)
+        self._show_times()
         self.onChoice()
 
-    def onTimeUnit(self, *_args: Any) -> None:
+    @slot
+    def onTimeUnit(self) -> None:
         """Another unit of the series' index: read its times anew."""
         # Stored before anything else is: each change of the node brings all its values back to the widgets.
         self.parameters.timeUnit = self.ui.timeUnitComboBox.currentText
-        self._read_times(self.ui.seriesSelector.currentNode())
+        node = self.ui.seriesSelector.currentNode()
+        if node is not None:
+            self._read_times(node)
 
     def _read(self, node: Any) -> None:
-        if node is None:
-            return
+        """What a series says of itself; what it does not say is not known, whatever the last one said."""
+        p = self.parameters
+        p.timeUnit = "as the series says"
+        p.baseline = p.arrival = ""
         self._read_times(node)
         known = acquisition(node)
         for key, name in (("tr_ms", "trMs"), ("te_ms", "teMs"), ("flip_angle_deg", "flipAngleDeg")):
-            if key in known:
-                setattr(self.parameters, name, known[key])
+            setattr(p, name, known.get(key, 0.0))
 
     def _read_times(self, node: Any) -> None:
-        if node is None:
-            return
-        unit = self.ui.timeUnitComboBox.currentText
+        unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
-        self.parameters.times = "" if times is None else ", ".join(f"{t:g}" for t in times)
+        self.parameters.times = _listed(times)
 
-    def onTimes(self, *_args: Any) -> None:
+    @slot
+    def onTimes(self) -> None:
         """Say what the times mean."""
+        self._show_times()
+
+    def _show_times(self) -> None:
         node = self.ui.seriesSelector.currentNode()
         if node is None:
             self.ui.timesInfo.text = _("no series")
             return
         try:
-            times = parse_times(self.ui.timesEdit.text, frames(node))
+            times = parse_times(self.ui.timesEdit.text, n_frames(node))
         except InputError as error:
-            self.ui.timesInfo.text = str(error)
+            reason = "" if self.ui.timesEdit.text.strip() else timing(node).reason
+            self.ui.timesInfo.text = f"{node.GetName()} {reason}: {error}" if reason else str(error)
             return
-        self.ui.timesInfo.text = _("{n} frames, {first:g} to {last:g} s, every {step:.3g} s on average").format(
+        said = _("{n} frames, {first:g} to {last:g} s, every {step:.3g} s on average").format(
             n=len(times), first=times[0], last=times[-1], step=(times[-1] - times[0]) / (len(times) - 1)
         )
+        read = timing(node)
+        note = (
+            read.note if self.ui.timesEdit.text == _listed(read.seconds()) else ""
+        )  # of times that a person typed there is none
+        self.ui.timesInfo.text = f"{said}; {note}" if note else said
 
-    def onChoice(self, *_args: Any) -> None:
+    @slot
+    def onChoice(self) -> None:
         """Show only what the kind and the AIF need."""
         ui = self.ui
         dce = ui.kindComboBox.currentText != "DSC"
@@ -134,13 +153,14 @@ class PerfusionPanel(Panel):
 
     def request(self) -> PerfusionRequest:
         """What the panel asks for."""
+        self.bindings.store()
         p = self.parameters
         if p.series is None:
             raise InputError("no series is chosen; load a sequence or a MultiVolume")
         return PerfusionRequest(
             series=p.series,
             kind=p.kind,
-            times_s=parse_times(p.times, frames(p.series)),
+            times_s=parse_times(p.times, n_frames(p.series)),
             tr_ms=p.trMs,
             te_ms=p.teMs,
             flip_angle_deg=p.flipAngleDeg,
@@ -163,25 +183,27 @@ class PerfusionPanel(Panel):
             name=p.outputName,
         )
 
-    def onApply(self, *_args: Any) -> None:
+    @slot
+    def onApply(self) -> None:
         """Start the step."""
         self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone)
 
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""
         job, notes = self._ended()
-        try:
-            result = self.logic.finish(job, summary)
-            self.logic.show(result)
-        finally:
-            self.onChoice()
+        result, more = self._attempt(lambda: self._shown(job, summary))
+        self.onChoice()
+        if result is None:
+            return
         self.ui.progressBar.value = 100
         names = ", ".join(node.GetName() for node in result.maps.values())
-        self._say(_("done: {names}").format(names=names), notes)
+        self._say(_("done: {names}").format(names=names), [*notes, *more])
+
+    def _shown(self, job: Job | None, summary: dict[str, Any]) -> PerfusionResult:
+        result: PerfusionResult = self.logic.finish(job, summary)
+        self.logic.show(result)
+        return result
 
 
-def frames(node: Any) -> int:
-    """Number of frames of a sequence or MultiVolume node."""
-    if is_multivolume(node):
-        return node.GetImageData().GetNumberOfScalarComponents()
-    return node.GetNumberOfDataNodes()
+def _listed(times: tuple[float, ...] | None) -> str:
+    return "" if times is None else ", ".join(f"{t:.9g}" for t in times)

@@ -74,10 +74,12 @@ class Step:
         kind, content = read_line(text)
         if kind == "progress":
             self._progress(*content)
-        elif kind == "warning":
+        elif kind in ("warning", "problem"):
             self.warnings.append(content)
 
     def _on_finished(self, *_: Any) -> None:
+        # What is called here may let go of this step: it stays until the process that sends the signal has done so.
+        qt.QTimer.singleShot(0, lambda: self)
         self._on_output()
         self._on_error()
         if self._errors:

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import ctk
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from ..mrml.targets import REGIONS, TargetsRequest, TargetsResult
+from ..mrml.volumes import first_image
 from .binding import chosen
-from .panel import Panel, Running, show_only
+from .panel import Panel, Running, show_only, slot
 from .process import Step
 
 _COLUMNS = ("scheme", "GTV", "margin [mm]", "dose")
@@ -21,13 +21,14 @@ class TargetsPanel(Panel):
     """Binds the widgets of GlioRT.ui to a parameter node and a logic.
 
     The logic has ``schemes() -> rows of (name, GTV, margin, dose)``, ``compute(request) -> TargetsResult``,
+    ``recall(node) -> (TargetsResult, TargetsRequest) or None``,
     ``export(result, request, series_dir, path, allow_derived)``, ``preview(reference, lesion, brain, margin_mm, node) -> (node, cc)``,
     for barriers by registration ``startBarriers(request) -> job``, ``finishBarriers(job, result) -> node`` and ``abandon(job)``, and
     SlicerRT's exporter: ``slicerRtChanges() -> str``, empty where it is not installed, and ``exportWithSlicerRt(result, request,
     folder) -> str``.
     """
 
-    failure = _("GlioRT could not place barriers.")
+    failure = _("Something went wrong in GlioRT; the details help those who mend it.")
     labels: ClassVar[Mapping[str, str]] = {
         "--barriers": "barriersLabel",
         "--brain": "brainSegmentLabel",
@@ -35,10 +36,16 @@ class TargetsPanel(Panel):
     }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
-        super().__init__(ui, logic, parameters, step)
+        super().__init__(ui, logic, step)
         self._result: TargetsResult | None = None
         self._request: TargetsRequest | None = None
-        self._filling = False
+        bindings = self.bindings
+        for region in REGIONS:
+            bindings.segment(getattr(ui, f"{region}SegmentSelector"), f"{region}Segmentation", f"{region}Segment")
+        bindings.segment(ui.lesionSegmentSelector, "lesionSegmentation", "lesionSegment")
+        bindings.path(ui.barriersFolderEdit, "barriersFolder")
+        bindings.path(ui.seriesFolderEdit, "seriesFolder")
+        bindings.path(ui.structureFileEdit, "structureFile")
         ui.seriesFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.barriersFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
         ui.structureFileEdit.filters = ctk.ctkPathLineEdit.Files | ctk.ctkPathLineEdit.Writable
@@ -67,33 +74,22 @@ class TargetsPanel(Panel):
         ui.slicerRtButton.clicked.connect(self.onSlicerRt)
         self.bind(parameters)
 
-    def bind(self, parameters: Any) -> None:
-        """Show a parameter node in the widgets, and store what is chosen in it; a scene's first image where none is."""
-        ui = self.ui
-        self._filling = True
-        self._result = self._request = None
-        bindings = self._take(parameters)
-        for region in REGIONS:
-            selector = getattr(ui, f"{region}SegmentSelector")
-            bindings.segment(selector, f"{region}Segmentation", f"{region}Segment")
-        bindings.segment(ui.lesionSegmentSelector, "lesionSegmentation", "lesionSegment")
-        bindings.path(ui.barriersFolderEdit, "barriersFolder")
-        bindings.path(ui.seriesFolderEdit, "seriesFolder")
-        bindings.path(ui.structureFileEdit, "structureFile")
-        if parameters.reference is None:
-            parameters.reference = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-        bindings.show()
-        wanted = parameters.schemes.split()
-        for row, entry in enumerate(self._rows):
-            ui.schemeTable.item(row, 0).setCheckState(qt.Qt.Checked if entry[0] in wanted else qt.Qt.Unchecked)
-        self._filling = False
-        fill_table(ui.resultTable, (), [])
-        self.onChoice()
+    def fill(self) -> None:
+        """A scene's first image where none is chosen."""
+        if self.parameters.reference is None:
+            self.parameters.reference = first_image()
 
-    def onScheme(self, *_args: Any) -> None:
+    def show(self) -> None:
+        """The schemes that are ticked, and the targets that were computed, also in a scene that has just been loaded."""
+        wanted = self.parameters.schemes.split()
+        for row, entry in enumerate(self._rows):
+            state = qt.Qt.Checked if entry[0] in wanted else qt.Qt.Unchecked
+            self.ui.schemeTable.item(row, 0).setCheckState(state)
+        self._show_targets(self.logic.recall(self.parameters.targets))
+
+    @slot
+    def onScheme(self) -> None:
         """A scheme was ticked or not."""
-        if self._filling:
-            return
         ticked = [
             entry[0]
             for row, entry in enumerate(self._rows)
@@ -102,7 +98,8 @@ class TargetsPanel(Panel):
         self.parameters.schemes = " ".join(ticked)
         self.onChoice()
 
-    def onChoice(self, *_args: Any) -> None:
+    @slot
+    def onChoice(self) -> None:
         """Show what the choice of barriers needs, and allow what can be done."""
         ui, p = self.ui, self.parameters
         barriers = ui.barriersComboBox.currentText
@@ -117,11 +114,10 @@ class TargetsPanel(Panel):
         ui.cancelButton.enabled = self._running is not None
         ui.exportButton.enabled = ui.slicerRtButton.enabled = self._result is not None
 
-    def onMargin(self, *_args: Any) -> None:
+    @slot
+    def onMargin(self) -> None:
         """Draw the margin that the slider shows round the chosen lesion, where a preview is wanted."""
         p = self.parameters
-        if self._filling:
-            return
         # Stored before anything else is: each change of the node brings all its values back to the widgets.
         wanted, margin = self.ui.previewCheckBox.checked, self.ui.marginSlider.value
         p.marginMm, p.preview = margin, wanted
@@ -133,12 +129,7 @@ class TargetsPanel(Panel):
             self.ui.previewLabel.text = _("a reference and a lesion are needed")
             return
         brain = chosen(p.brainSegmentation, p.brainSegment)
-        drawn, _notes = self._attempt(
-            lambda: self.logic.preview(p.reference, lesion, brain, margin, p.previewSegmentation)
-        )
-        if drawn is None:
-            return
-        p.previewSegmentation, volume = drawn
+        p.previewSegmentation, volume = self.logic.preview(p.reference, lesion, brain, margin, p.previewSegmentation)
         inside = _("inside the brain") if brain is not None else _("not limited to a brain")
         self.ui.previewLabel.text = _("{margin:g} mm: {volume:.1f} cc, straight, {inside}").format(
             margin=margin, volume=volume, inside=inside
@@ -146,6 +137,7 @@ class TargetsPanel(Panel):
 
     def request(self) -> TargetsRequest:
         """What the panel asks for."""
+        self.bindings.store()
         p = self.parameters
         segments = {r: chosen(getattr(p, f"{r}Segmentation"), getattr(p, f"{r}Segment")) for r in REGIONS}
         return TargetsRequest(
@@ -158,7 +150,8 @@ class TargetsPanel(Panel):
             through=tuple(n for n, go in (("brainstem", p.throughBrainstem), ("chiasm", p.throughChiasm)) if go),
         )
 
-    def onCompute(self, *_args: Any) -> None:
+    @slot
+    def onCompute(self) -> None:
         """Compute the ticked targets; barriers by registration are placed first, in a process of their own."""
         if self.parameters.barriers == "by registration":
             self._launch(lambda: self.logic.startBarriers(self.request()), _("placing barriers"), self.onPlaced)
@@ -168,7 +161,12 @@ class TargetsPanel(Panel):
     def onPlaced(self, summary: dict[str, Any]) -> None:
         """Barriers are placed: they become the chosen segmentation, to be looked at and corrected, and the targets are computed."""
         job, notes = self._ended()
-        self.parameters.barriersSegmentation = self.logic.finishBarriers(job, summary)
+        node, more = self._attempt(lambda: self.logic.finishBarriers(job, summary))
+        if node is None:
+            self.onChoice()
+            return
+        notes += more
+        self.parameters.barriersSegmentation = node
         self.parameters.barriers = "segmentation"
         self.onChoice()
         drawn_by_none = _("no person drew the barriers: look at them, correct them and compute again")
@@ -179,15 +177,22 @@ class TargetsPanel(Panel):
         result, notes = self._attempt(lambda: self.logic.compute(request))
         if result is None:
             return
-        self._result, self._request = result, request
-        fill_table(self.ui.resultTable, result.columns, result.rows)
+        self.parameters.targets = result.segmentation
+        self._show_targets((result, request))
         self._say(
             _("{name}: {targets}").format(name=result.segmentation.GetName(), targets=", ".join(result.names)),
             [*notes, *(more or [])],
         )
         self.onChoice()
 
-    def onExport(self, *_args: Any) -> None:
+    def _show_targets(self, found: tuple[TargetsResult, TargetsRequest] | None) -> None:
+        """The table of the targets that can be exported, or of none."""
+        self._result, self._request = found or (None, None)
+        columns, rows = ((), []) if self._result is None else (self._result.columns, self._result.rows)
+        fill_table(self.ui.resultTable, columns, rows)
+
+    @slot
+    def onExport(self) -> None:
         """Write the structure set."""
         p = self.parameters
         written, notes = self._attempt(
@@ -197,7 +202,8 @@ class TargetsPanel(Panel):
             names = ", ".join(roi.name for roi in written)
             self._say(_("{file} holds {names}").format(file=Path(p.structureFile).name, names=names), notes)
 
-    def onSlicerRt(self, *_args: Any) -> None:
+    @slot
+    def onSlicerRt(self) -> None:
         """Send the targets to SlicerRT's exporter, into the folder of the structure file, and say what it changed."""
         file = self.parameters.structureFile
         folder = str(Path(file).parent) if file else ""

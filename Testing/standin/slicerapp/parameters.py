@@ -143,34 +143,49 @@ def parameterNodeWrapper(cls):  # noqa: N802
 
     def __init__(self, node):  # noqa: N807
         self.parameterNode = node
+        self._connections = {}
 
-    def connectGui(self, ui):  # noqa: N802
-        connectors = {}
-        updating = []
-        for widget in vars(ui).values():
-            name = widget.property("SlicerParameterName")
-            if not name:
-                continue
+    def connectParametersToGui(self, mapping):  # noqa: N802
+        """Connect widgets by parameter name; as Slicer's, each call adds an observer that stays with the node."""
+        connectors, undo, updating = {}, [], []
+        for name, widget in mapping.items():
             if name not in parameters:
                 raise ValueError(f"{widget.objectName} is bound to {name}, which is no parameter")
             read, write, signal = _connector(widget, parameters[name])
+            connectors[name] = (read, write, signal)
+        for name, (read, write, signal) in connectors.items():
             write(parameters[name].read(self.parameterNode))
-            connectors[name] = (read, write)
 
             def changed(*_, name=name, read=read):
                 if not updating:
                     parameters[name].write(self.parameterNode, read())
 
             signal.connect(changed)
+            undo.append((signal, changed))
 
         def modified(*_):
+            if updating or tag not in self._connections:
+                return
             updating.append(True)
-            for name, (_, write) in connectors.items():
-                write(parameters[name].read(self.parameterNode))
-            updating.pop()
+            try:
+                for name, (_, write, _) in connectors.items():
+                    write(parameters[name].read(self.parameterNode))
+            finally:
+                updating.pop()
 
+        tag = len(self._connections) + 1
+        self._connections[tag] = undo
         self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, modified)
-        return 0
+        return tag
+
+    def connectGui(self, ui):  # noqa: N802
+        """As Slicer's, it returns no tag that could be disconnected by."""
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
+        self.connectParametersToGui({name: widget for name, widget in named.items() if name})
+
+    def disconnectGui(self, tag):  # noqa: N802
+        for signal, changed in self._connections.pop(tag, ()):
+            signal.disconnect(changed)
 
     for name, parameter in parameters.items():
         setattr(
@@ -181,8 +196,8 @@ def parameterNodeWrapper(cls):  # noqa: N802
                 lambda self, value, p=parameter: p.write(self.parameterNode, value),
             ),
         )
-    cls.__init__, cls.connectGui, cls.allParameters = __init__, connectGui, parameters
-    cls.disconnectGui = lambda self, tag: None
+    cls.__init__, cls.allParameters = __init__, parameters
+    cls.connectGui, cls.connectParametersToGui, cls.disconnectGui = connectGui, connectParametersToGui, disconnectGui
     cls.AddObserver = lambda self, event, function: self.parameterNode.AddObserver(event, function)
     cls.RemoveObserver = lambda self, tag: self.parameterNode.RemoveObserver(tag)
     return cls

@@ -94,6 +94,12 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):  # noqa: N801
 
 
 class qMRMLSegmentSelectorWidget(QtWidgets.QWidget):  # noqa: N801
+    """A segmentation and one of its segments.
+
+    As strict as versions of the real one differ: another node brings another segment without `currentSegmentChanged`; the identifier
+    chosen before is kept where the new node has it, otherwise the first segment is shown, also where None is allowed.
+    """
+
     currentNodeChanged = QtCore.Signal(object)  # noqa: N815
     currentSegmentChanged = QtCore.Signal(str)  # noqa: N815
 
@@ -106,7 +112,7 @@ class qMRMLSegmentSelectorWidget(QtWidgets.QWidget):  # noqa: N801
         self._node_box.noneEnabled = True
         row.addWidget(self._node_box)
         row.addWidget(self._segment_box)
-        self._ids, self._is_none = [], False
+        self._ids, self._is_none, self._watched = [], False, None
         self._node_box.currentNodeChanged.connect(self._node_changed)
         self._segment_box.currentIndexChanged.connect(
             lambda *_: self.currentSegmentChanged.emit(self.currentSegmentID())
@@ -125,23 +131,32 @@ class qMRMLSegmentSelectorWidget(QtWidgets.QWidget):  # noqa: N801
         self._node_box.setMRMLScene(scene)
 
     def _fill(self):
-        node = self._node_box.currentNode()
+        before, node = self.currentSegmentID(), self._node_box.currentNode()
         segments = node.GetSegmentation() if node is not None else None
         self._ids = (
             [] if segments is None else [segments.GetNthSegmentID(i) for i in range(segments.GetNumberOfSegments())]
         )
         names = [segments.GetSegment(i).GetName() for i in self._ids]
-        if self._is_none:
+        if self._is_none and self._ids:
             self._ids, names = ["", *self._ids], ["None", *names]
+        shown = self._ids.index(before) if before and before in self._ids else int(self._is_none)
         self._segment_box.blockSignals(True)
         self._segment_box.clear()
         self._segment_box.addItems(names)
+        self._segment_box.currentIndex = min(shown, len(self._ids) - 1)
         self._segment_box.blockSignals(False)
 
     def _node_changed(self, node):
+        if self._watched is not None:
+            old, tags = self._watched
+            for tag in tags:
+                old.RemoveObserver(tag)
+        self._watched = None
+        if node is not None:
+            events = (slicer.vtkSegmentation.SegmentAdded, slicer.vtkSegmentation.SegmentRemoved)
+            self._watched = node, [node.AddObserver(event, lambda *_: self._fill()) for event in events]
         self._fill()
         self.currentNodeChanged.emit(node)
-        self.currentSegmentChanged.emit(self.currentSegmentID())
 
     def currentNode(self):  # noqa: N802
         return self._node_box.currentNode()
