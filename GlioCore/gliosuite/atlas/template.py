@@ -104,6 +104,7 @@ def template_ventricles() -> sitk.Image:
 
 # ------------------------------------------------------------------------------------------------------- template to patient
 
+_FAR_MM = 16.0  # chosen: mean over the corners of the template's box, which a change of size by 8 % moves by 12 mm
 _BEND_MM = 12.0  # how far a control point of the B-spline may go: mutual information alone bends a head without limit
 
 
@@ -169,10 +170,15 @@ def _lifelike(affine: sitk.AffineTransform) -> bool:
 
 
 def _drifted(image: sitk.Image, refined: sitk.Transform, before: sitk.Transform) -> bool:
-    """Whether a refined pose explains less than half of what the pose before explained: a long first step can leave the right hollow.
+    """Whether a refined pose has gone far and explains less than half of what the pose before explained.
 
-    Chosen: refinement changes what is explained by a few percent; poses that had drifted off by 1 or 2 cm explained next to nothing.
+    A long first step can leave the right hollow. Chosen: refinement moves the brain's corners by some mm and changes what is explained
+    by a few percent; a pose that had drifted off by 1 to 2 cm explained next to nothing.
     """
+    corners = template().grid.corners()
+    moved = [np.linalg.norm(np.subtract(refined.TransformPoint(c), before.TransformPoint(c))) for c in corners.tolist()]
+    if np.mean(moved) < _FAR_MM:
+        return False
     after, first = (similarity_to_template(image, pose.GetInverse()) for pose in (refined, before))
     return after < 0.5 * first
 
