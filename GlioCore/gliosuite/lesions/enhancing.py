@@ -12,14 +12,17 @@ from scipy import ndimage
 from ..images import Grid, box_around
 from .drafts import MIN_CC, SEED_SD, Relative, depth_below, dilate, enclosed, hysteresis, opened, parts, peak, share
 
+# Chosen: T1c's scale against T1's is known to a quarter, so that what is bright on T1 (blood, fat) must brighten by the more.
+_SLOPE = 0.25
 # A part holds at least one voxel of this many SDs: misregistered T1, walls of vessels and coil shading reach 3 to 5 on real images.
 _PEAK_SD = 6.0
 _EDGE = (
     0.25  # chosen: enhancement ends where it falls to a quarter of its peak within 6 mm; beyond lies the image's blur
 )
 _PEAK_MM = 6.0
-# Chosen: the dura and its sinuses are 1 to 4 mm thick and lie there, with a few mm for what the template misses them by.
-_SURFACE_MM, _SHEET_MM = 6.0, 5.0
+# Chosen: dura, its sinuses, the arteries of the midline and choroid plexus are 1 to 4 mm thick and lie there, with a few mm for what the
+# template misses them by.
+_SURFACE_MM, _SHEET_MM, _PLEXUS_MM = 6.0, 5.0, 3.0
 _THIN_MM, _THIN_AT_DURA_MM = 1.5, 2.5  # half of what a lesion measures at least, elsewhere and where dura lies
 _HOLE_MM = 2.5  # half of what necrosis measures at least: fluid beside falx and vessels is thinner
 _RIM_MM = 1.5  # how far the rim goes on towards necrosis: the half of an edge that the blur has darkened
@@ -43,7 +46,8 @@ def enhancement(t1c: Relative, t1: Relative | None) -> np.ndarray:
     z = (difference - centre) / spread
     # A tenth of tissue's signal is the least that counts (Ellingson et al., Radiology 2014), whatever the noise; and what is dark on T1c
     # is not enhancing, however dark T1 is there (necrosis). A seed is brighter than tissue on T1c as well.
-    z[(difference - centre < 0.1) | (t1c.z < -0.5)] = 0.0
+    least = 0.1 + _SLOPE * np.maximum(t1.level - 1.0, 0.0)
+    z[(difference - centre < least) | (t1c.z < -0.5)] = 0.0
     return np.where(t1c.z > 0.5, z, np.minimum(z, SEED_SD)).astype(np.float32)
 
 
@@ -91,10 +95,10 @@ def enhancing_lesion(
     asymmetry
         `z` minus its value on the other side.
     dura_mm
-        Distance to falx and tentorium as the template has them.
+        Distance to falx, tentorium and the midline as the template has them.
     """
     out = brain & ~ventricles
-    free = (depth_below(brain, grid) > _SURFACE_MM) & (dura_mm > _SHEET_MM)
+    free = (depth_below(brain, grid) > _SURFACE_MM) & (dura_mm > _SHEET_MM) & ~dilate(ventricles, grid, _PLEXUS_MM)
     deep = np.zeros_like(brain)
     region = out
     if abnormal is not None:

@@ -330,15 +330,16 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         abnormal = None
         if candidates is not None and one_sided is not None:
             abnormal = drafts.abnormal_side(candidates, one_sided, grid)
-        nearest = template().grid.image(np.minimum(*(np.abs(d) for d in sheets)))
+        axes = template().grid
+        across = np.abs(axes.origin[0] + axes.spacing[0] * axes.direction[0] * np.arange(axes.size[0]) - _middle()[0])
+        apart = np.minimum.reduce([*(np.abs(d) for d in sheets), np.broadcast_to(across, axes.shape)])
+        nearest = axes.image(apart.astype(np.float32))
         dura = array(resample(nearest, grid, transform, outside=10.0))
         mirrored = _asymmetry(z, grid, transform)
         found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid)
         notes += [told] if (told := found.told()) else []
         if "t1" in scans:
-            text = (
-                "T1c minus matched T1, above normal brain's spread; thin and by falx, tentorium or the surface left out"
-            )
+            text = "T1c minus matched T1, above normal brain's spread; thin parts by the midline, tentorium, ventricles or surface left out"
             put("cel", found.mask, "draft", text)
             if not found.mask.any():
                 notes.append("no enhancing lesion was found by the draft")
