@@ -144,9 +144,9 @@ def test_drafts_find_the_simulated_lesion(patient, found):
 
 
 def test_drafts_are_called_drafts(found):
-    assert found.sources["brain"] == "file"
+    assert found.sources["brain"] == "image"
     assert {found.sources[n] for n in ("cel", "t2l", "necrosis", "ventricles")} == {"draft"}
-    assert found.sources["nel"] == "derived"
+    assert found.sources["nel"] == "draft"  # made from drafts
     assert all(found.how[name].strip() for name in found.masks)
 
 
