@@ -428,6 +428,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
     from gliosuite.pipeline import maps
     from gliosuite.pipeline.context import Run
     from gliosuite.registration import steady
+    from gliosuite.registration.motion import head
     from gliosuite.registration.motion.correct import Motion
 
     seen = {}
@@ -443,7 +444,7 @@ def test_motion_is_corrected_before_the_aif_is_chosen(case_folder, tmp_path, mon
         raise InputError("far enough")
 
     monkeypatch.setattr(steady, "correct_motion", corrected)
-    monkeypatch.setattr(steady, "_HEAD_MM", 0.0)
+    monkeypatch.setattr(head, "_HEAD_MM", 0.0)
     monkeypatch.setattr(dce, "dce_maps", stop)
     run = Run(Case.load(case_folder), tmp_path, RunSettings())
     run.early = maps.steady_dce(run, lambda fraction, message: None)
