@@ -347,7 +347,8 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
             suggestions["cel"] = found.mask
             notes.append(
                 "no T1, and on T1c alone bright blood or fat cannot be distinguished from enhancement: "
-                f"{found.mask.sum() * grid.voxel_cc:.1f} cc are a suggestion of cel and no draft; nothing rests on it until a person has looked at it and given it as a mask"
+                f"{found.mask.sum() * grid.voxel_cc:.1f} cc are a suggestion of cel and no draft; "
+                "nothing rests on it until a person has looked at it and given it as a mask"
             )
         else:
             notes.append("no T1, and on T1c alone nothing was found that could be an enhancing lesion")
