@@ -336,9 +336,10 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         nearest = axes.image(apart.astype(np.float32))
         dura = array(resample(nearest, grid, transform, outside=10.0))
         mirrored = _asymmetry(z, grid, transform)
-        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid)
+        subtracted = "t1" in scans
+        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid, subtracted)
         notes += [told] if (told := found.told()) else []
-        if "t1" in scans:
+        if subtracted:
             text = "T1c minus matched T1, above normal brain's spread; thin parts by the midline, tentorium, ventricles or surface left out"
             put("cel", found.mask, "draft", text)
             if not found.mask.any():
