@@ -6,8 +6,10 @@ from slicerapp import qt
 
 
 class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
-    """A bar that shows and hides what is below. As with the real one, a child that is shown while it is closed is so once it opens; one that is
-    hidden while it is closed is not noticed."""
+    """A bar that shows and hides what is below.
+
+    A child that is shown while it is closed is seen once it opens; that one was hidden while it is closed is not noticed.
+    """
 
     contentsCollapsed = QtCore.Signal(bool)  # noqa: N815
 
