@@ -83,7 +83,7 @@ class Export(Section):
         self._list(findings)
         errors = sum(f.level == "error" for f in findings)
         warned = sum(f.level == "warning" for f in findings)
-        text = _("{errors} errors keep it from being written") if errors else _("it can be written; {warned} notes")
+        text = _("not to be written: {errors} ✗") if errors else _("it can be written; to be known: {warned} !")
         self.say(text.format(errors=errors, warned=warned), notes)
 
     @slot
