@@ -109,10 +109,10 @@ def test_the_interpreter_itself_comes_before_its_launcher(slicer, tmp_path, monk
     assert command_line([])[0] == on_path
 
 
-def test_what_was_lost_is_a_warning_beside_the_result(slicer):
+def test_what_was_lost_is_warned_of_and_stands_in_the_result(slicer):
     from gliosuite.mrml.process import run
 
     said = []
     start, _ = child("import sys; print('{}'); print('problem: no AIF', file=sys.stderr); sys.exit(3)")
-    assert run(["dce"], warn=said.append, start=start) == {}
+    assert run(["dce"], warn=said.append, start=start) == {"losses": ["no AIF"]}
     assert said == ["no AIF"]

@@ -108,24 +108,10 @@ def test_a_correction_by_hand_is_exported(slicer, logic, request_of, tmp_path):
     assert np.array_equal(boolean(back["CTV_EANO"]), boolean(drawn))
 
 
-def saved_and_loaded(scene, folder):
-    """The scene as a bundle on disk, closed, and loaded again."""
-    import zipfile
-
-    (folder / "bundles").mkdir()
-    assert scene.WriteToMRB(str(folder / "bundles" / "scene.mrb"))
-    with zipfile.ZipFile(folder / "bundles" / "scene.mrb") as bundle:
-        bundle.extractall(folder / "loaded")
-    (file,) = (folder / "loaded").rglob("*.mrml")
-    scene.Clear(0)
-    scene.SetURL(str(file))
-    scene.SetRootDirectory(str(file.parent))
-    assert scene.Import()
-
-
 def test_a_correction_by_hand_is_exported_after_save_and_reload(slicer, logic, request_of, tmp_path):
     from gliosuite.mrml.segments import oriented
     from gliosuite.rt.rtstruct import read_rtstruct
+    from slicerapp import application
 
     series_in(tmp_path / "dicom")
     request = request_of("brain", "cel", schemes=("estro-eano",))
@@ -140,7 +126,9 @@ def test_a_correction_by_hand_is_exported_after_save_and_reload(slicer, logic, r
         slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE,
     )
     logic.getParameterNode().targets = result.segmentation
-    saved_and_loaded(slicer.mrmlScene, tmp_path)
+    (tmp_path / "bundles").mkdir()
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "bundles" / "scene.mrb"))
+    application.open_bundle(tmp_path / "bundles" / "scene.mrb", tmp_path / "loaded")
     loaded, asked = logic.recall(logic.getParameterNode().targets)
     assert loaded.segmentation is slicer.util.getNode("Target volumes")
     assert (loaded.kinds, loaded.described) == (result.kinds, result.described)

@@ -62,11 +62,15 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 def read_line(line: str) -> tuple[str, Any]:
-    """What a line on stderr says: ``("progress", (fraction, message))``, ``("warning" or "error", sentence)`` or ``("other", line)``."""
+    """What a line on stderr says: its kind and content.
+
+    ``("progress", (fraction, message))``, ``("error", "warning" or "problem", sentence)`` or ``("other", line)``; a problem is something
+    that was lost.
+    """
     line = line.strip()
-    for said, kind in (("error: ", "error"), ("warning: ", "warning"), ("problem: ", "warning")):
-        if line.startswith(said):
-            return kind, line.removeprefix(said)
+    for kind in ("error", "warning", "problem"):
+        if line.startswith(f"{kind}: "):
+            return kind, line.removeprefix(f"{kind}: ")
     if line.startswith("{"):
         try:
             entry = json.loads(line)
@@ -77,7 +81,7 @@ def read_line(line: str) -> tuple[str, Any]:
 
 
 def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
-    """The JSON result of a step that ended with exit code `code`, 0 or 3.
+    """The JSON result of a step that ended with exit code `code`, 0 or 3; with 3, the sentences on what was lost as ``losses``.
 
     Raises
     ------
@@ -88,8 +92,10 @@ def outcome(code: int, output: str, lines: Sequence[str]) -> dict[str, Any]:
     RuntimeError
         On any other code, with the last lines of stderr.
     """
-    if code in (0, 3):  # 3: done with losses, which are warned of
+    if code == 0:
         return json.loads(output)
+    if code == 3:
+        return {**json.loads(output), "losses": [text for kind, text in map(read_line, lines) if kind == "problem"]}
     if code == 2:
         said = [text for kind, text in map(read_line, lines) if kind == "error"]
         raise InputError(said[-1] if said else "the step refused its input without saying why")
@@ -126,7 +132,7 @@ def run(
             kind, content = read_line(line)
             if kind == "progress":
                 progress(*content)
-            elif kind == "warning":
+            elif kind in ("warning", "problem"):
                 warn(content)
         code = process.wait()
         output.seek(0)

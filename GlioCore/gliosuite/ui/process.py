@@ -74,7 +74,7 @@ class Step:
         kind, content = read_line(text)
         if kind == "progress":
             self._progress(*content)
-        elif kind == "warning":
+        elif kind in ("warning", "problem"):
             self.warnings.append(content)
 
     def _on_finished(self, *_: Any) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 _LOGICS = {
@@ -114,3 +115,17 @@ def load(path: Path):
     setattr(slicer.modules, path.stem.lower(), entry)
     entry.module = getattr(module, path.stem)(parent)
     return module
+
+
+def open_bundle(bundle: Path, folder: Path) -> None:
+    """Close the scene and load a bundle (.mrb), unpacked into `folder`: `ReadFromMRB` needs the application's cache."""
+    import slicer
+
+    with zipfile.ZipFile(bundle) as packed:
+        packed.extractall(folder)
+    (file,) = folder.rglob("*.mrml")
+    scene = slicer.mrmlScene
+    scene.Clear(0)
+    scene.SetURL(str(file))
+    scene.SetRootDirectory(str(file.parent))
+    assert scene.Import()
