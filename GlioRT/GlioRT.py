@@ -119,15 +119,15 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 
     # views
 
-    def show(self, result, image, other, threeD=False):
+    def show(self, result, request, other, threeD=False):
         from gliosuite.mrml.rt import comparison
 
-        comparison.show(result, image, other, threeD)
+        comparison.show(result, request, other, threeD)
 
-    def goTo(self, result, name):
+    def goTo(self, result, name, fill=True):
         from gliosuite.mrml.rt import comparison
 
-        comparison.go_to(result, name)
+        comparison.go_to(result, name, fill)
 
     def difference(self, result, first, second, reference, node=None):
         from gliosuite.mrml.rt import comparison

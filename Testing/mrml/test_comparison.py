@@ -93,13 +93,13 @@ def test_two_images_stand_beside_each_other_at_one_place(slicer, logic, targets,
     layout, red, yellow = views
     result, request = targets
     flair = node_from_image(GRID.image(array(MASKS["brain"]) * 50), "FLAIR")
-    logic.show(result, request.reference, flair)
+    logic.show(result, request, flair)
     assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
     for view, image in ((red, request.reference), (yellow, flair)):
         assert view.logic.GetSliceCompositeNode().GetBackgroundVolumeID() == image.GetID()
         assert view.node.GetOrientation() == "Axial"
     assert red.node.GetSliceOffset() == pytest.approx(yellow.node.GetSliceOffset())
-    logic.show(result, request.reference, None, True)
+    logic.show(result, request, None, True)
     assert yellow.logic.GetSliceCompositeNode().GetBackgroundVolumeID() == request.reference.GetID()
     assert layout.GetViewArrangement() > 500
     assert "vtkMRMLViewNode" in layout.GetLayoutDescription(layout.GetViewArrangement())
@@ -112,8 +112,9 @@ def test_a_difference_is_seen_over_the_image_and_is_clear_where_there_is_none(sl
 
     _, red, _ = views
     result, request = targets
-    logic.show(result, request.reference, None)
+    logic.show(result, request, None)
     result.segmentation.GetDisplayNode().SetVisibility(False)
+    logic.goTo(result, "CTV_EANO")
     red.fit(red.node.GetSliceOffset())
     before = red.picture().astype(int)
     node = logic.difference(result, *result.names, request.reference)

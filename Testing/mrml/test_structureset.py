@@ -1,7 +1,5 @@
 """The RT structure set from nodes: the series found, what is checked, a folder or the database, corrections by hand."""
 
-import shutil
-
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
@@ -18,40 +16,12 @@ def series_in(folder):
     return folder
 
 
-class Database:
-    """Stands for ``slicer.dicomDatabase``: files by instance, copies of what is inserted."""
-
-    isOpen, takes = True, True  # noqa: N815
-
-    def __init__(self, series, store):
-        self.store, self.files = store, {}
-        store.mkdir()
-        for path in sorted(series.iterdir()):
-            self._add(path)
-
-    def _add(self, path):
-        import pydicom
-
-        self.files[str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)] = str(path)
-
-    def fileForInstance(self, uid):  # noqa: N802
-        return self.files.get(uid, "")
-
-    def instanceValue(self, uid, tag):  # noqa: N802
-        import pydicom
-
-        header = pydicom.dcmread(self.files[uid], stop_before_pixels=True)
-        return str(header[tag.replace(",", "")].value)
-
-    def insert(self, path, store, thumbnail):
-        assert store
-        if self.takes:
-            self._add(shutil.copy(path, self.store))
-
-
 @pytest.fixture
 def database(slicer, tmp_path, monkeypatch):
-    found = Database(series_in(tmp_path / "dicom"), tmp_path / "database")
+    from slicerapp.database import Database
+
+    found = Database(tmp_path / "database")
+    found.link(series_in(tmp_path / "dicom"))
     monkeypatch.setattr(slicer, "dicomDatabase", found, raising=False)
     return found
 

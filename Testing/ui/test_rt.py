@@ -62,11 +62,11 @@ class FakeLogic:
     def hide(self, segmentation):
         self.seen.append(("hide", segmentation))
 
-    def show(self, result, image, other, three_d):
-        self.seen.append(("show", image.GetName(), other and other.GetName(), three_d))
+    def show(self, result, request, other, three_d):
+        self.seen.append(("show", request.reference.GetName(), other and other.GetName(), three_d))
 
-    def goTo(self, result, name):  # noqa: N802
-        self.seen.append(("go", name))
+    def goTo(self, result, name, fill=True):  # noqa: N802
+        self.seen.append(("go", name, fill))
 
     def difference(self, result, first, second, reference, node):
         self.seen.append(("difference", first, second))
@@ -398,7 +398,7 @@ def test_a_row_goes_to_its_target(computed):
     table = computed.ui.resultTable
     table.setCurrentCell(1, 2)
     table.cellClicked.emit(1, 2)
-    assert computed.logic.seen[-1] == ("go", "CTV_EANO")
+    assert computed.logic.seen[-1] == ("go", "CTV_EANO", True)
 
 
 def test_the_whole_table_is_copied_and_saved(computed, monkeypatch, tmp_path):

@@ -33,15 +33,14 @@ def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
     return slicer.mrmlScene.AddNode(table)
 
 
-def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str, title: str = "") -> None:
-    """Colours, range, threshold and legend of a map, and what its values are, by codes; `title` takes the place of the quantity's own.
+def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
+    """Colours, range, threshold and legend of a map, and what its values are, by codes.
 
     Values up to 0 are transparent, since a map is 0 outside its mask; maps that may be negative (a delay) show all but exactly 0 as
     far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
     the 98th percentile of what is above 0.
     """
-    own, unit, colormap, window, _ = resources.look(quantity)
-    title = title or own
+    title, unit, colormap, window, _ = resources.look(quantity)
     values = slicer.util.arrayFromVolume(node)
     if window is None:
         positive = values[values > 0]

@@ -54,6 +54,7 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
             return
         self._is_collapsed = value
         self._set_text(self._title)
+        self.setMaximumHeight(self.fontMetrics().height() + 6 if value else 16777215)
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
             self._put(child, not value and child not in self._unwanted)
         self.contentsCollapsed.emit(value)

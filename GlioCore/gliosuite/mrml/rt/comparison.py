@@ -12,9 +12,9 @@ from ..display import show_map
 from ..layout import side_by_side
 from ..segments import mask_from_segment
 from ..volumes import grid_of, node_from_image, place_beside
-from .request import TargetsResult
+from .request import TargetsRequest, TargetsResult
 
-_SURFACE = 0.3  # opacity, so that targets within each other are seen
+_SURFACE, _FAINT, _FILL = 0.3, 0.1, 0.25  # opacities, chosen: what lies within, and the image below, are seen
 DIFFERENCE = "ctv_difference"  # quantity of the map
 _AMONG = {  # against the first CTV, where there is no progression
     "ctv_cc": "CTV (cc)",
@@ -126,7 +126,7 @@ def difference(result: TargetsResult, first: str, second: str, reference: Any, n
     name = f"{first} beyond {second}"
     made = node_from_image(grid.image(values), name, node)
     made.SetName(name)
-    show_map(made, DIFFERENCE, name)
+    show_map(made, DIFFERENCE)
     if node is None:
         place_beside(made, reference)
     return made
@@ -157,33 +157,43 @@ def segment_of(result: TargetsResult, name: str) -> str:
     return str(identifier)
 
 
-def go_to(result: TargetsResult, name: str) -> None:
-    """Go to the middle of a target in all slice views, and fill it lightly there; the others stay outlines."""
+def colors(result: TargetsResult, names: Sequence[str]) -> list[tuple[float, float, float]]:
+    """The colours (0-1) of targets' contours; white for one whose segment is gone."""
+    segments = result.segmentation.GetSegmentation()
+    found = [segments.GetSegment(segments.GetSegmentIdBySegmentName(name)) for name in names]
+    return [segment.GetColor() if segment is not None else (1.0, 1.0, 1.0) for segment in found]
+
+
+def go_to(result: TargetsResult, name: str, fill: bool = True) -> None:
+    """Go to the middle of a target in all slice views, and fill it lightly there where that is wanted; the others stay outlines."""
     wanted = segment_of(result, name)
     node = result.segmentation
     center = node.GetSegmentCenterRAS(wanted)
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
     display = node.GetDisplayNode()
     display.SetAllSegmentsVisibility2DFill(False)
-    display.SetSegmentVisibility2DFill(wanted, True)
-    display.SetSegmentOpacity2DFill(wanted, 0.25)
     display.SetSegmentVisibility(wanted, True)
+    display.SetSegmentVisibility2DFill(wanted, fill)
+    display.SetSegmentOpacity2DFill(wanted, _FILL)
 
 
-def show(result: TargetsResult, image: Any, other: Any, three_d: bool) -> None:
-    """The targets' contours on two images beside each other, and as surfaces in a 3D view where that is wanted.
+def show(result: TargetsResult, request: TargetsRequest, other: Any, three_d: bool) -> None:
+    """The targets' contours on two images beside each other, and in a 3D view with their structures where that is wanted.
 
     Parameters
     ----------
-    image, other
-        Volume nodes, e.g. T1c and FLAIR; the second may be None.
+    request
+        What the targets were made from: its reference is the first image.
+    other
+        Volume node, e.g. the FLAIR; None shows the first in both views.
     """
     node = result.segmentation
-    display = node.GetDisplayNode()
+    node.GetDisplayNode().SetVisibility(True)
+    node.GetDisplayNode().SetVisibility3D(three_d)
     if three_d:
         node.CreateClosedSurfaceRepresentation()
-        display.SetOpacity3D(_SURFACE)
-    display.SetVisibility(True)
-    display.SetVisibility3D(three_d)
-    side_by_side(image, other, three_d)
-    go_to(result, result.names[0])
+        node.GetDisplayNode().SetOpacity3D(_SURFACE)
+        for role, (owner, identifier) in request.segments.items():
+            owner.CreateClosedSurfaceRepresentation()
+            owner.GetDisplayNode().SetSegmentOpacity3D(identifier, _FAINT if role == "brain" else 1.0)
+    side_by_side(request.reference, other, three_d)

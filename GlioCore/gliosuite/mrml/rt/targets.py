@@ -67,7 +67,7 @@ def gtvs() -> list[tuple[str, ...]]:
 
 def spoken(roles: Sequence[str]) -> str:
     """Roles as a table names them: ``CEL + cavity + T2L``."""
-    return " + ".join(role if role == "cavity" else role.upper() for role in roles)
+    return " + ".join(role.upper() if role in ("cel", "t2l") else role for role in roles)
 
 
 def _ready(request: TargetsRequest) -> None:

@@ -71,7 +71,7 @@ class Export(Section):
         order = list(_SIGNS)[::-1]
         ranked = sorted(findings, key=lambda f: order.index(f.level))
         self.ui.checkLabel.text = "\n".join(f"{_SIGNS[f.level]} {f.sentence}" for f in ranked)
-        self.ui.checkLabel.visible = bool(findings)
+        self.panel.onChoice()
 
     @slot
     def onCheck(self) -> None:

@@ -67,6 +67,8 @@ class TargetsPanel(Panel):
         """Show what the choices need, and allow what can be done."""
         for section in self._sections:
             section.allow()
+        for label in (*(getattr(self.ui, section.place) for section in self._sections), self.ui.checkLabel):
+            label.visible = bool(label.text)  # an empty line is no gap
 
     def _say(self, text: str, notes: list[str] | None = None) -> None:
         super()._say(text, notes)

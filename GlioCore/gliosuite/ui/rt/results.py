@@ -7,7 +7,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ...mrml.rt.choices import PLACED, SEGMENTS
-from ...mrml.rt.comparison import short, titles
+from ...mrml.rt.comparison import colors, short, titles
 from ...mrml.rt.request import TargetsRequest, TargetsResult
 from ..panel import show_only, slot
 from .section import Choices, Section, fill_table
@@ -102,6 +102,7 @@ class Results(Section):
         self._take((result, request))
         self.panel.onChoice()
         self._look()
+        self.logic.goTo(result, result.names[0], False)
         self.say(
             _("{name}: {targets}").format(name=result.segmentation.GetName(), targets=", ".join(result.names)),
             [*notes, *(more or [])],
@@ -116,7 +117,8 @@ class Results(Section):
         else:
             heads = short(result.keys)
             columns = [result.keys.index(key) for key in heads]
-            fill_table(ui.resultTable, list(heads.values()), [[row[c] for c in columns] for row in result.rows])
+            rows = [[row[c] for c in columns] for row in result.rows]
+            fill_table(ui.resultTable, list(heads.values()), rows, colors(result, [str(row[0]) for row in rows]))
             for column, title in enumerate(titles(list(heads)).values()):
                 ui.resultTable.horizontalHeaderItem(column).setToolTip(title)
         names = [] if result is None else result.names
@@ -144,9 +146,8 @@ class Results(Section):
 
     def _look(self) -> None:
         p = self.parameters
-        if self.result is None or p.reference is None:
-            return
-        self.logic.show(self.result, p.reference, p.flair, p.view3d)
+        if self.result is not None and self.asked is not None and self.asked.reference is not None:
+            self.logic.show(self.result, self.asked, p.flair, p.view3d)
 
     @slot
     def onDifference(self) -> None:

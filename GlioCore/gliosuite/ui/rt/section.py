@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .panel import TargetsPanel
 
 Result = TypeVar("Result")
+_PATCH = 12  # pixels of a colour beside a name
 _REST_MS = 150  # chosen: shorter than a person notices, longer than the steps of a slider that is dragged
 
 
@@ -101,8 +102,13 @@ class Rest:
         self._timer.stop()
 
 
-def fill_table(table: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Show rows in a QTableWidget, read only, as high as they are; the first column takes the room that is left."""
+def fill_table(
+    table: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]], colors: Sequence[Sequence[float]] = ()
+) -> None:
+    """Show rows in a QTableWidget, read only, as high as they are; the first column takes the room that is left.
+
+    `colors` (red, green, blue, 0-1), where they are given, are those of the rows' contours.
+    """
     table.clear()
     table.wordWrap = False
     table.verticalHeader().setVisible(False)
@@ -116,6 +122,12 @@ def fill_table(table: Any, heads: Sequence[str], rows: Sequence[Sequence[Any]]) 
             if not isinstance(value, str):
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             table.setItem(r, c, item)
+    for r, color in enumerate(colors):
+        patch = qt.QPixmap(_PATCH, _PATCH)
+        patch.fill(qt.QColor(*(round(255 * part) for part in color)))
+        icon = qt.QIcon(patch)
+        icon.addPixmap(patch, qt.QIcon.Selected)  # a chosen row keeps its colour
+        table.item(r, 0).setIcon(icon)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
     table.setHorizontalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)

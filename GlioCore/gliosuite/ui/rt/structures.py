@@ -52,6 +52,10 @@ class Structures(Section):
         node = self.ui.segmentationSelector.currentNode()
         return {role: (node, box.value) for role, box in self._boxes.items() if node is not None and box.value}
 
+    def choices(self, role: str) -> list[str]:
+        """The segments that can be chosen for a role, none first."""
+        return self._boxes[role].values
+
     def _list(self, node: Any) -> None:
         stored = json.loads(self.parameters.roles or "{}")
         names, matches = segments_of(node), match_segments(node)
