@@ -27,6 +27,4 @@ def test_a_digital_patient_is_made_and_loaded(slicer, logic, monkeypatch, tmp_pa
     assert len(uids) == len(list(database.store.iterdir())) == grid_of(nodes["t1c"]).size[2], (
         "the folder itself is gone"
     )
-    assert "no patient was scanned" in str(
-        database.instanceValue(uids[0], "0008,103e") + database.instanceValue(uids[0], "0008,2111")
-    )
+    assert "no patient was scanned" in database.instanceValue(uids[0], "0020,4000")

@@ -19,7 +19,7 @@ _GRID_MM = 2.0  # chosen: made within seconds
 def digital_patient(seed: int = _SEED, grid_mm: float = _GRID_MM, run: Any = process.run) -> dict[str, Any]:
     """Make a simulated patient and load it; the application waits.
 
-    The brain mask is the simulation's own. Where the DICOM database is open, T1c lies in it too (its description says that no patient
+    The brain mask is the simulation's own. Where the DICOM database is open, T1c lies in it too (its comment says that no patient
     was scanned), since an RT structure set has to refer to a DICOM series.
 
     Returns
