@@ -159,7 +159,7 @@ def tick(panel, *names):
 def test_images_and_structures_are_found(panel):
     ui, p = panel.ui, panel.parameters
     assert (p.reference.GetName(), p.flair.GetName(), p.segmentation) == ("7: t1 post gad", "8: FLAIR", panel.lesions)
-    assert (ui.celComboBox.currentText, ui.celFound.text) == ("enhancing lesion (CEL)", "by terminology")
+    assert (ui.celComboBox.currentText, ui.celFound.text) == ("enhancing lesion (CEL)", "by code")
     assert (ui.t2lComboBox.currentText, ui.t2lFound.text) == ("T2 lesion (T2L)", "by name")
     assert (ui.brainComboBox.currentText, ui.brainFound.text) == ("none", "")
     assert set(panel.request().segments) == {"cel", "t2l"}

@@ -79,7 +79,7 @@ class Structures(Section):
     def _say_how(self, matches: dict[str, Any]) -> None:
         for role, box in self._boxes.items():
             match = matches.get(role)
-            by = {"terminology": _("by terminology"), "name": _("by name")}
+            by = {"terminology": _("by code"), "name": _("by name")}
             how = by[match.by] if match is not None and match.identifier == box.value else _("chosen")
             getattr(self.ui, f"{role}Found").text = how if box.value else ""
 
