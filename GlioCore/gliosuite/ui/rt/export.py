@@ -1,6 +1,6 @@
 """Section 5: the RT structure set, checked before it is written."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import ctk
 from slicer.i18n import tr as _
@@ -10,9 +10,6 @@ from ...mrml.rt.structureset import ExportRequest
 from ..panel import show_only, slot
 from .section import Section
 
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
-
 _SIGNS = {"ok": "✓", "warning": "!", "error": "✗"}
 
 
@@ -21,7 +18,7 @@ class Export(Section):
 
     place = "exportStatus"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         ui = self.ui
         for edit, name in ((ui.seriesFolderEdit, "seriesFolder"), (ui.outputFolderEdit, "outputFolder")):

@@ -1,6 +1,6 @@
 """Section 2: schemes, barriers, PTV margin, and a margin to be tried out."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import ctk
 import qt
@@ -11,16 +11,13 @@ from ...mrml.rt.targets import gtvs, schemes, spoken
 from ..panel import show_only, slot
 from .section import Choices, Rest, Section, fill_table
 
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
-
 
 class Margins(Section):
     """The schemes that are ticked, what their margins go round, and the preview."""
 
     place = "previewLabel"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         ui = self.ui
         self._schemes = schemes()

@@ -1,7 +1,7 @@
 """Section 3: a target volume from a map of the probability of recurrence."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ctk
 from slicer.i18n import tr as _
@@ -13,16 +13,13 @@ from ...mrml.rt.targets import schemes
 from ..panel import show_only, slot
 from .section import Choices, Rest, Section
 
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
-
 
 class Predicted(Section):
     """Where the probability is cut, and the preview of what that gives."""
 
     place = "predictedLabel"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         ui = self.ui
         self._predictor: Any = None

@@ -1,7 +1,7 @@
 """Section 4: computing, the table, where to look, and the difference of two targets."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -12,16 +12,13 @@ from ...mrml.rt.request import TargetsRequest, TargetsResult
 from ..panel import show_only, slot
 from .section import Choices, Section, fill_table
 
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
-
 
 class Results(Section):
     """The targets that were computed, also before the scene was loaded."""
 
     place = "resultStatus"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         ui = self.ui
         self.result: TargetsResult | None = None

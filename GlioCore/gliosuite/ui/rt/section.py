@@ -1,12 +1,9 @@
 """What the sections of the panel share."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import qt
-
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
 
 Result = TypeVar("Result")
 _PATCH = 12  # pixels of a colour beside a name
@@ -21,7 +18,7 @@ class Section:
 
     place = "statusLabel"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         self.panel, self.ui, self.bindings = panel, panel.ui, panel.bindings
 
     @property

@@ -1,7 +1,7 @@
 """Section 1: the images, and which segment is which structure."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slicer.i18n import tr as _
 
@@ -10,9 +10,6 @@ from ...mrml.rt.targets import first_segmentation
 from ...mrml.volumes import first_image
 from ..panel import slot
 from .section import Choices, Section
-
-if TYPE_CHECKING:
-    from .panel import TargetsPanel
 
 _T1C = r"t1[^a-z0-9]*(c|ce|gd|km|post)|t1.*(contrast|gad)|(contrast|gad|post).*t1"
 _FLAIR = "flair"
@@ -23,7 +20,7 @@ class Structures(Section):
 
     place = "inputStatus"
 
-    def __init__(self, panel: "TargetsPanel") -> None:
+    def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         self._boxes = {role: Choices(getattr(self.ui, f"{role}ComboBox")) for role in ROLES}
         self.ui.referenceSelector.currentNodeChanged.connect(panel.onChoice)
