@@ -441,6 +441,13 @@ def test_what_is_missing_is_said_near_what_was_clicked(panel):
     assert not panel.ui.exportButton.enabled
 
 
+def test_the_log_keeps_what_was_said(computed):
+    computed.ui.differenceCheckBox.click()
+    lines = computed.ui.logEdit.plainText.split("\n")
+    assert lines[0] == "Target volumes: CTV_RTOG, CTV_EANO"
+    assert lines[-1].startswith("red: CTV_RTOG beyond CTV_EANO")
+
+
 def test_targets_of_a_scene_that_is_loaded_can_be_exported(slicer, computed):
     panel, scene = computed, slicer.mrmlScene
     panel.ui.celComboBox.currentIndex = 2

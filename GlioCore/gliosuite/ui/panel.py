@@ -45,7 +45,9 @@ def slot(work: Callable[..., None]) -> Callable[..., None]:
 
 
 class Panel:
-    """Binds the widgets of a .ui file to a parameter node and a logic. The page has a statusLabel, a progressBar and a cancelButton.
+    """Binds the widgets of a .ui file to a parameter node and a logic.
+
+    The page has a statusLabel, a progressBar and a cancelButton, and a logEdit where it keeps what was said.
 
     A panel connects its widgets in ``__init__``, lists in `bindings` what Slicer does not bind by itself, and then calls `bind`.
 
@@ -235,7 +237,11 @@ class Panel:
         self._place = getattr(self.ui, name)
 
     def _say(self, text: str, notes: list[str] | None = None) -> None:
-        self._place.text = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])
+        said = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])
+        log = getattr(self.ui, "logEdit", None)
+        if log is not None and text and said != self._place.text:
+            log.appendPlainText(said)
+        self._place.text = said
 
 
 def show_only(*rules: tuple[tuple[Any, ...], bool]) -> None:
