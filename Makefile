@@ -10,7 +10,7 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor lint format bench bench-cuda docs anatomy icons screenshots clean
+.PHONY: help demo test test-floor lint format bench bench-cuda docs anatomy icons screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
@@ -19,7 +19,7 @@ help:
 	@echo "make lint        ruff and mypy;  make docs  command reference and link check"
 	@echo "make bench       benchmarks;  make bench-cuda  the engines of perfusion on a CUDA device beside the processor"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
-	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data"
+	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data;  make panel-screenshots  the panels"
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 with venv is needed and was not found (Debian: apt-get install python3 python3-venv)"; exit 2; }
@@ -82,6 +82,9 @@ icons: .venv/.test-$(STAMP)
 screenshots: .venv/.test-$(STAMP)
 	$(BIN)/python Resources/make_screenshots.py
 	$(BIN)/python Resources/make_cohort_sheet.py
+
+panel-screenshots: .venv/.test-$(STAMP)
+	$(BIN)/python Resources/make_panel_screenshots.py
 
 clean:
 	rm -rf .venv .venv-floor demo build

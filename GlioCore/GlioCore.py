@@ -1,6 +1,7 @@
 """GlioCore: hidden; hosts the library ``gliosuite`` that the other modules import, and puts its colour tables into the scene."""
 
 import slicer
+import slicer.util
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -22,21 +23,39 @@ class GlioCore(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Template: MNI152 (McConnell Brain Imaging Centre, McGill University).")
         self.parent.hidden = True
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
+
+
+def onStartupCompleted():
+    """What other modules and saved scenes rely on, once the application is there."""
+    from gliosuite.mrml import layout
+
+    layout.register()
+    registerSampleData()
 
 
 def registerSampleData():
-    """A simulated patient among the application's sample data; it is made on this machine, nothing is downloaded."""
+    """A digital patient among the application's sample data; it is made on this machine, nothing is downloaded."""
+    import os
+
     import SampleData
 
+    icons = os.path.join(os.path.dirname(__file__), "Resources", "Icons")
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="GlioSuite",
-        sampleName="GlioSuite simulated patient",
+        sampleName="GlioSuite digital patient",
+        thumbnailFileName=os.path.join(icons, "GlioCoreDigitalPatient.png"),
         uris=[],
         fileNames=[],
         nodeNames=[],
-        customDownloader=lambda *_args: list(GlioCoreLogic().simulatePatient().values()),
+        customDownloader=loadDigitalPatient,
     )
+
+
+def loadDigitalPatient(*_args):
+    """What a click on the sample does: the patient is made under a busy cursor, and what goes wrong is said."""
+    with slicer.util.tryWithErrorDisplay(_("The digital patient could not be made."), waitCursor=True):
+        return list(GlioCoreLogic().digitalPatient().values())
 
 
 class GlioCoreLogic(ScriptedLoadableModuleLogic):
@@ -55,16 +74,11 @@ class GlioCoreLogic(ScriptedLoadableModuleLogic):
 
         return load_case(folder)
 
-    def simulatePatient(self, seed=0, grid_mm=2.0):
+    def digitalPatient(self, **options):
         """Make a simulated patient in a process of its own and load it; the application waits."""
-        import tempfile
+        from gliosuite.mrml.sample import digital_patient
 
-        from gliosuite.mrml import process
-
-        with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as folder:
-            options = ["--n", "1", "--seed", str(seed), "--grid-mm", f"{grid_mm:g}", "--out", folder]
-            made = process.run(["simulate", *options])
-            return self.loadCase(f"{folder}/{made['cases'][0]}")
+        return digital_patient(**options)
 
 
 class GlioCoreTest(ScriptedLoadableModuleTest):

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import slicer
+from gliosuite.mrml.rt.choices import BARRIERS, CUTS, DESTINATIONS
 from gliosuite.ui.module import ModuleWidget
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
@@ -32,31 +33,37 @@ class GlioRT(ScriptedLoadableModule):
 @parameterNodeWrapper
 class GlioRTParameterNode:
     reference: vtkMRMLScalarVolumeNode
-    brainSegmentation: vtkMRMLSegmentationNode
-    brainSegment: str = ""
-    celSegmentation: vtkMRMLSegmentationNode
-    celSegment: str = ""
-    t2lSegmentation: vtkMRMLSegmentationNode
-    t2lSegment: str = ""
-    cavitySegmentation: vtkMRMLSegmentationNode
-    cavitySegment: str = ""
-    progressionSegmentation: vtkMRMLSegmentationNode
-    progressionSegment: str = ""
+    flair: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    roles: str = "{}"
     schemes: str = "rtog estro-eano"
-    barriers: Annotated[str, Choice(["none", "folder", "segmentation", "by registration"])] = "none"
+    barriers: Annotated[str, Choice(BARRIERS)] = BARRIERS[0]
     barriersFolder: str = ""
     barriersSegmentation: vtkMRMLSegmentationNode
     throughBrainstem: bool = False
     throughChiasm: bool = False
-    lesionSegmentation: vtkMRMLSegmentationNode
-    lesionSegment: str = ""
+    ptvMm: Annotated[float, WithinRange(0, 20)] = 0.0
     marginMm: Annotated[float, WithinRange(0, 30)] = 15.0
+    around: str = ""
     preview: bool = False
     previewSegmentation: vtkMRMLSegmentationNode
+    probability: vtkMRMLScalarVolumeNode
+    cut: Annotated[str, Choice(CUTS)] = CUTS[0]
+    thresholdPercent: Annotated[float, WithinRange(0.5, 95)] = 5.0
+    like: str = "estro-eano"
+    volumeCc: Annotated[float, WithinRange(0, 2000)] = 100.0
+    sensitivityPercent: Annotated[float, WithinRange(1, 99)] = 95.0
+    validation: str = ""
+    predictedPreview: bool = False
+    predictedSegmentation: vtkMRMLSegmentationNode
     targets: vtkMRMLSegmentationNode
+    view3d: bool = False
+    difference: vtkMRMLScalarVolumeNode
     seriesFolder: str = ""
-    structureFile: str = ""
+    setLabel: str = "GlioSuite"
     allowDerived: bool = False
+    destination: Annotated[str, Choice(DESTINATIONS)] = DESTINATIONS[0]
+    outputFolder: str = ""
 
 
 class GlioRTWidget(ModuleWidget):
@@ -73,33 +80,35 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
         return GlioRTParameterNode(super().getParameterNode())
 
-    def schemes(self):
-        from gliosuite.mrml import targets
-
-        return targets.schemes()
+    # targets
 
     def compute(self, request):
-        from gliosuite.mrml import targets
+        from gliosuite.mrml.rt import targets
 
         return targets.compute(request)
 
     def recall(self, node):
-        from gliosuite.mrml import targets
+        from gliosuite.mrml.rt import targets
 
         return targets.recall(node)
 
-    def preview(self, reference, lesion, brain, marginMm, node=None):
-        from gliosuite.mrml import targets
+    def preview(self, request, roles, marginMm, node=None):
+        from gliosuite.mrml.rt import targets
 
-        return targets.preview(reference, lesion, brain, marginMm, node)
+        return targets.preview(request, roles, marginMm, node)
+
+    def predictor(self, request):
+        from gliosuite.mrml.rt.prediction import Predictor
+
+        return Predictor.ready(request)
 
     def startBarriers(self, request):
-        from gliosuite.mrml import barriers
+        from gliosuite.mrml.rt import barriers
 
         return barriers.start(request)
 
     def finishBarriers(self, job, summary):
-        from gliosuite.mrml import barriers
+        from gliosuite.mrml.rt import barriers
 
         return barriers.finish(job, summary)
 
@@ -108,18 +117,56 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 
         process.abandon(job)
 
-    def export(self, result, request, series_dir, path, allow_derived=False):
-        from gliosuite.mrml import targets
+    # views
 
-        return targets.export(result, request, series_dir, path, allow_derived)
+    def show(self, result, request, other, threeD=False):
+        from gliosuite.mrml.rt import comparison
+
+        comparison.show(result, request, other, threeD)
+
+    def goTo(self, result, name, fill=True):
+        from gliosuite.mrml.rt import comparison
+
+        comparison.go_to(result, name, fill)
+
+    def difference(self, result, first, second, reference, node=None):
+        from gliosuite.mrml.rt import comparison
+
+        return comparison.difference(result, first, second, reference, node)
+
+    def overlay(self, node):
+        from gliosuite.mrml.layout import overlay
+
+        overlay(node)
+
+    def hide(self, segmentation):
+        if segmentation is not None:
+            segmentation.SetDisplayVisibility(False)
+
+    # structure set
+
+    def dicomSource(self, node):
+        from gliosuite.mrml.rt import structureset
+
+        return structureset.dicom_source(node)
+
+    def check(self, result, request, wanted):
+        from gliosuite.mrml.rt import structureset
+
+        return structureset.check(result, request, wanted)
+
+    def export(self, result, request, wanted):
+        from gliosuite.mrml.rt import structureset
+
+        return structureset.export(result, request, wanted)
 
     def slicerRtChanges(self):
-        from gliosuite.mrml import slicerrt
+        from gliosuite.mrml.rt import slicerrt
 
         return slicerrt.CHANGES if slicerrt.available() else ""
 
     def exportWithSlicerRt(self, result, request, folder):
-        from gliosuite.mrml import slicerrt
+        from gliosuite.mrml.rt import slicerrt
 
         return slicerrt.export(result.segmentation, request.reference, folder)
 
@@ -128,9 +175,10 @@ class GlioRTTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
         from gliosuite.errors import InputError
-        from gliosuite.mrml.targets import TargetsRequest
+        from gliosuite.mrml.rt.request import TargetsRequest
+        from gliosuite.mrml.rt.targets import schemes
 
-        assert "rtog" in [row[0] for row in GlioRTLogic().schemes()]
+        assert "rtog" in [scheme.name for scheme in schemes()]
         with self.assertRaises(InputError):
             GlioRTLogic().compute(TargetsRequest(reference=None, schemes=("rtog",)))
         self.delayDisplay("GlioRT: test passed")

@@ -1,8 +1,5 @@
 """A case folder in the scene, and the simulated patient that the application offers as sample data."""
 
-import sys
-import types
-
 import numpy as np
 import pytest
 from gliosuite.case import Case
@@ -63,24 +60,3 @@ def test_nodes_stand_under_one_study(slicer, logic, case):
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) for node in nodes.values()}
     assert {hierarchy.GetItemName(p) for p in parents} == {"P1"}
-
-
-def test_sample_data_is_a_simulated_patient(slicer, logic, monkeypatch):
-    """What the application calls when its user clicks on the sample."""
-    registered = {}
-    sample = types.SimpleNamespace(registerCustomSampleDataSource=lambda **options: registered.update(options))
-    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=sample))
-    ((signal, register),) = slicer.app.started
-    assert signal == "startupCompleted()"
-    register()
-    assert registered["sampleName"] == "GlioSuite simulated patient"
-    monkeypatch.setattr(type(logic), "simulatePatient", lambda self: {"t1c": "node"})
-    assert registered["customDownloader"](None) == ["node"]
-
-
-@pytest.mark.slow
-def test_simulated_patient_is_made_and_loaded(slicer, logic):
-    nodes = logic.simulatePatient(seed=3, grid_mm=5.0)
-    assert {"t1c", "dce", "dsc", "masks"} <= set(nodes)
-    names = [nodes["masks"].GetSegmentation().GetNthSegment(i).GetName() for i in range(2)]
-    assert "enhancing lesion (CEL)" in names

@@ -49,6 +49,25 @@ def test_ktrans_has_its_range_unit_and_colors(slicer):
     assert sum(first[:3]) < 0.05 < sum(rgba[:3]) < sum(last[:3])
 
 
+def test_values_say_by_codes_what_they_are(slicer):
+    node = map_node(ball(12) * 0.1, "ktrans")
+    quantity, unit = node.GetVoxelValueQuantity(), node.GetVoxelValueUnits()
+    assert (quantity.GetCodingSchemeDesignator(), quantity.GetCodeValue()) == ("DCM", "126312")
+    assert (unit.GetCodingSchemeDesignator(), unit.GetCodeValue()) == ("UCUM", "/min")
+    assert map_node(ball(12) * 0.1, "ktrans_sd").GetVoxelValueQuantity() is None
+    assert map_node(ball(12) * 0.1, "mine").GetVoxelValueUnits() is None
+
+
+def test_codes_are_saved_with_the_scene(slicer):
+    map_node(ball(12) * 0.1, "cbv")
+    scene = slicer.mrmlScene
+    scene.SetSaveToXMLString(1)
+    scene.Commit()
+    text = scene.GetSceneXMLString()
+    assert "126398" in text
+    assert "ml/[100]ml" in text
+
+
 def test_one_color_table_per_scene(slicer):
     map_node(ball(12) * 0.1, "ktrans")
     map_node(ball(12) * 0.1, "kep")

@@ -53,7 +53,7 @@ def nodes(slicer):
 
 
 def test_image_and_targets_are_given_and_the_changes_told(slicer, plugin, nodes, tmp_path):
-    from gliosuite.mrml import slicerrt
+    from gliosuite.mrml.rt import slicerrt
 
     assert slicerrt.available()
     changes = slicerrt.export(*nodes, str(tmp_path))
@@ -67,7 +67,7 @@ def test_image_and_targets_are_given_and_the_changes_told(slicer, plugin, nodes,
 
 
 def test_what_slicerrt_refuses_is_said(plugin, nodes, tmp_path):
-    from gliosuite.mrml import slicerrt
+    from gliosuite.mrml.rt import slicerrt
 
     plugin.message = "Must export the primary anatomical (CT/MR) image"
     with pytest.raises(InputError, match="SlicerRT did not export the targets: Must export the primary"):
@@ -80,7 +80,7 @@ def test_what_slicerrt_refuses_is_said(plugin, nodes, tmp_path):
 
 
 def test_without_slicerrt_it_is_not_offered(slicer, nodes, tmp_path):
-    from gliosuite.mrml import slicerrt
+    from gliosuite.mrml.rt import slicerrt
 
     assert not slicerrt.available()
     with pytest.raises(InputError, match="SlicerRT is not installed"):

@@ -1,9 +1,12 @@
 """One table says how maps are called and shown; it holds every map that a step writes, in the units of the contract."""
 
+import json
+
+import numpy as np
 import pytest
 from gliosuite.perfusion.dce.maps import _MAPS
 from gliosuite.perfusion.dce.semiquantitative import NAMES
-from gliosuite.resources import _own_color, colors, display, look
+from gliosuite.resources import _own_color, codes, colors, display, look, read_text
 from gliosuite.rt.barriers import NAMES as BARRIERS
 from gliosuite.rt.targets.schemes import schemes
 
@@ -77,3 +80,24 @@ def test_every_target_of_the_schemes_and_every_barrier_has_its_own_color():
     assert len(set(colors(names).values())) == len(names)
     found = colors(BARRIERS)
     assert len(set(found.values())) == len(found)
+
+
+def test_codes_are_those_of_dicom():
+    pydicom = pytest.importorskip("pydicom.sr._concepts_dict")
+    known = pydicom.concepts["DCM"]
+    meanings = {code: meaning for entry in known.values() for code, (meaning, _) in entry.items()}
+    for name in display()["maps"]:
+        quantity, unit = codes(name)
+        if quantity is not None:
+            assert meanings[quantity[1]] == quantity[2], name
+        assert unit is not None or " " in look(name).unit or not look(name).unit, f"{name} has a unit without a code"
+    assert codes("ktrans_sd") == (None, codes("ktrans")[1])
+    assert codes("mine") == (None, None)
+
+
+def test_a_diverging_map_has_its_light_middle_and_two_even_sides():
+    stops = json.loads(read_text("colormaps.json"))["coolwarm"]
+    luminance = np.array([np.dot([int(s[i : i + 2], 16) for i in (1, 3, 5)], (0.2126, 0.7152, 0.0722)) for s in stops])
+    assert luminance.argmax() in range(15, 18)
+    assert (np.diff(luminance[:16]) > 0).all()
+    assert (np.diff(luminance[17:]) < 0).all()

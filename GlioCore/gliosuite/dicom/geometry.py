@@ -182,7 +182,9 @@ def quiet_pydicom() -> Iterator[None]:
         yield
 
 
-def read_stack(folder: str | Path, series_uid: str | None = None, required: bool = False) -> Stack:
+def read_stack(
+    folder: str | Path, series_uid: str | None = None, required: bool = False, files: Sequence[Path] | None = None
+) -> Stack:
     """Read the slices of a CT or MR series, single-frame or multi-frame, as one stack; no pixels.
 
     Parameters
@@ -193,6 +195,8 @@ def read_stack(folder: str | Path, series_uid: str | None = None, required: bool
         Take this series where the folder holds several; None: it must hold one.
     required
         Refuse a folder that does not hold `series_uid`, even if it holds one series alone.
+    files
+        Look at these files alone; None: at all of the folder.
 
     Raises
     ------
@@ -203,7 +207,7 @@ def read_stack(folder: str | Path, series_uid: str | None = None, required: bool
     folder = Path(folder)
     if not folder.exists():
         raise InputError(f"{folder} does not exist; the folder of a DICOM series is needed")
-    headers, rest, damaged = read_headers(files_in(folder), pixels=False)
+    headers, rest, damaged = read_headers(files_in(folder) if files is None else files, pixels=False)
     if damaged:
         raise InputError(damaged[0])
     by_series: dict[str, list[Header]] = defaultdict(list)

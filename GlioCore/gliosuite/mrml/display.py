@@ -9,6 +9,8 @@ import slicer.util
 from .. import resources
 from .volumes import QUANTITY
 
+DIVERGING = ("coolwarm",)
+
 
 def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
     """The scene's colour table of that name (``inferno``, ``turbo``, ...), made once."""
@@ -25,12 +27,14 @@ def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
     where = np.linspace(0, 1, len(points))
     for index, fraction in enumerate(np.linspace(0, 1, 256)):
         rgb = [float(np.interp(fraction, where, points[:, channel])) for channel in range(3)]
-        table.SetColor(index, f"{index}", *rgb, 1.0)
+        # A diverging map is transparent where there is no difference: a threshold cannot leave out its middle.
+        opacity = 0.0 if colormap in DIVERGING and index in (127, 128) else 1.0
+        table.SetColor(index, f"{index}", *rgb, opacity)
     return slicer.mrmlScene.AddNode(table)
 
 
 def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
-    """Colours, range, threshold and legend of a map.
+    """Colours, range, threshold and legend of a map, and what its values are, by codes.
 
     Values up to 0 are transparent, since a map is 0 outside its mask; maps that may be negative (a delay) show all but exactly 0 as
     far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
@@ -48,15 +52,26 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
-    display.SetApplyThreshold(True)
+    display.SetApplyThreshold(colormap not in DIVERGING)
     node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
+    what, measured_in = resources.codes(quantity)
+    node.SetVoxelValueQuantity(_coded(what))
+    node.SetVoxelValueUnits(_coded(measured_in))
     # A view draws the legends of the volumes that it shows, and no others.
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(f"{title} [{unit}]" if unit else title)
     legend.SetLabelFormat("%.3g")
     legend.SetNumberOfLabels(5)
     legend.SetVisibility(True)
+
+
+def _coded(code: tuple[str, ...] | None) -> slicer.vtkCodedEntry | None:
+    if code is None:
+        return None
+    entry = slicer.vtkCodedEntry()
+    entry.SetValueSchemeMeaning(code[1], code[0], code[2])
+    return entry
 
 
 def show_over(

@@ -1,5 +1,6 @@
 """Volume nodes and SimpleITK images: RAS to LPS, arrays (k, j, i) as they are, subject hierarchy."""
 
+import re
 from collections.abc import Iterable
 from itertools import count
 
@@ -32,14 +33,22 @@ def refuse_transform(node: slicer.vtkMRMLTransformableNode) -> None:
         )
 
 
-def first_image() -> slicer.vtkMRMLScalarVolumeNode | None:
-    """The scene's first image, or None: no label map, no map of ours, and no frame that a sequence shows."""
+def plain_volumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """The scene's scalar volumes: no label map, nothing hidden, and no frame that a sequence shows."""
     browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
-    for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        plain = node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
-        if plain and not node.GetAttribute(QUANTITY) and not any(b.IsProxyNodeID(node.GetID()) for b in browsers):
-            return node
-    return None
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        and not node.GetHideFromEditors()
+        and not any(b.IsProxyNodeID(node.GetID()) for b in browsers)
+    ]
+
+
+def first_image(pattern: str = "") -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The scene's first image that is no map of ours and whose name matches a pattern (whatever its case), or None."""
+    named = lambda node: re.search(pattern, node.GetName(), re.IGNORECASE)
+    return next((n for n in plain_volumes() if not n.GetAttribute(QUANTITY) and named(n)), None)
 
 
 def grid_of(node: slicer.vtkMRMLVolumeNode) -> Grid:

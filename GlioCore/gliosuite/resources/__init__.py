@@ -109,3 +109,22 @@ def look(name: str) -> Look:
     base = name.removesuffix("_sd")
     found = Look(**display()["maps"].get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None}))
     return found if base == name else found._replace(title=f"SD of {found.title}")
+
+
+@cache
+def _codes() -> dict[str, dict[str, list[str]]]:
+    return json.loads(read_text("codes.json"))
+
+
+def codes(name: str) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """What a map's voxels are and their unit, each as (scheme, value, meaning) or None (``codes.json``).
+
+    Examples
+    --------
+    >>> codes("ktrans")
+    (('DCM', '126312', 'Ktrans'), ('UCUM', '/min', '/min'))
+    >>> codes("ktrans_sd")  # the unit alone: no code means a standard deviation of it
+    (None, ('UCUM', '/min', '/min'))
+    """
+    quantity, unit = _codes()["quantities"].get(name), _codes()["units"].get(look(name).unit)
+    return tuple(quantity) if quantity else None, tuple(unit) if unit else None

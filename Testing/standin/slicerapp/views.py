@@ -1,4 +1,4 @@
-"""A slice view off screen: Slicer's own displayable managers; the application draws the image itself with a mapper like this one."""
+"""Slice and 3D views off screen: Slicer's own displayable managers; the application draws the image itself with a mapper like this one."""
 
 import slicer
 import slicer.util
@@ -60,14 +60,7 @@ class SliceView:
         """The rendered view as an array (rows from the top, columns, RGB)."""
         for legend in slicer.util.getNodesByClass("vtkMRMLColorLegendDisplayNode"):
             legend.Modified()  # the application's event loop does this when another volume is shown
-        self.window.Render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.ReadFrontBufferOff()
-        grab.Update()
-        image = grab.GetOutput()
-        width, height, _ = image.GetDimensions()
-        return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 3)[::-1]
+        return _picture(self.window)
 
     def pixel(self, ras: tuple[float, float, float]) -> tuple[int, int]:
         """Row (from the top) and column at which a RAS position is drawn."""
@@ -75,6 +68,65 @@ class SliceView:
         vtk.vtkMatrix4x4.Invert(self.node.GetXYToRAS(), matrix)
         x, y, *_ = matrix.MultiplyPoint((*ras, 1.0))
         return self.window.GetSize()[1] - 1 - round(y), round(x)
+
+
+class ThreeDView:
+    """A 3D view of the scene."""
+
+    MANAGERS = (
+        "vtkMRMLCameraDisplayableManager",
+        "vtkMRMLViewDisplayableManager",
+        "vtkMRMLModelDisplayableManager",
+        "vtkMRMLSegmentationsDisplayableManager3D",
+        "vtkMRMLMarkupsDisplayableManager",
+    )
+
+    def __init__(self, size: tuple[int, int] = (400, 400)) -> None:
+        self.renderer, self.window = vtk.vtkRenderer(), vtk.vtkRenderWindow()
+        self.window.SetOffScreenRendering(1)
+        self.window.SetMultiSamples(0)
+        self.window.SetSize(*size)
+        self.window.AddRenderer(self.renderer)
+        self.renderer.SetUseDepthPeeling(True)
+        self.interactor = vtk.vtkGenericRenderWindowInteractor()
+        self.interactor.SetRenderWindow(self.window)
+        factory = slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance()
+        factory.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+        self.node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLViewNode", "View1")
+        self.node.SetLayoutName("1")
+        self.node.SetMappedInLayout(1)
+        self.node.SetBoxVisible(False)
+        self.node.SetAxisLabelsVisible(False)
+        for manager in self.MANAGERS:
+            if not factory.IsDisplayableManagerRegistered(manager):
+                factory.RegisterDisplayableManager(manager)
+        self.managers = slicer.vtkMRMLDisplayableManagerGroup()
+        self.managers.Initialize(factory, self.renderer)
+        self.managers.SetMRMLDisplayableNode(self.node)
+
+    def picture(self, azimuth: float = 30.0, elevation: float = 15.0):
+        """The rendered view (rows, columns, RGB), seen from the front and turned by these degrees."""
+        camera = self.renderer.GetActiveCamera()
+        camera.SetFocalPoint(0, 0, 0)
+        camera.SetPosition(0, 500, 0)
+        camera.SetViewUp(0, 0, 1)
+        camera.Azimuth(azimuth)
+        camera.Elevation(elevation)
+        self.renderer.ResetCamera()
+        camera.Zoom(1.3)
+        self.renderer.ResetCameraClippingRange()
+        return _picture(self.window)
+
+
+def _picture(window):
+    window.Render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(window)
+    grab.ReadFrontBufferOff()
+    grab.Update()
+    image = grab.GetOutput()
+    width, height, _ = image.GetDimensions()
+    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, 3)[::-1]
 
 
 def off_screen() -> bool:

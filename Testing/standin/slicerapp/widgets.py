@@ -29,6 +29,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):  # noqa: N801
         self._scene, self._nodes, self._none, self._flags = None, [], False, {}
         self._types = []
         self._current = None
+        self.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)  # as the real one
         self.currentIndexChanged.connect(self._picked)
 
     def _flag(name, default):  # noqa: N805

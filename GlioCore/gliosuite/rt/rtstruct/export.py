@@ -30,7 +30,15 @@ from .segmentation import write_seg
 from .structures import StructureSet
 from .writing import Roi, structure_set
 
-__all__ = ["ExportedSet", "Roi", "WrittenRoi", "export_rtstruct", "read_rtstruct", "write_rtstruct"]
+__all__ = [
+    "ExportedSet",
+    "Roi",
+    "WrittenRoi",
+    "export_rtstruct",
+    "preflight",
+    "read_rtstruct",
+    "write_rtstruct",
+]
 
 # Chosen: rounding the steps of a structure some ten voxels across costs 1 to 5 %; below 0.9 its shape is another.
 _LEAST_DICE = 0.9
@@ -177,6 +185,26 @@ def export_rtstruct(
         if seg is not None:
             write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label, timed)
     return ExportedSet(written, tuple(findings), label)
+
+
+def preflight(
+    series_dir: str | Path | Stack,
+    rois: Sequence[Roi],
+    label: str = "GlioSuite",
+    planned_on: str = "",
+    allow_derived: bool = False,
+) -> tuple[Finding, ...]:
+    """The pre-flight list of `export_rtstruct` with all its errors, to be looked at before anything is written; parameters as there."""
+    findings = check_rois(rois, label)
+    try:
+        series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
+    except InputError as error:
+        return (*findings, Finding("series", "error", str(error)))
+    findings += check_series(series, planned_on, allow_derived)
+    drawn = [roi for roi in rois if boolean(roi.mask).any()]  # an empty one has been told
+    masks = [_on_series(roi, series, None) for roi in drawn]
+    findings += check_masks(drawn, masks, [_beyond(roi, series, np.eye(4)) for roi in drawn], series)
+    return tuple(findings)
 
 
 def read_rtstruct(path: str | Path, series_dir: str | Path) -> dict[str, sitk.Image]:

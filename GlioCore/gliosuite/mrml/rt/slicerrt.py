@@ -5,7 +5,7 @@ from typing import Any
 
 import slicer
 
-from ..errors import InputError
+from ...errors import InputError
 
 CHANGES = (
     "SlicerRT writes the image anew, with new image, series and frame of reference UIDs, and the structure set refers to that copy: "

@@ -7,34 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
-from ..images import Grid, boolean, read_image, suffix, write_image
-from . import process
-from .process import Job, abandon
-from .segments import mask_from_segment, segmentation_from_masks
-from .volumes import grid_of, image_from_node, place_beside, unique_name
+from ...errors import InputError
+from ...images import Grid, boolean, read_image, suffix, write_image
+from .. import process
+from ..process import Job, abandon
+from ..segments import mask_from_segment, segmentation_from_masks
+from ..volumes import grid_of, image_from_node, place_beside, unique_name
+from .choices import FOLDER, NONE
 
 if TYPE_CHECKING:
-    from ..rt.barriers import BarrierMasks
+    from ...rt.barriers import BarrierMasks
 
-CHOICES = ("none", "folder", "segmentation", "by registration")
 _SOURCE = "GlioSuite.BarrierSource"  # attribute of a segmentation that a step made
 _LESION = ("cel", "t2l", "cavity")
 
 
 def barriers(request: Any, grid: Grid) -> "BarrierMasks | None":
-    """The barriers of a `targets.TargetsRequest` on a grid; None where there are none.
+    """The barriers of a `request.TargetsRequest` on a grid; None where there are none.
 
     Raises
     ------
     InputError
         If the folder or segmentation is not chosen or holds no barrier, or one that is not known.
     """
-    from ..rt.barriers import read_barriers
+    from ...rt.barriers import read_barriers
 
-    if request.barriers == "none":
+    if request.barriers == NONE:
         return None
-    if request.barriers == "folder":
+    if request.barriers == FOLDER:
         if not request.barriers_folder:
             raise InputError("no folder of barriers is chosen; masks named falx, tentorium, ventricles ... are needed")
         return read_barriers(request.barriers_folder, grid, request.through)
@@ -46,7 +46,7 @@ def barriers(request: Any, grid: Grid) -> "BarrierMasks | None":
 
 
 def _from_segments(node: Any, grid: Grid, through: tuple[str, ...]) -> "BarrierMasks":
-    from ..rt.barriers import NAMES, BarrierMasks
+    from ...rt.barriers import NAMES, BarrierMasks
 
     segments = node.GetSegmentation()
     masks = {}

@@ -1,0 +1,91 @@
+"""The panel as a whole: its sections, and what they ask for together."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from slicer.i18n import tr as _
+
+from ...mrml.rt.request import TargetsRequest
+from ..panel import Panel, Running, slot
+from ..process import Step
+from .export import Export
+from .margins import Margins
+from .predicted import Predicted
+from .results import Results
+from .section import Section
+from .structures import Structures
+
+
+class TargetsPanel(Panel):
+    """Binds the widgets of GlioRT.ui to a parameter node and a logic; `GlioRT.GlioRTLogic` says what a logic has."""
+
+    failure = _("Something went wrong in GlioRT; the details help those who mend it.")
+    labels: ClassVar[Mapping[str, str]] = {
+        "--barriers": "barriersLabel",
+        "--brain": "brainLabel",
+        "--allow-derived": "allowDerivedCheckBox",
+        "--ptv-mm": "ptvLabel",
+        "--probability": "probabilityLabel",
+        "--threshold": "thresholdLabel",
+        "--volume-cc": "volumeLabel",
+        "--like": "likeLabel",
+        "--sensitivity": "sensitivityLabel",
+    }
+
+    def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
+        super().__init__(ui, logic, step)
+        self.structures = Structures(self)
+        self.margins = Margins(self)
+        self.predicted = Predicted(self)
+        self.results = Results(self)
+        self.export = Export(self)
+        self._sections: tuple[Section, ...] = (
+            self.structures,
+            self.margins,
+            self.predicted,
+            self.results,
+            self.export,
+        )
+        for box in (ui.inputBox, ui.schemeBox, ui.predictedBox, ui.resultBox, ui.exportBox):
+            # What was hidden while a box was closed may be seen again as it opens.
+            box.contentsCollapsed.connect(self.onChoice)
+        self.bind(parameters)
+
+    def fill(self) -> None:
+        """Choose what a scene leaves open."""
+        for section in self._sections:
+            section.fill()
+
+    def show(self) -> None:
+        """Show what neither Slicer nor `bindings` do."""
+        for section in self._sections:
+            section.say("")
+            section.show()
+
+    @slot
+    def onChoice(self) -> None:
+        """Show what the choices need, and allow what can be done."""
+        for section in self._sections:
+            section.allow()
+        for label in (*(getattr(self.ui, section.place) for section in self._sections), self.ui.checkLabel):
+            label.visible = bool(label.text)  # an empty line is no gap
+
+    def _say(self, text: str, notes: list[str] | None = None) -> None:
+        super()._say(text, notes)
+        self._place.visible = bool(text)
+
+    def request(self) -> TargetsRequest:
+        """What the panel asks for."""
+        self.bindings.store()
+        p = self.parameters
+        return TargetsRequest(
+            reference=p.reference,
+            schemes=self.margins.ticked(),
+            segments=self.structures.segments(),
+            barriers=p.barriers,
+            barriers_folder=p.barriersFolder,
+            barriers_node=p.barriersSegmentation,
+            through=tuple(n for n, go in (("brainstem", p.throughBrainstem), ("chiasm", p.throughChiasm)) if go),
+            ptv_mm=p.ptvMm,
+            prediction=self.predicted.prediction(),
+        )

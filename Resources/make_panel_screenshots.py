@@ -1,0 +1,202 @@
+"""Redraw the pictures of the panels for the docs: each beside the views that it moves, on a digital patient.
+
+``make panel-screenshots`` runs it. The panels are ours in Qt with the tests' stand-ins for Slicer's own widgets; views are drawn off screen
+by Slicer's displayable managers (slicer-core). So the pictures show what Slicer shows, but not the frame of its window.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "GlioCore"), os.environ.get("PYTHONPATH", "")])
+sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing" / "standin")]
+
+OUT = ROOT / "Resources" / "Screenshots"
+PANEL_WIDTH, VIEW, GAP = 420, 450, 6
+_MOST_BYTES = 300_000
+PROBABILITY = "the simulated progression, blurred: no model made it"
+
+
+def grabbed(widget) -> np.ndarray:
+    """A page at the panel's width, without the empty room below it, as rows, columns, RGB."""
+    import qt
+
+    widget.show()
+    widget.resize(PANEL_WIDTH, 3000)
+    qt.QApplication.processEvents()
+    image = widget.grab().toImage().convertToFormat(qt.QImage.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    pixels = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
+    used = np.flatnonzero((pixels != pixels[-1, -1]).any(axis=(1, 2)))
+    return pixels[: used[-1] + 12].copy()
+
+
+def beside(panel: np.ndarray, views: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """The panel left, rows of views right, on the grey of Slicer's view area."""
+    stacked = []
+    for row in views:
+        gap = np.full((row[0].shape[0], GAP, 3), 40, np.uint8)
+        stacked.append(np.concatenate([p for view in row for p in (gap, view)], axis=1))
+    width = max(p.shape[1] for p in stacked)
+    right = np.concatenate(
+        [p for part in stacked for p in (np.pad(part, ((0, GAP), (0, width - part.shape[1]), (0, 0))),)], axis=0
+    )
+    height = max(panel.shape[0], right.shape[0])
+    fill = lambda p, value: np.concatenate([p, np.full((height - p.shape[0], p.shape[1], 3), value, np.uint8)], axis=0)
+    return np.concatenate([fill(panel, panel[-1, -1]), fill(right, 40)], axis=1)
+
+
+def drawn_colors() -> list[int]:
+    """The colours of the scene's contours and of the diverging map, which few pixels have: red, green, blue one after another."""
+    import slicer
+    from gliosuite import resources
+
+    found = [
+        c for stop in json.loads(resources.read_text("colormaps.json"))["coolwarm"] for c in bytes.fromhex(stop[1:])
+    ]
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        for identifier in node.GetSegmentation().GetSegmentIDs():
+            found += [round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor()]
+    return found
+
+
+def save(picture: np.ndarray, name: str) -> None:
+    """Write a picture of at most 300 kB: 256 colours, among them all that is drawn, and as wide as that allows."""
+    from PIL import Image
+
+    own = drawn_colors()
+    rest = 256 - len(own) // 3
+    colors = Image.new("P", (1, 1))
+    colors.putpalette(Image.fromarray(np.ascontiguousarray(picture)).quantize(rest).getpalette()[: 3 * rest] + own)
+    whole, path = Image.fromarray(np.ascontiguousarray(picture)), OUT / name
+    for width in (whole.width, 1200, 1100, 1000, 900, 800, 700):
+        if width > whole.width:
+            continue
+        size = width, round(whole.height * width / whole.width)
+        shown = whole if width == whole.width else whole.resize(size, Image.Resampling.LANCZOS)
+        shown.quantize(palette=colors, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size <= _MOST_BYTES:
+            break
+    print(f"{name}: {width} pixels wide, {path.stat().st_size // 1000} kB")
+
+
+def settle(seconds: float) -> None:
+    """Let the panel's timers run."""
+    import qt
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        qt.QApplication.processEvents()
+        time.sleep(0.02)
+
+
+def glio_rt(grid_mm: float) -> None:
+    """Margins, targets, and the structure set of GlioRT; the sample's thumbnail."""
+    import slicer
+    from gliosuite.images import array
+    from gliosuite.mrml.display import show_map
+    from gliosuite.mrml.rt.matching import match_segments
+    from gliosuite.mrml.sample import digital_patient
+    from gliosuite.mrml.segments import mask_from_segment
+    from gliosuite.mrml.volumes import grid_of, node_from_image
+    from scipy import ndimage
+    from slicerapp import application
+    from slicerapp.database import Database
+    from slicerapp.views import SliceView, ThreeDView
+
+    slicer.dicomDatabase = Database(Path(tempfile.mkdtemp(prefix="gliosuite-")))
+    nodes = digital_patient(grid_mm=grid_mm)
+    layout = slicer.vtkMRMLLayoutNode()
+    slicer.mrmlScene.AddNode(layout)
+    red, yellow = SliceView("Axial", (VIEW, VIEW)), SliceView("Sagittal", (VIEW, VIEW))
+    space = ThreeDView((2 * VIEW + GAP, VIEW))
+    for node in (nodes["t1c"], nodes["flair"]):
+        node.GetDisplayNode().SetInterpolate(1)
+    grid = grid_of(nodes["t1c"])
+    later = next(s for s in slicer.util.getNodesByClass("vtkMRMLSegmentationNode")).GetSegmentation()
+    names = {later.GetSegment(i).GetName(): i for i in later.GetSegmentIDs()}
+    progression = mask_from_segment(nodes["masks"], names["lesion at progression (T2L)"], grid)
+    soft = ndimage.gaussian_filter(array(progression, np.float32), 5 / np.asarray(grid.spacing)[::-1])
+    probability = node_from_image(grid.image(np.clip(0.9 * soft, 0, 1).astype(np.float32)), "recurrence probability")
+    probability.SetAttribute("GlioSuite.Source", PROBABILITY)
+    show_map(probability, "probability")
+    slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(probability).SetVisibility(False)
+    lesions = match_segments(nodes["masks"])
+    nodes["masks"].GetDisplayNode().SetSegmentVisibility2DOutline(lesions["brain"].identifier, False)
+
+    application.load(ROOT / "GlioCore" / "GlioCore.py")
+    widget = application.load(ROOT / "GlioRT" / "GlioRT.py").GlioRTWidget()
+    page, panel = widget.parent, widget.panel
+    ui = panel.ui
+    boxes = {n: getattr(ui, f"{n}Box") for n in ("input", "scheme", "predicted", "result", "export")}
+
+    def only(*opened: str) -> np.ndarray:
+        for name, box in boxes.items():
+            box.collapsed = name not in opened
+        panel.onChoice()
+        settle(0.1)
+        return grabbed(page)
+
+    def slices() -> list[np.ndarray]:
+        for view in (red, yellow):
+            view.mapper.SetInputConnection(view.logic.GetImageDataConnection())
+        return [red.picture().copy(), yellow.picture().copy()]
+
+    ui.progressionComboBox.currentIndex = panel.structures.choices("progression").index(
+        names["lesion at progression (T2L)"]
+    )
+    for view, node in ((red, nodes["t1c"]), (yellow, nodes["flair"])):
+        view.node.SetOrientationToAxial()
+        view.logic.GetSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+    center = nodes["masks"].GetSegmentCenterRAS(lesions["cavity"].identifier)
+    for view in (red, yellow):
+        view.fit(center[2])
+        view.node.SetFieldOfView(190, 190, 1)
+    ui.previewCheckBox.checked = True
+    ui.marginSlider.value = 20
+    settle(6)
+    save(beside(only("input", "scheme"), [[p] for p in slices()]), "rt-margins.png")
+
+    ui.computeButton.click()
+    ui.view3dCheckBox.click()
+    for view in (red, yellow):
+        view.logic.SetSliceOffset(center[2])
+    save(beside(only("predicted", "result"), [slices(), [space.picture()]]), "rt-targets.png")
+
+    ui.firstComboBox.currentIndex, ui.secondComboBox.currentIndex = 0, 2
+    ui.differenceCheckBox.click()
+    ui.outputFolderEdit.currentPath = "plans"
+    ui.checkButton.click()
+    save(beside(only("result", "export"), [[p] for p in slices()]), "rt-export.png")
+    panel.logic.overlay(None)
+    thumbnail(red)
+
+
+def thumbnail(view) -> None:
+    """The sample's picture in the Sample Data module."""
+    from PIL import Image
+
+    small = Image.fromarray(np.ascontiguousarray(view.picture())).resize((128, 128), Image.Resampling.LANCZOS)
+    small.quantize(128).save(ROOT / "GlioCore" / "Resources" / "Icons" / "GlioCoreDigitalPatient.png", optimize=True)
+
+
+def main() -> None:
+    """Draw all; the voxel size of the patient in mm may be given."""
+    from slicerapp import application
+
+    slicer = application.start(gui=True)
+    slicer.util.errorDisplay = lambda text, detailedText="", **_: sys.exit(f"{text}\n{detailedText}")
+    glio_rt(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)
+
+
+if __name__ == "__main__":
+    main()
