@@ -1,0 +1,52 @@
+"""The AIF of a DCE series as a person picks it: the series is prepared once, then curves of some voxels cost milliseconds."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike
+
+from ...images import Series
+from ..aif import Aif
+from ..prepared import Prepared, prepare
+from ..settings import DceSettings
+from ..signal import concentrations
+from .aif import arterial_baseline, choose_aif, floor_noise, search
+from .settings import acquisition, check_settings
+
+
+@dataclass(frozen=True)
+class DcePicking:
+    """A DCE series in which arteries are picked. How it was prepared depends on the settings' input and baseline; the rest may change."""
+
+    prepared: Prepared
+
+    @classmethod
+    def of(
+        cls, series: Series, times_s: ArrayLike, settings: DceSettings, mask: sitk.Image | None = None
+    ) -> "DcePicking":
+        """Prepare a series (`prepared.prepare`)."""
+        check_settings(settings, series)
+        return cls(prepare(series, times_s, settings, mask))
+
+    def aif(self, settings: DceSettings, source: str | Aif | sitk.Image = "auto") -> Aif:
+        """The AIF (plasma, mM); see `maps.dce_maps` for `source`."""
+        return choose_aif(self.prepared, settings, source, floor_noise(self.prepared, settings))
+
+    def mean(self, settings: DceSettings, mask: sitk.Image) -> Aif:
+        """The mean over a mask, at once: the AIF without a vein's level."""
+        return self.aif(replace(settings, sinus=False), mask)
+
+    def curves(self, settings: DceSettings, voxels: np.ndarray) -> np.ndarray:
+        """Plasma concentration (n, t) in mM of single voxels, indices (n, 3) as (z, y, x); NaN where the signal gives none."""
+        p = self.prepared
+        signal = p.series.frames[:, *np.asarray(voxels, int).T].T
+        n_baseline, sigma = arterial_baseline(p.n_baseline), floor_noise(p, settings)
+        blood = concentrations(signal, acquisition(settings), settings.t10_blood_s, n_baseline, sigma=sigma)
+        return blood / (1.0 - settings.hematocrit)
+
+    def candidates(self, settings: DceSettings) -> np.ndarray:
+        """Voxels (n, 3) as (z, y, x) that the automatic search takes for arterial, best first."""
+        p = self.prepared
+        index, _ = search(p.raw, p.times_s, arterial_baseline(p.n_baseline), settings)
+        return np.argwhere(p.region)[index]
