@@ -4,7 +4,13 @@ from typing import Annotated
 
 import slicer
 from gliosuite.ui.module import ModuleWidget
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLNode,
+    vtkMRMLPlotChartNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -43,13 +49,30 @@ class GlioPerfusionParameterNode:
     flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
     baseline: str = ""
     arrival: str = ""
-    aif: Annotated[str, Choice(["automatic", "control points", "segment", "population (Parker)", "CSV file"])] = (
-        "automatic"
-    )
+    aif: Annotated[
+        str,
+        Choice(
+            [
+                "automatic",
+                "control points",
+                "segment",
+                "population (Parker)",
+                "population (Georgiou)",
+                "CSV file",
+            ]
+        ),
+    ] = "automatic"
     aifPoints: vtkMRMLMarkupsFiducialNode
     aifSegmentation: vtkMRMLSegmentationNode
     aifSegment: str = ""
     aifFile: str = ""
+    aifOut: str = ""
+    aifChart: vtkMRMLPlotChartNode
+    sinus: bool = True
+    vof: bool = False
+    secondPoints: vtkMRMLMarkupsFiducialNode
+    compareSegmentation: vtkMRMLSegmentationNode
+    compareSegment: str = ""
     model: Annotated[str, Choice(["etm", "tofts", "patlak", "2cxm", "2cum", "auto"])] = "etm"
     t1Map: vtkMRMLScalarVolumeNode
     t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0
@@ -76,6 +99,12 @@ class GlioPerfusionWidget(ModuleWidget):
 
 class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
     """Batch use: ``GlioPerfusionLogic().compute(PerfusionRequest(series=node, ...))``."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        from gliosuite.mrml.perfusion.arterial import ArterialInput
+
+        self.arterial = ArterialInput()
 
     def getParameterNode(self):
         return GlioPerfusionParameterNode(super().getParameterNode())
@@ -104,6 +133,44 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import perfusion
 
         perfusion.show(result)
+
+    def draw(self, request, chart=None, whole=False, second=None):
+        return self.arterial.draw(request, chart, whole, second)
+
+    def suggest(self, request, points):
+        return self.arterial.suggest(request, points)
+
+    def saveAif(self, request, path):
+        return self.arterial.save(request, path)
+
+    def forget(self):
+        self.arterial.forget()
+
+    def showBolus(self, series, frame):
+        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.sequences import show_frame
+
+        show_image(show_frame(series, frame))
+
+    def showChart(self, chart):
+        from gliosuite.mrml.display import show_chart
+
+        show_chart(chart)
+
+    def jump(self, ras):
+        from gliosuite.mrml.display import jump
+
+        jump(ras)
+
+    def reading(self, job):
+        from gliosuite.mrml.perfusion import readers
+
+        return readers.reading(job)
+
+    def compareReaders(self, series, first, second):
+        from gliosuite.mrml.perfusion import readers
+
+        return readers.compare(series, first, second)
 
 
 class GlioPerfusionTest(ScriptedLoadableModuleTest):

@@ -98,6 +98,22 @@ def proxy_of(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
     return node
 
 
+def show_frame(node: slicer.vtkMRMLNode, frame: int) -> slicer.vtkMRMLNode:
+    """Let a series' browser show a frame, counted from 0 in the order in which they were taken; what stands for the series in views."""
+    if not node.IsA("vtkMRMLSequenceNode"):
+        display = node.GetDisplayNode()
+        if display is not None and hasattr(display, "SetFrameComponent"):
+            display.SetFrameComponent(frame)
+        return node
+    item = (frame + _after_midnight(node)) % node.GetNumberOfDataNodes()
+    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+        if browser.IsSynchronizedSequenceNodeID(node.GetID(), True):
+            browser.SetSelectedItemNumber(item)
+            # The application does this itself where it observes the browser.
+            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return proxy_of(node)
+
+
 def filed(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
     """Of a series and its proxy, the one that lies in a study of the subject hierarchy, as loaders put the one or the other."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)

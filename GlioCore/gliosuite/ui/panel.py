@@ -37,7 +37,7 @@ def slot(work: Callable[..., None]) -> Callable[..., None]:
     """What a widget's signal calls: nothing while the panel is being filled; what goes wrong in it reaches the user."""
 
     @functools.wraps(work)
-    def run(self: "Panel", *_args: Any) -> None:
+    def run(self: Any, *_args: Any) -> None:
         if not self.bindings.paused:
             self._attempt(lambda: work(self))
 
@@ -45,7 +45,9 @@ def slot(work: Callable[..., None]) -> Callable[..., None]:
 
 
 class Panel:
-    """Binds the widgets of a .ui file to a parameter node and a logic. The page has a statusLabel, a progressBar and a cancelButton.
+    """Binds the widgets of a .ui file to a parameter node and a logic.
+
+    The page has a statusLabel, a progressBar and a cancelButton, and a logEdit where it keeps what was said.
 
     A panel connects its widgets in ``__init__``, lists in `bindings` what Slicer does not bind by itself, and then calls `bind`.
 
@@ -230,7 +232,11 @@ class Panel:
         return {flag: '"' + getattr(self.ui, widget).text.rstrip(":") + '"' for flag, widget in self.labels.items()}
 
     def _say(self, text: str, notes: list[str] | None = None) -> None:
-        self.ui.statusLabel.text = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])
+        said = "\n".join([text, *(_("note: {text}").format(text=n) for n in notes or [])])
+        log = getattr(self.ui, "logEdit", None)
+        if log is not None and text and said != self.ui.statusLabel.text:
+            log.appendPlainText(said)
+        self.ui.statusLabel.text = said
 
 
 def show_only(*rules: tuple[tuple[Any, ...], bool]) -> None:

@@ -16,14 +16,16 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
         return getattr(self, "_is_collapsed", False)
 
     def _set_collapsed(self, value):
-        if value == self._collapsed():
-            return
+        # Children keep whether they are hidden for themselves, as in ctk; here they are cut off.
         self._is_collapsed = value
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            child.setVisible(not value)
+        self.setMaximumHeight(self.fontMetrics().height() + 8 if value else 16777215)
 
     text = QtCore.Property(str, _text, _set_text)
     collapsed = QtCore.Property(bool, _collapsed, _set_collapsed)
+
+
+class ctkCollapsibleGroupBox(ctkCollapsibleButton):  # noqa: N801
+    collapsed = QtCore.Property(bool, ctkCollapsibleButton._collapsed, ctkCollapsibleButton._set_collapsed)
 
 
 class ctkPathLineEdit(QtWidgets.QLineEdit):  # noqa: N801
@@ -49,5 +51,5 @@ class ctkSliderWidget(QtWidgets.QDoubleSpinBox):  # noqa: N801
     pass
 
 
-for _class in (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget):
+for _class in (ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkPathLineEdit, ctkSliderWidget):
     qt.custom[_class.__name__] = _class

@@ -46,7 +46,7 @@ def dce_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DCE series alone; see `dce_maps`."""
-    return DcePicking.of(series, times_s, settings, mask).aif(settings, aif)
+    return DcePicking.of(series, times_s, settings, mask).aif(aif)
 
 
 def dce_maps(

@@ -17,9 +17,10 @@ from .settings import acquisition, check_settings
 
 @dataclass(frozen=True)
 class DcePicking:
-    """A DCE series in which arteries are picked. How it was prepared depends on the settings' input and baseline; the rest may change."""
+    """A DCE series in which arteries are picked. It was prepared by the input and baseline of its settings; the rest may change."""
 
     prepared: Prepared
+    settings: DceSettings
 
     @classmethod
     def of(
@@ -27,26 +28,26 @@ class DcePicking:
     ) -> "DcePicking":
         """Prepare a series (`prepared.prepare`)."""
         check_settings(settings, series)
-        return cls(prepare(series, times_s, settings, mask))
+        return cls(prepare(series, times_s, settings, mask), settings)
 
-    def aif(self, settings: DceSettings, source: str | Aif | sitk.Image = "auto") -> Aif:
+    def aif(self, source: str | Aif | sitk.Image = "auto") -> Aif:
         """The AIF (plasma, mM); see `maps.dce_maps` for `source`."""
-        return choose_aif(self.prepared, settings, source, floor_noise(self.prepared, settings))
+        return choose_aif(self.prepared, self.settings, source, floor_noise(self.prepared, self.settings))
 
-    def mean(self, settings: DceSettings, mask: sitk.Image) -> Aif:
+    def mean(self, mask: sitk.Image) -> Aif:
         """The mean over a mask, at once: the AIF without a vein's level."""
-        return self.aif(replace(settings, sinus=False), mask)
+        return replace(self, settings=replace(self.settings, sinus=False)).aif(mask)
 
-    def curves(self, settings: DceSettings, voxels: np.ndarray) -> np.ndarray:
+    def curves(self, voxels: np.ndarray) -> np.ndarray:
         """Plasma concentration (n, t) in mM of single voxels, indices (n, 3) as (z, y, x); NaN where the signal gives none."""
-        p = self.prepared
+        p, settings = self.prepared, self.settings
         signal = p.series.frames[:, *np.asarray(voxels, int).T].T
         n_baseline, sigma = arterial_baseline(p.n_baseline), floor_noise(p, settings)
         blood = concentrations(signal, acquisition(settings), settings.t10_blood_s, n_baseline, sigma=sigma)
         return blood / (1.0 - settings.hematocrit)
 
-    def candidates(self, settings: DceSettings) -> np.ndarray:
+    def candidates(self) -> np.ndarray:
         """Voxels (n, 3) as (z, y, x) that the automatic search takes for arterial, best first."""
         p = self.prepared
-        index, _ = search(p.raw, p.times_s, arterial_baseline(p.n_baseline), settings)
+        index, _ = search(p.raw, p.times_s, arterial_baseline(p.n_baseline), self.settings)
         return np.argwhere(p.region)[index]

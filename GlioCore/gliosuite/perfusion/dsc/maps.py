@@ -40,7 +40,7 @@ def dsc_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DSC series alone; see `dsc_maps`."""
-    return DscPicking.of(series, times_s, settings, mask).aif(settings, aif)
+    return DscPicking.of(series, times_s, settings, mask).aif(aif)
 
 
 def dsc_maps(

@@ -47,34 +47,35 @@ def artery_of(
 
 @dataclass(frozen=True)
 class DscPicking:
-    """A DSC series in which arteries are picked. How it was prepared depends on the settings' input and baseline; the rest may change."""
+    """A DSC series in which arteries are picked. It was prepared by the input and baseline of its settings; the rest may change."""
 
     prepared: Prepared
+    settings: DscSettings
 
     @classmethod
     def of(
         cls, series: Series, times_s: ArrayLike, settings: DscSettings, mask: sitk.Image | None = None
     ) -> "DscPicking":
         """Prepare a series, at even times."""
-        return cls(prepared(series, times_s, settings, mask))
+        return cls(prepared(series, times_s, settings, mask), settings)
 
-    def aif(self, settings: DscSettings, source: str | Aif | sitk.Image = "auto") -> Aif:
+    def aif(self, source: str | Aif | sitk.Image = "auto") -> Aif:
         """The AIF (ΔR2*, 1/s); see `maps.dsc_maps` for `source`."""
-        p = self.prepared
+        p, settings = self.prepared, self.settings
         return artery_of(p, settings, source, dr2star(p.fitted_curves(), settings, p.n_baseline), CPU)[0]
 
-    def mean(self, settings: DscSettings, mask: sitk.Image) -> Aif:
+    def mean(self, mask: sitk.Image) -> Aif:
         """The mean over a mask, at once: the AIF without a vein's level, and without asking tissue how it follows concentration."""
-        return choose_aif(self.prepared, settings, mask, self.prepared.raw[:0])
+        return choose_aif(self.prepared, self.settings, mask, self.prepared.raw[:0])
 
-    def curves(self, settings: DscSettings, voxels: np.ndarray) -> np.ndarray:
+    def curves(self, voxels: np.ndarray) -> np.ndarray:
         """ΔR2* (n, t) in 1/s of single voxels, indices (n, 3) as (z, y, x); NaN where the signal gives none."""
         p = self.prepared
-        return dr2star(p.series.frames[:, *np.asarray(voxels, int).T].T, settings, p.n_baseline)
+        return dr2star(p.series.frames[:, *np.asarray(voxels, int).T].T, self.settings, p.n_baseline)
 
-    def candidates(self, settings: DscSettings) -> np.ndarray:
+    def candidates(self) -> np.ndarray:
         """Voxels (n, 3) as (z, y, x) that the automatic search takes for arterial, best first."""
-        p = self.prepared
+        p, settings = self.prepared, self.settings
         before = p.raw[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
         curves = dr2star(p.raw, settings, p.n_baseline)
         index, _ = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)

@@ -300,11 +300,11 @@ def test_what_is_picked_is_what_the_maps_take(phantom):
     voxels = np.argwhere(artery)[:3]
     mask = np.zeros(GRID.shape, bool)
     mask[tuple(voxels.T)] = True
-    mean = picking.mean(SETTINGS, GRID.image(mask))
+    mean = picking.mean(GRID.image(mask))
     whole = dce_aif(series(frames), TIMES, replace(SETTINGS, sinus=False), GRID.image(mask), GRID.image(head))
     assert np.array_equal(mean.concentration, whole.concentration)
-    single = picking.curves(SETTINGS, voxels)
+    single = picking.curves(voxels)
     n = picking.prepared.n_baseline
     np.testing.assert_allclose(single.mean(axis=0)[n:], mean.concentration[n:], rtol=1e-5)
-    found = picking.candidates(SETTINGS)
+    found = picking.candidates()
     assert artery[tuple(found.T)].mean() > 0.9

@@ -256,9 +256,9 @@ def test_what_is_picked_is_what_the_maps_take(phantom):
     voxels = np.argwhere(artery)[:3]
     mask = np.zeros(GRID.shape, bool)
     mask[tuple(voxels.T)] = True
-    mean = picking.mean(SETTINGS, GRID.image(mask))
+    mean = picking.mean(GRID.image(mask))
     whole = dsc_aif(series(frames), TIMES, SETTINGS, GRID.image(mask), GRID.image(head))
     assert np.array_equal(mean.concentration, whole.concentration)
-    np.testing.assert_allclose(picking.curves(SETTINGS, voxels).mean(axis=0), mean.concentration, rtol=1e-5, atol=1e-4)
-    found = picking.candidates(SETTINGS)
+    np.testing.assert_allclose(picking.curves(voxels).mean(axis=0), mean.concentration, rtol=1e-5, atol=1e-4)
+    found = picking.candidates()
     assert artery[tuple(found.T)].mean() > 0.9

@@ -5,19 +5,22 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
-from ..errors import InputError
-from ..mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
-from ..mrml.process import Job
-from ..mrml.sequences import acquisition, first_series, n_frames, timing
-from .binding import chosen
-from .panel import Panel, Running, show_only, slot
-from .process import Step
+from ... import resources
+from ...errors import InputError
+from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
+from ...mrml.process import Job
+from ...mrml.sequences import acquisition, first_series, n_frames, timing
+from ..binding import chosen
+from ..panel import Panel, Running, slot
+from ..process import Step
+from .arterial import ArterialSection
 
 
 class PerfusionPanel(Panel):
     """Binds the widgets of GlioPerfusion.ui to a parameter node and a logic.
 
-    The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``.
+    The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``, and what
+    the sections say.
     """
 
     failure = _("Something went wrong in GlioPerfusion; the details help those who mend it.")
@@ -39,23 +42,28 @@ class PerfusionPanel(Panel):
         "--deconvolution": "deconvolutionLabel",
         "--nawm": "nawmSegmentLabel",
         "--mask": "maskSegmentLabel",
+        "--sinus": "sinusCheckBox",
+        "--no-sinus": "sinusCheckBox",
+        "--vof": "vofCheckBox",
     }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
         super().__init__(ui, logic, step)
-        bindings = self.bindings
+        bindings, choices = self.bindings, resources.display()["choices"]
         bindings.node(ui.seriesSelector, "series")
-        bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
+        for name in ("model", "leakage", "deconvolution"):
+            bindings.choice(getattr(ui, f"{name}ComboBox"), name, choices[name])
         bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
         bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
-        bindings.path(ui.aifFileEdit, "aifFile")
         ui.seriesSelector.currentNodeChanged.connect(self.onSeries)
         ui.timeUnitComboBox.currentIndexChanged.connect(self.onTimeUnit)
         ui.timesEdit.textChanged.connect(self.onTimes)
         ui.kindComboBox.currentIndexChanged.connect(self.onChoice)
-        ui.aifComboBox.currentIndexChanged.connect(self.onChoice)
         ui.t1Selector.currentNodeChanged.connect(self.onChoice)
-        ui.applyButton.clicked.connect(self.onApply)
+        ui.dceButton.clicked.connect(self.onApply)
+        ui.dscButton.clicked.connect(self.onApply)
+        self._dce: bool | None = None  # the kind whose section was opened last
+        self.sections = (ArterialSection(self, self.request),)
         self.bind(parameters)
 
     def fill(self) -> None:
@@ -65,10 +73,20 @@ class PerfusionPanel(Panel):
             self.parameters.series = series
             if series is not None:
                 self._read(series)
+        for section in self.sections:
+            section.fill()
 
     def show(self) -> None:
-        """What the times mean."""
+        """What the times mean, and what the sections show."""
         self._show_times()
+        for section in self.sections:
+            section.show()
+
+    def leave(self) -> None:
+        """The scene closes."""
+        super().leave()
+        for section in self.sections:
+            section.leave()
 
     # ------------------------------------------------------------------------------------------------------------- choices
 
@@ -133,21 +151,18 @@ class PerfusionPanel(Panel):
 
     @slot
     def onChoice(self) -> None:
-        """Show only what the kind and the AIF need."""
-        ui = self.ui
-        dce = ui.kindComboBox.currentText != "DSC"
-        ui.dceBox.visible = dce
-        ui.dscBox.visible = not dce
-        aif = ui.aifComboBox.currentText
-        show_only(
-            ((ui.aifPointsLabel, ui.aifPointsSelector), aif == "control points"),
-            ((ui.aifSegmentLabel, ui.aifSegmentSelector), aif == "segment"),
-            ((ui.aifFileLabel, ui.aifFileEdit), aif == "CSV file"),
-            ((ui.teLabel, ui.teSpinBox), not dce),
-        )
+        """Open the section of the kind, and allow what can be done."""
+        ui, dce = self.ui, self.ui.kindComboBox.currentText != "DSC"
+        ready = ui.seriesSelector.currentNode() is not None and self._running is None
+        for box, button, mine in ((ui.dceBox, ui.dceButton, dce), (ui.dscBox, ui.dscButton, not dce)):
+            box.enabled, button.enabled = mine, ready and mine
+            if dce is not self._dce:
+                box.collapsed = not mine
+        self._dce = dce
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
-        ui.applyButton.enabled = ui.seriesSelector.currentNode() is not None and self._running is None
         ui.cancelButton.enabled = self._running is not None
+        for section in self.sections:
+            section.choose()
 
     # ------------------------------------------------------------------------------------------------------------- running
 
@@ -175,6 +190,8 @@ class PerfusionPanel(Panel):
             leakage=p.leakage,
             deconvolution=p.deconvolution,
             aif=p.aif,
+            sinus=p.sinus,
+            vof=p.vof,
             points=p.aifPoints,
             segment=chosen(p.aifSegmentation, p.aifSegment),
             aif_file=p.aifFile,
