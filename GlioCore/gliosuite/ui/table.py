@@ -10,6 +10,7 @@ def fill_table(table: Any, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     """Show rows in a QTableWidget, read only; numbers with four digits."""
     table.clear()
     table.verticalHeader().setVisible(False)
+    table.verticalHeader().setDefaultSectionSize(table.fontMetrics().height() + 8)
     table.wordWrap = False
     table.setColumnCount(len(columns))
     table.setRowCount(len(rows))

@@ -1,7 +1,7 @@
 """The arterial input function while it is picked: points, their curves and their mean in a chart, candidates, the table."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from ...perfusion.aif import Aif, read_aif
 from ...perfusion.dce import DcePicking
 from ...perfusion.dsc import DscPicking
 from ...perfusion.output import write_aif
-from ...perfusion.prepared import Prepared
-from ...perfusion.settings import DscSettings
+from ...perfusion.settings import DceSettings, DscSettings
 from ..curves import Curve, Point, control_points, mask_from_points, plot_curves, rgb
 from ..sequences import n_frames, title_of
 from ..volumes import TO_LPS, unique_name
@@ -71,11 +70,11 @@ class ArterialInput:
 
     def __init__(self) -> None:
         self._key: Any = None
-        self._prepared: Prepared | None = None
+        self._picking: DcePicking | DscPicking | None = None
 
     def forget(self) -> None:
         """Let the series go."""
-        self._key = self._prepared = None
+        self._key = self._picking = None
 
     def picking(self, request: PerfusionRequest) -> DcePicking | DscPicking:
         """The series of a request, prepared.
@@ -88,18 +87,21 @@ class ArterialInput:
         frames = n_frames(request.series)
         key = (request.series.GetID(), frames, request.kind, request.times_s, request.baseline, request.arrival_s)
         asked = settings(request)
-        if self._prepared is None or key != self._key:
+        if key != self._key:
             self.forget()
             series = checked(request)
             if isinstance(asked, DscSettings):
-                self._prepared = DscPicking.of(series, request.times_s, asked).prepared
+                self._picking = DscPicking.of(series, request.times_s, asked)
             else:
-                self._prepared = DcePicking.of(series, request.times_s, asked).prepared
+                self._picking = DcePicking.of(series, request.times_s, asked)
             self._key = key
         check_known(request)
-        if isinstance(asked, DscSettings):
-            return DscPicking(self._prepared, asked)
-        return DcePicking(self._prepared, asked)
+        known = self._picking
+        if isinstance(known, DscPicking) and isinstance(asked, DscSettings):
+            return replace(known, settings=asked)
+        assert isinstance(known, DcePicking)
+        assert isinstance(asked, DceSettings)
+        return replace(known, settings=asked)
 
     def draw(self, request: PerfusionRequest, chart: Any = None, whole: bool = False, second: Any = None) -> Drawn:
         """Draw the curve of each point and the mean of those that count, or with `whole` the AIF as a step would take it.

@@ -72,16 +72,14 @@ def compare(series: Any, first: Reading, second: Reading) -> Compared:
     show_over(node)
     medians = float(np.median(a)), float(np.median(b))
     relative = 100.0 * (medians[1] / medians[0] - 1.0) if medians[0] else float("nan")
-    span = np.percentile(d, [5, 95])
-    rows: list[tuple[Any, ...]] = [
-        ("median", *medians, float(np.median(d))),
-        ("mean", float(a.mean()), float(b.mean()), float(d.mean())),
-        ("5 % of voxels below", *(float(np.percentile(v, 5)) for v in (a, b)), float(span[0])),
-        ("5 % of voxels above", *(float(np.percentile(v, 95)) for v in (a, b)), float(span[1])),
+    numbers = lambda v: np.percentile(v, [50, 5, 95])
+    rows = [
+        (name, *(f"{n:.2g}" if name == "difference" else f"{n:.3g}" for n in numbers(values)))
+        for name, values in ((first.reader, a), (second.reader, b), ("difference", d))
     ]
     text = (
         f"{look.title} [{look.unit}] in {int(known.sum())} voxels: median {medians[0]:.3g} with {first.reader}, {medians[1]:.3g} with "
         f"{second.reader} ({relative:+.1f} %); voxel by voxel the median difference is {float(np.median(d)):+.3g}"
     )
-    columns = (f"{look.title} [{look.unit}]", first.reader, second.reader, "difference")
+    columns = (f"{look.title} [{look.unit}]", "median", "5 %", "95 %")
     return Compared(node, columns, rows, text)

@@ -17,10 +17,13 @@ from .settings import acquisition, check_settings
 
 @dataclass(frozen=True)
 class DcePicking:
-    """A DCE series in which arteries are picked. It was prepared by the input and baseline of its settings; the rest may change."""
+    """A DCE series in which arteries are picked. It was prepared by the input, baseline and noise floor of its settings; the rest may
+    change. `sigma` is the SD of the noise whose floor counts (`aif.floor_noise`).
+    """
 
     prepared: Prepared
     settings: DceSettings
+    sigma: float
 
     @classmethod
     def of(
@@ -28,11 +31,12 @@ class DcePicking:
     ) -> "DcePicking":
         """Prepare a series (`prepared.prepare`)."""
         check_settings(settings, series)
-        return cls(prepare(series, times_s, settings, mask), settings)
+        prepared = prepare(series, times_s, settings, mask)
+        return cls(prepared, settings, floor_noise(prepared, settings))
 
     def aif(self, source: str | Aif | sitk.Image = "auto") -> Aif:
         """The AIF (plasma, mM); see `maps.dce_maps` for `source`."""
-        return choose_aif(self.prepared, self.settings, source, floor_noise(self.prepared, self.settings))
+        return choose_aif(self.prepared, self.settings, source, self.sigma)
 
     def mean(self, mask: sitk.Image) -> Aif:
         """The mean over a mask, at once: the AIF without a vein's level."""
@@ -42,8 +46,8 @@ class DcePicking:
         """Plasma concentration (n, t) in mM of single voxels, indices (n, 3) as (z, y, x); NaN where the signal gives none."""
         p, settings = self.prepared, self.settings
         signal = p.series.frames[:, *np.asarray(voxels, int).T].T
-        n_baseline, sigma = arterial_baseline(p.n_baseline), floor_noise(p, settings)
-        blood = concentrations(signal, acquisition(settings), settings.t10_blood_s, n_baseline, sigma=sigma)
+        n_baseline = arterial_baseline(p.n_baseline)
+        blood = concentrations(signal, acquisition(settings), settings.t10_blood_s, n_baseline, sigma=self.sigma)
         return blood / (1.0 - settings.hematocrit)
 
     def candidates(self) -> np.ndarray:
