@@ -47,6 +47,12 @@ class GlioPerfusionParameterNode:
     trMs: Annotated[float, WithinRange(0, 20000)] = 0.0
     teMs: Annotated[float, WithinRange(0, 1000)] = 0.0
     flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
+    motion: bool = True
+    registrationStart: Annotated[str, Choice(["search", "moments", "center-of-head", "geometry", "identity"])] = (
+        "search"
+    )
+    vfaAngles: str = ""
+    vfaTrMs: Annotated[float, WithinRange(0, 200)] = 0.0
     baseline: str = ""
     arrival: str = ""
     aif: Annotated[
@@ -108,6 +114,67 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self):
         return GlioPerfusionParameterNode(super().getParameterNode())
+
+    def study(self):
+        from gliosuite.mrml.perfusion import study
+
+        return study.entries()
+
+    def chooseRole(self, node, role):
+        from gliosuite.mrml.perfusion import study
+
+        study.choose_role(node, role)
+
+    def showNode(self, node):
+        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.sequences import shown
+
+        show_image(shown(node))
+
+    def startRegistration(self, request):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.start(request)
+
+    def finishRegistration(self, job, summary):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.finish(job, summary)
+
+    def accept(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        registration.accept(node)
+
+    def withdraw(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        registration.withdraw(node)
+
+    def showCheckerboard(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.show_checkerboard(node)
+
+    def startMotion(self, request):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.start_motion(request)
+
+    def finishMotion(self, job, summary):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.finish_motion(job, summary)
+
+    def startT1(self, request):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.start_t1(request)
+
+    def finishT1(self, job, summary):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.finish_t1(job, summary)
 
     def start(self, request):
         from gliosuite.mrml import perfusion

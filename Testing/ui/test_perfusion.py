@@ -52,6 +52,11 @@ class FakeLogic:
     def forget(self):
         pass
 
+    def study(self):
+        from gliosuite.mrml.perfusion import study
+
+        return study.entries()
+
 
 @pytest.fixture
 def panel(slicer, module, fake_steps):

@@ -44,8 +44,14 @@ class Section:
     def _say(self, text: str, notes: list[str] | None = None) -> None:
         self.panel._say(text, notes)
 
-    def _launch(self, prepare: Callable[[], "Job"], text: str, done: Callable[[dict[str, Any]], None]) -> None:
-        self.panel._launch(prepare, text, done)
+    def _launch(
+        self,
+        prepare: Callable[[], "Job"],
+        text: str,
+        done: Callable[[dict[str, Any]], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> bool:
+        return self.panel._launch(prepare, text, done, failed)
 
     def _ended(self) -> tuple["Job | None", list[str]]:
         return self.panel._ended()

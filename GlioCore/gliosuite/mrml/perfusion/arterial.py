@@ -17,8 +17,8 @@ from ...perfusion.dsc import DscPicking
 from ...perfusion.output import write_aif
 from ...perfusion.settings import DceSettings, DscSettings
 from ..curves import Curve, Point, control_points, mask_from_points, plot_curves, rgb
-from ..sequences import n_frames, title_of
-from ..volumes import TO_LPS, unique_name
+from ..sequences import n_frames, proxy_of, title_of
+from ..volumes import TO_LPS, registration_of, unique_name
 from .maps import AIF_TITLE
 from .request import PerfusionRequest, aif_source, check_known, checked, settings
 
@@ -85,7 +85,10 @@ class ArterialInput:
             If what the request holds is not enough, or the series shows no bolus.
         """
         frames = n_frames(request.series)
-        key = (request.series.GetID(), frames, request.kind, request.times_s, request.baseline, request.arrival_s)
+        registered = registration_of(proxy_of(request.series))
+        place = None if registered is None else (registered.GetID(), registered.GetMTime())
+        given = request.kind, request.times_s, request.baseline, request.arrival_s
+        key = (request.series.GetID(), frames, place, *given)
         asked = settings(request)
         if key != self._key:
             self.forget()

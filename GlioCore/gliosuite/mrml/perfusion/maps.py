@@ -1,8 +1,6 @@
 """What GlioPerfusion does with nodes: a series and its settings become a command line, the maps that it writes become nodes."""
 
 import csv
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from ..process import Job, abandon
 from ..segments import mask_from_segment, refuse_shared, segmentation_from_masks
 from ..sequences import filed, title_of
 from ..volumes import image_from_node, node_from_image, place_beside, unique_name
+from .jobs import begun
 from .request import PerfusionRequest, aif_source, checked
 
 # The first of these that a step wrote is shown over the series; the order is also that of the nodes.
@@ -80,6 +79,7 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         if request.b1_map is not None:
             write_image(image_from_node(request.b1_map), folder / "b1.nii")
             result += ["--b1", str(folder / "b1.nii")]
+    result += [] if request.motion else ["--no-motion"]
     nawm = request.nawm if request.kind == "DSC" else None
     artery = request.segment if request.aif == "segment" else None
     refuse_shared({"AIF": artery, "mask": request.mask, "normal-appearing white matter": nawm})
@@ -135,12 +135,7 @@ def show(result: PerfusionResult) -> None:
 
 def start(request: PerfusionRequest) -> Job:
     """Write the inputs into a new temporary folder; `finish` or `abandon` removes it."""
-    folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
-    try:
-        return Job(request, folder, arguments(request, folder))
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return begun(request, lambda folder: arguments(request, folder))
 
 
 def finish(job: Job, summary: dict[str, Any]) -> PerfusionResult:

@@ -39,6 +39,8 @@ class PerfusionRequest:
         Acquisition; 0 is unknown. DCE needs TR and flip angle, DSC needs TE and corrects leakage better with all three.
     baseline, arrival_s
         Frames before the contrast agent, or when it arrives, s; None leaves both to the step.
+    motion
+        Whether frames are moved to where the head was in the first ones before maps are made.
     t10_s, t1_map
         Native T1 in s for all voxels (DCE), or a map node (s) on any grid; DSC corrects leakage better with a map.
     b1_map
@@ -64,6 +66,7 @@ class PerfusionRequest:
     flip_angle_deg: float = 0.0
     baseline: int | None = None
     arrival_s: float | None = None
+    motion: bool = True
     t10_s: float = T10_TISSUE_S
     t1_map: Any = None
     b1_map: Any = None

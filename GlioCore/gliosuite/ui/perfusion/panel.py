@@ -8,12 +8,15 @@ from slicer.i18n import tr as _
 from ... import resources
 from ...errors import InputError
 from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
+from ...mrml.perfusion.study import kind_of
 from ...mrml.process import Job
 from ...mrml.sequences import acquisition, first_series, n_frames, timing
 from ..binding import chosen
 from ..panel import Panel, Running, slot
 from ..process import Step
 from .arterial import ArterialSection
+from .registration import RegistrationSection
+from .study import StudySection
 
 
 class PerfusionPanel(Panel):
@@ -63,18 +66,21 @@ class PerfusionPanel(Panel):
         ui.dceButton.clicked.connect(self.onApply)
         ui.dscButton.clicked.connect(self.onApply)
         self._dce: bool | None = None  # the kind whose section was opened last
-        self.sections = (ArterialSection(self, self.request),)
+        self.study = StudySection(self, self.request, self.take)
+        arterial = ArterialSection(self, self.request)
+        self.sections = (self.study, RegistrationSection(self, self.study), arterial)
         self.bind(parameters)
 
     def fill(self) -> None:
-        """A scene's first series where none is chosen."""
+        """A scene's first DCE or DSC series where none is chosen."""
+        for section in self.sections:
+            section.fill()
         if self.parameters.series is None:
-            series = first_series()
+            found = self.study.with_role("dce", "dsc")
+            series = found[0] if found else first_series()
             self.parameters.series = series
             if series is not None:
                 self._read(series)
-        for section in self.sections:
-            section.fill()
 
     def show(self) -> None:
         """What the times mean, and what the sections show."""
@@ -100,6 +106,10 @@ class PerfusionPanel(Panel):
         self._show_times()
         self.onChoice()
 
+    def take(self, node: Any) -> None:
+        """Work on a series."""
+        self.ui.seriesSelector.setCurrentNode(node)
+
     @slot
     def onTimeUnit(self) -> None:
         """Another unit of the series' index: read its times anew."""
@@ -114,6 +124,7 @@ class PerfusionPanel(Panel):
         p = self.parameters
         p.timeUnit = "as the series says"
         p.baseline = p.arrival = ""
+        p.kind, self.ui.kindComboBox.toolTip = kind_of(node)
         self._read_times(node)
         known = acquisition(node)
         for key, name in (("tr_ms", "trMs"), ("te_ms", "teMs"), ("flip_angle_deg", "flipAngleDeg")):
@@ -179,6 +190,7 @@ class PerfusionPanel(Panel):
             tr_ms=p.trMs,
             te_ms=p.teMs,
             flip_angle_deg=p.flipAngleDeg,
+            motion=p.motion,
             baseline=parse_number(p.baseline, int, _("the baseline")),
             arrival_s=parse_number(p.arrival, float, _("the arrival")),
             t10_s=p.t10S,
