@@ -18,7 +18,7 @@ from ..segments import mask_from_segment, refuse_shared, segmentation_from_masks
 from ..sequences import filed, title_of
 from ..volumes import image_from_node, node_from_image, place_beside, unique_name
 from .jobs import begun
-from .request import PerfusionRequest, aif_source, checked
+from .request import PerfusionRequest, aif_source, checked, file_name
 
 # The first of these that a step wrote is shown over the series; the order is also that of the nodes.
 _VOXELS = {"aif_mask": "AIF voxels", "sinus_mask": "sinus voxels"}  # masks of a step that are shown, and their segments
@@ -48,9 +48,9 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         If something that the kind needs is missing or unfit.
     """
     series = checked(request)
-    # The step's sentences name the file: it is called as the node is.
-    called = "".join(c if c.isalnum() else "_" for c in title_of(request.series))[:60] or "series"
-    file = folder / "series" / f"{called}.nii"  # to deflate it would hold the application for many seconds
+    file = (
+        folder / "series" / f"{file_name(request.series)}.nii"
+    )  # to deflate it would hold the application for many seconds
     write_series(series, file, request.times_s[1] - request.times_s[0])
     write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
     result = [request.kind.lower(), str(file), "--times", str(folder / "times.txt")]

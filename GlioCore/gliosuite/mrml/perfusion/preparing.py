@@ -17,6 +17,7 @@ from ..process import Job, abandon
 from ..sequences import acquisition, filed, is_series, node_from_series, series_from_node, title_of
 from ..volumes import ROLE, image_from_node, node_from_image, place_beside, unique_name
 from .jobs import begun
+from .request import file_name
 
 _FLIP_TAG = "0018,1314"
 
@@ -120,8 +121,9 @@ def start_t1(request: T1Request) -> Job:
         angles = ",".join(f"{angle:g}" for angle in request.flip_angles_deg)
         result = ["t1", "--vfa", *files, "--flip-angles", angles, "--tr-ms", f"{request.tr_ms:g}"]
         if request.onto is not None:
-            write_series(series_from_node(request.onto), folder / "onto.nii", 1.0)
-            result += ["--onto", str(folder / "onto.nii")]
+            onto = folder / f"{file_name(request.onto)}.nii"
+            write_series(series_from_node(request.onto), onto, 1.0)
+            result += ["--onto", str(onto)]
         if request.b1 is not None:
             write_image(image_from_node(request.b1), folder / "b1.nii")
             result += ["--b1", str(folder / "b1.nii")]
@@ -149,8 +151,9 @@ def start_motion(request: MotionRequest) -> Job:
     """Write the series into a new temporary folder; `finish_motion` or `abandon` removes it."""
 
     def arguments(folder: Path) -> list[str]:
-        write_series(series_from_node(request.series), folder / "series.nii", 1.0)
-        return ["motion", str(folder / "series.nii"), "--out", str(folder / "out.nii")]
+        file = folder / "series" / f"{file_name(request.series)}.nii"
+        write_series(series_from_node(request.series), file, 1.0)
+        return ["motion", str(file), "--out", str(folder / "out.nii")]
 
     return begun(request, arguments)
 

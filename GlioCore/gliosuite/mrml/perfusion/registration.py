@@ -22,11 +22,11 @@ from ...registration.settings import STARTS
 from ..display import show_image
 from ..process import Job, abandon
 from ..sequences import is_series, proxy_of, series_from_node, shown, title_of
-from ..volumes import REGISTRATION, TO_LPS, image_from_node, node_from_image, registration_of, unique_name
+from ..volumes import QUANTITY, REGISTRATION, TO_LPS, image_from_node, node_from_image, registration_of, unique_name
 from .jobs import begun
 
 _MOVING, _FIXED = "GlioSuite.moving", "GlioSuite.fixed"  # node references of a registration's transform
-_BOARD = "GlioSuite.Checkerboard"  # attribute of the node
+_BOARD = "checkerboard"  # its quantity, by which it is no image of the patient
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def show_checkerboard(moving: Any) -> Any:
     moved = resample(image, Grid.of(fixed), _to_moving(transform))
     board = node_from_image(squares(fixed, moved), "checkerboard", _board())
     board.SetName(f"checkerboard of {transform.GetName()}")
-    board.SetAttribute(_BOARD, "1")
+    board.SetAttribute(QUANTITY, _BOARD)
     display = board.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
@@ -167,7 +167,7 @@ def show_checkerboard(moving: Any) -> Any:
 
 def _board() -> Any:
     nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((n for n in nodes if n.GetAttribute(_BOARD)), None)
+    return next((n for n in nodes if n.GetAttribute(QUANTITY) == _BOARD), None)
 
 
 def _to_moving(transform: Any) -> sitk.Transform:

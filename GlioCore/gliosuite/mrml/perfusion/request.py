@@ -11,7 +11,7 @@ from ...images import Series
 from ...perfusion.settings import T10_TISSUE_S, DceSettings, DscSettings
 from ..curves import mask_from_points
 from ..segments import mask_from_segment
-from ..sequences import series_from_node
+from ..sequences import series_from_node, title_of
 
 AIFS = ("automatic", "control points", "segment", "population (Parker)", "population (Georgiou)", "CSV file")
 _POPULATIONS = {"population (Parker)": "parker", "population (Georgiou)": "georgiou"}
@@ -129,6 +129,11 @@ def parse_number(text: str, kind: type, what: str) -> Any:
     except ValueError:
         whole = "a whole number" if kind is int else "a number"
         raise InputError(f"{what} is {text.strip()!r}; {whole} is needed, or nothing, to have it found") from None
+
+
+def file_name(series: Any) -> str:
+    """A file's name, without ending, that is the series' as far as a file can be called so: sentences of a step name it."""
+    return "".join(c if c.isalnum() else "_" for c in title_of(series))[:60] or "series"
 
 
 def checked(request: PerfusionRequest) -> Series:

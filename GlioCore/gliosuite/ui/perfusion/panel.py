@@ -134,6 +134,7 @@ class PerfusionPanel(Panel):
         unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
         self.parameters.times = _listed(times)
+        self.ui.timesEdit.setCursorPosition(0)
 
     @slot
     def onTimes(self) -> None:

@@ -15,6 +15,8 @@ from ..panel import Panel, slot
 from ..section import Section
 from ..table import fill_table
 
+_ROLE_WIDTH = 110  # pixels; chosen, the longest role and the arrow of its box
+
 
 class StudySection(Section):
     """The logic has ``study() -> entries``, ``chooseRole(node, role)``, ``showNode(node)``; for steps ``startMotion(request)``,
@@ -91,6 +93,7 @@ class StudySection(Section):
         header = table.horizontalHeader()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        table.setColumnWidth(1, _ROLE_WIDTH)
 
     def onRole(self, row: int) -> None:
         """A person says it."""
