@@ -93,6 +93,12 @@ class GlioPerfusionParameterNode:
     maskSegmentation: vtkMRMLSegmentationNode
     maskSegment: str = ""
     outputName: str = ""
+    shownMap: vtkMRMLScalarVolumeNode
+    hideUncertain: bool = False
+    uncertainPercent: Annotated[float, WithinRange(1, 200)] = 50.0
+    regionSegmentation: vtkMRMLSegmentationNode
+    regionChart: vtkMRMLPlotChartNode
+    regionFile: str = ""
 
 
 class GlioPerfusionWidget(ModuleWidget):
@@ -238,6 +244,46 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.perfusion import readers
 
         return readers.compare(series, first, second)
+
+    def maps(self):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        return uncertainty.maps()
+
+    def hide(self, one, percent):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        return uncertainty.hide(one, percent)
+
+    def showSideBySide(self, shown, one, background):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        uncertainty.show_side_by_side(shown, one, background)
+
+    def replaceShown(self, old, new):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        uncertainty.replace_shown(old, new)
+
+    def summary(self, one, masks, percent):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.summary(one, masks, percent)
+
+    def regions(self, segmentation, one):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.regions_of(segmentation, one)
+
+    def statistics(self, one, masks, percent, alone):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.statistics(one, masks, percent, alone)
+
+    def histogram(self, one, regions_, percent, chart):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.histogram(one, regions_, percent, chart)
 
 
 class GlioPerfusionTest(ScriptedLoadableModuleTest):

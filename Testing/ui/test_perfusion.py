@@ -26,10 +26,13 @@ def apply(panel):
 
 
 class FakeLogic:
-    """Takes requests; gives back one map node."""
+    """Takes requests; gives back one map node. What is no step is the module's own logic."""
 
-    def __init__(self, slicer):
-        self.slicer, self.requests, self.abandoned, self.shown = slicer, [], [], []
+    def __init__(self, slicer, own):
+        self.slicer, self.own, self.requests, self.abandoned, self.shown = slicer, own, [], [], []
+
+    def __getattr__(self, name):
+        return getattr(self.own, name)
 
     def start(self, request):
         import types
@@ -49,14 +52,6 @@ class FakeLogic:
     def show(self, result):
         self.shown.append(result)
 
-    def forget(self):
-        pass
-
-    def study(self):
-        from gliosuite.mrml.perfusion import study
-
-        return study.entries()
-
 
 @pytest.fixture
 def panel(slicer, module, fake_steps):
@@ -67,7 +62,7 @@ def panel(slicer, module, fake_steps):
     series = dicom_sequence(Series(frames, GRID), [36e6 + 1e3 * t for t in TIMES], tr_ms=5.4, flip_angle_deg=12)
     widget = module("GlioPerfusion").GlioPerfusionWidget()
     panel = widget.panel
-    panel.widget, panel.logic = widget, FakeLogic(slicer)
+    panel.widget, panel.logic = widget, FakeLogic(slicer, panel.logic)
     panel.steps = fake_steps(panel)
     panel.series = series
     return panel

@@ -196,7 +196,7 @@ class ArterialSection(Section):
         rows = [("", k.point.label, shown(k.peak), shown(k.peak_s)) for k in points]
         table.blockSignals(True)
         peak = _("Peak [{unit}]").format(unit=_UNIT[self.parameters.kind])
-        fill_table(table, ("", _("Point"), peak, _("At [s]")), rows)
+        fill_table(table, ("", _("Point"), peak, _("At [s]")), rows, wide=1)
         for row, picked in enumerate(points):
             item = table.item(row, 0)
             item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)

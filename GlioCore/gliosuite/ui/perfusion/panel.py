@@ -15,6 +15,8 @@ from ..binding import chosen
 from ..panel import Panel, Running, slot
 from ..process import Step
 from .arterial import ArterialSection
+from .overlay import OverlaySection
+from .regions import RegionsSection
 from .registration import RegistrationSection
 from .study import StudySection
 
@@ -67,8 +69,14 @@ class PerfusionPanel(Panel):
         ui.dscButton.clicked.connect(self.onApply)
         self._dce: bool | None = None  # the kind whose section was opened last
         self.study = StudySection(self, self.request, self.take)
-        arterial = ArterialSection(self, self.request)
-        self.sections = (self.study, RegistrationSection(self, self.study), arterial)
+        self.overlay = OverlaySection(self, self.study)
+        self.sections = (
+            self.study,
+            RegistrationSection(self, self.study),
+            ArterialSection(self, self.request),
+            self.overlay,
+            RegionsSection(self, self.overlay),
+        )
         self.bind(parameters)
 
     def fill(self) -> None:
@@ -226,8 +234,12 @@ class PerfusionPanel(Panel):
         if result is None:
             return
         self.ui.progressBar.value = 100
-        names = ", ".join(node.GetName() for node in result.maps.values())
-        self._say(_("done: {names}").format(names=names), [*notes, *more])
+        if result.maps:
+            self.overlay.take(next(iter(result.maps.values())))
+        names = ", ".join(node.GetName() for key, node in result.maps.items() if not key.endswith("_sd"))
+        known = any(key.endswith("_sd") for key in result.maps)
+        said = _("done: {names}, with their SDs") if known else _("done: {names}")
+        self._say(said.format(names=names), [*notes, *more])
 
     def _shown(self, job: Job | None, summary: dict[str, Any]) -> PerfusionResult:
         result: PerfusionResult = self.logic.finish(job, summary)

@@ -90,9 +90,7 @@ class StudySection(Section):
             box.currentIndexChanged.connect(lambda *_, row=row: self.onRole(row))
             table.setCellWidget(row, 1, box)
             self._boxes.append(box)
-        header = table.horizontalHeader()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Fixed)
         table.setColumnWidth(1, _ROLE_WIDTH)
 
     def onRole(self, row: int) -> None:
