@@ -9,9 +9,11 @@ import slicer.util
 from .. import resources
 from .volumes import QUANTITY
 
+_PRESETS = (0.5, 1.0, 2.0)  # of the range, which the views offer as window presets; chosen
+
 
 def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
-    """The scene's colour table of that name (``inferno``, ``turbo``, ...), made once."""
+    """The scene's colour table of that name (``inferno``, ``viridis``, ...), made once."""
     name = f"GlioSuite {colormap}"
     found = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
     if found is not None:
@@ -49,6 +51,9 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(True)
+    display.ResetWindowLevelPresets()
+    for factor in _PRESETS:
+        display.AddWindowLevelPreset(factor * (high - low), low + factor * (high - low) / 2)
     node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
     # A view draws the legends of the volumes that it shows, and no others.
