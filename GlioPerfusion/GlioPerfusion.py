@@ -290,6 +290,7 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
         self.test_missing_times_are_named()
+        self.test_points_draw_their_mean()
 
     def test_missing_times_are_named(self):
         from gliosuite.errors import InputError
@@ -298,4 +299,29 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
         self.assertEqual(parse_times("4.5", 3), (0.0, 4.5, 9.0))
         with self.assertRaises(InputError):
             parse_times("", 3)
+
+    def test_points_draw_their_mean(self):
+        import numpy as np
+        from gliosuite.images import Grid, Series
+        from gliosuite.mrml.perfusion import PerfusionRequest
+        from gliosuite.mrml.perfusion.arterial import new_points
+        from gliosuite.mrml.sequences import node_from_series
+
+        grid = Grid((12, 12, 6), (4.0, 4.0, 5.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+        times = tuple(2.0 * t for t in range(40))
+        bolus = np.where(np.arange(40) < 10, 1.0, 1.0 + 2.0 * np.exp(-(np.arange(40) - 10) / 5.0))
+        frames = np.full((40, *grid.shape), 100.0, np.float32)
+        frames += np.random.default_rng(1).normal(0, 0.5, frames.shape).astype(np.float32)
+        frames[:, 2:4, 4:8, 4:8] *= bolus[:, None, None, None].astype(np.float32)
+        series = node_from_series(Series(frames, grid), times, "DCE")
+        points = new_points("AIF points")
+        for x in (20.0, 24.0):
+            points.AddControlPoint(-x, -20.0, 10.0)
+        request = PerfusionRequest(
+            series, times_s=times, tr_ms=4.0, flip_angle_deg=15.0, aif="control points", points=points
+        )
+        drawn = GlioPerfusionLogic().draw(request)
+        self.assertEqual(len(drawn.points), 2)
+        own = np.mean([point.curve for point in drawn.points], axis=0)
+        self.assertLess(np.abs(own - drawn.aif.concentration)[drawn.n_baseline :].max(), 1e-4 * own.max())
         self.delayDisplay("GlioPerfusion: test passed")

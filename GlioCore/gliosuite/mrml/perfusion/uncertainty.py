@@ -117,7 +117,7 @@ def show_side_by_side(shown: Any, one: Map, background: Any = None) -> None:
                 composite.SetBackgroundVolumeID(None if background is None else background.GetID())
                 composite.SetForegroundVolumeID(None if over is None else over.GetID())
                 composite.SetForegroundOpacity(_OPACITY if background is not None else 1.0)
-    slicer.app.applicationLogic().FitSliceToAll(False)
+    slicer.app.applicationLogic().FitSliceToAll(False, False)
 
 
 def replace_shown(old: Any, new: Any) -> None:

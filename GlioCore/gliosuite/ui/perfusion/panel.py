@@ -20,6 +20,8 @@ from .regions import RegionsSection
 from .registration import RegistrationSection
 from .study import StudySection
 
+_PICTURE = "qc.png was not drawn"  # of a command where matplotlib is missing; here the views show all of it
+
 
 class PerfusionPanel(Panel):
     """Binds the widgets of GlioPerfusion.ui to a parameter node and a logic.
@@ -229,6 +231,7 @@ class PerfusionPanel(Panel):
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""
         job, notes = self._ended()
+        notes = [n for n in notes if not n.startswith(_PICTURE)]
         result, more = self._attempt(lambda: self._shown(job, summary))
         self.onChoice()
         if result is None:
