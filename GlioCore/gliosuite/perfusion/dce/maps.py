@@ -20,6 +20,7 @@ from ..t1 import b1_values, check_t10
 from .aif import between_samples, choose_aif, floor_noise, widened
 from .dispersion import LONGEST_S, disperse, find_dispersion
 from .notes import aif_notes, fit_notes, series_notes
+from .picking import DcePicking
 from .presets import preset_record
 from .semiquantitative import semiquantitative
 from .settings import acquisition, check_settings
@@ -45,9 +46,7 @@ def dce_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DCE series alone; see `dce_maps`."""
-    check_settings(settings, series)
-    p = prepare(series, times_s, settings, mask)
-    return choose_aif(p, settings, aif, floor_noise(p, settings))
+    return DcePicking.of(series, times_s, settings, mask).aif(aif)
 
 
 def dce_maps(
