@@ -12,8 +12,8 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import Property, Signal
 
 if sys.version_info < (3, 12):
-    # PySide6 6.12 counts on None, True and False being immortal, as they are from Python 3.12 on: each call that returns nothing gives away a
-    # reference to None, and after some ten thousand of them the interpreter dies as it ends.
+    # PySide6 6.12 counts on None, True and False being immortal, as they are from Python 3.12 on: each call that returns nothing gives
+    # away a reference to None, and after some ten thousand of them the interpreter dies as it ends.
     for _constant in (None, True, False):
         ctypes.c_ssize_t.from_address(id(_constant)).value += 1 << 40
 
