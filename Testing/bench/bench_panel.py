@@ -1,4 +1,4 @@
-"""GlioPerfusion's panel on digital patients of full size: how long a click takes, and whether its curve is the command's.
+"""GlioPerfusion's panel on digital patients of full size: how long a click takes, whose curve it draws, and how narrow the panel gets.
 
     python Testing/bench/bench_panel.py [SEED ...]
 
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,17 @@ CLICK_S, EQUAL = (
     1e-6,
 )  # bars: seconds a click may take, and the largest relative difference from the command's mean
 POINTS = 3
+WIDTH = 420  # pixels, bar of the panel
+
+
+def narrowest(panel: Any) -> float:
+    """The width in pixels below which something of the page is cut off."""
+    for name, widget in vars(panel.ui).items():
+        if name.endswith("Box") and hasattr(widget, "collapsed"):
+            widget.collapsed = False
+    page = panel.ui.statusLabel.parentWidget()
+    page.show()
+    return float(page.minimumSizeHint().width())
 
 
 def measured(seed: int, folder: Path) -> list[tuple[str, float, float]]:
@@ -52,26 +64,28 @@ def measured(seed: int, folder: Path) -> list[tuple[str, float, float]]:
     timed(lambda: points.AddControlPoint(*ras[0]))
     rows.append(("first click, which prepares the series [s]", np.inf, seconds.pop()))
 
-    def compare(what: str, chosen: list) -> None:
-        drawn = curves_of(panel.parameters.aifChart)["mean"][1]
-        command = manual_aif(case, chosen, folder / "aif.csv", "--no-sinus")[1]
+    def compare(what: str, chosen: list, title: str = "mean", *options: str) -> None:
+        drawn = curves_of(panel.parameters.aifChart)[title][1]
+        command = manual_aif(case, chosen, folder / "aif.csv", *options)[1]
         difference = float(np.abs(drawn - command).max() / command.max())
-        rows.append((f"mean of {what}: difference from the command's", EQUAL, difference))
+        rows.append((f"{what}: difference from the command's", EQUAL, difference))
 
     for point in ras[1:POINTS]:
         timed(lambda point=point: points.AddControlPoint(*point))
-    compare(f"{POINTS} points", ras[:POINTS])
+    compare(f"mean of {POINTS} points", ras[:POINTS], "mean", "--no-sinus")
     for step in np.linspace(0, 1, 10)[1:]:  # a drag is many small moves
         place = (1 - step) * np.array(ras[0]) + step * np.array(ras[POINTS])
         timed(lambda place=place: points.SetNthControlPointPosition(0, *place))
-    compare("points of which one was dragged", [ras[POINTS], *ras[1:POINTS]])
+    compare("mean, one of them dragged", [ras[POINTS], *ras[1:POINTS]], "mean", "--no-sinus")
     timed(lambda: points.RemoveNthControlPoint(1))
-    compare("points of which one was deleted", [ras[POINTS], *ras[2:POINTS]])
+    compare("mean, one of them deleted", [ras[POINTS], *ras[2:POINTS]], "mean", "--no-sinus")
     rows.append((f"slowest of {len(seconds)} clicks, moves and deletions [s]", CLICK_S, max(seconds)))
     rows.append(("their median [s]", CLICK_S, float(np.median(seconds))))
     start = time.perf_counter()
     panel.ui.drawButton.click()
     rows.append(("brought to the level of a vein [s]", np.inf, time.perf_counter() - start))
+    compare("brought to that level", [ras[POINTS], *ras[2:POINTS]], "AIF")
+    rows.append(("narrowest width, all sections open [pixels]", WIDTH, narrowest(panel)))
     slicer.mrmlScene.Clear(0)
     return rows
 

@@ -85,6 +85,9 @@ def test_no_map_of_ours_and_no_frame_of_a_series_is_an_image(slicer):
     volume(slicer, "hidden t1").SetHideFromEditors(True)
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "t1 empty")
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "t1 labels")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "dce empty")
+    transforms = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "dce movement")
+    transforms.SetDataNodeAtValue(slicer.vtkMRMLLinearTransformNode(), "0")
     sequence = dicom_sequence(frames(0.5), range(12), te_ms=2)
     assert roles(entries()) == {sequence.GetName(): "dce"}
 

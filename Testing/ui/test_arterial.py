@@ -163,6 +163,29 @@ def test_the_arrival_is_a_line_and_a_number(panel, patient):
     assert panel.ui.statusLabel.text.startswith("the arrival is 'soon'")
 
 
+def test_points_are_drawn_anew_where_the_series_lies_elsewhere(slicer, panel, patient):
+    """The series is accepted 10 mm further: the points mark other voxels, and what is drawn follows."""
+    from gliosuite.mrml.sequences import shown
+    from gliosuite.mrml.volumes import REGISTRATION
+
+    for point in m1_points(patient, 3):
+        click(panel, point)
+    chart = panel.parameters.aifChart
+    before = column(chart, "mean")[1]
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    matrix = np.eye(4)
+    matrix[0, 3] = 10.0
+    moved.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    moved.SetAttribute(REGISTRATION, "{}")
+    shown(panel.nodes["dce"]).SetAndObserveTransformNodeID(moved.GetID())
+    panel.onChoice()
+    after = column(chart, "mean")
+    assert after is None or np.abs(after[1] - before).max() > 0.1 * before.max()
+    shown(panel.nodes["dce"]).SetAndObserveTransformNodeID(None)
+    panel.onChoice()
+    assert np.array_equal(column(chart, "mean")[1], before)
+
+
 def test_scenes_come_and_go(slicer, panel, patient, tmp_path):
     """Points and chart are saved with the scene; in the next one nothing of them is drawn."""
     from slicerapp.saving import save_and_load

@@ -68,11 +68,6 @@ def is_series(node: slicer.vtkMRMLNode) -> bool:
     return is_multivolume(node)
 
 
-def first_series() -> slicer.vtkMRMLNode | None:
-    """The scene's first sequence of volumes, or None; a sequence of transforms or contours is none."""
-    return next((n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if is_series(n)), None)
-
-
 def is_multivolume(node: slicer.vtkMRMLNode) -> bool:
     """Whether a node is a MultiVolume: all frames in one volume. A sequence that MultiVolumeImporter loads has the attributes too."""
     if not node.IsA("vtkMRMLVolumeNode"):

@@ -85,10 +85,8 @@ class ArterialInput:
             If what the request holds is not enough, or the series shows no bolus.
         """
         frames = n_frames(request.series)
-        registered = registration_of(proxy_of(request.series))
-        place = None if registered is None else (registered.GetID(), registered.GetMTime())
         given = request.kind, request.times_s, request.baseline, request.arrival_s
-        key = (request.series.GetID(), frames, place, *given)
+        key = (request.series.GetID(), frames, place_of(request.series), *given)
         asked = settings(request)
         if key != self._key:
             self.forget()
@@ -201,6 +199,12 @@ class ArterialInput:
         aif = _whole(self.picking(request), request)
         write_aif(aif, Path(path).absolute())
         return aif
+
+
+def place_of(series: Any) -> Any:
+    """What changes where a series lies: the registration that was accepted for it, or None."""
+    registered = registration_of(proxy_of(series))
+    return None if registered is None else (registered.GetID(), registered.GetMTime())
 
 
 def new_points(name: str) -> Any:

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from ... import resources
 from ...errors import InputError
 from ...mrml.perfusion import PerfusionRequest
-from ...mrml.perfusion.arterial import Drawn, accept, new_points, placed, remove_candidates
+from ...mrml.perfusion.arterial import Drawn, accept, new_points, place_of, placed, remove_candidates
 from ..binding import chosen
 from ..panel import Panel, show_only, slot
 from ..section import Section
@@ -105,8 +105,9 @@ class ArterialSection(Section):
         ui.drawButton.enabled = ui.saveAifButton.enabled = ui.bolusButton.enabled = ui.candidatesButton.enabled = series
         both = p.aifPoints is not None and p.secondPoints is not None and p.aifPoints is not p.secondPoints
         ui.compareButton.enabled = series and both and not self.running
-        counting = bool(self._rows)
-        ui.acceptButton.enabled = ui.deletePointButton.enabled = ui.deleteCandidatesButton.enabled = counting
+        ui.acceptButton.enabled = ui.deletePointButton.enabled = ui.deleteCandidatesButton.enabled = bool(self._rows)
+        if self._drawn is not None:  # what was drawn may be of another series, or of one that lay elsewhere
+            self._redraw()
 
     @slot
     def onSource(self) -> None:
@@ -145,7 +146,9 @@ class ArterialSection(Section):
     def _placed(self) -> Any:
         """What a drawing depends on, as far as it changes without another node being chosen."""
         p = self.parameters
-        return placed(p.aifPoints), placed(p.secondPoints), p.baseline, p.arrival, p.series
+        where = None if p.series is None else place_of(p.series)
+        taken = p.kind, p.times, p.trMs, p.teMs, p.flipAngleDeg, p.hematocrit, p.relaxivity, p.baseline, p.arrival
+        return placed(p.aifPoints), placed(p.secondPoints), p.series, where, taken
 
     def _redraw(self) -> None:
         """Draw the points where they have changed: a mouse that passes over the images, before it clicks, changes their node too."""

@@ -10,7 +10,7 @@ from ...errors import InputError
 from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
 from ...mrml.perfusion.study import kind_of
 from ...mrml.process import Job
-from ...mrml.sequences import acquisition, first_series, n_frames, timing
+from ...mrml.sequences import acquisition, n_frames, timing
 from ..binding import chosen
 from ..panel import Panel, Running, slot
 from ..process import Step
@@ -87,10 +87,9 @@ class PerfusionPanel(Panel):
             section.fill()
         if self.parameters.series is None:
             found = self.study.with_role("dce", "dsc")
-            series = found[0] if found else first_series()
-            self.parameters.series = series
-            if series is not None:
-                self._read(series)
+            if found:
+                self.parameters.series = found[0]
+                self._read(found[0])
 
     def show(self) -> None:
         """What the times mean, and what the sections show."""
