@@ -44,10 +44,8 @@ class ArterialSection(Section):
         bindings.path(ui.aifOutEdit, "aifOut")
         events = [getattr(slicer.vtkMRMLMarkupsNode, event) for event in _EVENTS]
         self._watches = [Watch(events, self.onPointsChanged) for _ in ("own", "second reader's")]
-        ui.placeWidget.buttonsVisible = False
-        ui.placeWidget.placeButton().show()
-        ui.placeWidget.deleteButton().show()
-        ui.placeWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
+        self._place = _place_widget()
+        ui.pointsRow.layout().insertWidget(0, self._place)
         ui.pointsTable.selectionBehavior = qt.QAbstractItemView.SelectRows
         ui.aifComboBox.currentIndexChanged.connect(self.onSource)
         ui.aifPointsSelector.currentNodeChanged.connect(self.onPoints)
@@ -134,7 +132,7 @@ class ArterialSection(Section):
         p = self.parameters
         for watch, node in zip(self._watches, (p.aifPoints, p.secondPoints), strict=True):
             watch.node(node)
-        self.ui.placeWidget.setCurrentNode(p.aifPoints)
+        self._place.setCurrentNode(p.aifPoints)
 
     # ------------------------------------------------------------------------------------------------------------- drawing
 
@@ -331,3 +329,14 @@ class ArterialSection(Section):
             fill_table(self.ui.readersTable, compared.columns, compared.rows)
             self.ui.progressBar.value = 100
             self._say(compared.text, notes)
+
+
+def _place_widget() -> Any:
+    """Slicer's own buttons to place points by clicking, and to delete them all. Not in the .ui file: not every Slicer's loader knows it."""
+    widget = slicer.qSlicerMarkupsPlaceWidget()
+    widget.setMRMLScene(slicer.mrmlScene)
+    widget.buttonsVisible = False
+    widget.placeButton().show()
+    widget.deleteButton().show()
+    widget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
+    return widget
