@@ -132,10 +132,10 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         study.choose_role(node, role)
 
     def showNode(self, node):
-        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.layout import show_alone
         from gliosuite.mrml.sequences import shown
 
-        show_image(shown(node))
+        show_alone(shown(node))
 
     def startRegistration(self, request):
         from gliosuite.mrml.perfusion import registration
@@ -220,10 +220,10 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         self.arterial.forget()
 
     def showBolus(self, series, frame):
-        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.layout import show_alone
         from gliosuite.mrml.sequences import show_frame
 
-        show_image(show_frame(series, frame))
+        show_alone(show_frame(series, frame))
 
     def showChart(self, chart):
         from gliosuite.mrml.display import show_chart
@@ -231,7 +231,7 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         show_chart(chart)
 
     def jump(self, ras):
-        from gliosuite.mrml.display import jump
+        from gliosuite.mrml.layout import jump
 
         jump(ras)
 

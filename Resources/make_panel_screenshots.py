@@ -181,6 +181,101 @@ def glio_rt(grid_mm: float) -> None:
     thumbnail(red)
 
 
+def glio_perfusion(grid_mm: float) -> None:
+    """Study, arterial input, and maps with their uncertainty of GlioPerfusion."""
+    import slicer
+    from gliosuite.mrml.case import load_case
+    from gliosuite.mrml.layout import jump
+    from gliosuite.mrml.perfusion.arterial import new_points
+    from patients import m1_points, simulated
+    from slicerapp import application
+    from slicerapp.views import PlotView, SliceView
+
+    folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
+    case = simulated(folder, seed=3, scans="structural,vfa,dce,dsc", grid_mm=grid_mm)
+    nodes = load_case(case)
+    slicer.mrmlScene.AddNode(slicer.vtkMRMLLayoutNode())
+    red, green = SliceView("Axial", (VIEW, VIEW)), SliceView("Coronal", (VIEW, VIEW))
+    plot = PlotView((2 * VIEW + GAP, VIEW))
+    application.load(ROOT / "GlioCore" / "GlioCore.py")
+    widget = application.load(ROOT / "GlioPerfusion" / "GlioPerfusion.py").GlioPerfusionWidget()
+    page, panel = widget.parent, widget.panel
+    ui = panel.ui
+    nodes["masks"].GetDisplayNode().SetVisibility(False)
+
+    def only(*opened: str) -> np.ndarray:
+        for name in ("series", "aif", "dce", "dsc", "overlay", "region"):
+            getattr(ui, f"{name}Box").collapsed = name not in opened
+        settle(0.1)
+        return grabbed(page)
+
+    def slices(*views: SliceView) -> list[np.ndarray]:
+        for view in views:
+            view.mapper.SetInputConnection(view.logic.GetImageDataConnection())
+        return [view.picture().copy() for view in views]
+
+    def finished() -> None:
+        while panel._running is not None:
+            panel._running.wait(600000)
+
+    m1 = m1_points(case, 4)
+    for box in (ui.registrationBox,):
+        box.collapsed = False
+    ui.acquisitionBox.collapsed = True
+    ui.registerButton.click()
+    finished()
+    for row in range(ui.registrationTable.rowCount):
+        ui.registrationTable.setCurrentCell(row, 0)
+        ui.registrationTable.cellClicked.emit(row, 0)
+        ui.acceptRegistrationButton.click()
+    flair = [ui.registrationTable.item(r, 0).text() for r in range(ui.registrationTable.rowCount)].index(
+        nodes["flair"].GetName()
+    )
+    ui.registrationTable.setCurrentCell(flair, 0)
+    ui.registrationTable.cellClicked.emit(flair, 0)
+    ui.checkerboardButton.click()
+    jump((0.0, 0.0, 15.0))
+    save(beside(only("series"), [[p] for p in slices(red, green)]), "perfusion-study.png")
+
+    ui.aifComboBox.currentIndex = 1
+    ui.bolusButton.click()
+    for point in m1[:3]:
+        panel.parameters.aifPoints.AddControlPoint(*point)
+    other = new_points("Second reader")
+    for point in m1[1:]:
+        other.AddControlPoint(*point)
+    other.GetDisplayNode().SetSelectedColor(0.0, 0.45, 0.7)
+    for node in (panel.parameters.aifPoints, other):
+        node.GetDisplayNode().SetPointLabelsVisibility(False)
+    ui.secondPointsSelector.setCurrentNode(other)
+    jump(m1[0])
+    for view in (red, green):
+        view.node.SetFieldOfView(110, 110, 1)
+    save(beside(only("aif"), [slices(red, green), [plot.picture(panel.parameters.aifChart)]]), "perfusion-aif.png")
+    for node in (panel.parameters.aifPoints, other):
+        node.GetDisplayNode().SetVisibility(False)
+
+    ui.aifComboBox.currentIndex = 0
+    ui.dceButton.click()
+    finished()
+    ui.regionSegmentationSelector.setCurrentNode(nodes["masks"])
+    ui.hideCheckBox.checked = True
+    ui.percentSlider.value = 40
+    ui.sideBySideButton.click()
+    ui.histogramButton.click()
+    cel = nodes["masks"].GetSegmentation().GetSegmentIdBySegmentName("enhancing lesion (CEL)")
+    shown = red.logic.GetSliceCompositeNode().GetForegroundVolumeID()
+    sd = panel.overlay.map.sd.GetID()
+    for view, over in ((red, shown), (green, sd)):
+        view.node.SetOrientationToAxial()
+        view.logic.GetSliceCompositeNode().SetForegroundVolumeID(over)
+    jump(tuple(nodes["masks"].GetSegmentCenterRAS(cel)))
+    for view in (red, green):
+        view.node.SetFieldOfView(200, 200, 1)
+    chart = plot.picture(panel.parameters.regionChart)
+    save(beside(only("overlay", "region"), [slices(red, green), [chart]]), "perfusion-uncertainty.png")
+
+
 def thumbnail(view) -> None:
     """The sample's picture in the Sample Data module."""
     from PIL import Image
@@ -190,12 +285,18 @@ def thumbnail(view) -> None:
 
 
 def main() -> None:
-    """Draw all; the voxel size of the patient in mm may be given."""
+    """Draw all; the voxel size of the patient in mm may be given, and which panels: rt, perfusion."""
     from slicerapp import application
 
     slicer = application.start(gui=True)
     slicer.util.errorDisplay = lambda text, detailedText="", **_: sys.exit(f"{text}\n{detailedText}")
-    glio_rt(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)
+    grid_mm = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    wanted = sys.argv[2:] or ["rt", "perfusion"]
+    if "rt" in wanted:
+        glio_rt(grid_mm)
+        slicer.mrmlScene.Clear(0)
+    if "perfusion" in wanted:
+        glio_perfusion(grid_mm)
 
 
 if __name__ == "__main__":

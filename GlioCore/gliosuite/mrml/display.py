@@ -107,19 +107,6 @@ def show_over(
         composite.SetForegroundOpacity(opacity if composite.GetBackgroundVolumeID() else 1.0)
 
 
-def show_image(volume: slicer.vtkMRMLVolumeNode) -> None:
-    """Show an image alone in all slice views, whole."""
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        composite.SetBackgroundVolumeID(volume.GetID())
-        composite.SetForegroundVolumeID(None)
-    slicer.app.applicationLogic().FitSliceToAll(False)
-
-
-def jump(ras: tuple[float, float, float]) -> None:
-    """Centre all slice views on a place (RAS, mm)."""
-    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
-
-
 def show_chart(chart: slicer.vtkMRMLPlotChartNode) -> None:
     """Show a chart in the plot view; the layout changes to the nearest that has one."""
     slicer.modules.plots.logic().ShowChartInLayout(chart)

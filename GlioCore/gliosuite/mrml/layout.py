@@ -63,6 +63,19 @@ def show_image(image: slicer.vtkMRMLVolumeNode) -> None:
         _show(slicer.app.applicationLogic().GetSliceLogic(node), image)
 
 
+def show_alone(image: slicer.vtkMRMLVolumeNode) -> None:
+    """An image in all slice views, whole, with nothing over it."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(image.GetID())
+        composite.SetForegroundVolumeID(None)
+    slicer.app.applicationLogic().FitSliceToAll(False)
+
+
+def jump(ras: tuple[float, float, float]) -> None:
+    """Centre all slice views on a place (RAS, mm)."""
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+
+
 def _show(logic: slicer.vtkMRMLSliceLogic, image: slicer.vtkMRMLVolumeNode) -> None:
     """An image as background of a view, whole where it was not there before: who has zoomed in stays so."""
     composite = logic.GetSliceCompositeNode()

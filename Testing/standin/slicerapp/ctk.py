@@ -64,7 +64,13 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
 
 
 class ctkCollapsibleGroupBox(ctkCollapsibleButton):  # noqa: N801
-    collapsed = QtCore.Property(bool, ctkCollapsibleButton._collapsed, ctkCollapsibleButton._set_collapsed)
+    """The same with a title, as a group box has it."""
+
+    def _close(self, value):
+        self._title = QtCore.QObject.property(self, "title").removeprefix("▸ ").removeprefix("▾ ")
+        self._set_collapsed(value)
+
+    collapsed = QtCore.Property(bool, ctkCollapsibleButton._collapsed, _close)
 
 
 class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801

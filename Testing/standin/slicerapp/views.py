@@ -134,3 +134,35 @@ def off_screen() -> bool:
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(1)
     return bool(window.SupportsOpenGL())
+
+
+class PlotView:
+    """A chart of the scene, drawn by VTK as the application's plot view does."""
+
+    def __init__(self, size: tuple[int, int] = (400, 400)) -> None:
+        self.view = vtk.vtkContextView()
+        self.view.GetRenderer().SetBackground(1, 1, 1)
+        self.window = self.view.GetRenderWindow()
+        self.window.SetOffScreenRendering(1)
+        self.window.SetMultiSamples(4)
+        self.window.SetSize(*size)
+
+    def picture(self, chart):
+        """The rendered chart (rows, columns, RGB)."""
+        drawn = vtk.vtkChartXY()
+        self.view.GetScene().ClearItems()
+        self.view.GetScene().AddItem(drawn)
+        for i in range(chart.GetNumberOfPlotSeriesNodes()):
+            series = chart.GetNthPlotSeriesNode(i)
+            line = drawn.AddPlot(vtk.vtkChart.LINE)
+            line.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+            line.SetLabel(series.GetName())
+            line.SetColorF(*series.GetColor())
+            line.SetWidth(series.GetLineWidth())
+            dashed = series.GetLineStyle() == slicer.vtkMRMLPlotSeriesNode.LineStyleDash
+            line.GetPen().SetLineType(vtk.vtkPen.DASH_LINE if dashed else vtk.vtkPen.SOLID_LINE)
+        drawn.SetShowLegend(chart.GetLegendVisibility())
+        drawn.SetTitle(chart.GetTitle())
+        drawn.GetAxis(vtk.vtkAxis.BOTTOM).SetTitle(chart.GetXAxisTitle())
+        drawn.GetAxis(vtk.vtkAxis.LEFT).SetTitle(chart.GetYAxisTitle())
+        return _picture(self.window)

@@ -19,7 +19,7 @@ from ...files import read_json
 from ...images import Grid, resample, write_image
 from ...registration.pictures import squares
 from ...registration.settings import STARTS
-from ..display import show_image
+from ..layout import show_alone
 from ..process import Job, abandon
 from ..sequences import is_series, proxy_of, series_from_node, shown, title_of
 from ..volumes import QUANTITY, REGISTRATION, TO_LPS, image_from_node, node_from_image, registration_of, unique_name
@@ -161,7 +161,7 @@ def show_checkerboard(moving: Any) -> Any:
     display = board.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(0.0, 1.0)
-    show_image(board)
+    show_alone(board)
     return board
 
 
