@@ -75,6 +75,12 @@ def _options(p: argparse.ArgumentParser) -> None:
         help="write the structure set on a series that is marked as a reformat or a secondary copy too (default not)",
     )
     p.add_argument(
+        "--drafts-accepted-by",
+        metavar="NAME",
+        help="who has looked at the drafts of lesions and accepts them: structures are then no longer called drafts, and unsure drafts "
+        "give target volumes too (default nobody)",
+    )
+    p.add_argument(
         "--threshold",
         type=float,
         metavar="T",
@@ -130,6 +136,7 @@ def _options(p: argparse.ArgumentParser) -> None:
 
 def _settings(args: argparse.Namespace) -> Any:
     from ..errors import InputError
+    from ..images import accepting
     from ..pipeline.context import RunSettings
 
     if args.device == "cuda":
@@ -155,6 +162,7 @@ def _settings(args: argparse.Namespace) -> Any:
         "through": tuple(args.through),
         "like": args.like,
         "allow_derived": args.allow_derived,
+        "drafts_accepted_by": accepting(args.drafts_accepted_by),
     }
     if args.threshold is not None and args.like is not None:
         raise InputError("--threshold and --like both say how much CTV_MODEL includes; give one of them")

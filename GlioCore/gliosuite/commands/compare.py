@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .masks import MASK, add_geometry, grid_of_masks, mask_on, require_one_patient
+from .masks import MASK, add_geometry, drafts_among, grid_of_masks, mask_on, require_one_patient
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -67,6 +67,8 @@ def _compare(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(f"--prescription-gy is {args.prescription_gy:g}; a dose above 0 Gy is needed")
     given = [m for m in (args.brain, *named.values()) if m]
     require_one_patient([*given, args.reference], args.series)
+    drafts = drafts_among(named)
+    named = {f"{name} (draft)" if name in drafts else name: path for name, path in named.items()}
     grid = grid_of_masks(args, given)
     brain = mask_on(args.brain, grid, args.series) if args.brain else None
     progression = mask_on(args.reference, grid, args.series) if args.reference else None

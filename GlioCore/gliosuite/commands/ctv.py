@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from .masks import MASK, add_geometry, grid_of_masks, mask_on, require_one_patient
+from .masks import MASK, add_geometry, drafts_among, grid_of_masks, mask_on, require_one_patient
 
 if TYPE_CHECKING:
     from ..images import Grid
@@ -110,7 +110,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import warnings
 
     from ..files import staged, write_json
-    from ..images import read_image, suffix, write_image
+    from ..images import DRAFT, read_image, suffix, write_image
     from ..rt.targets import Structures, scheme, target_volumes, told
 
     scheme(args.scheme, args.schemes)
@@ -153,7 +153,14 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     )
     for note in made.notes:
         warnings.warn(note, stacklevel=2)
-    report = _report(made, structures, source, args, validated)
+    drafts = drafts_among({n: getattr(args, n) for n in ("cel", "t2l", "cavity", "necrosis")})
+    if drafts:
+        warnings.warn(
+            f"{', '.join(drafts)}: a draft that no person has checked, and so is what rests on it", stacklevel=2
+        )
+    # First, since a NIfTI header holds 80 characters.
+    mark = f"{DRAFT} ({', '.join(drafts)}), " if drafts else ""
+    report = _report(made, structures, source, args, validated, mark)
     out = outs[0]
     stem = out.name[: -len(suffix(out))]
     images = {out.name: (made.targets[0].rule.ctv_name, made.ctv, made.targets[0].how)}
@@ -168,10 +175,10 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             images[f"{stem}_barrier_{name}{suffix(out)}"] = (name, found, barriers.source)
     with staged(out.parent) as folder:
         for file, (name, image, how) in images.items():
-            write_image(image, folder / file, f"{name}: {how}")
+            write_image(image, folder / file, f"{name}: {mark}{how}")
         write_json(folder / f"{stem}.json", report)
         if args.gtv_out:
-            write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({made.scheme.name})")
+            write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({mark}{made.scheme.name})")
     return {"ctv": out, "more": [out.with_name(n) for n in list(images)[1:]], "gtv": args.gtv_out, **report}
 
 
@@ -181,6 +188,7 @@ def _report(
     source: str,
     args: argparse.Namespace,
     validated: "Validated | None",
+    mark: str,
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -191,13 +199,14 @@ def _report(
         "year": made.scheme.year,
         "volumes_cc": made.volumes_cc,
         "targets": [
-            {"name": t.rule.ctv_name, "gtv": t.rule.gtv_name, "dose": t.rule.dose, "how": t.how}
+            {"name": t.rule.ctv_name, "gtv": t.rule.gtv_name, "dose": t.rule.dose, "how": f"{mark}{t.how}"}
             | ({"ptv": t.rule.ptv_name, "ptv_mm": args.ptv_mm} if t.ptv is not None else {})
             for t in made.targets
         ],
         "ptv_mm_usual": made.scheme.ptv_mm,
         "barriers": {"source": made.barriers_source, "rules": made.barriers},
         "critical_structures": len(structures.critical),
+        "draft": bool(mark),
         "notes": made.notes,
         "research_use": "For research use only.",
     }

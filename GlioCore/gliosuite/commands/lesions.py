@@ -61,8 +61,9 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..errors import InputError
     from ..files import staged, write_json
     from ..images import Grid, read_image, read_mask, resample, write_image
-    from ..lesions import LesionSettings, find_lesions, from_labelmap
+    from ..lesions import SUGGESTIONS, LesionSettings, find_lesions, from_labelmap
     from ..steps import provenance
+    from .masks import drafts_among
 
     started = time.perf_counter()
     paths = {role: getattr(args, role) for role in _IMAGES if getattr(args, role)}
@@ -91,7 +92,7 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     masks = {role: getattr(args, role) for role in _MASKS if getattr(args, role)}
     given |= {role: read_mask(path, grid) for role, path in masks.items()}
     settings = LesionSettings(args.brain_method, args.post_operative)
-    found = find_lesions(images, given, settings, progress)
+    found = find_lesions(images, given, settings, progress, unchecked=drafts_among(masks))
     inputs = paths | masks | ({"labelmap": args.labelmap} if args.labelmap else {})
     record = provenance(
         "lesions", asdict(settings) | {"convention": args.convention}, inputs, time.perf_counter() - started
@@ -100,12 +101,18 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     with staged(out) as folder:
         for name, mask in found.masks.items():
             write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.sources[name]})")
-        write_json(folder / "lesions.json", {"masks": found.table(), "notes": found.notes})
+        for name, mask in found.suggestions.items():
+            write_image(mask, folder / SUGGESTIONS / f"{name}.nii.gz", f"{name} (suggestion)")
+        write_json(
+            folder / "lesions.json",
+            {"masks": found.table(), "suggestions_cc": found.suggested_cc(), "notes": found.notes},
+        )
         write_json(folder / "provenance.json", record)
     for note in found.notes:
         warnings.warn(note, stacklevel=1)
     return {
         "masks": {name: str(out / f"{name}.nii.gz") for name in found.masks},
+        "suggestions": {name: str(out / SUGGESTIONS / f"{name}.nii.gz") for name in found.suggestions},
         "volumes_cc": {name: round(v, 3) for name, v in found.volumes_cc().items()},
         "sources": found.sources,
         "notes": found.notes,

@@ -1,7 +1,7 @@
 """Masks as commands take them: an image file, or a structure of an RT structure set, on the grid of the result."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,14 +126,15 @@ def mask_on(text: str, grid: "Grid", series: "str | Stack | None") -> "sitk.Imag
 def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> tuple["sitk.Image", str]:
     """A mask as it lies, and how it came about: from the JSON that ``ctv`` writes beside it, else from what the image says of itself."""
     from ..files import read_json
-    from ..images import read_image, read_mask, suffix
+    from ..images import DRAFT, is_draft, read_image, read_mask, said_of, suffix
 
     inside = in_structure_set(text)
     if inside is not None:
         assert grid is not None  # that of the series, which a structure of a set is drawn on
-        return mask_on(text, grid, series), f"{inside[1]} of {Path(inside[0]).name}"
+        draft = f"{DRAFT}, " if is_draft(_said(text)) else ""
+        return mask_on(text, grid, series), f"{draft}{inside[1]} of {Path(inside[0]).name}"
     path, image = Path(text), read_image(text)
-    says = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
+    says = said_of(image)
     beside = path.with_name(path.name[: len(path.name) - len(suffix(path) or "")] + ".json")
     if beside.is_file():
         record = read_json(beside)
@@ -145,3 +146,21 @@ def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> t
             dose = f", {found[0]['dose']}" if found[0].get("dose") else ""
             says = f"{record.get('title', '')} ({record.get('year', '')}){dose}: {found[0].get('how', '')}"
     return read_mask(text), says
+
+
+def drafts_among(masks: Mapping[str, str | None]) -> list[str]:
+    """Names of those masks whose files, or whose ROIs' descriptions, say that they are drafts."""
+    from ..images import is_draft
+
+    return [n for n, m in masks.items() if m and is_draft(_said(m))]
+
+
+def _said(text: str) -> str:
+    """What a mask's file says of it."""
+    from ..images import read_image, said_of
+    from ..rt.rtstruct import read_structures
+
+    inside = in_structure_set(text)
+    if inside is None:
+        return said_of(read_image(text))
+    return read_structures(inside[0]).find(inside[1]).description

@@ -129,6 +129,7 @@ def _drawn(draw: Callable[..., Any], *what: Any) -> bool:
 
 def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import contextlib
+    import os
     from dataclasses import asdict
     from pathlib import Path
 
@@ -157,11 +158,18 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     fixed, moving = read_image(args.fixed), read_image(args.moving)
     labels = read_image(args.label) if args.label else None
     fixed_mask, moving_mask = (read_mask(m) if m else None for m in (args.fixed_mask, args.moving_mask))
+    before = os.times()
     result = register(fixed, moving, settings, fixed_mask, moving_mask, args.engine, args.brainsfit, progress)
 
+    # This process and its children (BRAINSFit); told, and not written: results hold no duration.
+    cpu_s = sum(after - was for after, was in zip(os.times()[:4], before[:4]))
     grid = common_grid(fixed, args.spacing_mm) if args.spacing_mm else Grid.of(fixed)
     image = resample(moving, grid, result.transform) if args.spacing_mm else result.image
-    quality = asdict(result.quality) | {"engine": result.engine, "stages": list(stages), "notes": list(result.notes)}
+    quality = asdict(result.quality) | {
+        "engine": result.engine,
+        "stages": list(result.stages),
+        "notes": list(result.notes),
+    }
     written = {"out": out, "transform": Path(args.transform), "quality": quality_file}
     if labels is not None:
         written["label"] = _beside(args.label_out, "")[0]
@@ -180,7 +188,11 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             write_image(carried, to["label"], "carried by signed distance")
     if args.picture and _drawn(write_checkerboard, fixed, result.image, Path(args.picture)):
         written["picture"] = Path(args.picture)
-    return written | {"engine": result.engine} | {k: quality[k] for k in _TOLD}
+    return (
+        written
+        | {"engine": result.engine, "cpu_s": round(cpu_s, 1), "notes": list(result.notes)}
+        | {k: quality[k] for k in _TOLD}
+    )
 
 
 _TOLD = (

@@ -70,6 +70,11 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
         action="store_true",
         help="draw on a series that is marked as a reformat or a secondary copy too (default it is refused)",
     )
+    p.add_argument(
+        "--drafts-accepted-by",
+        metavar="NAME",
+        help="who has looked at the structures that are drafts and accepts them (default nobody, and the file calls them drafts)",
+    )
     p.add_argument("--seg", metavar="SEG.dcm", help="write the structures as a DICOM segmentation too (default not)")
     p.add_argument("--out", metavar="RS.dcm", help="the structure set to write")
     p.add_argument(
@@ -85,6 +90,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..dicom.geometry import read_stack
     from ..files import atomic
+    from ..images import accepting, is_draft
     from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, read_structures, write_registration
 
     if args.check:
@@ -100,6 +106,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(
             "--transform is missing; --accepted-by and --registration need the registration that they are about"
         )
+    accepting(args.drafts_accepted_by)
     accepted = accepted_registration(args.transform, args.accepted_by) if args.transform else None
     named = [_roi(text) for text in args.roi]
     require_one_patient([*(p for *_, p in named)], None)
@@ -112,10 +119,10 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     rois = []
     for name, kind, path in named:
         mask, description = described(path, series.grid, series)
-        rois.append(Roi(name, mask, kind, None, description))
+        rois.append(Roi(name, mask, kind, None, description, draft=is_draft(description)))
     progress(0.3, "contours")
     label = args.label or (read_structures(args.append).label[:16] if args.append else "") or "GlioSuite"
-    result: dict[str, Any] = {"rtstruct": args.out, "label": label}
+    result: dict[str, Any] = {"rtstruct": args.out}
     with contextlib.ExitStack() as stack:  # all of them or none
         beside = stack.enter_context(atomic(args.registration)) if args.registration else None
         planned_on = ""
@@ -137,10 +144,11 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             args.allow_derived,
             args.append,
             timed=True,
+            drafts_accepted_by=accepting(args.drafts_accepted_by),
         )
     if args.seg:
         result["seg"] = args.seg
-    return result | {"rois": exported.rois, "preflight": exported.findings}
+    return result | {"label": exported.label, "rois": exported.rois, "preflight": exported.findings}
 
 
 def _keep_inputs(args: argparse.Namespace, masks: list[str], series: "Stack") -> None:

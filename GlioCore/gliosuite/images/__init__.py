@@ -4,6 +4,7 @@ At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays
 SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
+from .drafted import DRAFT, accepting, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
@@ -12,15 +13,18 @@ from .sharing import share_reading, shared_reading
 from .writing import write_image, write_series
 
 __all__ = [
+    "DRAFT",
     "SUFFIXES",
     "Grid",
     "Series",
+    "accepting",
     "array",
     "as_grid",
     "boolean",
     "box_around",
     "check_file",
     "interpolation",
+    "is_draft",
     "map_image",
     "read_ahead",
     "read_dicom_pixels",
@@ -30,6 +34,7 @@ __all__ = [
     "resample",
     "resample_labels",
     "resample_mask",
+    "said_of",
     "share_reading",
     "shared_reading",
     "signed_distance",

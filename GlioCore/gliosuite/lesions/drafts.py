@@ -14,10 +14,12 @@ from ..images import Grid, array, box_around
 
 # Hysteresis in robust SD of normal brain: a lesion starts where 1 in 700 normal voxels would lie by chance and grows to where 1 in 40 would
 # (de Boer et al. 2009 cut FLAIR at 2.3 SD above grey matter).
-_SEED_SD, _GROW_SD = 3.0, 2.0
+SEED_SD, GROW_SD = 3.0, 2.0
+# Oedema fades out: it goes on to 1.5 SD, but ends where it falls to a fifth of its peak within 10 mm, which is the blur of a sharp edge.
+_FLAIR_GROW_SD, _FLAIR_EDGE, _FLAIR_PEAK_MM = 1.5, 0.2, 10.0
 _SMOOTH_MM = 0.7  # noise; far below the size of a lesion
 _THIN_MM = 2.0  # vessels, dura and the bright lining of ventricles are thinner than twice this
-_MIN_CC = 0.1  # 1/10 cc: smaller enhancing foci are below what RANO calls measurable, smaller T2 foci are not glioma
+MIN_CC = 0.1  # 1/10 cc: smaller enhancing foci are below what RANO calls measurable, smaller T2 foci are not glioma
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,23 @@ def opened(mask: np.ndarray, grid: Grid, radius_mm: float) -> np.ndarray:
     return mask & dilate(core, grid, radius_mm + 1.5 * min(grid.spacing))
 
 
-def hysteresis(z: np.ndarray, where: np.ndarray, seed: float = _SEED_SD, grow: float = _GROW_SD) -> np.ndarray:
+def hysteresis(z: np.ndarray, where: np.ndarray, seed: float = SEED_SD, grow: float = GROW_SD) -> np.ndarray:
     """Connected voxels above `grow` that hold at least one above `seed`."""
     labels, n = ndimage.label(where & (z > grow))
     kept = np.zeros(n + 1, bool)
     kept[np.unique(labels[where & (z > seed)])] = True
     kept[0] = False
     return kept[labels]
+
+
+def peak(values: np.ndarray, grid: Grid, reach_mm: float) -> np.ndarray:
+    """The highest of `values` (0 where they do not count), smoothed over 1 mm, within a cube of `reach_mm` to each side."""
+    result = np.zeros_like(values)
+    if values.any():
+        box = _around(values > 0, grid, reach_mm)
+        smooth = ndimage.gaussian_filter(values[box], [1.0 / s for s in grid.spacing[::-1]])
+        result[box] = ndimage.maximum_filter(smooth, [2 * int(reach_mm / s) + 1 for s in grid.spacing[::-1]])
+    return result
 
 
 def parts(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -187,63 +199,17 @@ def ventricles(fluid: np.ndarray, atlas: np.ndarray, brain: np.ndarray, grid: Gr
 def t2_candidates(flair: Relative, brain: np.ndarray, grid: Grid) -> np.ndarray:
     """FLAIR hyperintensity thicker than the bright lining of ventricles and cortex."""
     depth = depth_below(brain, grid)
-    bright = hysteresis(np.where(depth > 3.0, flair.z, np.minimum(flair.z, _SEED_SD)), brain)
+    bright = hysteresis(np.where(depth > 3.0, flair.z, np.minimum(flair.z, SEED_SD)), brain, grow=_FLAIR_GROW_SD)
+    bright &= flair.z > _FLAIR_EDGE * peak(np.where(bright, flair.z, 0.0), grid, _FLAIR_PEAK_MM)
     return opened(ndimage.binary_fill_holes(bright), grid, _THIN_MM)
-
-
-def enhancement(t1c: Relative, t1: Relative | None) -> np.ndarray:
-    """Enhancement in SDs of normal brain: T1c minus matched T1, or T1c alone.
-
-    T1 is matched by scaling it to T1c's mean and SD in tissue that is normal on both; what is left over is divided by its own SD.
-    """
-    if t1 is None:
-        return t1c.z
-    normal = t1c.normal & t1.normal
-    a, b = t1c.level[normal], t1.level[normal]
-    difference = t1c.level - (a.mean() + (t1.level - b.mean()) * (a.std() / max(float(b.std()), 1e-6)))
-    inner = difference[normal]
-    centre = float(np.median(inner))
-    spread = max(1.4826 * float(np.median(np.abs(inner - centre))), 0.02)
-    z = (difference - centre) / spread
-    # A tenth of tissue's signal is the least that counts (Ellingson et al., Radiology 2014), whatever the noise; and what is dark on T1c
-    # is not enhancing, however dark T1 is there (necrosis). A seed is brighter than tissue on T1c as well.
-    z[(difference - centre < 0.1) | (t1c.z < -0.5)] = 0.0
-    return np.where(t1c.z > 0.5, z, np.minimum(z, _SEED_SD)).astype(np.float32)
 
 
 def abnormal_side(candidates: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:
     """Of FLAIR hyperintensity, the parts that can be glioma: not there on the other side, and not small beside the largest."""
     labels, volume = parts(candidates, grid)
-    kept = (volume > _MIN_CC) & (share(labels, len(volume), asymmetry > 1.0) > 0.5)
+    kept = (volume > MIN_CC) & (share(labels, len(volume), asymmetry > 1.0) > 0.5)
     if kept.any():
         kept &= volume > 0.05 * volume[kept].max()
-    return kept[labels]
-
-
-def enhancing_lesion(
-    z: np.ndarray, brain: np.ndarray, abnormal: np.ndarray | None, fluid: np.ndarray, asymmetry: np.ndarray, grid: Grid
-) -> np.ndarray:
-    """Enhancement that belongs to a lesion rather than to vessels, dura, choroid plexus or sinuses.
-
-    A lesion enhances in or beside FLAIR hyperintensity or in what that encloses; there even thin rims count. Where there is no FLAIR,
-    lesions are told by being thicker than vessels, different from the other side of the head, and no sheet along the brain's surface.
-    """
-    if abnormal is not None:
-        region = dilate(abnormal | enclosed(abnormal, fluid, grid), grid, 3.0)
-        bright = hysteresis(z, brain & region)
-        labels, volume = parts(bright, grid)
-        kept = volume > _MIN_CC
-    else:
-        bright = hysteresis(z, brain)
-        labels, volume = parts(opened(bright, grid, 1.0), grid)
-        depth = depth_below(brain, grid)
-        kept = volume > _MIN_CC
-        kept &= share(labels, len(volume), opened(bright, grid, _THIN_MM)) > 0.05
-        kept &= share(labels, len(volume), depth < 5.0) < 0.5
-        kept &= share(labels, len(volume), asymmetry > 1.0) > 0.5
-    if not kept.any():
-        return np.zeros_like(brain)
-    kept &= volume > 0.05 * volume[kept].max()
     return kept[labels]
 
 
@@ -284,7 +250,7 @@ def lined(rim: np.ndarray, fluid: np.ndarray, brain: np.ndarray, grid: Grid) -> 
     labels, volume = parts(opened(fluid, grid, 3.0), grid)
     body = labels > 0
     wall = body & ~ndimage.binary_erosion(body) & ndimage.binary_erosion(brain, iterations=2)
-    return ((volume > _MIN_CC) & (share(np.where(wall, labels, 0), len(volume), dilate(rim, grid, 3.0)) > 0.5))[labels]
+    return ((volume > MIN_CC) & (share(np.where(wall, labels, 0), len(volume), dilate(rim, grid, 3.0)) > 0.5))[labels]
 
 
 def t2_lesion(candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:
@@ -293,7 +259,7 @@ def t2_lesion(candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, g
     at_core = np.zeros(len(volume), bool)
     at_core[np.unique(labels[dilate(core, grid, 3.0)])] = True
     one_sided = share(labels, len(volume), asymmetry > 1.0) > 0.5
-    kept = (volume > _MIN_CC) & (at_core | ((volume > 2.0) & one_sided))
+    kept = (volume > MIN_CC) & (at_core | ((volume > 2.0) & one_sided))
     kept[0] = False
     if kept.any():
         kept &= at_core | (volume > 0.1 * volume[kept].max())

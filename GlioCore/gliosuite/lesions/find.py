@@ -3,7 +3,7 @@
 Masks come from files where there are any; what is missing is drafted (`drafts`), and a draft is called a draft wherever it is shown.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -12,15 +12,18 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..atlas import register_template, template_ventricles
+from ..atlas.structures import sheet_distances
 from ..atlas.template import template
 from ..compute import each
-from ..errors import InputError
-from ..images import Grid, boolean, resample, resample_mask, volume_cc
+from ..errors import InputError, beside
+from ..images import Grid, array, boolean, resample, resample_mask, volume_cc
 from ..settings import setting
 from ..steps import Progress, part, silent
 from . import drafts
 from .brain import METHODS, Brain, brain_mask
+from .enhancing import enhancement, enhancing_lesion
 
+SUGGESTIONS = "suggestions"  # the folder that they are written to, beside the masks
 MASKS = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")
 
 # What the numbers of a label map mean. "core" is tumour that does not enhance: part of the T2 lesion and so of NEL.
@@ -36,6 +39,12 @@ CONVENTIONS: dict[str, dict[int, str]] = {
     "hd-glio": {1: "edema", 2: "cel"},  # 1: non-enhancing T2/FLAIR hyperintensity
 }
 TISSUES = ("cel", "necrosis", "edema", "core", "cavity", "brain", "ventricles")
+
+# A draft is unsure, and no target volume is to rest on it, where it is small or lies on both sides of the head.
+UNSURE = ("cel", "t2l")  # the drafts that targets rest on
+LEAST_CC = 1.0  # chosen: below it vessels, plexus and dura are as likely
+_MIDLINE_MM = 5.0  # chosen: a tumour pushes the midline that far off the template's
+_OTHER_SIDE = 0.1  # of a draft's volume
 
 
 @dataclass(frozen=True)
@@ -63,26 +72,38 @@ class Lesions:
     masks
         Name to uint8 0/1 image, of `MASKS`.
     sources
-        Name to ``"file"``, ``"draft"`` or ``"derived"`` (computed from other masks; a draft where one of those is).
+        Name to ``"file"`` (given), ``"image"`` (the foreground of a stripped image), ``"draft"``, or ``"derived"`` (computed from
+        other masks that are no drafts).
     how
         Name to one sentence.
     notes
         What a reader should know: nothing found, contradictions, missing images.
+    suggestions
+        Name to image of what is too uncertain for a draft: shown to be looked at, used for nothing.
+    unsure
+        Of drafts that no target volume is to rest on unless a person accepts them, the reason.
     """
 
     masks: dict[str, sitk.Image]
     sources: dict[str, str]
     how: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    suggestions: dict[str, sitk.Image] = field(default_factory=dict)
+    unsure: dict[str, str] = field(default_factory=dict)
 
     def volumes_cc(self) -> dict[str, float]:
         """Volume of each mask in cubic centimetres."""
         return {name: volume_cc(mask) for name, mask in self.masks.items()}
 
+    def suggested_cc(self) -> dict[str, float]:
+        """Volume of each suggestion in cubic centimetres."""
+        return {name: round(volume_cc(mask), 3) for name, mask in self.suggestions.items()}
+
     def table(self) -> dict[str, dict]:
-        """What ``lesions.json`` holds of each mask: volume, source, how."""
+        """What ``lesions.json`` holds of each mask: volume, source, how, and of a draft that is unsure the reason."""
         return {
             name: {"volume_cc": round(volume_cc(mask), 3), "source": self.sources[name], "how": self.how[name]}
+            | ({"unsure": self.unsure[name]} if name in self.unsure else {})
             for name, mask in self.masks.items()
         }
 
@@ -161,6 +182,7 @@ def find_lesions(
     settings: LesionSettings | None = None,
     progress: Progress = silent,
     brain: Brain | None = None,
+    unchecked: Collection[str] = (),
 ) -> Lesions:
     """Complete the masks of one visit: given ones win, missing ones are drafted or derived.
 
@@ -172,6 +194,8 @@ def find_lesions(
         Masks on the same grid, by names of `MASKS`.
     brain
         What `brain_mask` found in the main one of the same images, where that has been done before.
+    unchecked
+        Of the given masks, those that are drafts of an earlier run and stay drafts.
 
     Raises
     ------
@@ -191,6 +215,8 @@ def find_lesions(
 
     masks = {name: boolean(mask) for name, mask in given.items()}
     sources, how = dict.fromkeys(given, "file"), dict.fromkeys(given, "given")
+    for name in set(unchecked) & set(given):
+        sources[name], how[name] = "draft", "given, and called a draft by its own file"
     notes: list[str] = []
 
     def put(name: str, mask: np.ndarray, source: str, sentence: str) -> None:
@@ -212,14 +238,20 @@ def find_lesions(
             put("brain", boolean(whole), found.source, f"{found.how}; extended by {beyond:.1f} cc of the given masks")
     inside = masks["brain"]
 
-    missing = [name for name in ("cel", "t2l", "necrosis", "ventricles", "cavity") if name not in masks]
-    if missing:
-        _draft(images, masks, put, notes, settings, grid, placed, progress)
-    if "nel" not in masks and "t2l" in masks:
+    suggestions: dict[str, np.ndarray] = {}
+    unsure: dict[str, str] = {}
+    if any(name not in masks for name in ("cel", "t2l", "necrosis", "ventricles", "cavity")):
+        to_template = _draft(images, masks, put, notes, suggestions, settings, grid, placed, progress)
+        drafted = [n for n in UNSURE if sources.get(n) == "draft" and masks[n].any()]
+        unsure = {n: reason for n in drafted if (reason := _doubt(masks[n], grid, to_template))}
+        notes += [f"the draft of {n} is unsure ({why}): no target volume rests on it" for n, why in unsure.items()]
+    if "nel" not in masks and "t2l" in masks and "cel" not in suggestions:
         rest = masks["t2l"] & ~masks["cel"] & ~masks["necrosis"] if "cel" in masks else masks["t2l"].copy()
         if "cavity" in masks:
             rest &= ~masks["cavity"]
-        put("nel", rest, "derived", "T2 lesion without enhancing lesion, necrosis and cavity")
+        made = {sources[n] for n in ("t2l", "cel", "necrosis", "cavity") if n in masks}
+        kind = "draft" if "draft" in made else "derived"
+        put("nel", rest, kind, "T2 lesion without enhancing lesion, necrosis and cavity")
         if "cel" not in masks:
             how["nel"] = "the T2 lesion: no enhancing lesion is known"
 
@@ -236,11 +268,31 @@ def find_lesions(
             notes.append(f"{100 * apart:.0f} % of the given cel lies outside the given t2l: is t2l the oedema alone?")
     progress(1.0, "lesions done")
     ordered = {name: grid.image(masks[name]) for name in MASKS if name in masks}
-    return Lesions(ordered, {n: sources[n] for n in ordered}, {n: how[n] for n in ordered}, notes)
+    shown = {name: grid.image(mask) for name, mask in suggestions.items()}
+    return Lesions(ordered, {n: sources[n] for n in ordered}, {n: how[n] for n in ordered}, notes, shown, unsure)
 
 
-def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
-    """Draft what is missing in `masks`, in the order in which one needs the other."""
+def _doubt(mask: np.ndarray, grid: Grid, to_template: sitk.Transform) -> str | None:
+    """Why a draft is unsure; None where it is not."""
+    volume = float(mask.sum()) * grid.voxel_cc
+    if volume < LEAST_CC:
+        return f"{beside(volume, LEAST_CC, 1)} cc, less than {LEAST_CC:g}"
+    at = np.argwhere(mask)[:, ::-1]
+    points = np.asarray(grid.origin) + at * grid.spacing @ np.reshape(grid.direction, (3, 3)).T
+    affine = sitk.AffineTransform(to_template)
+    row = np.reshape(affine.GetMatrix(), (3, 3))[0]
+    centre = np.asarray(affine.GetCenter())
+    across = (points - centre) @ row + centre[0] + affine.GetTranslation()[0] - _middle()[0]
+    shares = float((across > _MIDLINE_MM).mean()), float((across < -_MIDLINE_MM).mean())
+    if min(shares) > _OTHER_SIDE:
+        return (
+            f"on both sides of the head: {100 * shares[0]:.0f} % left and {100 * shares[1]:.0f} % right of the midline"
+        )
+    return None
+
+
+def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progress) -> sitk.Transform:
+    """Draft what is missing in `masks`, in the order in which one needs the other; the transform from image to template."""
     inside = masks["brain"]
     progress(0.3, "comparing with normal brain, placing the template")
     compared = [role for role in ("t1c", "t1", "flair") if role in images]
@@ -251,7 +303,8 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     # The longest first.
     works: list[Callable[[], Any]] = [lambda: register_template(stripped, start=placed)]
     works += [partial(drafts.relative, images[role], inside) for role in compared]
-    transform, *relative = each(lambda work: work(), works)
+    works += [sheet_distances]
+    transform, *relative, sheets = each(lambda work: work(), works)
     scans = dict(zip(compared, relative))
     fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
     if "ventricles" not in masks:
@@ -273,28 +326,41 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
     # Necrosis holds protein: brighter than CSF on T1c, darker than oedema, and on FLAIR anything.
     dark = drafts.dark(t1c, None, out, 0.7) if t1c else fluid & out
     if "cel" not in masks and t1c:
-        z = drafts.enhancement(t1c, scans.get("t1"))
+        z = enhancement(t1c, scans.get("t1"))
         abnormal = None
         if candidates is not None and one_sided is not None:
             abnormal = drafts.abnormal_side(candidates, one_sided, grid)
-        cel = drafts.enhancing_lesion(z, out, abnormal, dark, _asymmetry(z, grid, transform), grid)
-        text = (
-            "T1c minus matched T1"
-            if "t1" in scans
-            else "T1c alone (no T1: bright blood or fat cannot be told from enhancement)"
-        )
-        put("cel", cel, "draft", f"{text}, above normal brain's spread, without vessels and dura")
-        if not cel.any():
-            notes.append("no enhancing lesion was found by the draft")
+        axes = template().grid
+        across = np.abs(axes.origin[0] + axes.spacing[0] * axes.direction[0] * np.arange(axes.size[0]) - _middle()[0])
+        apart = np.minimum.reduce([*(np.abs(d) for d in sheets), np.broadcast_to(across, axes.shape)])
+        nearest = axes.image(apart.astype(np.float32))
+        dura = array(resample(nearest, grid, transform, outside=10.0))
+        mirrored = _asymmetry(z, grid, transform)
+        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid)
+        notes += [told] if (told := found.told()) else []
+        if "t1" in scans:
+            text = "T1c minus matched T1, above normal brain's spread; thin parts by the midline, tentorium, ventricles or surface left out"
+            put("cel", found.mask, "draft", text)
+            if not found.mask.any():
+                notes.append("no enhancing lesion was found by the draft")
+        elif found.mask.any():
+            suggestions["cel"] = found.mask
+            notes.append(
+                f"no T1, and on T1c alone bright blood or fat cannot be told from enhancement: {found.mask.sum() * grid.voxel_cc:.1f} cc "
+                "are a suggestion of cel and no draft; nothing rests on it until a person has looked at it and given it as a mask"
+            )
+        else:
+            notes.append("no T1, and on T1c alone nothing was found that could be an enhancing lesion")
     elif "cel" not in masks:
         notes.append("no T1c: no draft of the enhancing lesion")
 
     progress(0.85, "necrosis")
-    if "cel" in masks:
-        hole = drafts.enclosed(masks["cel"], dark, grid) & out
+    rim = masks.get("cel", suggestions.get("cel"))
+    if rim is not None:
+        hole = drafts.enclosed(rim, dark, grid) & out
         if t1c:
             hole &= t1c.level < 1.0
-        hole = drafts.opened(hole | drafts.lined(masks["cel"], dark & ~masks["cel"], inside, grid), grid, 1.0)
+        hole = drafts.opened(hole | drafts.lined(rim, dark & ~rim, inside, grid), grid, 1.0)
         watery = hole & fluid if settings.post_operative else np.zeros_like(hole)
         if "cavity" in masks:
             hole &= ~masks["cavity"]
@@ -304,10 +370,12 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
             hole &= ~watery
             if not watery.any():
                 notes.append("no resection cavity was found by the draft")
-        if "necrosis" not in masks:
+        if "necrosis" not in masks and "cel" in suggestions:
+            suggestions["necrosis"] = hole
+        elif "necrosis" not in masks:
             put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
     if "t2l" not in masks and candidates is not None and one_sided is not None:
-        core = masks["cel"] | masks["necrosis"] if "cel" in masks else np.zeros_like(inside)
+        core = np.zeros_like(inside) if rim is None else rim | masks.get("necrosis", suggestions.get("necrosis"))
         lesion = drafts.t2_lesion(candidates, core, one_sided, grid) & out
         if "cavity" in masks:
             lesion &= ~masks["cavity"]
@@ -321,6 +389,7 @@ def _draft(images, masks, put, notes, settings, grid, placed, progress) -> None:
             notes.append("no T2 lesion was found by the draft")
     elif "t2l" not in masks:
         notes.append("no FLAIR: no draft of the T2 lesion")
+    return transform
 
 
 def _asymmetry(z: np.ndarray, grid: Grid, to_template: sitk.Transform) -> np.ndarray:

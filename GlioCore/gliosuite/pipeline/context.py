@@ -55,8 +55,8 @@ class RunSettings:
     threshold, like
         Of the CTV from a recurrence probability, where the case has one: the least probability included, 0-1, or, in its place, the
         scheme whose volume it gets.
-    allow_derived
-        As in ``gliosuite rtstruct``.
+    allow_derived, drafts_accepted_by
+        As in ``gliosuite rtstruct``; drafts that are accepted give target volumes where they are unsure, too.
     """
 
     spacing_mm: float = setting(
@@ -92,6 +92,7 @@ class RunSettings:
     threshold: float = setting(0.5, "the least probability that CTV_MODEL includes, 0-1", metavar="T", low=0, high=1)
     like: str | None = None
     allow_derived: bool = False
+    drafts_accepted_by: str = ""
 
 
 class SkippedStep(Exception):

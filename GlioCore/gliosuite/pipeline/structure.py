@@ -10,7 +10,7 @@ from ..compute import each
 from ..curves import before_bolus
 from ..errors import InputError, door
 from ..files import plain, write_json
-from ..images import Grid, boolean, read_image, resample, resample_mask, volume_cc, write_image
+from ..images import Grid, boolean, is_draft, read_image, resample, resample_mask, said_of, volume_cc, write_image
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
@@ -68,25 +68,39 @@ def brain(run: Run, progress: Progress) -> "Brain | None":
 
 def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     """The case's own masks on the common grid, and drafts for what it lacks."""
-    from ..lesions import MASKS, LesionSettings, find_lesions
+    from ..lesions import MASKS, SUGGESTIONS, LesionSettings, find_lesions
 
     images = {r: read_image(p) for r in STRUCTURAL if (p := run.result("registered", f"{r}.nii.gz"))}
     if not images:
         raise SkippedStep("no registered image to draw them on")
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
+    unchecked = [r for r in given if is_draft(_said(run, r))]
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
     with door(_NAMES):
-        found = find_lesions(images, given, settings, progress, run.early)
+        found = find_lesions(images, given, settings, progress, run.early, unchecked)
     done = Done(settings=plain(settings), notes=list(found.notes))
     for name, mask in found.masks.items():
         write_image(mask, folder / f"{name}.nii.gz", f"{name} ({found.sources[name]})")
-        done.summary[name] = {
-            "volume_cc": round(volume_cc(mask), 3),
-            "source": found.sources[name],
-            "how": found.how[name],
+    for name, mask in found.suggestions.items():
+        write_image(mask, folder / SUGGESTIONS / f"{name}.nii.gz", f"{name} (suggestion)")
+    done.summary = found.table() | {
+        f"{name}_suggestion": {
+            "volume_cc": cc,
+            "source": "suggestion",
+            "how": f"lesions/{SUGGESTIONS}/{name}.nii.gz; used for nothing",
         }
+        for name, cc in found.suggested_cc().items()
+    }
     return done
+
+
+def _said(run: Run, role: str) -> str:
+    """What the file of a mask of the case says of it."""
+    from ..rt.rtstruct import read_structures
+
+    path, roi = run.case.mask_path(role), run.case.roi(role)
+    return said_of(read_image(path)) if roi is None else read_structures(path).find(roi).description
 
 
 def _from_labelmap(run: Run) -> dict[str, sitk.Image]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, option
 from ..files import plain, write_csv
-from ..images import boolean, read_image, volume_cc, write_image
+from ..images import DRAFT, boolean, read_image, volume_cc, write_image
 from ..resources import display
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
@@ -17,6 +17,9 @@ from .structure import carried_image, carried_mask
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
     from ..rt.targets import Structures
+
+
+_BRAIN = {"file": "file", "image": "the image's own foreground", "draft": "draft"}  # by its source
 
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
@@ -28,11 +31,23 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep("there is no brain mask")
     parts: tuple[str, ...] = ("cel", "t2l", "cavity", "necrosis")
     lesion = {n: masks[n] for n in parts if n in masks and boolean(masks[n]).any()}
+    drawn_by = run.record("lesions").get("summary", {})
+    sources = {n: e["source"] for n, e in drawn_by.items()}
+    accepted_by = run.settings.drafts_accepted_by
+    unsure = {} if accepted_by else {n: drawn_by[n]["unsure"] for n in lesion if "unsure" in drawn_by.get(n, {})}
+    if "cel" in unsure and sources.get("necrosis") == "draft":
+        unsure["necrosis"] = "it was found by the draft of cel"
+    lesion = {n: m for n, m in lesion.items() if n not in unsure}
+    left_out = [
+        f"The draft of {n} is in no target volume ({why}): correct it and give it as a mask, or accept it with "
+        f"{option('--drafts-accepted-by')} NAME."
+        for n, why in unsure.items()
+    ]
     if not {"cel", "t2l", "cavity"} & set(lesion):
-        raise SkippedStep("there is no lesion: CEL, T2L and cavity are all absent or empty")
+        why = " ".join(left_out) or "CEL, T2L and cavity are all absent or empty"
+        raise SkippedStep(f"there is no lesion that a target volume can rest on: {why}")
     cel, t2l, cavity, necrosis = (lesion.get(n) for n in parts)
     structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
-    sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
     progress(0.02, "barriers")
     barriers = _barriers(run, structures)
     source = barriers.source if barriers else "none"
@@ -41,8 +56,12 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         {"barriers": source, "critical_structures": "none"},
     )
     drafts = [n for n in lesion if sources.get(n) == "draft"]
-    if drafts:
+    done.notes += left_out
+    if drafts and accepted_by:
+        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}) that {accepted_by} has accepted.")
+    elif drafts:
         done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
+    resting: set[str] = set()  # structures that rest on drafts
     done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
@@ -67,6 +86,8 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
             rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
             rules[target.rule.ctv_name] = volumes.said(target)
             doses[target.rule.ctv_name] = target.rule.dose or ""
+            if set(drafts) & {*target.rule.gtv, *(("necrosis",) if "cel" in target.rule.gtv else ())}:
+                resting |= {target.rule.gtv_name, target.rule.ctv_name}
         done.notes += [n for n in volumes.notes if n not in done.notes]
         if name == "model":
             rest = tuple(t.rule.ctv_name for t in volumes.targets if t.rule.rest_of)
@@ -75,20 +96,22 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
         raise InputError("; ".join(done.notes))
     organs = _own(run, ctvs, rules)
     drawn = gtvs | ctvs | organs
+    unchecked = set() if accepted_by else resting
     for name, mask in drawn.items():
-        write_image(mask, folder / f"{name}.nii.gz", rules[name])
+        write_image(mask, folder / f"{name}.nii.gz", f"{DRAFT}: {rules[name]}" if name in unchecked else rules[name])
     done.summary["rois"] = [
         {"name": n, "volume_cc": round(volume_cc(m), 3), "dose": doses.get(n, ""), "rule": rules[n]}
+        | ({"draft": True} if n in unchecked else {})
         for n, m in drawn.items()
     ]
     for name, mask in (barriers.masks if barriers else {}).items():
         write_image(mask, folder / "barriers" / f"{name}.nii.gz", f"{name} ({source})")
     progress(0.65, "comparison")
     # What one CTV leaves over for a lower dose is no CTV to be weighed against others.
-    compared = {n: m for n, m in ctvs.items() if n not in rest}
+    compared = {f"{n} (draft)" if n in unchecked else n: m for n, m in ctvs.items() if n not in rest}
     done.summary |= _compared(run, folder, compared, lesion, masks["brain"])
     progress(0.8, "RT structure set")
-    done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources)
+    done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources, resting)
     return done
 
 
@@ -189,6 +212,7 @@ def _exported(
     organs: dict[str, sitk.Image],
     rules: dict[str, str],
     sources: dict[str, str],
+    resting: set[str],
 ) -> dict[str, Any]:
     """The RT structure set in the original series of the reference, where the case has one."""
     from ..rt.names import CLINICAL
@@ -199,22 +223,31 @@ def _exported(
         return {
             "rtstruct": f"not written: the case names no DICOM series for {run.reference}, and contours must refer to one"
         }
-    brain = f"brain mask: {sources.get('brain', 'file')}"
-    rois = [Roi(n, m, "GTV", description=rules[n]) for n, m in gtvs.items()]
+    brain = f"brain mask: {_BRAIN[sources['brain']]}"
+    rois = [Roi(n, m, "GTV", description=rules[n], draft=n in resting) for n, m in gtvs.items()]
     for i, (name, mask) in enumerate(ctvs.items()):
         color = display()["ctvs"][i % len(display()["ctvs"])]
         red, green, blue = (int(color[j : j + 2], 16) for j in (1, 3, 5))
         drawn = name == CLINICAL
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
-        rois.append(Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC"))
+        rois.append(
+            Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC", name in resting)
+        )
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
     try:
-        exported = export_rtstruct(folder / "RS.dcm", series, rois, allow_derived=run.settings.allow_derived)
+        exported = export_rtstruct(
+            folder / "RS.dcm",
+            series,
+            rois,
+            allow_derived=run.settings.allow_derived,
+            drafts_accepted_by=run.settings.drafts_accepted_by,
+        )
     except InputError as error:  # the target volumes are worth having without it
         return {"rtstruct": f"not written: {error}"}
     written = exported.rois
     return {
         "rtstruct": f"RS.dcm, {len(written)} structures in the DICOM series of {run.reference}, read back and compared",
+        "rtstruct_label": exported.label,
         "rtstruct_volumes": [plain(w) for w in written],
         "preflight": [plain(f) for f in exported.findings],
     }

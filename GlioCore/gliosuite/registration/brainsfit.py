@@ -20,7 +20,6 @@ from ..steps import Progress, silent
 _NAMES = ("BRAINSFit", "BRAINSFit.exe")
 _INITIAL = {
     "moments": "useMomentsAlign",
-    "center-of-head": "useCenterOfHeadAlign",
     "geometry": "useGeometryAlign",
     "identity": "Off",
 }
@@ -116,8 +115,7 @@ def run_brainsfit(
     fixed_mask, moving_mask
         Regions of interest (uint8); BRAINSFit needs both or none.
     initial
-        A rigid transform to start from, or how BRAINSFit finds one itself (``"moments"``, ``"center-of-head"``, ``"geometry"``,
-        ``"identity"``).
+        A rigid transform to start from, or how BRAINSFit finds one itself (``"moments"``, ``"geometry"``, ``"identity"``).
 
     Returns
     -------

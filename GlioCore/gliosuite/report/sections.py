@@ -13,6 +13,7 @@ from ..resources import display, look
 from .markup import escape, figure, number, table
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
 
+_DRAFT = ' <span class="tag draft">draft</span>'
 _OUTLINED = ("t2l", "cel", "necrosis", "cavity")
 
 
@@ -40,8 +41,10 @@ class Section:
 
 def _outlines(results: Results, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
     looks = display()["regions"]
+    entries = results.step("lesions").get("summary", {})
+    drafted = lambda n: " (draft)" if entries.get(n, {}).get("source") == "draft" else ""
     return {
-        looks[n]["title"]: (results.masks[n], looks[n]["color"])
+        looks[n]["title"] + drafted(n): (results.masks[n], looks[n]["color"])
         for n in names
         if n in results.masks and results.masks[n].any()
     }
@@ -68,8 +71,8 @@ def _lesions(results: Results, draw: bool) -> str:
     looks = display()["regions"]
     rows = []
     for name, entry in step.get("summary", {}).items():
-        look = looks.get(name, {"title": name, "color": "#888"})
-        draft = entry.get("source") == "draft"
+        look = looks.get(name, {"title": name.replace("_", " "), "color": "#888"})
+        draft = entry.get("source") in ("draft", "suggestion")
         tag = f'<span class="tag{" draft" if draft else ""}">{escape(entry.get("source"))}</span>'
         swatch = f'<span class="swatch" style="background:{look["color"]}"></span>'
         rows.append(
@@ -177,9 +180,10 @@ def _targets(results: Results, draw: bool) -> str:
     summary = results.step("rt").get("summary", {})
     rois = summary.get("rois", [])
     colors = dict(zip(results.ctvs, cycle(display()["ctvs"])))
+    drafts = {r["name"] for r in rois if r.get("draft")}
     text = ""
     if draw and results.ctvs and results.images:
-        outlines = {n: (m, colors[n]) for n, m in results.ctvs.items()}
+        outlines = {f"{n} (draft)" if n in drafts else n: (m, colors[n]) for n, m in results.ctvs.items()}
         outlines |= _outlines(results, ("cel",))
         progression = [results.masks[n] for n in ("progression_cel", "progression_t2l") if n in results.masks]
         if progression:
@@ -214,7 +218,7 @@ def _targets(results: Results, draw: bool) -> str:
         ("structure", "volume (cc)", "dose level", "rule"),
         [
             (
-                swatch(r["name"]) + escape(r["name"]),
+                swatch(r["name"]) + escape(r["name"]) + (_DRAFT if r["name"] in drafts else ""),
                 f'<span style="float:right">{number(r["volume_cc"])}</span>',
                 escape(r.get("dose", "")),
                 escape(r.get("rule", "")),
@@ -252,6 +256,8 @@ def _structure_set(summary: Mapping[str, Any]) -> str:
         return ""
     text = f"<h3>RT structure set</h3><p>{escape(summary['rtstruct'])}</p>"
     written = summary.get("rtstruct_volumes", [])
+    if summary.get("rtstruct_label"):
+        text += f"<p>Structure set label: {escape(summary['rtstruct_label'])}.</p>"
     if written:
         rows = [
             (

@@ -61,7 +61,7 @@ def test_stripped_image_is_taken_as_it_is():
     values = np.where(truth, 100.0, -3.5).astype(np.float32)
     values[40, 50, 45] = -3.5  # a hole
     found = brain.brain_mask(GRID.image(values))
-    assert found.source == "file"
+    assert found.source == "image"
     assert (boolean(found.mask) == truth).all()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from gliosuite.images import Grid
 from gliosuite.lesions import drafts
+from gliosuite.lesions.enhancing import enhancement, enhancing_lesion
 
 GRID = Grid((60, 60, 40), (1.0, 1.0, 1.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 Z, Y, X = (np.arange(n) * s for n, s in zip(GRID.shape, GRID.spacing[::-1]))
@@ -84,11 +85,11 @@ def test_enhancement_is_what_t1_does_not_explain():
     t1 = np.where(fluid, 0.0, np.where(bright_on_both, 160.0, 100.0)) + rng.normal(0, 3, GRID.shape)
     t1c = np.where(fluid, 0.0, np.where(bright_on_both | enhancing, 160.0, 100.0)) + rng.normal(0, 3, GRID.shape)
     a, b = (drafts.relative(GRID.image(v.astype(np.float32)), brain) for v in (t1c, t1))
-    z = drafts.enhancement(a, b)
+    z = enhancement(a, b)
     inner = ball((30, 30, 44), 4)
     assert z[inner].min() > 3
     assert (z[ball((30, 30, 16), 4)] > 2).mean() < 0.1
-    assert drafts.enhancement(a, None)[ball((30, 30, 16), 4)].min() > 3  # T1c alone cannot tell
+    assert enhancement(a, None)[ball((30, 30, 16), 4)].min() > 3  # T1c alone cannot tell
 
 
 def test_closed_bridges_gaps_up_to_its_size():
@@ -119,3 +120,24 @@ def test_depth_is_the_distance_to_what_is_outside_or_cut_off():
     whole = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=GRID.spacing[::-1])[1:-1, 1:-1, 1:-1]
     np.testing.assert_array_equal(drafts.depth_below(mask, GRID), whole)
     assert not drafts.depth_below(np.zeros_like(mask), GRID).any()
+
+
+def test_a_sheet_at_the_falx_goes_and_the_rim_beside_it_stays():
+    brain, nothing = ball((30, 30, 30), 29), np.zeros(GRID.shape, bool)
+    necrosis, ring = ball((30, 30, 20), 6), ball((30, 30, 20), 9)
+    falx = np.broadcast_to(np.abs(X[None, None, :] - 30) < 1.6, GRID.shape) & brain & ~ball((30, 30, 30), 20)
+    vessel = (np.abs(Y - 30) < 1.6)[None, :, None] & (np.abs(X - 45) < 1.6)[None, None, :] & brain  # along z
+    lit = (ring & ~necrosis) | falx | vessel
+    rng = np.random.default_rng(5)
+    z = np.where(lit, 20.0, rng.normal(0, 1, GRID.shape)).astype(np.float32)
+    level = np.where(necrosis, 0.4, np.where(lit, 1.6, 1.0)).astype(np.float32)
+    dura = np.broadcast_to(np.abs(X[None, None, :] - 30), GRID.shape)
+    edema = ball((30, 30, 20), 16) & brain
+    t1c = drafts.Relative(level, z, brain)
+    found = enhancing_lesion(z, t1c, brain, nothing, edema, necrosis, np.full(GRID.shape, 9.0), dura, GRID).mask
+    assert (found & ring & ~necrosis).sum() > 0.9 * (ring & ~necrosis).sum()
+    assert not (found & falx & ~ball((30, 30, 20), 12)).any()
+    assert not (found & vessel).any()
+    bare = np.where(falx | vessel, 20.0, 0.0).astype(np.float32)
+    nothing_found = enhancing_lesion(bare, t1c, brain, nothing, edema, nothing, np.full(GRID.shape, 9.0), dura, GRID)
+    assert not nothing_found.mask.any()  # no lesion enhances: no false one

@@ -144,9 +144,9 @@ def test_drafts_find_the_simulated_lesion(patient, found):
 
 
 def test_drafts_are_called_drafts(found):
-    assert found.sources["brain"] == "file"
+    assert found.sources["brain"] == "image"
     assert {found.sources[n] for n in ("cel", "t2l", "necrosis", "ventricles")} == {"draft"}
-    assert found.sources["nel"] == "derived"
+    assert found.sources["nel"] == "draft"  # made from drafts
     assert all(found.how[name].strip() for name in found.masks)
 
 
@@ -166,14 +166,50 @@ def test_given_masks_win(patient):
     assert result.notes == []
 
 
-def test_t1c_alone_says_so_and_finds_it(patient):
+def test_without_t1_there_is_a_suggestion_and_no_draft(patient):
     images, truth = patient
     result = find_lesions({"t1c": images["t1c"]})
-    assert dice(result.masks["cel"], truth["cel"]) > 0.6
-    assert "T1c alone" in result.how["cel"]
+    assert "cel" not in result.masks
+    assert dice(result.suggestions["cel"], truth["cel"]) > 0.6
+    assert any("are a suggestion of cel and no draft" in n for n in result.notes)
     assert "no FLAIR: no draft of the T2 lesion" in result.notes
-    assert "t2l" not in result.masks
-    assert "nel" not in result.masks
+    assert not {"t2l", "nel", "necrosis"} & set(result.masks)
+    with_flair = find_lesions({r: images[r] for r in ("t1c", "flair")})
+    assert set(with_flair.suggestions) == {"cel", "necrosis"}
+    assert {"cel", "nel"}.isdisjoint(with_flair.masks)  # what does not enhance is not known
+    assert dice(with_flair.masks["t2l"], truth["t2l"]) > 0.8
+
+
+def test_drafts_that_are_small_or_on_both_sides_are_unsure(patient):
+    from gliosuite.lesions.find import _doubt
+
+    grid, identity = GRID, sitk.AffineTransform(3)
+    small, one, both = ball((-32, 20, 20), 5.0), ball((-32, 20, 20), 12.0), ball((0, 20, 20), 20.0)
+    assert _doubt(small, grid, identity).startswith("0.5 cc, less than 1")
+    assert _doubt(one, grid, identity) is None
+    assert "on both sides of the head" in _doubt(both, grid, identity)
+    assert _doubt(ball((-18, 20, 20), 20.0), grid, identity) is None  # a few mm beyond the midline are mass effect
+
+
+def test_enhancement_far_from_flair_is_left_out_and_listed(patient):
+    images, truth = patient
+    far = ball((40.0, -20.0, 40.0), 8.0) & truth["brain"]
+    lit = images | {"t1c": GRID.image(np.where(far, 330.0, array(images["t1c"])).astype(np.float32))}
+    result = find_lesions(lit)
+    assert not (boolean(result.masks["cel"]) & far).any()
+    told = [n for n in result.notes if "far from any FLAIR lesion was left out" in n]
+    assert len(told) == 1
+    assert "(40, -20, 40) mm" in told[0]
+
+
+def test_a_given_draft_stays_a_draft(patient):
+    images, truth = patient
+    given = {n: GRID.image(truth[n]) for n in ("brain", "cel", "t2l", "necrosis")}
+    given["ventricles"] = given["cavity"] = GRID.blank()
+    result = find_lesions(images, given, unchecked=["cel"])
+    assert result.sources["cel"] == "draft"
+    assert result.sources["t2l"] == "file"
+    assert result.sources["nel"] == "draft"  # made from one
 
 
 def test_cavity_when_asked_for(patient):

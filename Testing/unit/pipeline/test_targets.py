@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -213,3 +214,68 @@ def test_a_roi_of_a_structure_set_is_taken_as_a_mask(results, case_folder, tmp_p
     (folder / "case.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match="has no ROI GTV; it has GTV_RTOG"):
         run_case(Case.load(folder), tmp_path / "other", settings)
+
+
+def structure_set(out: Path):
+    import pydicom
+
+    return pydicom.dcmread(out / "rt" / "RS.dcm")
+
+
+@pytest.fixture(scope="module")
+def drafted(case_folder, tmp_path_factory) -> Path:
+    """The case with its enhancing lesion as the draft of an earlier run, which says so of itself, and without progression."""
+    folder = tmp_path_factory.mktemp("drafted") / "case"
+    shutil.copytree(case_folder, folder)
+    data = json.loads((folder / "case.json").read_text())
+    write_image(read_image(folder / data["masks"]["cel"]), folder / "draft.nii.gz", "cel (draft)")
+    data["masks"] |= {"cel": "draft.nii.gz"}
+    for role in ("progression_cel", "progression_t2l"):
+        data["masks"].pop(role)
+    data["images"].pop("probability")
+    (folder / "case.json").write_text(json.dumps(data))
+    return folder
+
+
+def test_a_draft_is_called_a_draft_until_a_person_accepts_it(drafted, tmp_path):
+    settings = RunSettings(spacing_mm=3.0, schemes=("rtog", "s3-eortc"))
+    run_case(Case.load(drafted), tmp_path / "a", settings)
+    found = structure_set(tmp_path / "a")
+    assert found.StructureSetLabel == "DRAFT"
+    rois = {r.ROIName: r for r in found.StructureSetROISequence}
+    assert rois["CTV_RTOG"].ROIDescription.startswith("DRAFT, not checked by a person. ")
+    assert {r.ROIGenerationAlgorithm for r in rois.values()} == {"AUTOMATIC"}
+    assert read_image(tmp_path / "a" / "rt" / "CTV_RTOG.nii.gz").GetMetaData("descrip").startswith("DRAFT: ")
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert 'CTV_RTOG <span class="tag draft">draft</span>' in page
+    assert "Structure set label: DRAFT." in page
+    with (tmp_path / "a" / "rt" / "comparison.csv").open(newline="") as stream:
+        assert {r["first"] for r in csv.DictReader(stream)} == {"CTV_RTOG (draft)"}
+
+    run_case(Case.load(drafted), tmp_path / "b", replace(settings, drafts_accepted_by="A. Reader"))
+    found = structure_set(tmp_path / "b")
+    assert found.StructureSetLabel == "GlioSuite"
+    rois = {r.ROIName: r for r in found.StructureSetROISequence}
+    assert rois["CTV_RTOG"].ROIDescription.startswith("Draft accepted by A. Reader. ")
+    assert rois["CTV_RTOG"].ROIGenerationAlgorithm == "SEMIAUTOMATIC"
+    assert 'CTV_RTOG <span class="tag draft">' not in (tmp_path / "b" / "report.html").read_text()
+
+
+def test_no_target_rests_on_an_unsure_draft(drafted, tmp_path):
+    data = json.loads((drafted / "case.json").read_text())
+    lesion = read_image(drafted / "draft.nii.gz")
+    few = np.zeros(Grid.of(lesion).shape, bool)
+    few[tuple(np.argwhere(boolean(lesion))[:10].T)] = True  # 0.27 cc
+    shutil.copytree(drafted, tmp_path / "case")
+    write_image(Grid.of(lesion).image(few), tmp_path / "case" / "draft.nii.gz", "cel (draft)")
+    data["masks"] = {n: m for n, m in data["masks"].items() if n in ("cel", "brain")}
+    (tmp_path / "case" / "case.json").write_text(json.dumps(data))
+    settings = RunSettings(spacing_mm=3.0, schemes=("s3-eortc",))
+    summary = run_case(Case.load(tmp_path / "case"), tmp_path / "a", settings)
+    steps = {s["step"]: s for s in summary["steps"]}
+    assert steps["rt"]["status"] == "skipped"
+    assert "The draft of cel is in no target volume (0.3 cc, less than 1)" in steps["rt"]["why"]
+    assert any("the draft of cel is unsure" in n for n in steps["lesions"]["notes"])
+    accepted = replace(settings, drafts_accepted_by="A. Reader")
+    summary = run_case(Case.load(tmp_path / "case"), tmp_path / "b", accepted)
+    assert {s["step"]: s["status"] for s in summary["steps"]}["rt"] == "done"

@@ -1,6 +1,7 @@
 """Registration on heads moved by known transforms; what is refused; the ``register`` command."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -310,3 +311,17 @@ def test_a_found_transform_ends_at_nine_decimals():
         np.testing.assert_allclose(
             found.TransformPoint((30.0, -20.0, 50.0)), euler.TransformPoint((30.0, -20.0, 50.0)), atol=1e-6
         )
+
+
+def test_a_bspline_stage_alone_runs_the_linear_stages_where_images_lie_far_apart():
+    turned = head(contrast="t2", moved=rigid((4.0, -6.0, 9.0), (8.0, -6.0, 4.0)), seed=1)
+    settings = RegistrationSettings(stages=("bspline",), levels_mm=(6.0,), spline_levels_mm=(8.0,))
+    with pytest.warns(UserWarning, match=r"too far for a B-spline stage alone: the rigid and affine stages were run"):
+        result = register(head(), turned, settings, engine="simpleitk")
+    assert result.stages == ("rigid", "affine", "bspline")
+    assert result.quality.min_jacobian > 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        near = register(head(), head(contrast="t2", seed=1), settings, engine="simpleitk")
+    assert near.stages == ("bspline",)
+    assert near.notes == ()

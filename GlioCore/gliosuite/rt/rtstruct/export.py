@@ -18,6 +18,7 @@ from ...errors import InputError, option
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
 from .appending import append, existing_set, same_contours
+from .drafts import marked
 from .objects import save
 from .planes import contour_volume_cc, planes_of, rasterise
 from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
@@ -50,6 +51,7 @@ SAID = (
     "grid",
     "overlap",
     "origin",
+    "drafts",
 )  # checks whose warnings are said while writing; the others stand in the pre-flight list
 # Shares that the contours' volume may differ by: smooth levels are found to a tenth of it; edges lose corners of 0.02 pixels at most.
 _SMOOTH_VOLUME, _EDGE_VOLUME = 2e-3, 1e-3
@@ -70,10 +72,11 @@ class WrittenRoi:
 
 @dataclass(frozen=True)
 class ExportedSet:
-    """What was written, and the pre-flight list."""
+    """What was written, under which label, and the pre-flight list."""
 
     rois: tuple[WrittenRoi, ...]
     findings: tuple[Finding, ...]
+    label: str
 
 
 def roi_color(interpreted_type: str, index: int) -> tuple[int, int, int]:
@@ -130,6 +133,7 @@ def export_rtstruct(
     allow_derived: bool = False,
     append_to: str | Path | None = None,
     timed: bool = False,
+    drafts_accepted_by: str = "",
 ) -> ExportedSet:
     """Write an RT structure set as `write_rtstruct` does, with its pre-flight list.
 
@@ -151,6 +155,8 @@ def export_rtstruct(
         An existing structure set on the same series whose structures come first in the new one, their contours as they are.
     timed
         Say when it was made, beside the date. Not in results of a run, where the same input gives the same bytes on one day.
+    drafts_accepted_by
+        Who has looked at the structures that are drafts (`Roi.draft`) and accepts them; the file calls them drafts where nobody has.
 
     Raises
     ------
@@ -159,6 +165,7 @@ def export_rtstruct(
     """
     findings = check_rois(rois, label)
     block(findings)
+    rois, label, drafts = marked(rois, label, drafts_accepted_by)
     series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
@@ -172,6 +179,7 @@ def export_rtstruct(
     beyond = [_beyond(roi, series, matrix) for roi in rois]
     findings += check_masks(rois, masks, beyond, series)
     block(findings)
+    findings += drafts
     for finding in findings:
         if finding.check in SAID and finding.level == "warning":
             warnings.warn(finding.sentence, stacklevel=2)
@@ -191,7 +199,7 @@ def export_rtstruct(
         written = _verified(partial, series, rois, masks, colors, smooth, before)
         if seg is not None:
             write_seg(stack.enter_context(atomic(seg)), series, rois, masks, colors, label, timed)
-    return ExportedSet(written, tuple(findings))
+    return ExportedSet(written, tuple(findings), label)
 
 
 def preflight(

@@ -86,7 +86,8 @@ def _structure_set(path: Path, dataset: "Dataset") -> StructureSet:
         number = of(roi, "ROINumber", "an ROI")
         frames.append(str(roi.get("ReferencedFrameOfReferenceUID", "") or ""))
         name = str(roi.get("ROIName", "") or f"ROI{number}")
-        structures.append(_structure(name, number, types.get(number, ""), drawn.get(number, [])))
+        found = _structure(name, number, types.get(number, ""), drawn.get(number, []))
+        structures.append(replace(found, description=str(roi.get("ROIDescription", "") or "")))
     if not structures:
         raise InputError(f"{path} holds no ROI")
     problems = [f"two ROIs have the same name ({name})" for name in doubled(s.name for s in structures)]

@@ -39,6 +39,7 @@ class Structure:
     problems: tuple[str, ...] = ()
     slab_mm: float | None = None
     step_mm: float | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True)

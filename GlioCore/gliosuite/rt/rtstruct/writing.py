@@ -40,6 +40,8 @@ class Roi:
         How it came about: scheme, margin, source of the brain mask. Research use is added.
     algorithm
         ``AUTOMATIC``, ``SEMIAUTOMATIC`` or ``MANUAL``.
+    draft
+        Whether it rests on a draft that a program made; `drafts.marked` says so in the file.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class Roi:
     color_rgb: tuple[int, int, int] | None = None
     description: str = ""
     algorithm: str = "SEMIAUTOMATIC"
+    draft: bool = False
 
 
 def _frame_of_reference(series: Stack) -> str:

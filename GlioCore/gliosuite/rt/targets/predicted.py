@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ...errors import InputError
-from ...images import Grid, array, boolean, read_image, read_mask, resample
+from ...images import Grid, array, boolean, read_image, read_mask, resample, said_of
 from ..margins import box_round, centre_distance
 
 REACH_MM = 40.0  # the farthest from the lesion that clinicians would treat (Tran 2025)
@@ -20,8 +20,7 @@ _CUBE = np.ones((3, 3, 3), bool)
 
 def told(image: sitk.Image, name: str) -> str:
     """What a probability says of where it comes from (its NIfTI description), else its name and that nothing is said."""
-    text = image.GetMetaData("descrip").strip() if image.HasMetaDataKey("descrip") else ""
-    return text or f"{name} (its source is not stated)"
+    return said_of(image) or f"{name} (its source is not stated)"
 
 
 def check_probability(values: np.ndarray) -> None:
