@@ -23,7 +23,15 @@ class GlioCore(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Template: MNI152 (McConnell Brain Imaging Centre, McGill University).")
         self.parent.hidden = True
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
+
+
+def onStartupCompleted():
+    """What other modules and saved scenes rely on, once the application is there."""
+    from gliosuite.mrml import layout
+
+    layout.register()
+    registerSampleData()
 
 
 def registerSampleData():

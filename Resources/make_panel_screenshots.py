@@ -4,6 +4,7 @@
 by Slicer's displayable managers (slicer-core). So the pictures show what Slicer shows, but not the frame of its window.
 """
 
+import json
 import os
 import sys
 import tempfile
@@ -19,7 +20,9 @@ os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "GlioCore"), os.environ.get("PYTHONPATH", "")])
 sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing" / "standin")]
 
+OUT = ROOT / "Resources" / "Screenshots"
 PANEL_WIDTH, VIEW, GAP = 420, 450, 6
+_MOST_BYTES = 300_000
 PROBABILITY = "the simulated progression, blurred: no model made it"
 
 
@@ -52,16 +55,38 @@ def beside(panel: np.ndarray, views: Sequence[Sequence[np.ndarray]]) -> np.ndarr
     return np.concatenate([fill(panel, panel[-1, -1]), fill(right, 40)], axis=1)
 
 
-def save(picture: np.ndarray, name: str) -> None:
-    """Write a picture as those of the results are written."""
-    import io
+def drawn_colors() -> list[int]:
+    """The colours of the scene's contours and of the diverging map, which few pixels have: red, green, blue one after another."""
+    import slicer
+    from gliosuite import resources
 
-    from make_screenshots import save as write
+    found = [
+        c for stop in json.loads(resources.read_text("colormaps.json"))["coolwarm"] for c in bytes.fromhex(stop[1:])
+    ]
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        for identifier in node.GetSegmentation().GetSegmentIDs():
+            found += [round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor()]
+    return found
+
+
+def save(picture: np.ndarray, name: str) -> None:
+    """Write a picture of at most 300 kB: 256 colours, among them all that is drawn, and as wide as that allows."""
     from PIL import Image
 
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG")
-    write(stream.getvalue(), name)
+    own = drawn_colors()
+    rest = 256 - len(own) // 3
+    colors = Image.new("P", (1, 1))
+    colors.putpalette(Image.fromarray(np.ascontiguousarray(picture)).quantize(rest).getpalette()[: 3 * rest] + own)
+    whole, path = Image.fromarray(np.ascontiguousarray(picture)), OUT / name
+    for width in (whole.width, 1200, 1100, 1000, 900, 800, 700):
+        if width > whole.width:
+            continue
+        size = width, round(whole.height * width / whole.width)
+        shown = whole if width == whole.width else whole.resize(size, Image.Resampling.LANCZOS)
+        shown.quantize(palette=colors, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size <= _MOST_BYTES:
+            break
+    print(f"{name}: {width} pixels wide, {path.stat().st_size // 1000} kB")
 
 
 def settle(seconds: float) -> None:

@@ -135,3 +135,17 @@ def test_a_difference_is_seen_over_the_image_and_is_clear_where_there_is_none(sl
     np.testing.assert_array_equal(after[row, column], before[row, column])
     logic.overlay(None)
     np.testing.assert_array_equal(red.picture().astype(int), before)
+
+
+def test_an_arrangement_is_known_before_a_scene_needs_it_and_views_are_filled_once(slicer, logic, targets, views):
+    from gliosuite.mrml import layout as arrangements
+
+    layout, red, _ = views
+    arrangements.register()
+    assert layout.IsLayoutDescription(7315)
+    _, request = targets
+    arrangements.show_image(request.reference)
+    assert red.logic.GetSliceCompositeNode().GetBackgroundVolumeID() == request.reference.GetID()
+    red.node.SetFieldOfView(50, 50, 1)
+    arrangements.show_image(request.reference)
+    assert red.node.GetFieldOfView()[0] == 50, "who has zoomed in stays so"

@@ -20,6 +20,17 @@ def _description() -> str:
     return f'<layout type="vertical" split="true"><item><layout type="horizontal">{slices}</layout></item>{three_d}</layout>'
 
 
+def register() -> None:
+    """Make our arrangement known, before a scene that was saved with it is loaded."""
+    node = _layout()
+    if node is not None and not node.IsLayoutDescription(_IMAGES_AND_3D):
+        node.AddLayoutDescription(_IMAGES_AND_3D, _description())
+
+
+def _layout() -> slicer.vtkMRMLLayoutNode | None:
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
 def side_by_side(left: slicer.vtkMRMLVolumeNode, right: slicer.vtkMRMLVolumeNode | None, three_d: bool = False) -> None:
     """Two images in two axial views, at the same place and moving together; where there is no second one, the first in both.
 
@@ -28,26 +39,36 @@ def side_by_side(left: slicer.vtkMRMLVolumeNode, right: slicer.vtkMRMLVolumeNode
     three_d
         With the 3D view below.
     """
-    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    register()
+    layout = _layout()
     if layout is not None:
-        arrangement = slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView
-        if three_d:
-            arrangement = _IMAGES_AND_3D
-            if not layout.IsLayoutDescription(arrangement):
-                layout.AddLayoutDescription(arrangement, _description())
-        layout.SetViewArrangement(arrangement)
+        layout.SetViewArrangement(_IMAGES_AND_3D if three_d else slicer.vtkMRMLLayoutNode.SlicerLayoutSideBySideView)
     offset = None
     for (view, *_), image in zip(_VIEWS, (left, right or left)):
         node = slicer.mrmlScene.GetSingletonNode(view, "vtkMRMLSliceNode")
-        composite = slicer.mrmlScene.GetSingletonNode(view, "vtkMRMLSliceCompositeNode")
-        if node is None or composite is None:
+        if node is None:
             continue  # without a window there are no views
         node.SetOrientationToAxial()
-        composite.SetBackgroundVolumeID(image.GetID())
-        composite.SetForegroundVolumeID(None)
-        composite.SetLinkedControl(True)
         offset = node.GetSliceOffset() if offset is None else offset
+        logic = slicer.app.applicationLogic().GetSliceLogic(node)
+        _show(logic, image)
+        logic.GetSliceCompositeNode().SetForegroundVolumeID(None)
+        logic.GetSliceCompositeNode().SetLinkedControl(True)
         node.SetSliceOffset(offset)
+
+
+def show_image(image: slicer.vtkMRMLVolumeNode) -> None:
+    """An image in all slice views, whole."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        _show(slicer.app.applicationLogic().GetSliceLogic(node), image)
+
+
+def _show(logic: slicer.vtkMRMLSliceLogic, image: slicer.vtkMRMLVolumeNode) -> None:
+    """An image as background of a view, whole where it was not there before: who has zoomed in stays so."""
+    composite = logic.GetSliceCompositeNode()
+    if composite.GetBackgroundVolumeID() != image.GetID():
+        composite.SetBackgroundVolumeID(image.GetID())
+        logic.FitSliceToAll()
 
 
 def overlay(node: slicer.vtkMRMLVolumeNode | None, opacity: float = 0.6) -> None:

@@ -10,6 +10,7 @@ from ..case import Case
 from ..images import read_mask
 from . import process
 from .case import load_case
+from .layout import show_image
 from .segments import segmentation_from_masks
 
 _SEED = 3  # chosen: a patient with a cavity, an enhancing rest and a progression
@@ -37,6 +38,7 @@ def digital_patient(seed: int = _SEED, grid_mm: float = _GRID_MM, run: Any = pro
         database = getattr(slicer, "dicomDatabase", None)
         if database is not None and database.isOpen:
             _into_database(Case.load(place), seed, Path(folder) / "dicom", nodes["t1c"], database)
+    show_image(nodes["t1c"])
     return nodes
 
 

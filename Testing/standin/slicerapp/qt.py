@@ -4,10 +4,18 @@ Properties are attributes (``label.text = "x"``), ``connect("clicked()", f)`` wo
 widget cannot be set.
 """
 
+import ctypes
+import sys
 import xml.etree.ElementTree as ET
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import Property, Signal
+
+if sys.version_info < (3, 12):
+    # PySide6 6.12 counts on None, True and False being immortal, as they are from Python 3.12 on: each call that returns nothing gives
+    # away a reference to None, and after some ten thousand of them the interpreter dies as it ends.
+    for _constant in (None, True, False):
+        ctypes.c_ssize_t.from_address(id(_constant)).value += 1 << 40
 
 for _module in (QtCore, QtGui, QtWidgets):
     globals().update({name: getattr(_module, name) for name in dir(_module) if name.startswith("Q")})

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import qt
 
 Result = TypeVar("Result")
+_HEAD_PADDING = 8  # pixels round the text of a head
 _PATCH = 12  # pixels of a colour beside a name
 _REST_MS = 150  # chosen: shorter than a person notices, longer than the steps of a slider that is dragged
 
@@ -133,7 +134,9 @@ def fill_table(
     for c in range(len(heads)):
         header.setSectionResizeMode(c, qt.QHeaderView.Stretch if c == 0 else qt.QHeaderView.ResizeToContents)
     table.resizeRowsToContents()
-    height = header.sizeHint().height() + sum(table.rowHeight(r) for r in range(len(rows))) + 4
+    head = table.fontMetrics().height() + _HEAD_PADDING
+    height = head + sum(table.rowHeight(r) for r in range(len(rows))) + 4
+    header.setFixedHeight(head)
     table.setFixedHeight(height if rows else 0)
     table.visible = bool(rows)
 
