@@ -85,5 +85,5 @@ class GlioCoreTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
         tables = GlioCoreLogic().colorTables()
-        self.assertEqual(tables["turbo"].GetNumberOfColors(), 256)
+        self.assertEqual(tables["inferno"].GetNumberOfColors(), 256)
         self.delayDisplay("GlioCore: test passed")

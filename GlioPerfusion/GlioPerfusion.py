@@ -4,7 +4,13 @@ from typing import Annotated
 
 import slicer
 from gliosuite.ui.module import ModuleWidget
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLNode,
+    vtkMRMLPlotChartNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -41,15 +47,38 @@ class GlioPerfusionParameterNode:
     trMs: Annotated[float, WithinRange(0, 20000)] = 0.0
     teMs: Annotated[float, WithinRange(0, 1000)] = 0.0
     flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
+    motion: bool = True
+    registrationStart: Annotated[str, Choice(["search", "moments", "center-of-head", "geometry", "identity"])] = (
+        "search"
+    )
+    vfaAngles: str = ""
+    vfaTrMs: Annotated[float, WithinRange(0, 200)] = 0.0
     baseline: str = ""
     arrival: str = ""
-    aif: Annotated[str, Choice(["automatic", "control points", "segment", "population (Parker)", "CSV file"])] = (
-        "automatic"
-    )
+    aif: Annotated[
+        str,
+        Choice(
+            [
+                "automatic",
+                "control points",
+                "segment",
+                "population (Parker)",
+                "population (Georgiou)",
+                "CSV file",
+            ]
+        ),
+    ] = "automatic"
     aifPoints: vtkMRMLMarkupsFiducialNode
     aifSegmentation: vtkMRMLSegmentationNode
     aifSegment: str = ""
     aifFile: str = ""
+    aifOut: str = ""
+    aifChart: vtkMRMLPlotChartNode
+    sinus: bool = True
+    vof: bool = False
+    secondPoints: vtkMRMLMarkupsFiducialNode
+    compareSegmentation: vtkMRMLSegmentationNode
+    compareSegment: str = ""
     model: Annotated[str, Choice(["etm", "tofts", "patlak", "2cxm", "2cum", "auto"])] = "etm"
     t1Map: vtkMRMLScalarVolumeNode
     t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0
@@ -64,6 +93,12 @@ class GlioPerfusionParameterNode:
     maskSegmentation: vtkMRMLSegmentationNode
     maskSegment: str = ""
     outputName: str = ""
+    shownMap: vtkMRMLScalarVolumeNode
+    hideUncertain: bool = False
+    uncertainPercent: Annotated[float, WithinRange(1, 200)] = 50.0
+    regionSegmentation: vtkMRMLSegmentationNode
+    regionChart: vtkMRMLPlotChartNode
+    regionFile: str = ""
 
 
 class GlioPerfusionWidget(ModuleWidget):
@@ -77,8 +112,75 @@ class GlioPerfusionWidget(ModuleWidget):
 class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
     """Batch use: ``GlioPerfusionLogic().compute(PerfusionRequest(series=node, ...))``."""
 
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        from gliosuite.mrml.perfusion.arterial import ArterialInput
+
+        self.arterial = ArterialInput()
+
     def getParameterNode(self):
         return GlioPerfusionParameterNode(super().getParameterNode())
+
+    def study(self):
+        from gliosuite.mrml.perfusion import study
+
+        return study.entries()
+
+    def chooseRole(self, node, role):
+        from gliosuite.mrml.perfusion import study
+
+        study.choose_role(node, role)
+
+    def showNode(self, node):
+        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.sequences import shown
+
+        show_image(shown(node))
+
+    def startRegistration(self, request):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.start(request)
+
+    def finishRegistration(self, job, summary):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.finish(job, summary)
+
+    def accept(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        registration.accept(node)
+
+    def withdraw(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        registration.withdraw(node)
+
+    def showCheckerboard(self, node):
+        from gliosuite.mrml.perfusion import registration
+
+        return registration.show_checkerboard(node)
+
+    def startMotion(self, request):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.start_motion(request)
+
+    def finishMotion(self, job, summary):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.finish_motion(job, summary)
+
+    def startT1(self, request):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.start_t1(request)
+
+    def finishT1(self, job, summary):
+        from gliosuite.mrml.perfusion import preparing
+
+        return preparing.finish_t1(job, summary)
 
     def start(self, request):
         from gliosuite.mrml import perfusion
@@ -105,11 +207,90 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
 
         perfusion.show(result)
 
+    def draw(self, request, chart=None, whole=False, second=None):
+        return self.arterial.draw(request, chart, whole, second)
+
+    def suggest(self, request, points):
+        return self.arterial.suggest(request, points)
+
+    def saveAif(self, request, path):
+        return self.arterial.save(request, path)
+
+    def forget(self):
+        self.arterial.forget()
+
+    def showBolus(self, series, frame):
+        from gliosuite.mrml.display import show_image
+        from gliosuite.mrml.sequences import show_frame
+
+        show_image(show_frame(series, frame))
+
+    def showChart(self, chart):
+        from gliosuite.mrml.display import show_chart
+
+        show_chart(chart)
+
+    def jump(self, ras):
+        from gliosuite.mrml.display import jump
+
+        jump(ras)
+
+    def reading(self, job):
+        from gliosuite.mrml.perfusion import readers
+
+        return readers.reading(job)
+
+    def compareReaders(self, series, first, second):
+        from gliosuite.mrml.perfusion import readers
+
+        return readers.compare(series, first, second)
+
+    def maps(self):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        return uncertainty.maps()
+
+    def hide(self, one, percent):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        return uncertainty.hide(one, percent)
+
+    def showSideBySide(self, shown, one, background):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        uncertainty.show_side_by_side(shown, one, background)
+
+    def replaceShown(self, old, new):
+        from gliosuite.mrml.perfusion import uncertainty
+
+        uncertainty.replace_shown(old, new)
+
+    def summary(self, one, masks, percent):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.summary(one, masks, percent)
+
+    def regions(self, segmentation, one):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.regions_of(segmentation, one)
+
+    def statistics(self, one, masks, percent, alone):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.statistics(one, masks, percent, alone)
+
+    def histogram(self, one, regions_, percent, chart):
+        from gliosuite.mrml.perfusion import regions
+
+        return regions.histogram(one, regions_, percent, chart)
+
 
 class GlioPerfusionTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
         self.test_missing_times_are_named()
+        self.test_points_draw_their_mean()
 
     def test_missing_times_are_named(self):
         from gliosuite.errors import InputError
@@ -118,4 +299,29 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
         self.assertEqual(parse_times("4.5", 3), (0.0, 4.5, 9.0))
         with self.assertRaises(InputError):
             parse_times("", 3)
+
+    def test_points_draw_their_mean(self):
+        import numpy as np
+        from gliosuite.images import Grid, Series
+        from gliosuite.mrml.perfusion import PerfusionRequest
+        from gliosuite.mrml.perfusion.arterial import new_points
+        from gliosuite.mrml.sequences import node_from_series
+
+        grid = Grid((12, 12, 6), (4.0, 4.0, 5.0), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+        times = tuple(2.0 * t for t in range(40))
+        bolus = np.where(np.arange(40) < 10, 1.0, 1.0 + 2.0 * np.exp(-(np.arange(40) - 10) / 5.0))
+        frames = np.full((40, *grid.shape), 100.0, np.float32)
+        frames += np.random.default_rng(1).normal(0, 0.5, frames.shape).astype(np.float32)
+        frames[:, 2:4, 4:8, 4:8] *= bolus[:, None, None, None].astype(np.float32)
+        series = node_from_series(Series(frames, grid), times, "DCE")
+        points = new_points("AIF points")
+        for x in (20.0, 24.0):
+            points.AddControlPoint(-x, -20.0, 10.0)
+        request = PerfusionRequest(
+            series, times_s=times, tr_ms=4.0, flip_angle_deg=15.0, aif="control points", points=points
+        )
+        drawn = GlioPerfusionLogic().draw(request)
+        self.assertEqual(len(drawn.points), 2)
+        own = np.mean([point.curve for point in drawn.points], axis=0)
+        self.assertLess(np.abs(own - drawn.aif.concentration)[drawn.n_baseline :].max(), 1e-4 * own.max())
         self.delayDisplay("GlioPerfusion: test passed")

@@ -79,7 +79,7 @@ def _row(seed: int) -> np.ndarray:
             edge = _edge(boolean(truth[role])[z])
             outlined[tile(edge, 1)[..., 0] > 0] = looks[role]
     maps = []
-    for name, high, colors in (("ktrans", 0.15, "inferno"), ("cbv", 12, "turbo")):
+    for name, high, colors in (("ktrans", 0.15, "inferno"), ("cbv", 12, "inferno")):
         inside = boolean(truth["brain"])[z]
         maps.append(tile(array(truth[name])[z] * inside, high, colors) * (tile(inside, 1) > 0))
     seen = later.mask("cel") if "cel" in later.masks else later.mask("t2l")

@@ -15,16 +15,19 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "Resources" / "Screenshots"
+WALLS = ("falx", "tentorium", "ventricles", "callosum")
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")
 
 
 def save(png: bytes, name: str) -> None:
     """Write a picture below 300 kB: 256 colours, among them the outlines' own, and as wide as that allows."""
-    from gliosuite.resources import display
+    from gliosuite.resources import colors, display
     from PIL import Image, ImageColor
 
-    own = [look["color"] for look in display()["regions"].values()] + display()["ctvs"]
+    known = colors([*display()["regions"], *(f"CTV_{name}" for name in display()["targets"])]).values()
     whole = Image.open(io.BytesIO(png)).convert("RGB")
+    there = {pixel for _, pixel in whole.getcolors(whole.width * whole.height)}
+    own = sorted(c for c in {*known, *display()["palette"]} if ImageColor.getrgb(c) in there)
     for width in (1330, 1200, 1000, 900, 800, 700):
         picture = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
         found = picture.quantize(256 - len(own)).getpalette()[: 3 * (256 - len(own))]
@@ -39,10 +42,9 @@ def save(png: bytes, name: str) -> None:
 def demo(folder: Path) -> None:
     """Lesions, maps and target volumes of the simulated patient."""
     from gliosuite.cli import main
-    from gliosuite.report import contours_figure
-    from gliosuite.report.pictures import maps_figure
+    from gliosuite.report.pictures import maps_figure, slices_figure
     from gliosuite.report.results import load_results
-    from gliosuite.resources import display
+    from gliosuite.resources import colors, display
 
     if main(["demo", "--out", str(folder)]) != 0:
         sys.exit("the demo failed")
@@ -51,11 +53,12 @@ def demo(folder: Path) -> None:
     lesion = {looks[n]["title"]: (r.masks[n], looks[n]["color"]) for n in ("t2l", "cel")}
     maps = {n: r.maps[n] for n in ("ktrans", "ve", "vp", "ncbv")}
     save(maps_figure(r.images["t1c"], maps, lesion, r.masks["brain"], r.masks["cel"], r.spacing), "demo-maps.png")
-    outlines = {n: (m, c) for (n, m), c in zip(r.ctvs.items(), display()["ctvs"])}
+    shades = colors(list(r.ctvs))
+    outlines = {n: (m, shades[n]) for n, m in r.ctvs.items()}
     later = r.masks["progression_cel"] | r.masks["progression_t2l"]
     outlines["lesion at progression"] = (later, looks["progression"]["color"])
-    backgrounds = {"T1c": r.images["t1c"], "FLAIR": r.images["flair"]}
-    save(contours_figure(backgrounds, outlines, r.masks["brain"], r.masks["cel"], r.spacing), "demo-targets.png")
+    rows = [(title, r.images[role], outlines) for role, title in (("t1c", "T1c"), ("flair", "FLAIR"))]
+    save(slices_figure(rows, r.masks["brain"], r.masks["cel"], r.spacing), "demo-targets.png")
 
 
 def tcga(folder: Path) -> None:
@@ -63,7 +66,7 @@ def tcga(folder: Path) -> None:
     from gliosuite.case import Case
     from gliosuite.pipeline.context import RunSettings
     from gliosuite.pipeline.run import run_case
-    from gliosuite.report import contours_figure
+    from gliosuite.report.pictures import slices_figure
     from gliosuite.report.results import load_results
     from gliosuite.resources import display
 
@@ -79,7 +82,8 @@ def tcga(folder: Path) -> None:
     looks = display()["regions"]
     outlines = {f"draft: {looks[n]['title']}": (r.masks[n], looks[n]["color"]) for n in ("t2l", "cel")}
     backgrounds = {"T1c": r.images["t1c"], "FLAIR": r.images["flair"]}
-    save(contours_figure(backgrounds, outlines, r.masks["brain"], r.masks["cel"], r.spacing), "tcga-registration.png")
+    rows = [(title, volume, outlines) for title, volume in backgrounds.items()]
+    save(slices_figure(rows, r.masks["brain"], r.masks["cel"], r.spacing), "tcga-registration.png")
 
 
 def real_slice(folder: Path) -> None:
@@ -113,7 +117,7 @@ def planning_mr(folder: Path) -> None:
     from gliosuite.images import Grid, array, boolean, resample
     from gliosuite.lesions.brain import brain_mask
     from gliosuite.report import canonical, contours_figure
-    from gliosuite.resources import display
+    from gliosuite.resources import colors, display
     from gliosuite.rt.targets import Structures, target_volumes
 
     with tarfile.open(next((DATA / "head-mr-dicom").glob("*.tar.gz"))) as archive:
@@ -127,8 +131,9 @@ def planning_mr(folder: Path) -> None:
     gtv = grid.image(((place**2).sum(axis=0) <= 1) & boolean(brain))
     volumes = {n: target_volumes(n, Structures(brain, cel=gtv, t2l=gtv)) for n in ("rtog", "estro-eano")}
     outlines = {"drawn ellipsoid": (boolean(gtv), display()["regions"]["cel"]["color"])}
-    for (name, v), color in zip(volumes.items(), display()["ctvs"]):
-        outlines[f"{v.targets[0].rule.ctv_name} ({name})"] = (boolean(v.ctv), color)
+    for name, v in volumes.items():
+        ctv = v.targets[0].rule.ctv_name
+        outlines[f"{ctv} ({name})"] = (boolean(v.ctv), colors([ctv])[ctv])
     outlines["brain mask (draft)"] = (boolean(brain), display()["regions"]["brain"]["color"])
     picture = contours_figure(
         {"T1 with contrast": array(sitk.Cast(image, sitk.sitkFloat32))},
@@ -148,7 +153,8 @@ def tcga_targets(_folder: Path) -> None:
     """
     from gliosuite.images import Grid, array, boolean, read_image, resample
     from gliosuite.report import canonical, contours_figure
-    from gliosuite.resources import display
+    from gliosuite.report.pictures import slices_figure
+    from gliosuite.resources import colors, display
     from gliosuite.rt.barriers import find_barriers
     from gliosuite.rt.compare import difference_map
     from gliosuite.rt.targets import Structures, target_volumes
@@ -166,33 +172,32 @@ def tcga_targets(_folder: Path) -> None:
     looks = display()["regions"]
     outlines = {looks[n]["title"]: (boolean(m), looks[n]["color"]) for n, m in (("cel", cel), ("t2l", t2l))}
     ctvs = {v.targets[0].rule.ctv_name: v.targets[0].ctv for v in made.values()}
-    for (name, mask), color in zip(ctvs.items(), display()["ctvs"]):
-        outlines[name] = (boolean(mask), color)
+    shades = colors([*ctvs, "CTV_RTOG round barriers", *WALLS, "CTV_MODEL", "CTV_MODEL_LOW"])
+    for name, mask in ctvs.items():
+        outlines[name] = (boolean(mask), shades[name])
     backgrounds = {t: array(resample(i, grid)) for t, i in images.items()}
     inside, focus = boolean(brain), boolean(t2l)
-    save(contours_figure(backgrounds, outlines, inside, focus, grid.spacing), "tcga-ctv.png")
+    over = lambda drawn: [(title, volume, drawn) for title, volume in backgrounds.items()]
+    save(slices_figure(over(outlines), inside, focus, grid.spacing), "tcga-ctv.png")
     map_, shares = difference_map(ctvs, grid, brain)
-    colors = dict(zip((1, 2, 3), (*display()["ctvs"][:2], "#9e9e9e")))
-    fills = {
-        s.label: ((s.covered_by[0] + " alone" if len(s.covered_by) == 1 else "both"), colors[s.label]) for s in shares
-    }
+    alone = lambda s: (f"{s.covered_by[0]} alone", shades[s.covered_by[0]])
+    fills = {s.label: alone(s) if len(s.covered_by) == 1 else ("both", "#9e9e9e") for s in shares}
     drawn = {n: outlines[n] for n in ctvs}
     picture = contours_figure(
         {"T1c": backgrounds["T1c"]}, drawn, inside, focus, grid.spacing, (array(map_, int), fills)
     )
     save(picture, "tcga-difference.png")
 
-    palette = display()["ctvs"]
     lesions = {looks[n]["title"]: outlines[looks[n]["title"]] for n in ("cel", "t2l")}
     walls = find_barriers(images["T1c"], brain, t2l, grid)
     way = target_volumes("rtog", Structures(brain, cel=cel, t2l=t2l), barriers=walls)
     shown = lesions | {
         "CTV_RTOG, straight": outlines["CTV_RTOG"],
-        "CTV_RTOG round barriers": (boolean(way.ctv), palette[1]),
+        "CTV_RTOG round barriers": (boolean(way.ctv), shades["CTV_RTOG round barriers"]),
     }
-    for name, color in zip(("falx", "tentorium", "ventricles", "callosum"), palette[2:]):
-        shown[name] = (boolean(walls.masks[name]), color)
-    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-barriers.png")
+    for name in WALLS:
+        shown[name] = (boolean(walls.masks[name]), shades[name])
+    save(slices_figure(over(shown), inside, focus, grid.spacing), "tcga-barriers.png")
 
     soft = ndimage.gaussian_filter(focus.astype(np.float32), 8 / np.asarray(grid.spacing)[::-1])
     model = target_volumes(
@@ -200,11 +205,9 @@ def tcga_targets(_folder: Path) -> None:
         probability_source="the T2 lesion blurred (Gaussian, SD 8 mm): no model made it",
     )  # fmt: skip
     shown = dict(lesions)
-    for target, color in zip(
-        model.targets[::-1], palette[1::-1]
-    ):  # the ring of the lower level first: it would cover the other
-        shown[target.rule.ctv_name] = (boolean(target.ctv), color)
-    save(contours_figure(backgrounds, shown, inside, focus, grid.spacing), "tcga-predicted.png")
+    for target in model.targets[::-1]:  # the ring of the lower level first: it would cover the other
+        shown[target.rule.ctv_name] = (boolean(target.ctv), shades[target.rule.ctv_name])
+    save(slices_figure(over(shown), inside, focus, grid.spacing), "tcga-predicted.png")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import difflib
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,34 +13,12 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from . import roles
 from .errors import InputError
 from .files import read_json, write_json
 from .images import Grid, Series, read_image, read_mask, read_series
 
-IMAGE_ROLES = (
-    "t1",
-    "t1c",
-    "t2",
-    "flair",
-    "dti",
-    "adc",
-    "fa",
-    "cho",
-    "cre",
-    "naa",
-    "lac",
-    "lip",
-    "cni",
-    "ccri",
-    "crni",
-    "dce",
-    "dsc",
-    "vfa",
-    "ct",
-    "dose",
-)
-SERIES_ROLES = ("dti", "dce", "dsc", "vfa")
-MASK_ROLES = ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles", "progression_cel", "progression_t2l")
+IMAGE_ROLES, SERIES_ROLES, MASK_ROLES = tuple(roles.IMAGES), roles.SERIES, tuple(roles.MASKS)
 _LIKE = 0.75  # of a role and a known one, as difflib has it: chosen, "flare" and "flair" have .8, "brainstem" and "brain" .71
 
 _ACQUISITION_UNITS = {
@@ -117,9 +95,10 @@ class Case:
                 raise InputError(
                     f'{self.source}: masks.{role} is {entry!r}; a path or {{"path": "...", "labels": [...]}} is needed'
                 )
-        for path in self.files().values():
-            if not path.exists():
-                raise InputError(f"{self.source} names {path}, which does not exist")
+        missing = [str(path) for path in self.files().values() if not path.exists()]
+        if missing:
+            do = "does" if len(missing) == 1 else "do"
+            raise InputError(f"{self.source} names {' and '.join(missing)}, which {do} not exist")
         for kind, known, given in (("images", IMAGE_ROLES, self.images), ("masks", MASK_ROLES, self.masks)):
             for role in given:
                 # A name of one's own is allowed, and is no slip where what it resembles is there too.
@@ -158,6 +137,24 @@ class Case:
         result |= {f"mask:{role}": self.mask_path(role) for role in self.masks}
         return result | {f"dicom:{role}": self.folder / folder for role, folder in self.data.get("dicom", {}).items()}
 
+    def keep(self, out: str | Path, folders: Sequence[str] = ()) -> None:
+        """Refuse a folder for results that holds files of this case, itself or in one of these folders: results would replace them.
+
+        Raises
+        ------
+        InputError
+            With the first such file.
+        """
+        place = Path(out).resolve()
+        files = [self.folder / "case.json", *self.files().values()]
+        files += list(self.followup.files().values()) if self.followup is not None else []
+        for path in [f for f in files if f.exists()]:
+            inside = path.resolve().parts[len(place.parts) :] if place in path.resolve().parents else ()
+            if len(inside) == 1 or (inside and inside[0] in folders):
+                raise InputError(
+                    f"{out} holds {'/'.join(inside)}, which the case reads; results need a folder of their own, e.g. {place / 'results'}"
+                )
+
     def path(self, role: str) -> Path:
         """The file of an image role."""
         return self.folder / self._entry("images", role)["path"]
@@ -195,7 +192,9 @@ class Case:
             raise InputError(
                 f"{self.source}: masks.{role} is a ROI of a structure set, which gliosuite run carries to its grid; an image is needed here"
             )
-        return read_mask(self.mask_path(role), like, None if isinstance(entry, str) else entry.get("labels"))
+        path = self.mask_path(role)
+        labels = None if isinstance(entry, str) else entry.get("labels")
+        return read_mask(path, like, labels, f"masks.{role} ({path.name})")
 
     def roi(self, role: str) -> str | None:
         """The ROI's name where a mask is one of an RT structure set (``{"path": "RS.dcm", "roi": "GTV"}``), else None."""
@@ -228,6 +227,12 @@ class Case:
         """The folder of the DICOM series that a role came from, or None."""
         folder = self.data.get("dicom", {}).get(role)
         return None if folder is None else self.folder / folder
+
+    @property
+    def truth(self) -> Path | None:
+        """The folder with what a simulation knows of this patient, or None."""
+        folder = self.data.get("truth")
+        return self.folder / folder if isinstance(folder, str) and folder else None
 
     @cached_property
     def followup(self) -> "Case | None":
@@ -287,6 +292,8 @@ def _rebase(data: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
         for r, e in result.get("masks", {}).items()
     }
     result["dicom"] = {r: moved(p) for r, p in result.get("dicom", {}).items()}
+    if isinstance(result.get("truth"), str):
+        result["truth"] = moved(result["truth"])
     if isinstance(result.get("followup"), dict) and result["followup"]:
         result["followup"] = _rebase(result["followup"], old, new)
     return result

@@ -266,7 +266,13 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(signal.SIGTERM, _terminate)
         reporter = Reporter(args.command, args.quiet, args.progress == "json", _subject(args))
         warnings.showwarning = lambda message, *_, **__: reporter.say(f"warning: {message}")
-        with door(args.names or {}, f"gliosuite {args.command}" if args.names else ""):
+        from .files import keeping
+
+        places = importlib.import_module(f"{__package__}.commands.places")
+        with (
+            door(args.names or {}, f"gliosuite {args.command}" if args.names else ""),
+            keeping(places.check_places(args)),
+        ):
             result = args.run(args, reporter)
         reporter.end()
         if result is not None:

@@ -72,6 +72,29 @@ def check_times(times_s: ArrayLike, n_times: int, name: str, where: str = "--tim
     return times
 
 
+# Of a bolus and its passage, s. Chosen: the shortest takes half a minute, the longest examinations an hour; times in ms or min lie outside.
+_SHORTEST_S, _LONGEST_S = 10.0, 7200.0
+
+
+def check_duration(times_s: ArrayLike, name: str) -> np.ndarray:
+    """Frame times (t,) in s of a bolus series, which last as long as an examination can.
+
+    Raises
+    ------
+    InputError
+        If they look like times in another unit.
+    """
+    times = np.asarray(times_s, np.float64)
+    lasts = float(times[-1] - times[0])
+    if len(times) > 1 and not _SHORTEST_S <= lasts <= _LONGEST_S:
+        unit = "milliseconds" if lasts > _LONGEST_S else "minutes"
+        raise InputError(
+            f"{name}: its {len(times)} frames last {lasts:g} s, as times in {unit} would; times in s are needed, over "
+            f"{_SHORTEST_S:g} to {_LONGEST_S:g} s in all"
+        )
+    return times
+
+
 def check_frames(series: Series, what: str) -> None:
     """Refuse a series of too few frames for a bolus to be seen in; `what` it is called.
 

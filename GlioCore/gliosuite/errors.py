@@ -1,7 +1,7 @@
 """The one kind of error a user can mend, what sentences call the options that mend it, and the import of optional packages."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -49,6 +49,35 @@ class InputError(Exception):
     The text is one sentence that says what was found, what is needed and, where it helps, what to do. The command line prints it
     as ``error: ...`` and ends with exit code 2; Slicer shows it in a message box.
     """
+
+
+def together(
+    *checks: Callable[[], object],
+    spread: Callable[[Callable[[Callable[[], object]], str], Sequence[Callable[[], object]]], Iterable[str]] = map,
+) -> None:
+    """Make all checks, and refuse with the sentences of all that fail: who mends one fault need not start again to hear of the next.
+
+    Parameters
+    ----------
+    spread
+        Makes the checks as `map` does, e.g. in threads.
+
+    Raises
+    ------
+    InputError
+        If one fails.
+    """
+
+    def fault(check: Callable[[], object]) -> str:
+        try:
+            check()
+        except InputError as error:
+            return str(error)
+        return ""
+
+    said = dict.fromkeys(text for text in spread(fault, checks) if text)
+    if said:
+        raise InputError("; ".join(said))
 
 
 def require(module: str, purpose: str, install: str | None = None) -> ModuleType:

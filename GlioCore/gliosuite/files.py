@@ -29,6 +29,47 @@ def _sentence(path: Path, error: OSError) -> InputError:
     return InputError(f"{path} cannot be written: {error.strerror or error}")
 
 
+_inputs: set[Path] = set()  # what no result may replace
+
+
+@contextlib.contextmanager
+def keeping(inputs: Iterable[Path]) -> Iterator[None]:
+    """Refuse results that would replace one of these files while a ``with`` statement lasts."""
+    global _inputs
+    before, _inputs = _inputs, {p.resolve() for p in inputs}
+    try:
+        yield
+    finally:
+        _inputs = before
+
+
+def _refuse_replacing(path: Path) -> None:
+    if _inputs and path.resolve() in _inputs:
+        raise InputError(
+            f"{path} is read by this command and would be replaced; choose another {option('--out')} for the results"
+        )
+
+
+def check_room(path: str | Path, is_folder: bool) -> None:
+    """Refuse a place for results that cannot be written, by writing there; nothing is left.
+
+    Raises
+    ------
+    InputError
+        If a file stands where a folder is needed or the other way round, or the folder may not be written.
+    """
+    path = Path(path).absolute()
+    if not is_folder and path.is_dir():
+        raise InputError(f"{path} is a folder; the name of a file is needed")
+    there = next(p for p in (path if is_folder else path.parent, *path.parents) if p.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; an output folder is needed")
+    try:
+        tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=there).cleanup()
+    except OSError as error:
+        raise _sentence(path, error) from error
+
+
 @contextlib.contextmanager
 def _making_folder(folder: Path) -> Iterator[None]:
     """Make `folder` and its parents; remove those that were made here again if the body fails and left them empty."""
@@ -60,6 +101,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
         If the folder cannot be written or the disk is full; then nothing is left behind.
     """
     path = Path(path).absolute()
+    _refuse_replacing(path)
     with _making_folder(path.parent):
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
@@ -96,7 +138,10 @@ def staged(out: str | Path, replace: bool = False) -> Iterator[Path]:
         try:
             yield folder
             kept = set()
-            for source in sorted(p for p in folder.rglob("*") if p.is_file()):
+            made = sorted(p for p in folder.rglob("*") if p.is_file())
+            for source in made if _inputs else ():
+                _refuse_replacing(out / source.relative_to(folder))
+            for source in made:
                 target = out / source.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(source, target)

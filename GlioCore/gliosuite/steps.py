@@ -2,7 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,23 @@ def part(progress: Progress, start: float, end: float) -> Progress:
 def named(progress: Progress, name: str) -> Progress:
     """`progress` with a name before each message: of an image, where several are worked on in turn."""
     return lambda fraction, message: progress(fraction, f"{name}, {message}")
+
+
+@contextmanager
+def heard(*, repeated: bool = True) -> Iterator[list[str]]:
+    """The list that collects what is warned of within a ``with`` statement, once each; at its end it is warned of again, for others.
+
+    With `repeated` False nobody else hears of it.
+    """
+    said: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            yield said
+    finally:
+        said += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+        for text in said if repeated else ():
+            warnings.warn(text, stacklevel=4)
 
 
 def version() -> str:

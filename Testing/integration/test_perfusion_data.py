@@ -177,7 +177,7 @@ def test_simulated_series_through_the_command(data, gliosuite, tmp_path, leakage
     halves = [np.median(h) for h in np.array_split(cbv, 2, axis=int(cbv.shape[0] < cbv.shape[1]))]
     np.testing.assert_allclose(sorted(halves), [2.0, 4.0], rtol=0.12)
     notes = json.loads(out)["notes"]
-    assert any(n.startswith("flip angle 60 degrees asks for a full-dose preload") for n in notes)
+    assert any(n.startswith("flip angle 60 degrees needs a full-dose preload") for n in notes)
     assert not any(n.startswith("strong T1") for n in notes)
     assert (tmp_path / "out" / "qc.png").exists()
 

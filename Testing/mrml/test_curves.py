@@ -49,14 +49,62 @@ def test_no_point_and_a_point_outside_are_refused(slicer):
         mask_from_points(fiducials(slicer, (30.0, 4.0, 5.0)), GRID)
 
 
+def drawn(chart):
+    """Of each series of a chart: its title, times and values."""
+    found = {}
+    for i in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(i)
+        table = series.GetTableNode().GetTable()
+        columns = [table.GetColumnByName(n) for n in (series.GetXColumnName(), series.GetYColumnName())]
+        found[series.GetName()] = [[c.GetValue(k) for k in range(table.GetNumberOfRows())] for c in columns]
+    return found
+
+
 def test_plot_shows_table_columns(slicer):
-    from gliosuite.mrml.curves import plot_curves
+    from gliosuite.mrml.curves import Curve, plot_curves
 
     times = np.array([0.0, 5.0, 10.0])
-    chart = plot_curves(times, {"AIF": np.array([0.0, 4.0, 2.0])}, "AIF of DCE", "plasma [mM]")
+    chart = plot_curves({"AIF": Curve(times, np.array([0.0, 4.0, 2.0]))}, "AIF of DCE", "plasma [mM]")
     assert chart.GetXAxisTitle() == "time [s]"
     assert chart.GetYAxisTitle() == "plasma [mM]"
-    series = chart.GetNthPlotSeriesNode(0)
-    table = series.GetTableNode()
-    columns = [table.GetTable().GetColumnByName(n) for n in (series.GetXColumnName(), series.GetYColumnName())]
-    assert [[c.GetValue(i) for i in range(3)] for c in columns] == [[0.0, 5.0, 10.0], [0.0, 4.0, 2.0]]
+    assert drawn(chart) == {"AIF": [[0.0, 5.0, 10.0], [0.0, 4.0, 2.0]]}
+
+
+def test_a_chart_is_filled_anew_with_its_own_nodes(slicer):
+    """Curves come and go; those with the same times share a table, and nothing is left in the scene."""
+    from gliosuite.mrml.curves import Curve, plot_curves
+
+    times, fine = np.array([0.0, 5.0]), np.array([0.0, 1.0, 2.0])
+    curves = {
+        "a": Curve(times, times),
+        "b": Curve(times, 2 * times),
+        "c": Curve(fine, fine, "#0072b2", 4.0, dashed=True),
+    }
+    chart = plot_curves(curves, "AIF", "mM")
+    assert drawn(chart)["b"] == [[0.0, 5.0], [0.0, 10.0]]
+    assert drawn(chart)["c"] == [[0.0, 1.0, 2.0]] * 2
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 2
+    third = chart.GetNthPlotSeriesNode(2)
+    assert (third.GetLineStyle(), third.GetLineWidth()) == (slicer.vtkMRMLPlotSeriesNode.LineStyleDash, 4.0)
+    assert third.GetColor() == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
+    assert plot_curves({"d": Curve(fine, -fine)}, "AIF", "mM", chart) is chart
+    assert drawn(chart) == {"d": [[0.0, 1.0, 2.0], [0.0, -1.0, -2.0]]}
+    for cls in ("vtkMRMLTableNode", "vtkMRMLPlotSeriesNode", "vtkMRMLPlotChartNode"):
+        assert slicer.mrmlScene.GetNumberOfNodesByClass(cls) == 1
+
+
+def test_candidates_do_not_count(slicer):
+    from gliosuite.mrml.curves import control_points, mask_from_points
+
+    node = fiducials(slicer, (3.0, 4.0, 5.0), (7.0, 2.0, 0.0), (30.0, 4.0, 5.0))
+    for index in (0, 2):
+        node.SetNthControlPointSelected(index, False)
+    assert [(p.counts, p.voxel(GRID)) for p in control_points(node)] == [
+        (False, (3, 4, 5)),
+        (True, (7, 2, 0)),
+        (False, None),
+    ]
+    assert [tuple(v) for v in np.argwhere(boolean(mask_from_points(node, GRID)))] == [(0, 2, 7)]
+    node.SetNthControlPointSelected(1, False)
+    with pytest.raises(InputError, match="AIF has 3 candidates and no point that counts; accept some"):
+        mask_from_points(node, GRID)

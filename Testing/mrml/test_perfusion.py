@@ -172,7 +172,7 @@ def test_dsc_maps_lie_where_the_series_lies(slicer, logic):
     normal = ~lesion()
     normal[1, 2:4, 2:4] = False
     assert np.median(values[lesion()]) / np.median(values[normal]) == pytest.approx(2.0, rel=0.1)
-    assert result.maps["cbv"].GetDisplayNode().GetColorNode().GetName() == "GlioSuite turbo"
+    assert result.maps["cbv"].GetDisplayNode().GetColorNode().GetName() == "GlioSuite inferno"
     assert result.aif.GetYAxisTitle() == "ΔR2* [1/s]"
 
 

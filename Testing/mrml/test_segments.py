@@ -118,8 +118,8 @@ def test_what_cannot_be_used_is_named(slicer, reference):
 def test_what_has_no_code_gets_none_and_variants_are_named(slicer):
     from gliosuite.mrml.segments import appearance
 
-    assert appearance("organ at risk", 0)[2] == ""
-    title, _, tag = appearance("progression_t2l", 3)
+    assert appearance("organ at risk", "#000000")[2] == ""
+    title, _, tag = appearance("progression_t2l", "#ff40ff")
     assert title == "lesion at progression (T2L)"
     assert "SCT^108369006^Neoplasm" in tag
-    assert appearance("CTV_RTOG", 0)[1] != appearance("CTV_EANO", 1)[1]
+    assert appearance("CTV_RTOG", "#00ff00")[1] == (0.0, 1.0, 0.0)

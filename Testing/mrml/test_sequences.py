@@ -260,14 +260,3 @@ def test_a_series_that_was_moved_is_refused(slicer):
     proxy_of(node).SetAndObserveTransformNodeID(transform.GetID())
     with pytest.raises(InputError, match="lies under the transform moved by hand"):
         series_from_node(node)
-
-
-def test_the_first_series_is_one_of_volumes(slicer):
-    from gliosuite.mrml.sequences import first_series
-    from slicerapp.loaded import dicom_sequence
-
-    transforms = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "movement")
-    transforms.SetDataNodeAtValue(slicer.vtkMRMLLinearTransformNode(), "0")
-    assert first_series() is None
-    node = dicom_sequence(series(), CLOCK)
-    assert first_series() is node

@@ -80,7 +80,7 @@ def grab(tmp_path):
     """Save a picture of a widget, for a person to look at; returns its number of colours."""
 
     def save(widget, name="panel"):
-        widget.resize(460, widget.sizeHint().height())
+        widget.resize(420, widget.heightForWidth(420) if widget.hasHeightForWidth() else widget.sizeHint().height())
         widget.show()
         picture = widget.grab()
         picture.save(str(tmp_path / f"{name}.png"))

@@ -17,11 +17,22 @@ GRID = Grid((5, 4, 3), (2.0, 2.0, 4.0), (-5.0, -4.0, -6.0), (1, 0, 0, 0, 1, 0, 0
 TIMES = (0.0, 4.5, 9.0, 13.5)
 
 
-class FakeLogic:
-    """Takes requests; gives back one map node."""
+def apply_button(panel):
+    return panel.ui.dceButton if panel.ui.kindComboBox.currentText == "DCE" else panel.ui.dscButton
 
-    def __init__(self, slicer):
-        self.slicer, self.requests, self.abandoned, self.shown = slicer, [], [], []
+
+def apply(panel):
+    apply_button(panel).click()
+
+
+class FakeLogic:
+    """Takes requests; gives back one map node. What is no step is the module's own logic."""
+
+    def __init__(self, slicer, own):
+        self.slicer, self.own, self.requests, self.abandoned, self.shown = slicer, own, [], [], []
+
+    def __getattr__(self, name):
+        return getattr(self.own, name)
 
     def start(self, request):
         import types
@@ -51,7 +62,7 @@ def panel(slicer, module, fake_steps):
     series = dicom_sequence(Series(frames, GRID), [36e6 + 1e3 * t for t in TIMES], tr_ms=5.4, flip_angle_deg=12)
     widget = module("GlioPerfusion").GlioPerfusionWidget()
     panel = widget.panel
-    panel.widget, panel.logic = widget, FakeLogic(slicer)
+    panel.widget, panel.logic = widget, FakeLogic(slicer, panel.logic)
     panel.steps = fake_steps(panel)
     panel.series = series
     return panel
@@ -94,7 +105,7 @@ def test_apply_asks_for_what_the_panel_shows(panel):
     panel.ui.aifComboBox.currentIndex = 3
     panel.ui.modelComboBox.currentIndex = 2
     panel.ui.t10SpinBox.value = 1.4
-    panel.ui.applyButton.click()
+    apply(panel)
     request = panel.logic.requests[0]
     assert request.series is panel.series
     assert (request.kind, request.aif, request.model) == ("DCE", "population (Parker)", "patlak")
@@ -104,20 +115,20 @@ def test_apply_asks_for_what_the_panel_shows(panel):
 
 
 def test_baseline_and_arrival_reach_the_request(panel):
-    panel.ui.applyButton.click()
+    apply(panel)
     assert (panel.logic.requests[0].baseline, panel.logic.requests[0].arrival_s) == (None, None)
     panel.steps[0].done({})
     panel.ui.baselineEdit.text = " 6 "
-    panel.ui.applyButton.click()
+    apply(panel)
     assert (panel.logic.requests[1].baseline, panel.logic.requests[1].arrival_s) == (6, None)
     panel.steps[1].done({})
     panel.ui.baselineEdit.text = ""
     panel.ui.arrivalEdit.text = "31.5"
-    panel.ui.applyButton.click()
+    apply(panel)
     assert (panel.logic.requests[2].baseline, panel.logic.requests[2].arrival_s) == (None, 31.5)
     panel.steps[2].done({})
     panel.ui.baselineEdit.text = "six"
-    panel.ui.applyButton.click()
+    apply(panel)
     assert panel.ui.statusLabel.text == "the baseline is 'six'; a whole number is needed, or nothing, to have it found"
     assert len(panel.logic.requests) == 3
 
@@ -127,19 +138,19 @@ def test_each_kind_has_a_t1_map_of_its_own(slicer, panel):
     for name in ("t1", "dscT1", "dscB1"):
         maps[name] = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
         getattr(panel.ui, f"{name}Selector").setCurrentNode(maps[name])
-    panel.ui.applyButton.click()
+    apply(panel)
     assert (panel.logic.requests[0].t1_map, panel.logic.requests[0].b1_map) == (maps["t1"], None)
     panel.steps[0].done({})
     panel.ui.kindComboBox.currentIndex = 1
-    panel.ui.applyButton.click()
+    apply(panel)
     assert (panel.logic.requests[1].t1_map, panel.logic.requests[1].b1_map) == (maps["dscT1"], maps["dscB1"])
 
 
 def test_progress_result_and_buttons(panel):
-    assert panel.ui.applyButton.enabled
+    assert apply_button(panel).enabled
     assert not panel.ui.cancelButton.enabled
-    panel.ui.applyButton.click()
-    assert not panel.ui.applyButton.enabled
+    apply(panel)
+    assert not apply_button(panel).enabled
     assert panel.ui.cancelButton.enabled
     step = panel.steps[0]
     step.progress(0.42, "fitting")
@@ -149,22 +160,22 @@ def test_progress_result_and_buttons(panel):
     step.done({})
     assert panel.ui.statusLabel.text == "done: DCE ktrans\nnote: AIF from 3 voxels"
     assert panel.logic.shown[0].maps["ktrans"].GetName() == "DCE ktrans"
-    assert panel.ui.applyButton.enabled
+    assert apply_button(panel).enabled
     assert not panel.ui.cancelButton.enabled
 
 
 def test_error_of_the_step_is_shown_and_its_files_go(panel):
-    panel.ui.applyButton.click()
+    apply(panel)
     panel.steps[0].failed(InputError("series has 4 time points; at least 10 are needed"))
     assert panel.ui.statusLabel.text == "series has 4 time points; at least 10 are needed"
     assert len(panel.logic.abandoned) == 1
-    assert panel.ui.applyButton.enabled
+    assert apply_button(panel).enabled
 
 
 def test_cancel(panel):
     from gliosuite.mrml.process import CancelledError
 
-    panel.ui.applyButton.click()
+    apply(panel)
     panel.ui.cancelButton.click()
     assert panel.steps[0].cancelled
     panel.steps[0].failed(CancelledError("cancelled"))
@@ -174,7 +185,7 @@ def test_cancel(panel):
 
 def test_bad_times_are_said_before_anything_starts(panel):
     panel.ui.timesEdit.text = "1, 2, 3"
-    panel.ui.applyButton.click()
+    apply(panel)
     assert panel.ui.statusLabel.text == "3 times are given for 4 frames; as many times as frames are needed"
     assert panel.steps == []
 
@@ -183,7 +194,7 @@ def test_sentences_call_settings_as_the_panel_does(panel):
     names = panel.names()
     assert names["--baseline"] == '"Baseline"'
     assert names["--t10"] == '"T1 map"'
-    panel.ui.applyButton.click()
+    apply(panel)
     arguments = panel.steps[0].arguments
     assert json.loads(arguments[arguments.index("--names") + 1]) == names
     panel.steps[0].done({})
@@ -196,7 +207,7 @@ def test_sentences_call_settings_as_the_panel_does(panel):
         raise InputError(f"an unfit series ({option('--arrival')})")
 
     panel.logic.start = unfit
-    panel.ui.applyButton.click()
+    apply(panel)
     assert panel.ui.statusLabel.text == 'an unfit series ("Arrival [s]")'
 
 
@@ -216,16 +227,22 @@ def test_every_option_that_a_sentence_names_is_the_panels_or_said_to_be_the_comm
 def test_only_what_the_kind_and_the_aif_need_is_shown(panel):
     ui = panel.ui
     panel.widget.parent.show()
-    assert ui.dceBox.visible
-    assert not ui.dscBox.visible
+    assert ui.dceBox.enabled
+    assert not ui.dscBox.enabled
+    assert (ui.dceBox.collapsed, ui.dscBox.collapsed) == (False, True)
     assert not ui.aifSegmentSelector.visible
+    assert ui.sinusCheckBox.visible
+    assert not ui.vofCheckBox.visible
     ui.kindComboBox.currentIndex = 1
     ui.aifComboBox.currentIndex = 2
-    assert not ui.dceBox.visible
-    assert ui.dscBox.visible
-    assert ui.teSpinBox.visible
-    assert ui.flipAngleSpinBox.visible  # what leaks acts on T1
+    assert (ui.dceBox.collapsed, ui.dscBox.collapsed) == (True, False)
     assert ui.aifSegmentSelector.visible
+    assert ui.vofCheckBox.visible
+    assert not ui.pointsTable.visible
+    ui.dceBox.collapsed = False  # whoever opens it may look
+    ui.aifComboBox.currentIndex = 1
+    assert not ui.dceBox.collapsed
+    assert ui.pointsTable.visible
     panel.widget.parent.hide()
 
 
@@ -260,11 +277,11 @@ def test_closed_scenes_leave_an_empty_panel_each_time(slicer, panel):
         assert panel.parameters.series is None
         assert (panel.parameters.kind, panel.parameters.trMs) == ("DCE", 0.0)
         assert (panel.ui.kindComboBox.currentText, panel.ui.trSpinBox.value) == ("DCE", 0)
-        assert not panel.ui.applyButton.enabled
+        assert not apply_button(panel).enabled
 
 
 def test_maps_of_a_closed_scene_do_not_land_in_the_next(slicer, panel):
-    panel.ui.applyButton.click()
+    apply(panel)
     slicer.mrmlScene.Clear(0)
     (step,) = panel.steps
     assert step.cancelled
@@ -371,7 +388,7 @@ def test_the_whole_way_from_a_click_to_a_map(slicer, module):
     a_patients_series(slicer)
     panel = module("GlioPerfusion").GlioPerfusionWidget().panel
     panel.ui.aifComboBox.currentIndex = 3
-    panel.ui.applyButton.click()
+    apply(panel)
     assert panel.ui.cancelButton.enabled, panel.ui.statusLabel.text
     panel._running.wait(60000)
     assert panel.ui.statusLabel.text.startswith("done: 7: DCE ktrans"), panel.ui.statusLabel.text
@@ -387,7 +404,7 @@ def test_a_real_step_that_is_ended_leaves_no_file_and_no_node(slicer, module, en
     a_patients_series(slicer)
     panel = module("GlioPerfusion").GlioPerfusionWidget().panel
     panel.ui.aifComboBox.currentIndex = 3
-    panel.ui.applyButton.click()
+    apply(panel)
     folder, running = panel._job.folder, panel._running
     assert folder.exists()
     if end == "cancel":
@@ -398,7 +415,7 @@ def test_a_real_step_that_is_ended_leaves_no_file_and_no_node(slicer, module, en
     assert panel.ui.statusLabel.text == ("cancelled" if end == "cancel" else "")
     assert not folder.exists()
     assert [n for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if "ktrans" in n.GetName()] == []
-    assert panel.ui.applyButton.enabled == (end == "cancel")
+    assert apply_button(panel).enabled == (end == "cancel")
 
 
 def test_the_steps_own_sentence_names_the_label(slicer, module):
@@ -411,7 +428,7 @@ def test_the_steps_own_sentence_names_the_label(slicer, module):
     panel = module("GlioPerfusion").GlioPerfusionWidget().panel
     panel.ui.trSpinBox.value = 5.0
     panel.ui.flipAngleSpinBox.value = 12.0
-    panel.ui.applyButton.click()
+    apply(panel)
     panel._running.wait(60000)
     assert panel.ui.statusLabel.text.endswith('(give "Baseline", if it does)'), panel.ui.statusLabel.text
 

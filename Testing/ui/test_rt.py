@@ -491,10 +491,10 @@ def test_the_list_is_shown_errors_first(computed):
     computed.ui.exportBox.collapsed = False
     computed.ui.checkButton.click()
     assert computed.ui.checkLabel.text == "✗ broken\n! old\n✓ fine"
-    assert computed.ui.exportStatus.text == "not to be written: 1 ✗"
+    assert computed.ui.exportStatus.text == "it cannot be written: 1 error(s) (✗)"
     computed.logic.findings = computed.logic.findings[:2]
     computed.ui.checkButton.click()
-    assert computed.ui.exportStatus.text == "it can be written; to be known: 1 !"
+    assert computed.ui.exportStatus.text == "it can be written; 1 point(s) to note (!)"
 
 
 def test_export_asks_for_what_is_chosen(computed):

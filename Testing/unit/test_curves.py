@@ -116,3 +116,10 @@ def test_mask_elsewhere_is_refused():
     far.SetOrigin((1000, 1000, 1000))
     with pytest.raises(InputError, match="the mask has no voxel on the grid of"):
         curves.mask_array(far, series)
+
+
+@pytest.mark.parametrize("unit, dt", [("milliseconds", 2000.0), ("minutes", 1 / 30)])
+def test_times_in_another_unit_are_refused(unit, dt):
+    assert curves.check_duration(np.arange(60) * 2.0, "dce.nii.gz")[-1] == 118
+    with pytest.raises(InputError, match=f"dce.nii.gz: its 60 frames last .* s, as times in {unit} would"):
+        curves.check_duration(np.arange(60) * dt, "dce.nii.gz")

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from gliosuite.perfusion.dce.maps import _MAPS
 from gliosuite.perfusion.dce.semiquantitative import NAMES
-from gliosuite.resources import codes, display, look, read_text
+from gliosuite.resources import _own_color, codes, colors, display, look, read_text
+from gliosuite.rt.barriers import NAMES as BARRIERS
+from gliosuite.rt.targets.schemes import schemes
 
 UNITS = {
     "1/min": "ktrans kep ps",
@@ -58,7 +60,26 @@ def test_what_is_not_calibrated_is_said_in_the_head():
 
 
 def test_a_free_map_has_a_look_too():
-    assert look("mine") == ("mine", "", "viridis", None, True)
+    assert look("mine")[:5] == ("mine", "", "viridis", None, True)
+
+
+def test_a_structure_has_one_color_whatever_stands_beside_it():
+    alone, among = colors(["CTV_EANO"]), colors(["CTV_RTOG", "mine", "GTV_EANO", "CTV_EANO", "PTV_EANO"])
+    assert alone["CTV_EANO"] == among["CTV_EANO"]
+    assert len(set(among.values())) == 5
+    assert colors(["Brain", "GTV_CEL"]) == {
+        "Brain": display()["regions"]["brain"]["color"],
+        "GTV_CEL": display()["regions"]["cel"]["color"],
+    }
+
+
+def test_every_target_of_the_schemes_and_every_barrier_has_its_own_color():
+    rules = [t for s in schemes().values() for t in s.targets]
+    names = [n for t in rules for n in (t.ctv_name, t.gtv_name, t.ptv_name)]
+    assert all(_own_color(name) for name in (*names, *BARRIERS))
+    assert len(set(colors(names).values())) == len(names)
+    found = colors(BARRIERS)
+    assert len(set(found.values())) == len(found)
 
 
 def test_codes_are_those_of_dicom():

@@ -25,6 +25,7 @@ GROUND = {
     "curves",
     "statistics",
     "case",
+    "roles",
 }
 FIRST = {"registration", "lesions", "dicom", "perfusion", "recurrence", "rt", "diffusion", "metabolites"}
 TOP = {

@@ -247,11 +247,11 @@ def stripped(image: sitk.Image) -> sitk.Image | None:
     return Grid.of(image).image(filled)
 
 
-def similarity_to_template(image: sitk.Image, transform: sitk.Transform) -> float:
+def similarity_to_template(image: sitk.Image, transform: sitk.Transform, trusted: sitk.Image | None = None) -> float:
     """How well a registered template explains the image: the correlation ratio (0-1) of the image over the template's intensities.
 
     Taken more than 10 mm inside the template's brain, where structure counts and no outline, on a 3 mm grid. Heads give .1 and more,
-    noise and other objects next to nothing.
+    noise and other objects next to nothing. Where `trusted` (0/1) is given, only within it: a lesion is nothing that the template explains.
 
     References
     ----------
@@ -262,6 +262,8 @@ def similarity_to_template(image: sitk.Image, transform: sitk.Transform) -> floa
     t1 = array(resample(t.t1, small, transform))
     depth = -array(signed_distance(resample_mask(t.brain, small, transform)))
     inside = (depth > 10.0) & np.isfinite(array(small))
+    if trusted is not None:
+        inside &= boolean(resample_mask(trusted, small))
     if inside.sum() < 100:
         return 0.0
     values = array(small)[inside]

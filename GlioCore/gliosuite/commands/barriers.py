@@ -57,5 +57,5 @@ def _barriers(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "barriers": {n: out / f"{n}.nii.gz" for n in found.masks},
         "source": found.source,
         "volumes_cc": {n: round(volume_cc(m), 3) for n, m in found.masks.items()},
-        "notes": ["No person drew these: look at them before they bear on a target volume."],
+        "notes": ["No person drew these: check them before they are used for a target volume."],
     }

@@ -1,28 +1,49 @@
-"""``run``, ``report``, ``demo``."""
+"""``run``, ``case``, ``report``, ``demo``."""
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, preset_names
 from ..settings import add_options, settings_of
+from .caseoptions import add_case_options, case_of_options, images_given
+
+if TYPE_CHECKING:
+    from ..case import Case
 
 Add = Callable[..., argparse.ArgumentParser]
 Progress = Callable[[float, str], None]
 
 
 def register(add: Add) -> None:
-    """Add ``run``, ``report`` and ``demo``."""
+    """Add ``run``, ``case``, ``report`` and ``demo``."""
     p = add(
         "run",
         "take a case through everything that it allows: registration, lesions, maps, target volumes, report",
         description="Take a case through everything that it allows. A step whose inputs and settings have not changed is kept, so a second "
         "run resumes. What was skipped or refused, and why, is in run.json and in the report.",
     )
-    p.add_argument("case", metavar="CASE", help="case folder, or its case.json")
+    p.add_argument(
+        "case",
+        nargs="?",
+        metavar="CASE",
+        help="case folder, or its case.json (default: the options for images and masks)",
+    )
     p.add_argument("--out", required=True, metavar="DIR", help="results folder")
     _options(p)
+    add_case_options(p)
     p.set_defaults(run=_run)
+
+    p = add(
+        "case",
+        "make a case folder of images and masks",
+        description="Write CASE/case.json for images and masks where they lie: what gliosuite run takes. From DICOM or BIDS, "
+        "gliosuite import makes a case.",
+    )
+    p.add_argument("--out", required=True, metavar="CASE", help="case folder to write")
+    add_case_options(p)
+    p.set_defaults(run=_case)
 
     p = add("report", "write report.html from the results of run or demo")
     p.add_argument("folder", metavar="DIR", help="results folder of gliosuite run")
@@ -46,14 +67,15 @@ def _options(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out a step (registered lesions dce dsc progression rt) or an image or mask role; may be repeated",
+        help="leave out a step (registered lesions dce dsc progression rt scored) or an image or mask role; may be repeated; "
+        "without registered, images are taken as they lie",
     )
     p.add_argument(
         "--scheme",
         action="append",
         default=[],
         metavar="NAME",
-        help="CTV scheme; may be repeated (default rtog, s3-eortc, estro-eano)",
+        help="CTV scheme; may be repeated (default rtog, estro-acrop, estro-eano); target volumes that come out the same are drawn once",
     )
     p.add_argument(
         "--barriers",
@@ -182,10 +204,45 @@ def _workers(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from ..case import Case
     from ..pipeline.run import run_case
 
-    return run_case(Case.load(args.case), args.out, _settings(args), progress, _workers(args))
+    return run_case(_case_to_run(args), args.out, _settings(args), progress, _workers(args))
+
+
+def _case_to_run(args: argparse.Namespace) -> "Case":
+    """The case of a folder, or that of the options."""
+    from ..case import Case
+    from ..errors import InputError
+    from ..images import suffix
+
+    images = images_given(args)
+    if args.case and images:
+        raise InputError(f"{args.case} is a case, and --{next(iter(images))} is given too; give one of them")
+    if args.case and suffix(args.case):
+        raise InputError(
+            f"{args.case} is an image, no case; say what it is (gliosuite run --t1c {args.case} --out {args.out}, with --t1 --flair --dce "
+            "... for others), or make a case with gliosuite case or gliosuite import"
+        )
+    if args.case:
+        return Case.load(args.case)
+    case, unknown = case_of_options(args, Path(args.out).resolve().name, "the options")
+    if unknown:
+        raise InputError("; ".join(unknown))
+    return case
+
+
+def _case(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    import warnings
+
+    from ..errors import InputError
+
+    out = Path(args.out)
+    if (out / "case.json").exists():
+        raise InputError(f"{out / 'case.json'} exists; another folder is needed, or that file is to be removed first")
+    case, unknown = case_of_options(args, out.resolve().name, "the options")
+    for sentence in unknown:
+        warnings.warn(sentence, stacklevel=1)
+    return {"case": case.save(out), "id": case.id, "images": list(case.images), "masks": list(case.masks)}
 
 
 def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -200,8 +257,6 @@ def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _demo(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from pathlib import Path
-
     from ..pipeline.run import run_case
     from ..simulate.cohort import simulate_case
     from ..steps import part

@@ -21,9 +21,9 @@ def register(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add ``compare``."""
     p = add(
         "compare",
-        "target volumes against the lesion at progression, or among each other; with a dose, their histograms",
+        "target volumes against the lesion at progression, or against each other; with a dose, their histograms",
         description="Compare target volumes. With --reference: against the lesion at progression inside the brain (sensitivity, "
-        "specificity, Dice, surface distances, Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain). Without: among each "
+        "specificity, Dice, surface distances, Tversky(.02,.98), PCC, coverage at equal volume, cc of normal brain). Without: with each "
         "other (overlaps, surface Dice at 2 mm, a coloured map of who covers what). With --dose: dose-volume histograms, D98 and V95. "
         f"A mask is {MASK}.",
     )
@@ -110,7 +110,7 @@ def _against(
     from ..files import write_csv
     from ..images import boolean
     from ..report import canonical
-    from ..resources import display
+    from ..resources import colors
     from ..rt.compare import TITLES, comparison_table
 
     rows = comparison_table(ctvs, progression, brain, args.volume_cc)
@@ -118,7 +118,7 @@ def _against(
         folder / "comparison.csv", ["name", *TITLES], [[r["name"], *(_number(r[k]) for k in TITLES)] for r in rows]
     )
     target = boolean(canonical(progression))
-    outlines = _outlines(ctvs) | {"progression": (target, display()["regions"]["progression"]["color"])}
+    outlines = _outlines(ctvs) | {"progression": (target, colors(["progression"])["progression"])}
     picture = _drawn(folder / "comparison.png", lambda: _picture(args, outlines, brain, brain, target))
     return {"comparison": Path("comparison.csv"), "picture": picture, "rows": rows}
 
@@ -126,16 +126,17 @@ def _against(
 def _among(
     folder: Path, args: argparse.Namespace, ctvs: Mapping[str, "sitk.Image"], brain: "sitk.Image | None"
 ) -> dict[str, Any]:
-    """Comparison among each other: table, map with its colours, picture."""
+    """Comparison with each other: table, map with its colours, picture."""
     from ..files import write_csv, write_text
     from ..images import Grid, array, write_image
     from ..report import canonical
+    from ..resources import rgb
     from ..rt.compare import PAIR_TITLES, agreement_table, difference_map
 
     grid = Grid.of(next(iter(ctvs.values())))
     rows = agreement_table(ctvs, grid, brain)
     labels, shares = difference_map(ctvs, grid, brain)
-    colors = _colors(shares, list(ctvs))
+    mixed = _mixed(shares, list(ctvs))
     write_csv(
         folder / "comparison.csv",
         ["first", "second", *PAIR_TITLES],
@@ -146,13 +147,13 @@ def _among(
     write_csv(
         folder / "difference.csv",
         ["label", "covered_by", "volume_cc", "color"],
-        [[s.label, covered(s), _number(s.volume_cc), colors[s.label]] for s in shares],
+        [[s.label, covered(s), _number(s.volume_cc), mixed[s.label]] for s in shares],
     )
-    rgb = lambda color: " ".join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))
-    table = "".join(f"{s.label} {covered(s).replace(' ', '')} {rgb(colors[s.label])} 255\n" for s in shares)
+    triple = lambda color: " ".join(map(str, rgb(color)))
+    table = "".join(f"{s.label} {covered(s).replace(' ', '')} {triple(mixed[s.label])} 255\n" for s in shares)
     write_text(folder / "difference.ctbl", f"0 none 0 0 0 0\n{table}")
     flat = array(canonical(labels), int)
-    fills = {s.label: (("only " if len(s.covered_by) == 1 else "") + covered(s), colors[s.label]) for s in shares}
+    fills = {s.label: (("only " if len(s.covered_by) == 1 else "") + covered(s), mixed[s.label]) for s in shares}
     everywhere = max(s.label for s in shares) if len(shares[-1].covered_by) == len(ctvs) else -1
     focus = (flat > 0) & (flat != everywhere)
     picture = _drawn(
@@ -182,7 +183,7 @@ def _doses(
 
     from ..files import write_csv
     from ..report import dvh_figure
-    from ..resources import display
+    from ..resources import colors
     from ..rt.compare import DOSE_TITLES, dvh, read_dose
 
     dose = read_dose(args.dose)
@@ -210,10 +211,10 @@ def _doses(
     share = {n: np.interp(axis, h.dose_gy, h.volume_percent, right=0.0) for n, h in histograms.items()}
     table = [[f"{d:.2f}", *(f"{share[n][i]:.4f}" for n in share)] for i, d in enumerate(axis.tolist())]
     write_csv(folder / "dvh.csv", ["dose_gy", *(f"{n}_percent" for n in share)], table)
-    colors = dict(zip(ctvs, display()["ctvs"])) | {"progression": display()["regions"]["progression"]["color"]}
+    shades = colors(list(structures))
     picture = _drawn(
         folder / "dvh.png",
-        lambda: dvh_figure(axis, {n: (share[n], colors.get(n, "#9aa0a6")) for n in share}, args.prescription_gy),
+        lambda: dvh_figure(axis, {n: (share[n], shades[n]) for n in share}, args.prescription_gy),
     )
     return {
         "dose": Path("dose.csv"),
@@ -242,24 +243,24 @@ def _drawn(path: Path, draw: Callable[[], bytes]) -> Path | None:
 def _outlines(ctvs: Mapping[str, "sitk.Image"]) -> dict[str, Any]:
     from ..images import boolean
     from ..report import canonical
-    from ..resources import display
+    from ..resources import colors
 
-    colors = display()["ctvs"]
-    return {n: (boolean(canonical(m)), colors[i % len(colors)]) for i, (n, m) in enumerate(ctvs.items())}
+    shades = colors(list(ctvs))
+    return {n: (boolean(canonical(m)), shades[n]) for n, m in ctvs.items()}
 
 
-def _colors(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
+def _mixed(shares: tuple["Share", ...], names: list[str]) -> dict[int, str]:
     """A colour per label: a target volume's own where it covers alone, grey where all do, a mixture where some do."""
-    from ..resources import display
+    from ..resources import colors, rgb
 
-    own = dict(zip(names, display()["ctvs"] * 2))
-    colors = {}
+    own = colors(names)
+    found = {}
     for share in shares:
-        parts = [[int(own[n][i : i + 2], 16) for i in (1, 3, 5)] for n in share.covered_by]
+        parts = [rgb(own[n]) for n in share.covered_by]
         mixed = [round(sum(c) / len(parts)) for c in zip(*parts)]
         whole = len(share.covered_by) == len(names)
-        colors[share.label] = "#9e9e9e" if whole else "#" + "".join(f"{c:02x}" for c in mixed)
-    return colors
+        found[share.label] = "#9e9e9e" if whole else "#" + "".join(f"{c:02x}" for c in mixed)
+    return found
 
 
 def _background(args: argparse.Namespace) -> "sitk.Image | None":

@@ -112,6 +112,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import staged, write_json
     from ..images import DRAFT, read_image, suffix, write_image
     from ..rt.targets import Structures, scheme, target_volumes, told
+    from ..steps import heard
 
     scheme(args.scheme, args.schemes)
     outs = [Path(p) for p in (args.out, args.gtv_out) if p]
@@ -123,15 +124,16 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     require_one_patient([*given, args.necrosis, *args.critical], args.series)
     grid = grid_of_masks(args, given)
     mask = lambda text: mask_on(text, grid, args.series) if text else None
-    structures = Structures(
-        brain=mask_on(args.brain, grid, args.series),
-        cel=mask(args.cel),
-        t2l=mask(args.t2l),
-        cavity=mask(args.cavity),
-        necrosis=mask(args.necrosis),
-        critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
-    )
-    barriers = _barriers(args, grid, structures, progress)
+    with heard() as said:
+        structures = Structures(
+            brain=mask_on(args.brain, grid, args.series),
+            cel=mask(args.cel),
+            t2l=mask(args.t2l),
+            cavity=mask(args.cavity),
+            necrosis=mask(args.necrosis),
+            critical=tuple(mask_on(m, grid, args.series) for m in args.critical),
+        )
+    barriers, lost = _barriers(args, grid, structures, progress)
     probability = read_image(args.probability) if args.probability else None
     source = args.probability_source or ("" if probability is None else told(probability, Path(args.probability).name))
     progress(0.5, "growing")
@@ -161,6 +163,7 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     # First, since a NIfTI header holds 80 characters.
     mark = f"{DRAFT} ({', '.join(drafts)}), " if drafts else ""
     report = _report(made, structures, source, args, validated, mark)
+    report["notes"] = [*([lost] if lost else []), *said, *made.notes]
     out = outs[0]
     stem = out.name[: -len(suffix(out))]
     images = {out.name: (made.targets[0].rule.ctv_name, made.ctv, made.targets[0].how)}
@@ -179,7 +182,13 @@ def _ctv(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(folder / f"{stem}.json", report)
         if args.gtv_out:
             write_image(made.gtv, args.gtv_out, f"{made.targets[0].rule.gtv_name} ({mark}{made.scheme.name})")
-    return {"ctv": out, "more": [out.with_name(n) for n in list(images)[1:]], "gtv": args.gtv_out, **report}
+    return {
+        "ctv": out,
+        "more": [out.with_name(n) for n in list(images)[1:]],
+        "gtv": args.gtv_out,
+        **report,
+        "losses": [lost] if lost else [],
+    }
 
 
 def _report(
@@ -239,11 +248,9 @@ def _validated(args: argparse.Namespace) -> "Validated | None":
 
 def _barriers(
     args: argparse.Namespace, grid: "Grid", structures: "Structures", progress: Progress
-) -> "BarrierMasks | None":
-    """The barriers that are asked for."""
-    import numpy as np
-
-    from ..images import boolean, read_image
+) -> tuple["BarrierMasks | None", str]:
+    """The barriers that are asked for, or a sentence where they cannot be placed: the CTV is worth having without."""
+    from ..images import read_image
     from ..rt.barriers import find_barriers, read_barriers
 
     if args.barriers == "none":
@@ -251,12 +258,13 @@ def _barriers(
             raise InputError(
                 "--through names ways through barriers, and there are none; --barriers DIR or auto is needed"
             )
-        return None
+        return None, ""
     if args.barriers != "auto":
-        return read_barriers(args.barriers, grid, args.through)
+        return read_barriers(args.barriers, grid, args.through), ""
     if not args.image:
         raise InputError("--barriers auto registers the template to an image; --image I (a T1c, best) is needed")
     progress(0.1, "placing barriers")
-    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
-    lesion = grid.image(np.any([boolean(m) for m in parts], axis=0)) if parts else None
-    return find_barriers(read_image(args.image), structures.brain, lesion, grid, args.through)
+    try:
+        return find_barriers(read_image(args.image), structures.brain, structures.lesion, grid, args.through), ""
+    except InputError as error:
+        return None, f"the margins are straight, with no barriers: {error}"

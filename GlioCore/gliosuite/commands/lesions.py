@@ -4,17 +4,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from ..roles import IMAGES, MASKS
+
 Progress = Callable[[float, str], None]
-_IMAGES = {"t1c": "T1 with contrast", "t1": "T1 without contrast", "flair": "FLAIR", "t2": "T2"}
-_MASKS = {
-    "brain": "brain",
-    "cel": "enhancing lesion",
-    "t2l": "T2 lesion (whole: with enhancing lesion and necrosis)",
-    "nel": "non-enhancing lesion",
-    "necrosis": "necrosis",
-    "cavity": "resection cavity",
-    "ventricles": "ventricles",
-}
+_IMAGES = {role: IMAGES[role] for role in ("t1c", "t1", "flair", "t2")}
+_MASKS = {role: MASKS[role] for role in ("brain", "cel", "t2l", "nel", "necrosis", "cavity", "ventricles")}
+_LESION = ("cel", "t2l", "nel", "necrosis", "cavity")
 
 
 def register(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -60,7 +55,7 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..errors import InputError
     from ..files import staged, write_json
-    from ..images import Grid, read_image, read_mask, resample, write_image
+    from ..images import Grid, carried, read_image, read_mask, resample, write_image
     from ..lesions import SUGGESTIONS, LesionSettings, find_lesions, from_labelmap
     from ..steps import provenance
     from .masks import drafts_among
@@ -79,16 +74,14 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     for role, image in images.items():
         if not Grid.of(image).matches(grid):
             warnings.warn(
-                f"{role} was resampled to the grid of {first} as it lies; gliosuite register moves it there",
+                f"{role} was resampled to the grid of {first} in its own position; gliosuite register aligns it",
                 stacklevel=1,
             )
             images[role] = resample(image, grid)
     given = {}
     if args.labelmap:
-        from ..images import resample_mask
-
         drawn = from_labelmap(read_image(args.labelmap), _convention(args.convention), args.labelmap)
-        given = {role: resample_mask(mask, grid) for role, mask in drawn.items()}
+        given = {role: carried(mask, grid, f"{role} of {args.labelmap}") for role, mask in drawn.items()}
     masks = {role: getattr(args, role) for role in _MASKS if getattr(args, role)}
     given |= {role: read_mask(path, grid) for role, path in masks.items()}
     settings = LesionSettings(args.brain_method, args.post_operative)
@@ -110,12 +103,16 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(folder / "provenance.json", record)
     for note in found.notes:
         warnings.warn(note, stacklevel=1)
+    volumes = found.volumes_cc()
     return {
         "masks": {name: str(out / f"{name}.nii.gz") for name in found.masks},
         "suggestions": {name: str(out / SUGGESTIONS / f"{name}.nii.gz") for name in found.suggestions},
-        "volumes_cc": {name: round(v, 3) for name, v in found.volumes_cc().items()},
+        "volumes_cc": {name: round(v, 3) for name, v in volumes.items()},
         "sources": found.sources,
         "notes": found.notes,
+        "losses": []
+        if any(volumes[n] for n in _LESION if n in volumes)
+        else ["no lesion was found, and none was given"],
     }
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, option
+from ..errors import InputError, option, together
 from ..files import staged
 from ..perfusion.settings import POPULATION_AIFS, T10_LESION_S, T10_TISSUE_S, DceSettings, DscSettings, preset_names
 from ..settings import add_options, settings_of
@@ -249,7 +249,6 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.output import write_aif_files
 
     series, acquisition = read(args.series)
-    times = times_of(args, series, acquisition)
     if (args.method == "manual") != bool(args.roi or args.aif_points) or (args.roi and args.aif_points):
         raise InputError(
             "--method manual and --roi MASK (or --aif-points) belong together; give both or neither, and one of the two"
@@ -261,8 +260,8 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
         source = {"auto": "auto", "population": args.population, "manual": None}[args.method] or mask_of(
             args.roi, series
         )
-    mask = mask_of(args.mask, series)
     settings: Any
+    check: Callable[..., None]
     find: Callable[..., Any]
     if args.kind == "dsc":
         from ..perfusion import dsc
@@ -279,14 +278,15 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
             baseline=args.baseline,
             arrival_s=args.arrival,
         )
-        dsc.check_settings(settings, series)
-        find = dsc.dsc_aif
+        check, find = dsc.check_settings, dsc.dsc_aif
     else:
         from ..perfusion import dce
 
         settings = _dce_settings(args, acquisition, input=args.input, n_aif_voxels=args.n_voxels)
-        dce.check_settings(settings, series)
-        find = dce.dce_aif
+        check, find = dce.check_settings, dce.dce_aif
+    together(lambda: check(settings, series), lambda: times_of(args, series, acquisition))
+    times = times_of(args, series, acquisition)
+    mask = mask_of(args.mask, series)
     notes: tuple[str, ...] = ()
     if args.method == "auto" if args.motion is None else args.motion:
         still = steadied(args, series, part(progress, 0.0, 0.6))
@@ -303,9 +303,11 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     # While the file is inflated on one core, what computes is loaded on another.
     with ThreadPoolExecutor(1) as aside:
         reading = aside.submit(read, args.series)
+        from ..compute.compiled import FEWEST, worthwhile
         from ..images import read_image
         from ..perfusion.dce import check_settings, dce_maps, preset
 
+        worthwhile(FEWEST)
         series, acquisition = reading.result()
     settings = _dce_settings(
         args,
@@ -322,7 +324,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
         noise_floor=args.noise_floor,
         bounds=dict(args.bounds),
     )
-    check_settings(settings, series)
+    together(lambda: check_settings(settings, series), lambda: times_of(args, series, acquisition))
     times = times_of(args, series, acquisition)
     aif = _arterial_input(args, series, times, ("auto", *POPULATION_AIFS))
     if args.hematocrit is not None and args.aif.lower().endswith((".csv", ".txt")):
@@ -361,9 +363,9 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         baseline=args.baseline,
         arrival_s=args.arrival,
     )
-    check_settings(settings, series)
     if args.times is None and args.dt is None and acquisition.get("times_s") is None and settings.tr_ms:
         args.dt = settings.tr_ms / 1000.0  # single-shot EPI: one volume per repetition
+    together(lambda: check_settings(settings, series), lambda: times_of(args, series, acquisition))
     times = times_of(args, series, acquisition)
     aif = _arterial_input(args, series, times, ("auto",))
     brain, lesion = mask_of(args.brain, series), mask_of(args.lesion, series)

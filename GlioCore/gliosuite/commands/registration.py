@@ -157,7 +157,10 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; a length above 0 mm is needed")
     fixed, moving = read_image(args.fixed), read_image(args.moving)
     labels = read_image(args.label) if args.label else None
-    fixed_mask, moving_mask = (read_mask(m) if m else None for m in (args.fixed_mask, args.moving_mask))
+    fixed_mask, moving_mask = (
+        read_mask(mask, image) if mask else None
+        for mask, image in ((args.fixed_mask, fixed), (args.moving_mask, moving))
+    )
     before = os.times()
     result = register(fixed, moving, settings, fixed_mask, moving_mask, args.engine, args.brainsfit, progress)
 
@@ -255,6 +258,7 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         raise InputError(f"--spacing-mm is {args.spacing_mm:g}; 0 or a length above it in mm is needed")
     start = time.monotonic()
     case = Case.load(args.case)
+    case.keep(args.out)
     points = (read_landmarks(args.landmarks[0]), read_landmarks(args.landmarks[1])) if args.landmarks else None
     settings = FollowupSettings(deformable=None) if args.no_bspline else FollowupSettings()
     reference = next((r for r in ("t1c", "flair", "t1", "t2") if r in case.images), None)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
@@ -91,7 +90,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..dicom.geometry import read_stack
     from ..files import atomic
     from ..images import accepting, is_draft
-    from ..rt.rtstruct import Roi, accepted_registration, export_rtstruct, read_structures, write_registration
+    from ..rt.rtstruct import Finding, Roi, accepted_registration, export_rtstruct, read_structures, write_registration
+    from ..steps import heard
 
     if args.check:
         return _check(args)
@@ -111,15 +111,15 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     named = [_roi(text) for text in args.roi]
     require_one_patient([*(p for *_, p in named)], None)
     series = _series(args)
-    _keep_inputs(args, [p for *_, p in named], series)
     if accepted and not args.registration and any(in_structure_set(p) for *_, p in named):
         raise InputError(
             "a structure of a structure set cannot be carried by --transform; write it as an image on its own series first"
         )
     rois = []
-    for name, kind, path in named:
-        mask, description = described(path, series.grid, series)
-        rois.append(Roi(name, mask, kind, None, description, draft=is_draft(description)))
+    with heard() as said:
+        for name, kind, path in named:
+            mask, description = described(path, series.grid, series)
+            rois.append(Roi(name, mask, kind, None, description, draft=is_draft(description)))
     progress(0.3, "contours")
     label = args.label or (read_structures(args.append).label[:16] if args.append else "") or "GlioSuite"
     result: dict[str, Any] = {"rtstruct": args.out}
@@ -148,20 +148,8 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
     if args.seg:
         result["seg"] = args.seg
-    return result | {"label": exported.label, "rois": exported.rois, "preflight": exported.findings}
-
-
-def _keep_inputs(args: argparse.Namespace, masks: list[str], series: "Stack") -> None:
-    """Refuse to write over what is read, or two results into one file."""
-    outs = [Path(p).resolve() for p in (args.out, args.seg, args.registration) if p]
-    if len(set(outs)) < len(outs):
-        raise InputError("--out, --seg and --registration name one file; each needs its own")
-    inputs = {Path((in_structure_set(m) or (m, ""))[0]) for m in masks}
-    inputs |= {Path(p) for p in (args.append, args.transform) if p} | {s.file for s in series.slices}
-    if args.planning:
-        inputs |= {p for p in Path(args.planning).rglob("*") if p.is_file()}
-    for path in {p.resolve() for p in inputs}.intersection(outs):
-        raise InputError(f"{path} is read by this command and would be replaced; choose another name for the result")
+    findings = [*(Finding("mask", "warning", f"{sentence}.") for sentence in said), *exported.findings]
+    return result | {"label": exported.label, "rois": exported.rois, "preflight": findings}
 
 
 def _check(args: argparse.Namespace) -> dict[str, Any]:

@@ -110,7 +110,13 @@ def volumes(paths: list[str], flip_angles: bool = False) -> "tuple[Series, dict[
 
 
 def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
-    """Times (t,) of the frames in s: as given, or as the DICOM files say."""
+    """Times (t,) of the frames in s: as given, or as the DICOM files say; those in another unit are refused."""
+    from ..curves import check_duration
+
+    return check_duration(_times_of(args, series, acquisition), series.name)
+
+
+def _times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, Any]) -> Any:
     import numpy as np
 
     from ..curves import check_times
@@ -128,6 +134,15 @@ def times_of(args: argparse.Namespace, series: "Series", acquisition: dict[str, 
     raise InputError(
         f"{series.name}: the frame times are not known; give them with {option('--times')} or {option('--dt')}"
     )
+
+
+def frame_times(path: str, times: str | None, dt_s: float | None) -> list[float]:
+    """Times in s of the frames of a 4-D image, from a file of times or a frame interval."""
+    from ..images import read_series
+
+    series = read_series(path)
+    args = argparse.Namespace(times=times, dt=dt_s)
+    return [float(t) for t in times_of(args, series, {})]
 
 
 def _read_times(path: str) -> list[float]:

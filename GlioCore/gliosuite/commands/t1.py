@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..errors import InputError, together
 from ..perfusion.settings import InversionSettings, T1Settings
 from ..settings import add_options
 from ..steps import Progress, part
@@ -49,7 +49,7 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--onto",
         metavar="SERIES",
-        help="the DCE series (4-D image or DICOM folder) that T1 is for: the volumes are laid onto its first frames, and T1 has its grid",
+        help="the DCE series (4-D image or DICOM folder) that T1 is for: the volumes are aligned to its first frames, and T1 has its grid",
     )
     p.add_argument(
         "--motion",
@@ -102,10 +102,14 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.t1 import t1_maps, write
 
     series, known = volumes(args.vfa, flip_angles=True)
-    tr_ms = args.tr_ms if args.tr_ms is not None else known.get("tr_ms")
-    if tr_ms is None:
-        raise InputError(f"{series.name}: the repetition time is not known; give it with --tr-ms")
-    angles = _flip_angles(args.flip_angles, known.get("flip_angle_deg"), len(args.vfa) > 1, series)
+    of_headers = known.get("flip_angle_deg")
+    together(
+        lambda: _repetition_time(args, known, series),
+        lambda: _flip_angles(args.flip_angles, of_headers, len(args.vfa) > 1, series),
+        lambda: _inversion_options(args),
+    )
+    tr_ms = _repetition_time(args, known, series)
+    angles = _flip_angles(args.flip_angles, of_headers, len(args.vfa) > 1, series)
     settings = T1Settings(tr_ms, angles, args.allow_invalid_voxels, args.linear, args.device)
     series, notes = _placed(args, series, part(progress, 0.0, 0.6))
     progress = part(progress, 0.6, 1.0)
@@ -113,10 +117,6 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     if args.ir:
         from ..perfusion.t1 import hifi_maps
 
-        if args.b1 or args.linear:
-            raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")
-        if args.ti_ms is None or args.ir_flip_angle is None or args.ir_pulses is None:
-            raise InputError("--ir needs --ti-ms, --ir-flip-angle and --ir-pulses: how its images were taken")
         spacing = tr_ms if args.ir_spacing_ms is None else args.ir_spacing_ms
         train = (args.ir_flip_angle, spacing, args.ir_pulses, args.ir_recovery_ms, args.ir_centre)
         maps = hifi_maps(
@@ -129,6 +129,22 @@ def _t1(args: argparse.Namespace, progress: Progress) -> dict:
     return {"out": args.out, **write(maps, args.out, args.format)}
 
 
+def _repetition_time(args: argparse.Namespace, known: dict[str, Any], series: "Series") -> float:
+    tr_ms = args.tr_ms if args.tr_ms is not None else known.get("tr_ms")
+    if tr_ms is None:
+        raise InputError(f"{series.name}: the repetition time is not known; give it with --tr-ms")
+    return float(tr_ms)
+
+
+def _inversion_options(args: argparse.Namespace) -> None:
+    if not args.ir:
+        return
+    if args.b1 or args.linear:
+        raise InputError("--ir estimates B1 in a nonlinear fit; leave --b1 and --linear out")
+    if args.ti_ms is None or args.ir_flip_angle is None or args.ir_pulses is None:
+        raise InputError("--ir needs --ti-ms, --ir-flip-angle and --ir-pulses: how its images were taken")
+
+
 def _placed(args: argparse.Namespace, series: "Series", progress: Progress) -> tuple["Series", list[str]]:
     """The volumes where the head is to lie, and what is to be said of it."""
     from ..curves import before_bolus
@@ -139,11 +155,11 @@ def _placed(args: argparse.Namespace, series: "Series", progress: Progress) -> t
             raise InputError("--onto moves each volume of --vfa; leave --ir and --no-motion out")
         target = volumes([args.onto])[0]
         aligned = align_onto(series, before_bolus(target), progress)
-        return aligned.series, [f"each volume was laid onto {target.name}, by up to {aligned.largest_mm:.1f} mm"]
+        return aligned.series, [f"each volume was aligned to {target.name}, by up to {aligned.largest_mm:.1f} mm"]
     if args.ir or not args.motion:
         return series, []
     try:
         aligned = align_flip_angles(series, progress)
     except InputError as error:
-        return series, [f"the volumes were taken as they lie: {error}"]
-    return aligned.series, [f"each volume was laid onto the brightest, by up to {aligned.largest_mm:.1f} mm"]
+        return series, [f"the volumes were used in their own positions: {error}"]
+    return aligned.series, [f"each volume was aligned to the brightest, by up to {aligned.largest_mm:.1f} mm"]

@@ -76,6 +76,7 @@ _HINTS = {
     "fa": r"fa|fractional",
     "dwi": r"dwi|dti|diff\w*|ep2d.?diff\w*|hardi|trace\w*",
     "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
+    "vfa": r"vfa|flip ?angles?|fa ?\d+|flip ?\d+|despot\w*",
     "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
     "quantity": r"(?:t[12]|t2 ?star|t2\*|r[12]|r2 ?star|b[01]|field|phase) ?map\w*|fieldmap|relaxometry",
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
@@ -91,8 +92,30 @@ _PLANNING = (
 
 def _hint(series: DicomSeries, kind: str) -> str | None:
     """The word in the series' description or protocol name that hints at `kind`, or None."""
-    match = re.search(rf"(?<![a-z0-9])(?:{_HINTS[kind]})(?![a-z0-9])", _words(series.header.description))
+    return _hinted(series.header.description, kind)
+
+
+def _hinted(text: str, kind: str) -> str | None:
+    match = re.search(rf"(?<![a-z0-9])(?:{_HINTS[kind]})(?![a-z0-9])", _words(text))
     return match[0].strip() if match else None
+
+
+def judge_name(text: str) -> Verdict:
+    """The role that a name alone hints at: of images whose attributes are not known.
+
+    Examples
+    --------
+    >>> judge_name("sub-01 T1w MPRAGE post gad").role, judge_name("ax FLAIR").role, judge_name("ADC").role
+    ('t1c', 'flair', None)
+    """
+    for kind in ("other", "quantity", "map", "adc", "dwi"):
+        if word := _hinted(text, kind):
+            return Verdict(None, f"its name says {word!r}", 1)
+    for role in ("dsc", "dce", "vfa", "flair", "t2", "t1"):
+        if word := _hinted(text, role):
+            after = _hinted(text, "post") if role == "t1" and not _hinted(text, "pre") else None
+            return Verdict("t1c" if after else role, f"its name says {after or word!r}", 1)
+    return Verdict(None, "its name tells no role", 1)
 
 
 def _words(text: str) -> str:

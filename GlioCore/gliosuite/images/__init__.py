@@ -7,6 +7,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 from .drafted import DRAFT, accepting, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
+from .masks import UNLIKE, UNLIKE_CC, carried, change
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
 from .sharing import share_reading, shared_reading
@@ -15,6 +16,8 @@ from .writing import write_image, write_series
 __all__ = [
     "DRAFT",
     "SUFFIXES",
+    "UNLIKE",
+    "UNLIKE_CC",
     "Grid",
     "Series",
     "accepting",
@@ -22,6 +25,8 @@ __all__ = [
     "as_grid",
     "boolean",
     "box_around",
+    "carried",
+    "change",
     "check_file",
     "interpolation",
     "is_draft",

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from ..errors import InputError
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
+from .masks import carried, inside
 from .nifti import numbers, read_content
 from .plain import require_numbers, require_plain, sheared
-from .resampling import resample_mask
 from .sharing import keep, shared_places
 
 
@@ -168,35 +168,23 @@ def read_series(path: str | Path) -> Series:
 
 
 def read_mask(
-    path: str | Path, like: sitk.Image | Grid | None = None, labels: Sequence[int] | None = None
+    path: str | Path,
+    like: sitk.Image | Grid | None = None,
+    labels: Sequence[int] | None = None,
+    name: str = "",
 ) -> sitk.Image:
-    """Read a mask: voxels > 0 (or, with `labels`, those values) as uint8 0/1, carried to the grid of `like` by signed distance.
+    """Read a mask as uint8 0/1 (`masks.inside`), carried to the grid of `like` by signed distance (`masks.carried`).
+
+    Warnings say where the file is not plainly a mask, or lies on another grid; they call it `name`, or by its file.
 
     Raises
     ------
     InputError
-        If the mask is empty, or empty on the wanted grid.
+        If it is no mask, or is empty, or empty on the wanted grid.
     """
-    image = read_image(path)
-    if image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64):
-        values = np.nan_to_num(sitk.GetArrayFromImage(image))
-        mask = (np.isin(np.round(values), labels) if labels else values > 0.5).astype(np.uint8)
-    else:
-        values = sitk.GetArrayViewFromImage(image)
-        mask = (np.isin(values, labels) if labels else values > 0).astype(np.uint8)
-    if not mask.any():
-        sought = f"with a label of {list(labels)}" if labels else "above 0"
-        raise InputError(f"{path} is empty: no voxel {sought}; a mask with at least one is needed")
-    mask = Grid.of(image).image(mask)
-    if like is None:
-        return mask
-    carried = resample_mask(mask, like)
-    if not sitk.GetArrayViewFromImage(carried).any():
-        raise InputError(
-            f"{path} does not overlap the image that it is for: no voxel of the mask lies on its grid; "
-            "a mask of the same patient and position is needed"
-        )
-    return carried
+    name = name or Path(path).name
+    mask = inside(read_image(path), name, labels)
+    return mask if like is None else carried(mask, like, name)
 
 
 def read_dicom_pixels(path: str | Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from .drafts import MIN_CC, SEED_SD, Relative, depth_below, dilate, enclosed, hy
 
 # Chosen: T1c's scale against T1's is known to a quarter, so that what is bright on T1 (blood, fat) must brighten by the more.
 _SLOPE = 0.25
-# A part holds at least one voxel of this many SDs: misregistered T1, walls of vessels and coil shading reach 3 to 5 on real images.
+# Clear enhancement is above this many SDs: misregistered T1, walls of vessels and coil shading reach 3 to 5 on real images.
 _PEAK_SD = 6.0
 _EDGE = (
     0.25  # chosen: enhancement ends where it falls to a quarter of its peak within 6 mm; beyond lies the image's blur
@@ -79,6 +79,7 @@ def enhancing_lesion(
     asymmetry: np.ndarray,
     dura_mm: np.ndarray,
     grid: Grid,
+    subtracted: bool = True,
 ) -> Enhancing:
     """Enhancement that belongs to a lesion rather than to vessels, dura, choroid plexus or sinuses; all arrays (z, y, x).
 
@@ -96,6 +97,8 @@ def enhancing_lesion(
         `z` minus its value on the other side.
     dura_mm
         Distance to falx, tentorium and the midline as the template has them.
+    subtracted
+        Whether `z` is T1c minus T1 rather than T1c alone.
     """
     out = brain & ~ventricles
     free = (depth_below(brain, grid) > _SURFACE_MM) & (dura_mm > _SHEET_MM) & ~dilate(ventricles, grid, _PLEXUS_MM)
@@ -107,6 +110,11 @@ def enhancing_lesion(
     bright = hysteresis(z, region, _PEAK_SD)
     core = bright & (_thick(bright, dark, free, grid) | (deep & free))
     core &= z > _EDGE * peak(np.where(core, z, 0.0), grid, _PEAK_MM)
+    if subtracted:
+        # What is faint counts as the edge of what is clear. Oedema that leaks a little enhances faintly over centimetres, with specks of
+        # noise above the peak. On T1c alone it is no brighter than the brain.
+        labels, volume = parts(core & (z > _PEAK_SD), grid)
+        core &= dilate((volume > MIN_CC)[labels], grid, _PEAK_MM)
     labels, volume = parts(core, grid)
     kept = (volume > MIN_CC) & (ndimage.maximum(z, labels, np.arange(len(volume))) > _PEAK_SD)
     kept &= share(labels, len(volume), deep if abnormal is not None else asymmetry > 1.0) > 0.5

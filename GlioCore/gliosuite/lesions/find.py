@@ -313,7 +313,7 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
             "ventricles",
             drafts.ventricles(fluid, atlas, inside, grid),
             "draft",
-            "CSF-like voxels that hang together with the template's ventricles",
+            "CSF-like voxels connected with the template's ventricles",
         )
     out = inside & ~masks["ventricles"]
 
@@ -336,9 +336,10 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         nearest = axes.image(apart.astype(np.float32))
         dura = array(resample(nearest, grid, transform, outside=10.0))
         mirrored = _asymmetry(z, grid, transform)
-        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid)
+        subtracted = "t1" in scans
+        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid, subtracted)
         notes += [told] if (told := found.told()) else []
-        if "t1" in scans:
+        if subtracted:
             text = "T1c minus matched T1, above normal brain's spread; thin parts by the midline, tentorium, ventricles or surface left out"
             put("cel", found.mask, "draft", text)
             if not found.mask.any():
@@ -346,8 +347,9 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         elif found.mask.any():
             suggestions["cel"] = found.mask
             notes.append(
-                f"no T1, and on T1c alone bright blood or fat cannot be told from enhancement: {found.mask.sum() * grid.voxel_cc:.1f} cc "
-                "are a suggestion of cel and no draft; nothing rests on it until a person has looked at it and given it as a mask"
+                "no T1, and on T1c alone bright blood or fat cannot be distinguished from enhancement: "
+                f"{found.mask.sum() * grid.voxel_cc:.1f} cc are a suggestion of cel and no draft; "
+                "nothing rests on it until a person has looked at it and given it as a mask"
             )
         else:
             notes.append("no T1, and on T1c alone nothing was found that could be an enhancing lesion")
@@ -383,7 +385,7 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
             "t2l",
             lesion,
             "draft",
-            "FLAIR above normal brain's spread, at the enhancing lesion or large and one-sided; holds CEL and necrosis",
+            "FLAIR above the range of normal brain, at the enhancing lesion or large and one-sided; holds CEL and necrosis",
         )
         if not lesion.any():
             notes.append("no T2 lesion was found by the draft")

@@ -8,7 +8,7 @@ import slicer
 from ..case import SERIES_ROLES, Case
 from .segments import segmentation_from_masks
 from .sequences import node_from_series
-from .volumes import node_from_image, unique_name
+from .volumes import ROLE, node_from_image, unique_name
 
 _ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg")
 _REFERENCES = ("t1c", "t1", "flair", "t2")  # what masks refer to: the first of these that a case has
@@ -42,10 +42,13 @@ def load_case(folder: str | Path) -> dict[str, Any]:
                 node.SetIndexName("frame")
                 node.SetIndexUnit("")
             for key in _ATTRIBUTES:
-                if isinstance(acquisition.get(key), (int, float)):
-                    node.SetAttribute(key, f"{acquisition[key]:g}")
+                value = acquisition.get(key)
+                values = value if isinstance(value, (list, tuple)) else [value]
+                if value is not None:
+                    node.SetAttribute(key, ",".join(f"{v:g}" for v in values))
         else:
             node = node_from_image(case.image(role), name)
+        node.SetAttribute(ROLE, role)
         nodes[role] = node
     reference = next((nodes[role] for role in _REFERENCES if role in nodes), None)
     if case.masks and reference is not None:

@@ -10,10 +10,11 @@ from .. import resources
 from .volumes import QUANTITY
 
 DIVERGING = ("coolwarm",)
+_PRESETS = (0.5, 1.0, 2.0)  # of the range, which the views offer as window presets; chosen
 
 
 def color_table(colormap: str) -> slicer.vtkMRMLColorTableNode:
-    """The scene's colour table of that name (``inferno``, ``turbo``, ...), made once."""
+    """The scene's colour table of that name (``inferno``, ``viridis``, ...), made once."""
     name = f"GlioSuite {colormap}"
     found = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
     if found is not None:
@@ -40,7 +41,7 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     far as a threshold can: everything from their range's lower end on. The range is the quantity's own, or where it has none, 0 to
     the 98th percentile of what is above 0.
     """
-    title, unit, colormap, window, _ = resources.look(quantity)
+    title, unit, colormap, window = resources.look(quantity)[:4]
     values = slicer.util.arrayFromVolume(node)
     if window is None:
         positive = values[values > 0]
@@ -53,6 +54,9 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(colormap not in DIVERGING)
+    display.ResetWindowLevelPresets()
+    for factor in _PRESETS:
+        display.AddWindowLevelPreset(factor * (high - low), low + factor * (high - low) / 2)
     node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
     what, measured_in = resources.codes(quantity)
@@ -74,6 +78,24 @@ def _coded(code: tuple[str, ...] | None) -> slicer.vtkCodedEntry | None:
     return entry
 
 
+def show_difference(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
+    """Diverging colours of a map of differences of a quantity, even round 0, as far as 98 % of them reach."""
+    look = resources.look(quantity)
+    values = np.abs(slicer.util.arrayFromVolume(node))
+    reach = float(np.percentile(values[values > 0], 98)) if (values > 0).any() else 1.0
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(color_table("coolwarm").GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(-reach, reach)
+    node.SetAttribute(QUANTITY, f"{quantity}_difference")
+    node.SetAttribute("GlioSuite.Unit", look.unit)
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(f"difference of {look.title} [{look.unit}]")
+    legend.SetLabelFormat("%.3g")
+    legend.SetNumberOfLabels(5)
+    legend.SetVisibility(True)
+
+
 def show_over(
     foreground: slicer.vtkMRMLVolumeNode, background: slicer.vtkMRMLVolumeNode | None = None, opacity: float = 0.6
 ) -> None:
@@ -83,6 +105,19 @@ def show_over(
             composite.SetBackgroundVolumeID(background.GetID())
         composite.SetForegroundVolumeID(foreground.GetID())
         composite.SetForegroundOpacity(opacity if composite.GetBackgroundVolumeID() else 1.0)
+
+
+def show_image(volume: slicer.vtkMRMLVolumeNode) -> None:
+    """Show an image alone in all slice views, whole."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        composite.SetBackgroundVolumeID(volume.GetID())
+        composite.SetForegroundVolumeID(None)
+    slicer.app.applicationLogic().FitSliceToAll(False)
+
+
+def jump(ras: tuple[float, float, float]) -> None:
+    """Centre all slice views on a place (RAS, mm)."""
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 
 def show_chart(chart: slicer.vtkMRMLPlotChartNode) -> None:

@@ -136,8 +136,9 @@ def segmentation_from_masks(
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     segments = segmentation.GetSegmentation()
     display = segmentation.GetDisplayNode()
-    for index, (region, mask) in enumerate(masks.items()):
-        title, color, tag = appearance(region, index)
+    shades = resources.colors(list(masks))
+    for region, mask in masks.items():
+        title, color, tag = appearance(region, shades[region])
         old = segments.GetSegmentIdBySegmentName(title)
         if old:
             segments.RemoveSegment(old)
@@ -155,17 +156,13 @@ def segmentation_from_masks(
     return segmentation
 
 
-def appearance(region: str, index: int) -> tuple[str, tuple[float, float, float], str]:
-    """Title, colour (0-1) and terminology tag of a region; what is no region, such as a CTV, takes the `index`-th of the CTV colours."""
-    display = json.loads(resources.read_text("display.json"))
+def appearance(region: str, color: str) -> tuple[str, tuple[float, float, float], str]:
+    """Title, colour (of `resources.colors`, as numbers 0-1) and terminology tag of a region or another structure."""
+    regions = resources.display()["regions"]
     base, _, variant = region.partition("_")  # progression_cel and progression_t2l are progressions
-    known = display["regions"].get(region) or display["regions"].get(base)
-    if known is None:
-        title, color = region, display["ctvs"][index % len(display["ctvs"])]
-    else:
-        title = f"{known['title']} ({variant.upper()})" if variant else known["title"]
-        color = known["color"]
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    known = regions.get(region) or regions.get(base)
+    title = region if known is None else f"{known['title']} ({variant.upper()})" if variant else known["title"]
+    red, green, blue = (c / 255 for c in resources.rgb(color))
     rgb = (red, green, blue)
     code = json.loads(resources.read_text("terminology.json")).get(base.lower())
     if code is None:

@@ -11,7 +11,7 @@ import slicer.util
 from ..dicom.elements import seconds
 from ..errors import InputError
 from ..images import Series
-from .volumes import grid_of, node_from_image, refuse_transform
+from .volumes import grid_of, moved_grid, node_from_image, refuse_transform, registration_of
 
 _UNITS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
 _NO_UNIT = ("", "na")  # what nodes say that name no unit
@@ -68,11 +68,6 @@ def is_series(node: slicer.vtkMRMLNode) -> bool:
     return is_multivolume(node)
 
 
-def first_series() -> slicer.vtkMRMLNode | None:
-    """The scene's first sequence of volumes, or None; a sequence of transforms or contours is none."""
-    return next((n for n in slicer.util.getNodesByClass("vtkMRMLSequenceNode") if is_series(n)), None)
-
-
 def is_multivolume(node: slicer.vtkMRMLNode) -> bool:
     """Whether a node is a MultiVolume: all frames in one volume. A sequence that MultiVolumeImporter loads has the attributes too."""
     if not node.IsA("vtkMRMLVolumeNode"):
@@ -96,6 +91,31 @@ def proxy_of(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
             if proxy is not None:
                 return proxy
     return node
+
+
+def shown(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
+    """What stands for an image or series in views; a sequence whose browser shows nothing yet gets its proxy."""
+    if node.IsA("vtkMRMLSequenceNode") and proxy_of(node) is node:
+        for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+            if browser.IsSynchronizedSequenceNodeID(node.GetID(), True):
+                slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return proxy_of(node)
+
+
+def show_frame(node: slicer.vtkMRMLNode, frame: int) -> slicer.vtkMRMLNode:
+    """Let a series' browser show a frame, counted from 0 in the order in which they were taken; what stands for the series in views."""
+    if not node.IsA("vtkMRMLSequenceNode"):
+        display = node.GetDisplayNode()
+        if display is not None and hasattr(display, "SetFrameComponent"):
+            display.SetFrameComponent(frame)
+        return node
+    item = (frame + _after_midnight(node)) % node.GetNumberOfDataNodes()
+    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+        if browser.IsSynchronizedSequenceNodeID(node.GetID(), True):
+            browser.SetSelectedItemNumber(item)
+            # The application does this itself where it observes the browser.
+            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return shown(node)
 
 
 def filed(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
@@ -127,15 +147,18 @@ def _frames(node: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLVolumeNode]:
 def series_from_node(node: slicer.vtkMRMLNode) -> Series:
     """A sequence or MultiVolume node as a series, its frames in the order in which they were taken.
 
+    Where a registration was accepted (`volumes.registration_of`), the series lies where it is seen: its grid is moved, its voxels are not.
+
     Raises
     ------
     InputError
         If the node is of another kind, empty, under a transform, or its frames differ in geometry.
     """
+    shown = proxy_of(node)
+    registered = registration_of(shown)
+    if shown is not node and registered is None:
+        refuse_transform(shown)
     if node.IsA("vtkMRMLSequenceNode"):
-        shown = proxy_of(node)
-        if shown is not node:
-            refuse_transform(shown)
         frames = _frames(node)
         grid = grid_of(frames[0])
         for number, frame in enumerate(frames[1:], 2):
@@ -145,14 +168,31 @@ def series_from_node(node: slicer.vtkMRMLNode) -> Series:
                 )
         stack = np.stack([np.asarray(slicer.util.arrayFromVolume(f), dtype=np.float32) for f in frames])
     elif is_multivolume(node):
-        grid = grid_of(node)
+        grid = grid_of(node, registered is not None)
         stack = np.array(np.moveaxis(slicer.util.arrayFromVolume(node), -1, 0), dtype=np.float32, order="C")
     else:
         raise InputError(
             f"{node.GetName()} is a {node.GetClassName()}; a sequence (Sequences module) or a MultiVolume is needed"
         )
     first = _after_midnight(node)
+    if registered is not None:
+        grid = moved_grid(grid, registered)
     return Series(np.roll(stack, -first, axis=0) if first else stack, grid, node.GetName())
+
+
+def frame_values(node: slicer.vtkMRMLNode, stride: int) -> np.ndarray:
+    """Values (t, n) of every `stride`-th voxel along each axis, in the node's own order of frames; empty where it holds none."""
+    every = (slice(None, None, stride),) * 3
+    if is_multivolume(node):
+        return (
+            np.moveaxis(slicer.util.arrayFromVolume(node)[every], -1, 0).reshape(n_frames(node), -1).astype(np.float32)
+        )
+    frames = [node.GetNthDataNode(i) for i in range(node.GetNumberOfDataNodes())]
+    frames = [f for f in frames if f.IsA("vtkMRMLScalarVolumeNode") and f.GetImageData() is not None]
+    same = [slicer.util.arrayFromVolume(f)[every].ravel() for f in frames]
+    if len({values.size for values in same}) != 1:
+        return np.zeros((0, 0), np.float32)
+    return np.stack(same).astype(np.float32)
 
 
 def timing(node: slicer.vtkMRMLNode) -> Timing:

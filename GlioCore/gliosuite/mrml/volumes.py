@@ -14,6 +14,9 @@ from ..errors import InputError
 from ..images import Grid
 
 QUANTITY = "GlioSuite.Quantity"  # attribute of a map: which it is
+REGISTRATION = "GlioSuite.Registration"  # attribute of a transform: how good the registration is (JSON)
+_RIGID = 1e-5  # of a rotation's product with itself; chosen, a matrix saved as text is as exact
+ROLE = "GlioSuite.Role"  # attribute of an image or series: its part in the study, as a person or a case says
 TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -31,6 +34,29 @@ def refuse_transform(node: slicer.vtkMRMLTransformableNode) -> None:
             f"{node.GetName()} lies under the transform {transform.GetName()}; harden it (Data module, right click, Harden transform) "
             "or move the node out of it, and try again"
         )
+
+
+def registration_of(node: slicer.vtkMRMLTransformableNode) -> slicer.vtkMRMLTransformNode | None:
+    """The registration that a node lies under because a person accepted it, or None; other transforms are none."""
+    transform = node.GetParentTransformNode() if node.IsA("vtkMRMLTransformableNode") else None
+    return transform if transform is not None and transform.GetAttribute(REGISTRATION) else None
+
+
+def moved_grid(grid: Grid, transform: slicer.vtkMRMLTransformNode) -> Grid:
+    """A grid where a rigid transform shows it (LPS).
+
+    Raises
+    ------
+    InputError
+        If the transform is not rigid: voxels would not stay as they are.
+    """
+    matrix = vtk.vtkMatrix4x4()
+    linear = transform.IsTransformToWorldLinear() and transform.GetMatrixTransformToWorld(matrix)
+    to_world = slicer.util.arrayFromVTKMatrix(matrix)
+    turn = to_world[:3, :3]
+    if not linear or np.abs(turn.T @ turn - np.eye(3)).max() > _RIGID or np.linalg.det(turn) < 0:
+        raise InputError(f"{transform.GetName()} is not rigid; register with rigid stages only")
+    return grid_from_matrix(to_world @ ijk_to_ras(grid), grid.size, transform.GetName())
 
 
 def plain_volumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
@@ -51,15 +77,16 @@ def first_image(pattern: str = "") -> slicer.vtkMRMLScalarVolumeNode | None:
     return next((n for n in plain_volumes() if not n.GetAttribute(QUANTITY) and named(n)), None)
 
 
-def grid_of(node: slicer.vtkMRMLVolumeNode) -> Grid:
-    """The grid of a volume node in LPS.
+def grid_of(node: slicer.vtkMRMLVolumeNode, moved: bool = False) -> Grid:
+    """The grid of a volume node in LPS; `moved`: it may lie under a transform, which is left out.
 
     Raises
     ------
     InputError
         If the node is empty, lies under a transform, or has sheared axes.
     """
-    refuse_transform(node)
+    if not moved:
+        refuse_transform(node)
     if node.GetImageData() is None or not node.GetImageData().GetNumberOfPoints():
         raise InputError(f"{node.GetName()} holds no image; a loaded volume is needed")
     matrix = vtk.vtkMatrix4x4()
@@ -95,15 +122,15 @@ def ijk_to_ras(grid: Grid) -> np.ndarray:
     return matrix
 
 
-def image_from_node(node: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:
-    """A volume node as an image: LPS, voxels copied in their type.
+def image_from_node(node: slicer.vtkMRMLScalarVolumeNode, moved: bool = False) -> sitk.Image:
+    """A volume node as an image: LPS, voxels copied in their type; `moved` as in `grid_of`.
 
     Raises
     ------
     InputError
         If the node is empty, has several values per voxel, lies under a transform, or has sheared axes.
     """
-    grid = grid_of(node)
+    grid = grid_of(node, moved)
     components = node.GetImageData().GetNumberOfScalarComponents()
     if components != 1:
         raise InputError(f"{node.GetName()} has {components} values per voxel; a scalar volume is needed")

@@ -12,15 +12,17 @@ from ..compute import each
 from ..errors import InputError, require
 from ..files import staged, write_csv, write_json
 from ..images import Grid, array, boolean, write_image
-from ..resources import look
+from ..resources import colors, look, rgb
 from ..steps import silent
 from .aif import Aif
 from .regions import CATEGORIES, write_regions
 from .result import PerfusionMaps
 from .settings import FORMATS
 
+_SURE = 5.0  # SD that a value lies above 0 to count; chosen: noise hardly ever does
+_CEREBRUM_MM = (20.0, 90.0)  # below the top of the head; chosen: from above the ventricles to above the orbits
+_AXIAL = 0.7  # cosine of the angle between slices' normal and the body's axis, at least; chosen: half way to coronal
 SIGNED = ("k2",)  # maps whose sign says something
-_MASK_COLOURS = {"leakage_reference": "#35b779", "nawm": "#3b9bff", "AIF": "#ff3b3b"}
 
 
 def write(
@@ -41,10 +43,15 @@ def write(
     Raises
     ------
     InputError
-        If the folder cannot be written or the format is not known.
+        If nothing could be computed in any voxel, the folder cannot be written or the format is not known.
     """
     if format not in FORMATS:
         raise InputError(f"format {format!r} is not known; choose from {', '.join(FORMATS)}")
+    if not any(value is not None and np.isfinite(value) for value in result.medians.values()):
+        why = f": {'; '.join(result.notes)}" if result.notes else ""
+        raise InputError(
+            f"nothing could be computed: {', '.join(result.medians)} are undefined in all {int(boolean(result.mask).sum())} voxels{why}"
+        )
     record = {
         "step": result.step,
         "settings": result.settings,
@@ -58,6 +65,7 @@ def write(
         "times_s": result.times_s,
         "fitted_voxels": int(boolean(result.mask).sum()),
         "aif": result.aif.record(),
+        "mean_curve": result.mean,
         **result.record,
         "notes": result.notes,
     }
@@ -151,16 +159,20 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     masks = {n: boolean(m) for n, m in result.masks.items()}
     if result.aif.voxels is not None:
         masks["AIF"] = result.aif.voxels
-    # The slice where most voxels were fitted, weighted by the first map so that it shows something.
     level = np.nan_to_num(array(result.maps[shown[0]])) * inside
-    weight = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1).sum(axis=(1, 2))
-    z = int(np.argmax(weight))
+    z = _telling(result, shown[0], level, inside)
     columns = 4
     rows = 1 + -(-len(shown) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
-    grid = figure.add_gridspec(rows, 2 * columns)
-    wide = 3 if masks else 4
-    left, right = figure.add_subplot(grid[0, :wide]), figure.add_subplot(grid[0, wide : 2 * wide])
+    # A layout that matplotlib finds takes longer than the rest of the picture: inches here.
+    wide, tall = 3.2 * columns, 2.75 * rows + 0.6
+    figure = Figure(figsize=(wide, tall))
+    place = {"left": 0.6 / wide, "right": 1 - 0.45 / wide}
+    upper = figure.add_gridspec(1, 8, top=1 - 0.6 / tall, bottom=1 - 2.7 / tall, wspace=0.75, **place)
+    lower = figure.add_gridspec(
+        rows - 1, columns, top=1 - 3.5 / tall, bottom=0.15 / tall, hspace=0.2, wspace=0.2, **place
+    )
+    span = 3 if masks else 4
+    left, right = figure.add_subplot(upper[:span]), figure.add_subplot(upper[span : 2 * span])
     draw_aif(left, result.aif, result.aif_unit)
     left.axvline(result.times_s[result.n_baseline], color="0.6", lw=0.8, ls="--", label="arrival")
     left.set_title("arterial input function", fontsize=10)
@@ -178,10 +190,9 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
     cut = (slice(top, bottom), slice(first, last))
     aspect = result.mask.GetSpacing()[1] / result.mask.GetSpacing()[0]
     if masks:
-        _masks(figure.add_subplot(grid[0, 6:]), level, inside, masks, cut, aspect)
+        _masks(figure.add_subplot(upper[6:]), level, inside, masks, cut, aspect)
     for i, name in enumerate(shown):
-        column = 2 * (i % columns)
-        axes = figure.add_subplot(grid[1 + i // columns, column : column + 2])
+        axes = figure.add_subplot(lower[divmod(i, columns)])
         told = inside[z]
         if name in result.sd:
             # Where the SD says that the data do not tell a parameter, its value would be taken for one.
@@ -200,8 +211,37 @@ def _picture(result: PerfusionMaps, path: Path) -> None:
         bar.ax.tick_params(labelsize=7)
         if not np.isfinite(values).any():
             axes.text(0.5, 0.5, "undefined or unknown", transform=axes.transAxes, ha="center", fontsize=8)
-    figure.suptitle(f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only", fontsize=8)
+    figure.suptitle(
+        f"slice {z + 1} of {inside.shape[0]}; grey: undefined or unknown; research use only",
+        fontsize=8,
+        y=1 - 0.1 / tall,
+    )
     save_figure(figure, path)
+
+
+def _telling(result: PerfusionMaps, name: str, level: np.ndarray, inside: np.ndarray) -> int:
+    """The slice of the brain with most of a map that stands out from noise.
+
+    With a mask of the whole head, noise of its ends and the face, which enhances, would win: of axial slices those count that lie as far
+    below the top of the head as the cerebrum does, of others the middle half.
+    """
+    told = inside
+    if name in result.sd:
+        sd = np.nan_to_num(array(result.sd[name]), nan=np.inf)
+        told = inside & (level > _SURE * np.where(sd > 0, sd, np.inf))
+    cut = np.clip(level, 0, np.percentile(level[inside], 99) if inside.any() else 1)
+    slices = np.flatnonzero(inside.any(axis=(1, 2)))
+    if not slices.size:
+        return 0
+    along = result.mask.GetDirection()[8] * result.mask.GetSpacing()[2]  # mm upwards, from slice to slice
+    if abs(result.mask.GetDirection()[8]) > _AXIAL:
+        depth = (slices * along).max() - slices * along
+        near = slices[(depth >= _CEREBRUM_MM[0]) & (depth <= _CEREBRUM_MM[1])]
+    else:
+        near = slices[slices.size // 4 : -(-3 * slices.size // 4)]
+    near = near if near.size else slices
+    weight = (cut * told)[near].sum(axis=(1, 2))
+    return int(near[np.argmax(weight)] if weight.any() else near[near.size // 2])
 
 
 def _range(name: str, unit: str, known: np.ndarray) -> tuple[float, float]:
@@ -232,10 +272,10 @@ def _masks(
     known = values[np.isfinite(values)]
     axes.imshow(values, cmap="gray", vmin=0, vmax=np.percentile(known, 97) if known.size else 1, aspect=aspect)
     axes.set_facecolor("0.85")
-    for name, mask in masks.items():
-        color = _MASK_COLOURS.get(name, "#ffffff")
+    shades = colors(["artery" if name == "AIF" else name for name in masks])
+    for (name, mask), color in zip(masks.items(), shades.values()):
         layer = np.zeros((*values.shape, 4))
-        layer[mask[z][cut]] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [0.8]
+        layer[mask[z][cut]] = [*(c / 255 for c in rgb(color)), 0.8]
         axes.imshow(layer, aspect=aspect, interpolation="nearest")
         axes.plot(
             [],

@@ -385,8 +385,10 @@ def check_known(settings: DceSettings | DscSettings, series: "Series", *names: s
         With the series' name and the option that gives the value.
     """
     known = settings_of(type(settings))
+    unknown = [known[n] for n in names if getattr(settings, n) is None]
+    if unknown:
+        are, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
+        titles, flags = (" and ".join(words) for words in zip(*((one.title, option(one.flag)) for one in unknown)))
+        raise InputError(f"{series.name}: {titles} {are} not known; give {them} with {flags}")
     for name in names:
-        one, value = known[name], getattr(settings, name)
-        if value is None:
-            raise InputError(f"{series.name}: {one.title} is not known; give it with {option(one.flag)}")
-        one.check(value, f"{series.name}: ")
+        known[name].check(getattr(settings, name), f"{series.name}: ")

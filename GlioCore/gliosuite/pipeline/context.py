@@ -24,6 +24,7 @@ STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
 BARRIERS = ("none", "auto")  # what the setting `barriers` can be but a folder of masks
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
+ACQUISITION_NEEDS = SERIES_NEEDS | {"vfa": ("flip_angle_deg", "tr_ms")}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RunSettings:
         needed="one between 0.3 and 10 mm is needed",
     )
     skip: tuple[str, ...] = ()
-    schemes: tuple[str, ...] = ("rtog", "s3-eortc", "estro-eano")
+    schemes: tuple[str, ...] = ("rtog", "estro-acrop", "estro-eano")
     motion: bool = True
     dce_model: str = same(DceSettings, "model", option="--model")
     dce_aif: str = setting("auto", "DCE arterial input function", option="--aif", choices=("auto", *POPULATION_AIFS))
@@ -177,8 +178,14 @@ class Run:
 
 @dataclass
 class Done:
-    """What a step reports."""
+    """What a step reports; `losses` are those of its notes that tell of something asked for and not got."""
 
     summary: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+
+    def lose(self, sentence: str) -> None:
+        """Note that something was asked for and not got."""
+        self.notes.append(sentence)
+        self.losses.append(sentence)

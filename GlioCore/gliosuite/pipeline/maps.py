@@ -119,7 +119,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     steady: Steady = run.early
     series, notes = steady.series, steady.notes
     steady.write(folder)
-    masks = _perfusion_masks(run, "dce", series.grid, ("brain",))
+    masks = _perfusion_masks(run, "dce", series.grid, ("brain", "cel"))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {
         "model": run.settings.dce_model,
@@ -150,6 +150,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
             mask=masks.get("brain"),
             progress=part(progress, 0.0, 0.9),
             b1=run.case.image("b1") if "b1" in run else None,
+            lesion=masks.get("cel"),
         )
     write(maps, folder)
     _to_reference(run, "dce", maps, folder)
@@ -192,11 +193,11 @@ def _fitted_t1(run: Run, series: Series, alike: bool) -> tuple[sitk.Image, str]:
         except InputError:
             pass  # the way that needs no like contrast is left
         else:
-            said = f"each volume laid onto the series (by up to {aligned.largest_mm:.1f} mm)"
+            said = f"each volume aligned to the series (by up to {aligned.largest_mm:.1f} mm)"
             return t1_maps(aligned.series, settings, b1).t1, said
     try:
         aligned = align_flip_angles(vfa)
-        vfa, said = aligned.series, f"each volume laid onto the brightest (by up to {aligned.largest_mm:.1f} mm)"
+        vfa, said = aligned.series, f"each volume aligned to the brightest (by up to {aligned.largest_mm:.1f} mm)"
     except InputError as error:
         said = f"its volumes as they are ({error})"
     t1 = t1_maps(vfa, settings, b1).t1
@@ -213,7 +214,7 @@ def _between(run: Run, series: Series, moving: sitk.Image) -> tuple[sitk.Transfo
             before_bolus(series), moving, RegistrationSettings(stages=("rigid",)), engine=run.settings.engine
         )
     except InputError as error:
-        return None, f"taken where it lies, since it could not be registered to the series ({error})"
+        return None, f"used in its own position, since it could not be registered to the series ({error})"
     return found.transform, "rigidly registered to the series"
 
 

@@ -3,35 +3,43 @@
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import report
 from ..case import Case
 from ..compute import each
-from ..errors import InputError
-from ..files import plain, read_json, staged, write_json
+from ..curves import check_duration
+from ..errors import InputError, door, together
+from ..files import check_room, plain, read_json, staged, write_json
 from ..images import array, check_file, read_ahead, shared_reading
-from ..steps import Progress, part, silent, version
-from .context import BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
-from .maps import dce, dsc, regions, steady_dce, steady_dsc
+from ..perfusion.settings import DceSettings, DscSettings
+from ..settings import settings_of
+from ..steps import Progress, heard, part, silent, version
+from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
+from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc
+from .scored import scored
 from .seen import Files
 from .step import Step, kept, run_steps
-from .structure import brain, lesions, progression, registered, visits
+from .structure import brain, drawn_on, lesions, progression, registered, visits
 from .targets import rt
 from .workers import Workers
 
 STEPS = (
-    Step("registered", registered, report.REGISTRATION),
+    Step("registered", registered, report.REGISTRATION, always=True),
     Step("lesions", lesions, report.LESIONS, after=("registered",), early=brain),
     Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
+    Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
+_ENDED = {"refused": "was refused", "failed": "failed"}  # states of a step that was begun and has no result
 _STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo
 
 
@@ -64,25 +72,39 @@ def check(case: Case, settings: RunSettings) -> None:
     def look(role: str) -> None:
         if role in SERIES_NEEDS:
             case.series(role)
-            case.need(role, *SERIES_NEEDS[role])
         else:
             read_ahead(case.path(role))
+        if role == PROBABILITY:
+            from ..rt.targets import check_probability
 
-    # In threads, since most of it is inflating; the first fault in the case's order is the one that is told.
-    each(look, [r for r in case.images if r not in settings.skip])
-    from ..rt.rtstruct import read_structures
+            check_probability(array(case.image(role)))
 
-    masks = [r for r in case.masks if r not in settings.skip]
-    each(case.mask, [r for r in masks if case.roi(r) is None])
-    for role in masks:
-        if (roi := case.roi(role)) is not None:
-            read_structures(case.mask_path(role)).find(roi)
-    if "vfa" in case.images and "vfa" not in settings.skip:
-        case.need("vfa", "flip_angle_deg", "tr_ms")
-    if PROBABILITY in case.images and PROBABILITY not in settings.skip:
-        from ..rt.targets import check_probability
+    def look_at_mask(role: str) -> None:
+        if case.roi(role) is not None:
+            drawn_on(case, role)
+        elif role == "labelmap":
+            read_ahead(case.mask_path(role))  # its convention says what is a mask of it
+        else:
+            case.mask(role)
 
-        check_probability(array(case.image(PROBABILITY)))
+    # In threads, since most of it is inflating; all faults are told at once, in the case's order.
+    images = [r for r in case.images if r not in settings.skip]
+    looks: list[Callable[[], object]] = [partial(look, r) for r in images]
+    looks += [partial(case.need, r, *ACQUISITION_NEEDS[r]) for r in images if r in ACQUISITION_NEEDS]
+    looks += [partial(_check_ranges, case, r) for r in images if r in ("dce", "dsc")]
+    looks += [partial(look_at_mask, r) for r in case.masks if r not in settings.skip]
+    with heard(repeated=False):  # the step that takes a mask says what is to be said of it
+        together(*looks, spread=each)
+
+
+def _check_ranges(case: Case, role: str) -> None:
+    """Refuse values of a series that are in another unit, as its command would."""
+    own, known = settings_of({"dce": DceSettings, "dsc": DscSettings}[role]), case.acquisition(role)
+    with door(names_in_run(role), f"gliosuite {role}"):
+        for key in (k for k in own if known.get(k) is not None and k != "times_s"):
+            own[key].check(known[key], f"{case.path(role).name}: ")
+    if known.get("times_s"):
+        check_duration(known["times_s"], case.path(role).name)
 
 
 def _check_barriers(settings: RunSettings) -> None:
@@ -101,8 +123,8 @@ def run_case(
     """Take a case through every step that it allows, and write the report.
 
     Each step's folder appears whole or not at all; a step whose inputs and settings have not changed is kept, so a second run
-    resumes. A step that the case does not allow is skipped, one whose input turns out unfit is refused; both are in ``run.json``
-    and in the report with the reason.
+    resumes. A step that the case does not allow is skipped, one whose input turns out unfit is refused, one with an unexpected error has
+    failed; all are in ``run.json`` and in the report with the reason, and the other steps go on.
 
     Parameters
     ----------
@@ -117,7 +139,7 @@ def run_case(
     Returns
     -------
     dict
-        The content of ``run.json`` and the path of the report.
+        The content of ``run.json``, the path of the report, and under ``losses`` a sentence for all that was asked for and not got.
 
     Raises
     ------
@@ -130,12 +152,14 @@ def run_case(
     out = Path(out)
     files = Files()
     check_settings(case, settings)
+    case.keep(out, NAMES)
+    check_room(out, is_folder=True)
     steps = (*STEPS, TABLES)
     with tempfile.TemporaryDirectory(prefix="gliosuite-", ignore_cleanup_errors=True) as shared, shared_reading(shared):
         try:
             with Workers(workers, shared) as side_by_side:
                 # Where all that the steps were seen to read is as it was, it has been checked before.
-                if not all(s.name in settings.skip or kept(s, case, out, settings, files) for s in STEPS):
+                if not all(s.skipped(settings) or kept(s, case, out, settings, files) for s in STEPS):
                     side_by_side.start()
                     check(case, settings)
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))
@@ -164,9 +188,7 @@ def _concluded(
     from ..doctor import switched_off
 
     records = [found[s.name] for s in STEPS]
-    for record in records:
-        if record["status"] == "refused":
-            warnings.warn(f"{record['step']} was refused: {record['why']}", stacklevel=3)
+    losses = _losses([*records, found[TABLES.name]])
     summary = {
         "id": case.id,
         "version": version(),
@@ -181,12 +203,22 @@ def _concluded(
         write_json(folder / "run.json", summary)
         write_json(folder / "provenance.json", _provenance(settings, out))
     if not fresh:
-        return {"report": out / "report.html", **summary}
+        return {"report": out / "report.html", **summary, "losses": losses}
     progress(_STEPS_END, "report")
     page, missing = write_report(out, map if workers.count == 1 else workers.map)
     if missing:
         warnings.warn(missing, stacklevel=3)
-    return {"report": page, **summary}
+    return {"report": page, **summary, "losses": losses}
+
+
+def _losses(records: list[dict[str, Any]]) -> list[str]:
+    """A sentence for each step that was refused or failed, for what other steps lost, and for a run in which nothing was done."""
+    done = [r for r in records if r["status"] in ("done", "kept")]
+    lost = [f"{r['step']} {_ENDED[r['status']]}: {r['why']}" for r in records if r["status"] in _ENDED]
+    lost += [f"{r['step']}: {sentence}" for r in done for sentence in r.get("losses", [])]
+    if not done and not lost:
+        lost = ["nothing was done: " + "; ".join(f"{r['step']}: {r['why']}" for r in records)]
+    return lost
 
 
 def write_report(folder: str | Path, spread: report.Spread = map) -> tuple[Path, str | None]:

@@ -117,6 +117,13 @@ class SeenCase(Case):
         return self._entry("images", role).without_path()
 
     @property
+    def truth(self) -> Path | None:
+        """The folder with what a simulation knows of this patient, or None."""
+        folder = self._plain.truth
+        self._note(("file", "truth"), ABSENT if folder is None else self._files.hash(folder))
+        return folder
+
+    @property
     def followup(self) -> "SeenCase | None":
         """The later visit, or None."""
         later = self._plain.followup

@@ -1,6 +1,7 @@
 """What a step of a run is, and how steps are carried out: whole or not at all, kept where nothing that they read has changed."""
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import Any
 from ..case import Case
 from ..compute import forget_peak, peak_gib
 from ..errors import InputError
-from ..files import plain, read_json, staged, write_json
+from ..files import plain, read_json, staged, write_json, write_text
 from ..report import Section
-from ..steps import Progress, part, version
+from ..steps import Progress, heard, part, version
 from .context import Done, Run, RunSettings, SkippedStep
 from .seen import Files, What, now
 from .workers import Workers
@@ -41,6 +42,8 @@ class Step:
         The steps whose results `early` may read.
     among_results
         Whether its files lie in the results folder itself, because they draw on several steps.
+    always
+        Whether it is carried out even where ``--skip`` names it, because others need what it leaves: it leaves out its work itself.
     """
 
     name: str
@@ -50,23 +53,45 @@ class Step:
     early: Callable[[Run, Progress], Any] | None = None
     early_after: tuple[str, ...] = ()
     among_results: bool = False
+    always: bool = False
+
+    def skipped(self, settings: RunSettings) -> bool:
+        """Whether it is to be left out."""
+        return self.name in settings.skip and not self.always
 
     def folder(self, out: Path) -> Path:
         """Where its files lie."""
         return out if self.among_results else out / self.name
+
+    def trace(self, out: Path) -> Path:
+        """The file that tells a programmer of an unexpected error."""
+        return out / f"{self.name}.error.txt"
 
     def note(self, out: Path) -> Path:
         """The file that says how its results came about and what it was seen to read."""
         return self.folder(out) / (f"{self.name}.provenance.json" if self.among_results else "provenance.json")
 
 
+class Defect(Exception):
+    """An error in a step that nobody expected: a sentence, and the traceback. Other errors need not survive the way between processes."""
+
+    @classmethod
+    def of(cls, error: Exception) -> "Defect":
+        """The error that is being handled."""
+        text = " ".join(str(error).split())
+        return cls(
+            f"an unexpected error, a defect of GlioSuite ({type(error).__name__}: {text})", traceback.format_exc()
+        )
+
+
 @dataclass(frozen=True)
 class _Early:
-    """What `Step.early` came to, or why there is nothing; and what it was seen to read."""
+    """What `Step.early` came to, or why there is nothing; what it was seen to read, and what it warned of."""
 
     value: Any
-    refusal: InputError | SkippedStep | None
+    refusal: InputError | SkippedStep | Defect | None
     seen: dict[What, str]
+    said: list[str]
     seconds: float
     cpu_seconds: float
     peak_gib: float | None
@@ -94,12 +119,16 @@ def _prepare(step: Step, case: Case, out: Path, settings: RunSettings, files: Fi
     run = Run(case, out, settings, files)
     forget_peak()
     start, cpu = time.perf_counter(), time.process_time()
-    value, refusal = None, None
-    try:
-        value = step.early(run, progress) if step.early else None
-    except (InputError, SkippedStep) as error:
-        refusal = error
-    return _Early(value, refusal, run.seen, time.perf_counter() - start, time.process_time() - cpu, peak_gib())
+    value: Any = None
+    refusal: InputError | SkippedStep | Defect | None = None
+    with heard() as said:
+        try:
+            value = step.early(run, progress) if step.early else None
+        except (InputError, SkippedStep) as error:
+            refusal = error
+        except Exception as error:
+            refusal = Defect.of(error)
+    return _Early(value, refusal, run.seen, said, time.perf_counter() - start, time.process_time() - cpu, peak_gib())
 
 
 def run_step(
@@ -125,7 +154,10 @@ def run_step(
         stretch = part(progress, _EARLY_PART, 1.0) if step.early else progress
         # What an earlier run left of this step must not stand beside the new results as if it belonged to them.
         with staged(step.folder(out), replace=not step.among_results) as folder:
-            done = step.function(run, folder, stretch)
+            with heard() as said:
+                done = step.function(run, folder, stretch)
+            # What is warned of is in the report too; in an order that no number of threads changes.
+            done.notes += [s for s in sorted({*early.said, *said}) if s not in done.notes]
             record = {"step": step.name, "status": "done", **plain(done)}
             write_json(
                 folder / step.note(out).name,
@@ -141,11 +173,17 @@ def run_step(
                     "record": record,
                 },
             )
+        step.trace(out).unlink(missing_ok=True)
         return record
     except SkippedStep as reason:
         return {"step": step.name, "status": "skipped", "why": str(reason)}
     except InputError as error:
         return {"step": step.name, "status": "refused", "why": str(error)}
+    except Exception as error:  # one step must not take the others and the report with it
+        sentence, trace = (error if isinstance(error, Defect) else Defect.of(error)).args
+        write_text(step.trace(out), trace)
+        why = f"{sentence}; its traceback is in {step.trace(out).name}"
+        return {"step": step.name, "status": "failed", "why": why}
     finally:
         _written(step, out, files)
 
@@ -177,7 +215,7 @@ def run_steps(
 
     def settled(step: Step) -> bool:
         """Whether nothing is left to do for a step: left out, or kept."""
-        if step.name in settings.skip:
+        if step.skipped(settings):
             records[step.name] = {"step": step.name, "status": "skipped", "why": f"--skip {step.name} was given"}
         elif (old := kept(step, *given, files)) is not None:
             records[step.name] = old
@@ -206,7 +244,7 @@ def run_steps(
         for step in [s for s in waiting if s.early and s.name not in early and records.keys() >= set(s.early_after)]:
             if len(running) < workers.count:
                 early[step.name] = None
-                if step.name not in settings.skip and kept(step, *given, files) is None:
+                if not step.skipped(settings) and kept(step, *given, files) is None:
                     running[workers.submit(step.name, _prepare_alone, step, *given)] = (step, True)
         for work in workers.finished(running, line.at) if running else []:
             step, is_early = running.pop(work)

@@ -1,34 +1,59 @@
 """Registration, lesions and follow-up of a case."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
+from ..atlas import stripped
 from ..case import Case
 from ..compute import each
 from ..curves import before_bolus
 from ..errors import InputError, door
 from ..files import plain, write_json
-from ..images import Grid, boolean, is_draft, read_image, resample, resample_mask, said_of, volume_cc, write_image
+from ..images import (
+    Grid,
+    boolean,
+    carried,
+    is_draft,
+    read_image,
+    resample,
+    resample_mask,
+    said_of,
+    volume_cc,
+    write_image,
+)
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
 
 if TYPE_CHECKING:
+    from ..dicom.geometry import Stack
     from ..lesions import Brain
     from ..registration import Visits
+    from ..rt.rtstruct import StructureSet
 
+_AS_IT_LIES = "as it lies"
+_ONE_BRAIN = (
+    0.995  # Dice of two stripped brains: a shift of .25 mm makes less; of BraTS' images .9986 and more (five visits)
+)
 _NAMES = {"--brain": "masks.brain in case.json"}  # of an option, for who started a run
 
 
 def registered(run: Run, folder: Path, progress: Progress) -> Done:
-    """Every image rigidly on the reference, resampled to the common grid; a refused one is left out and said."""
+    """Every image rigidly on the reference, resampled to the common grid; a refused one is left out and said.
+
+    Images that were laid onto each other before (`_one_space`) are taken as they lie, all others too where the step is to be skipped.
+    """
     from ..registration import RegistrationSettings, register
 
     if run.reference is None:
         raise SkippedStep(f"the case has none of {', '.join(REFERENCES)}, so there is nothing to register to")
-    fixed = resample(run.case.image(run.reference), run.grid)
+    still = run.case.image(run.reference)
+    outline = stripped(still)
+    fixed = resample(still, run.grid)
     write_image(fixed, folder / f"{run.reference}.nii.gz", run.reference)
+    asked = run.settings.skips("registered")
     settings = RegistrationSettings(stages=("rigid",))
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
     moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
@@ -36,22 +61,49 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     def carry(role: str) -> dict[str, Any]:
         stretch = part(named(progress, role), moving.index(role) / len(moving), (moving.index(role) + 1) / len(moving))
         image = before_bolus(run.case.series(role)) if role in SERIES_NEEDS else run.case.image(role)
-        try:
-            result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
-        except InputError as error:
-            return {"verdict": "refused", "why": str(error)}
-        sitk.WriteTransform(result.transform, str(folder / f"{role}.tfm"))
+        transform: sitk.Transform = sitk.Euler3DTransform()
+        if asked or _one_space(outline, image):
+            said = {"verdict": _AS_IT_LIES}
+        else:
+            try:
+                result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
+            except InputError as error:
+                return {"verdict": "refused", "why": str(error)}
+            transform, said = result.transform, plain(result.quality) | {"engine": result.engine}
+        sitk.WriteTransform(transform, str(folder / f"{role}.tfm"))
         if role not in SERIES_NEEDS:
-            write_image(resample(image, run.grid, result.transform), folder / f"{role}.nii.gz", role)
-        return plain(result.quality) | {"engine": result.engine}
+            write_image(resample(image, run.grid, transform), folder / f"{role}.nii.gz", role)
+        return said
 
     for role, said in zip(moving, each(carry, moving)):
         done.summary[role] = said
         if said["verdict"] == "refused":
-            done.notes.append(f"{role} was left out: {said['why']}")
+            done.lose(f"{role} was left out: {said['why']}")
         else:
             write_json(folder / f"{role}.json", said)
+    taken = ", ".join(r for r, q in done.summary.items() if q["verdict"] == _AS_IT_LIES)
+    if taken:
+        why = (
+            "as --skip registered asks"
+            if asked
+            else "with its grid and its brain, stripped: they were registered before"
+        )
+        done.notes.append(f"Taken as they lie on {run.reference}, {why}: {taken}.")
     return done
+
+
+def _one_space(outline: sitk.Image | None, image: sitk.Image) -> bool:
+    """Whether an image has the grid and, stripped, the brain of the reference, whose outline is given: so programs leave images.
+
+    Heads that are not stripped share a grid too where nobody moved the field of view between two scans, however the patient moved.
+    """
+    if outline is None or not Grid.of(image).matches(Grid.of(outline)):
+        return False
+    own = stripped(image)
+    if own is None:
+        return False
+    one, other = boolean(outline), boolean(own)
+    return bool(2 * (one & other).sum() >= _ONE_BRAIN * (one.sum() + other.sum()))
 
 
 def brain(run: Run, progress: Progress) -> "Brain | None":
@@ -115,72 +167,92 @@ def _from_labelmap(run: Run) -> dict[str, sitk.Image]:
     from ..lesions import from_labelmap
 
     masks = from_labelmap(read_image(run.case.mask_path("labelmap")), entry["convention"])
-    return {role: _onto_grid(run, mask) for role, mask in masks.items()}
+    return {role: _onto_grid(run, mask, f"{role} of masks.labelmap") for role, mask in masks.items()}
 
 
 def carried_image(run: Run, role: str) -> sitk.Image:
     """An image of the case on the common grid, through the transform of the image whose grid it has; 0 outside."""
     image = run.case.image(role)
-    return resample(image, run.grid, _transform_of(run, Grid.of(image)))
+    return resample(image, run.grid, _transform_of(run, Grid.of(image))[0])
 
 
 def carried_mask(run: Run, role: str) -> sitk.Image:
     """A mask of the case on the common grid; one that misses the reference image is refused."""
     roi = run.case.roi(role)
-    mask = _onto_grid(run, run.case.mask(role)) if roi is None else _drawn_mask(run, role, roi)
-    if not boolean(mask).any():
+    if roi is not None:
+        return _drawn_mask(run, role, roi)
+    return _onto_grid(run, run.case.mask(role), f"masks.{role} ({run.case.mask_path(role).name})")
+
+
+def drawn_on(case: Case, role: str) -> tuple["StructureSet", str | None, "Stack | None"]:
+    """The structure set that a mask of a case is a ROI of, and the image role and DICOM series that it was drawn on; None where not known.
+
+    Raises
+    ------
+    InputError
+        If the set has no such ROI, or was drawn on none of the series that the case names.
+    """
+    from ..dicom.geometry import read_stack
+    from ..rt.rtstruct import read_structures, require_same_frame, require_same_patient
+
+    path = case.mask_path(role)
+    contents = read_structures(path)
+    contents.find(str(case.roi(role)))
+    folders = {image: folder for image in case.images if (folder := case.dicom(image)) is not None}
+    for image, folder in folders.items():
+        series = read_stack(folder, contents.series_uid or None)
+        if series.header.series_uid == contents.series_uid:
+            require_same_patient(contents.patient_id, series, path)
+            require_same_frame(contents.frame_of_reference, series, path)
+            return contents, image, series
+    if folders:
         raise InputError(
-            f"{run.case.mask_path(role)} does not overlap the {run.reference} image; a mask drawn on an image of this case is needed"
+            f"{case.source}: masks.{role}: {path.name} was drawn on the series {contents.series_uid or '(not named)'}, which is none of "
+            "those under dicom; the folder of that series is needed there"
         )
-    return mask
+    return contents, None, None
 
 
 def _drawn_mask(run: Run, role: str, roi: str) -> sitk.Image:
     """A ROI of an RT structure set, ``{"path": "RS.dcm", "roi": "GTV"}`` of case.json, on the common grid.
 
-    It goes there through the transform of the image whose DICOM series it was drawn on.
+    It goes there through the transform of the image whose DICOM series it was drawn on; where the case names no series, by position.
     """
-    from ..dicom.geometry import read_stack
-    from ..rt.rtstruct import on_grid, read_structures, require_same_frame, require_same_patient
+    from ..rt.rtstruct import on_grid
 
-    path = run.case.mask_path(role)
-    contents = read_structures(path)
-    for image in run.case.images:
-        folder = run.case.dicom(image)
-        if folder is None:
-            continue
-        series = read_stack(folder, contents.series_uid or None)
-        if series.header.series_uid != contents.series_uid:
-            continue
-        require_same_patient(contents.patient_id, series, path)
-        require_same_frame(contents.frame_of_reference, series, path)
-        if image == run.reference:
-            return on_grid(contents, roi, run.grid, series)
-        transform = run.transform(image)
-        if transform is None:
-            raise InputError(f"{path} was drawn on {image}, which could not be registered to {run.reference}")
-        return resample_mask(on_grid(contents, roi, series.grid, series), run.grid, transform)
-    raise InputError(
-        f"{run.case.source}: masks.{role}: {path.name} was drawn on the series {contents.series_uid or '(not named)'}, which is none of "
-        "those under dicom; the folder of that series is needed there"
-    )
+    contents, image, series = drawn_on(run.case, role)
+    if series is None:
+        warnings.warn(
+            f"masks.{role}: the case names no DICOM series, so the contours of {roi} were taken by position alone, as lying on "
+            f"{run.reference}",
+            stacklevel=2,
+        )
+    if image is None or series is None or image == run.reference:
+        return on_grid(contents, roi, run.grid, series)
+    transform = run.transform(image)
+    if transform is None:
+        raise InputError(
+            f"masks.{role} was drawn on {image}, which could not be registered to {run.reference}; images that can are needed"
+        )
+    return resample_mask(on_grid(contents, roi, series.grid, series), run.grid, transform)
 
 
-def _onto_grid(run: Run, mask: sitk.Image) -> sitk.Image:
+def _onto_grid(run: Run, mask: sitk.Image, name: str) -> sitk.Image:
     """Carry a mask to the common grid: through the transform of the image whose grid it has, else as it lies."""
-    return resample_mask(mask, run.grid, _transform_of(run, Grid.of(mask)))
+    transform, known = _transform_of(run, Grid.of(mask))
+    return carried(mask, run.grid, name, transform, f"the {run.reference} image", known)
 
 
-def _transform_of(run: Run, grid: Grid) -> sitk.Transform | None:
-    """From points of the reference to points of the image that has this grid; None for the reference's own and unknown ones."""
+def _transform_of(run: Run, grid: Grid) -> tuple[sitk.Transform | None, bool]:
+    """From points of the reference to points of the image that has this grid, None for none; and whether any image has it."""
     if run.reference is not None and grid.matches(run.grid_of(run.reference)):
-        return None
+        return None, True
     for role in STRUCTURAL:
         if role in run and role != run.reference and grid.matches(run.grid_of(role)):
             transform = run.transform(role)
             if transform is not None:
-                return transform
-    return None
+                return transform, True
+    return None, False
 
 
 def visits(run: Run, progress: Progress) -> "Visits | None":
@@ -244,4 +316,6 @@ def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tup
     write_image(found.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
     write_transform(found.transform, folder / "baseline_to_followup.h5")
     write_transform(found.inverse, folder / "followup_to_baseline.h5")
-    return Done(dict(found.summary), plain(settings), list(found.notes))
+    days = later.data.get("days")
+    when = {} if days is None else {"days": days}
+    return Done(when | dict(found.summary), plain(settings), list(found.notes))

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, option
 from ..files import plain, write_csv
 from ..images import DRAFT, boolean, read_image, volume_cc, write_image
-from ..resources import display
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
 from .structure import carried_image, carried_mask
@@ -24,7 +22,7 @@ _BRAIN = {"file": "file", "image": "the image's own foreground", "draft": "draft
 
 def rt(run: Run, folder: Path, progress: Progress) -> Done:
     """CTVs by rule and from a recurrence probability, compared where there is a progression, and the RT structure set."""
-    from ..rt.targets import Structures, target_volumes
+    from ..rt.targets import Structures, TargetVolumes, drawn_once, target_volumes
 
     masks = run.masks()
     if "brain" not in masks:
@@ -49,51 +47,60 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     cel, t2l, cavity, necrosis = (lesion.get(n) for n in parts)
     structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
     progress(0.02, "barriers")
-    barriers = _barriers(run, structures)
+    barriers, lost = _barriers(run, structures)
     source = barriers.source if barriers else "none"
     done = Done(
         {"barriers": {"source": source, "rules": barriers.rules if barriers else {}}},
         {"barriers": source, "critical_structures": "none"},
     )
+    if lost:
+        done.lose(lost)
     drafts = [n for n in lesion if sources.get(n) == "draft"]
     done.notes += left_out
     if drafts and accepted_by:
-        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}) that {accepted_by} has accepted.")
+        done.notes.append(
+            f"The target volumes are based on drafts ({', '.join(drafts)}) that {accepted_by} has accepted."
+        )
     elif drafts:
-        done.notes.append(f"The volumes rest on drafts ({', '.join(drafts)}): check them before comparing anything.")
+        done.notes.append(
+            f"The target volumes are based on drafts ({', '.join(drafts)}): check them before comparing anything."
+        )
     resting: set[str] = set()  # structures that rest on drafts
     done.notes.append(_said(barriers, run.settings.choice_or_folder("barriers", BARRIERS) == "auto"))
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
-        done.notes.append(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
+        done.lose(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
     done.settings |= {"schemes": schemes} | ({"probability": predicted} if predicted else {})
     ctvs: dict[str, sitk.Image] = {}
     gtvs: dict[str, sitk.Image] = {}
     rules: dict[str, str] = {}
     doses: dict[str, str] = {}
     rest: tuple[str, ...] = ()
+    made: list[TargetVolumes] = []
     for i, name in enumerate(schemes):
         progress(0.1 + 0.5 * i / len(schemes), name)
         try:
             more = options if name == "model" else {}
             volumes = target_volumes(name, structures, run.grid, barriers=barriers, **more)
         except InputError as error:
-            done.notes.append(f"Scheme {name} was left out: {error}")
+            done.lose(f"Scheme {name} was left out: {error}")
             continue
+        made.append(volumes)
         for target in volumes.targets:
-            gtvs[target.rule.gtv_name], ctvs[target.rule.ctv_name] = target.gtv, target.ctv
-            rules[target.rule.gtv_name] = " + ".join(target.rule.gtv)
-            rules[target.rule.ctv_name] = volumes.said(target)
-            doses[target.rule.ctv_name] = target.rule.dose or ""
             if set(drafts) & {*target.rule.gtv, *(("necrosis",) if "cel" in target.rule.gtv else ())}:
                 resting |= {target.rule.gtv_name, target.rule.ctv_name}
         done.notes += [n for n in volumes.notes if n not in done.notes]
         if name == "model":
             rest = tuple(t.rule.ctv_name for t in volumes.targets if t.rule.rest_of)
             done.summary["probability"] = predicted | {"satellites": plain(volumes.satellites)}
-    if not ctvs:
+    if not made:
         raise InputError("; ".join(done.notes))
+    drawn_targets, same = drawn_once(made)
+    done.notes += same
+    for one in drawn_targets:
+        (gtvs if one.interpreted_type == "GTV" else ctvs)[one.name] = one.mask
+        rules[one.name], doses[one.name] = one.rule, one.dose
     organs = _own(run, ctvs, rules)
     drawn = gtvs | ctvs | organs
     unchecked = set() if accepted_by else resting
@@ -111,27 +118,32 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     compared = {f"{n} (draft)" if n in unchecked else n: m for n, m in ctvs.items() if n not in rest}
     done.summary |= _compared(run, folder, compared, lesion, masks["brain"])
     progress(0.8, "RT structure set")
-    done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources, resting)
+    try:
+        done.summary |= _exported(run, folder, gtvs, ctvs, organs, rules, sources, resting)
+    except InputError as error:  # the target volumes are worth having without it
+        done.summary["rtstruct"] = f"not written: {error}"
+        done.lose(f"The RT structure set was not written: {error}")
     return done
 
 
-def _barriers(run: Run, structures: "Structures") -> "BarrierMasks | None":
-    """The barriers that are asked for, on the common grid."""
+def _barriers(run: Run, structures: "Structures") -> tuple["BarrierMasks | None", str]:
+    """The barriers that are asked for, on the common grid, or a sentence where they cannot be placed: the CTVs are worth having without."""
     from ..rt.barriers import find_barriers, read_barriers
 
     wanted, through = run.settings.choice_or_folder("barriers", BARRIERS), run.settings.through
     if wanted == "none":
-        return None
+        return None, ""
     if wanted != "auto":
-        return read_barriers(wanted, run.grid, through)
+        return read_barriers(wanted, run.grid, through), ""
     image = run.result("registered", f"{run.reference}.nii.gz")
     if image is None:
         raise InputError(
             "barriers are placed by registration to a structural image, and none was registered; give masks"
         )
-    parts = [m for m in (structures.cel, structures.t2l, structures.cavity) if m is not None]
-    lesion = run.grid.image(np.any([boolean(m) for m in parts], axis=0))
-    return find_barriers(read_image(image), structures.brain, lesion, run.grid, through)
+    try:
+        return find_barriers(read_image(image), structures.brain, structures.lesion, run.grid, through), ""
+    except InputError as error:
+        return None, f"The margins are straight, with no barriers: {error}"
 
 
 def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
@@ -139,8 +151,8 @@ def _said(barriers: "BarrierMasks | None", placed: bool) -> str:
     if barriers is None:
         return "No anatomical barrier was applied: margins are distances from the surface, clipped to the brain mask."
     rules = ", ".join(f"{name} ({rule})" for name, rule in barriers.rules.items())
-    check = " No person drew them: look at them." if placed else ""
-    return f"Barriers, {barriers.source}: {rules}. A margin is the length of the shortest way.{check}"
+    check = " No person drew them: check them." if placed else ""
+    return f"Barriers, {barriers.source}: {rules}. A margin is measured along the shortest path round them.{check}"
 
 
 def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -174,7 +186,7 @@ def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[s
 def _compared(
     run: Run, folder: Path, ctvs: dict[str, sitk.Image], lesion: dict[str, sitk.Image], brain: sitk.Image
 ) -> dict[str, Any]:
-    """The comparison table: against the progression, where there is one, else of the CTVs among each other.
+    """The comparison table: against the progression, where there is one, else of the CTVs with each other.
 
     The target is that of Tran 2025: the lesion at both times.
     """
@@ -225,25 +237,19 @@ def _exported(
         }
     brain = f"brain mask: {_BRAIN[sources['brain']]}"
     rois = [Roi(n, m, "GTV", description=rules[n], draft=n in resting) for n, m in gtvs.items()]
-    for i, (name, mask) in enumerate(ctvs.items()):
-        color = display()["ctvs"][i % len(display()["ctvs"])]
-        red, green, blue = (int(color[j : j + 2], 16) for j in (1, 3, 5))
+    for name, mask in ctvs.items():
         drawn = name == CLINICAL
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
-        rois.append(
-            Roi(name, mask, "CTV", (red, green, blue), text, "MANUAL" if drawn else "SEMIAUTOMATIC", name in resting)
-        )
+        algorithm = "MANUAL" if drawn else "SEMIAUTOMATIC"
+        rois.append(Roi(name, mask, "CTV", description=text, algorithm=algorithm, draft=name in resting))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
-    try:
-        exported = export_rtstruct(
-            folder / "RS.dcm",
-            series,
-            rois,
-            allow_derived=run.settings.allow_derived,
-            drafts_accepted_by=run.settings.drafts_accepted_by,
-        )
-    except InputError as error:  # the target volumes are worth having without it
-        return {"rtstruct": f"not written: {error}"}
+    exported = export_rtstruct(
+        folder / "RS.dcm",
+        series,
+        rois,
+        allow_derived=run.settings.allow_derived,
+        drafts_accepted_by=run.settings.drafts_accepted_by,
+    )
     written = exported.rois
     return {
         "rtstruct": f"RS.dcm, {len(written)} structures in the DICOM series of {run.reference}, read back and compared",

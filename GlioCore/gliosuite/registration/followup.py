@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from ..case import SERIES_ROLES, Case
 from ..errors import InputError
-from ..images import Grid, array, boolean, resample, resample_mask, volume_cc
+from ..images import Grid, array, boolean, change, resample, resample_mask, volume_cc
 from ..steps import Progress, named, part, silent
 from .freeform import FreeformSettings, deform
 from .quality import Pair, Quality, displacement_field, field_jacobian, judge, landmark_error
@@ -186,7 +186,11 @@ def register_followup(
     for role, name in _CARRIED.items():
         if later_masks and role in later_masks:
             mask = later_masks[role]
-            drawn_on = next((r for r in later if Grid.of(later[r]).matches(Grid.of(mask))), reference)
+            drawn_on = next((r for r in later if Grid.of(later[r]).matches(Grid.of(mask))), None)
+            if drawn_on is None:
+                drawn_on = reference
+                there = resample_mask(mask, later[reference])
+                notes.append(change(mask, there, f"the follow-up's {role}", f"its {reference} image")[1] + ".")
             masks[name] = resample_mask(mask, grid, to[drawn_on])
             if not boolean(masks[name]).any():
                 notes.append(f"The follow-up's {role} has no voxel on the baseline grid")

@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import InputError
 from ..files import write_csv
 from ..images import Series
 from ..steps import Progress, silent
 from .motion import Motion, correct_motion
+from .motion.head import FARTHEST_MM, no_head
 from .pictures import write_motion
 
-_HEAD_MM = 100.0  # along two axes; chosen: a newborn's head measures as much, phantoms of single voxels do not
-_FEWEST_SLICES = 4  # with fewer, movement out of the plane is neither seen nor mended
-_FARTHEST_MM = 30.0  # chosen: a head has no more room in its coil
 _MOST_OUTLYING = 0.25  # of the frames; chosen: where more fit none of the others, the fit is not to be trusted
 
 
@@ -53,7 +49,7 @@ def steady(series: Series, progress: Progress = silent) -> Steady:
     the image is as large as a head, no frame lies farther off than a head can move, and nearly all frames fit each other after it.
     `correct_motion` does as it is told.
     """
-    if reason := _no_head(series):
+    if reason := no_head(series):
         return uncorrected(series, reason)
     try:
         motion = correct_motion(series, progress=progress)
@@ -63,7 +59,7 @@ def steady(series: Series, progress: Progress = silent) -> Steady:
         return uncorrected(series, reason)
     said = motion.summary
     note = (
-        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over it) and "
+        f"Motion: the head moved by up to {said['max_displacement_mm']:.2f} mm (root mean square over the head) and "
         f"{said['max_rotation_deg']:.2f} degrees against the first frames; {said['frames_corrected']} of {said['frames']} frames were "
         "moved back, before the AIF was chosen (motion.csv)."
     )
@@ -75,27 +71,14 @@ def uncorrected(series: Series, reason: str = "") -> Steady:
     return Steady(series, None, (f"Motion was not corrected{': ' * bool(reason)}{reason}.",))
 
 
-def _no_head(series: Series) -> str:
-    """Why a series shows no head whose motion could be corrected; empty where it may."""
-    grid = series.grid
-    extent = sorted(n * s for n, s in zip(grid.size, grid.spacing))
-    if min(grid.size) < _FEWEST_SLICES:
-        return f"{series.name} has {min(grid.size)} slices, and movement out of their plane cannot be seen"
-    if extent[1] < _HEAD_MM:
-        return f"{series.name} measures {' x '.join(f'{e:.0f}' for e in extent)} mm, which is smaller than a head"
-    if not np.isfinite(series.frames).all():
-        return f"{series.name} has values that are no numbers"
-    return ""
-
-
 def _doubtful(motion: Motion) -> str:
     """Why the motion that was found is not to be trusted; empty where it is."""
     if not motion.told:
-        return "hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart"
+        return "hardly any tissue keeps its signal throughout, so that motion and contrast could not be separated"
     share = float(motion.outliers.mean())
     if share > _MOST_OUTLYING:
         return f"{motion.outliers.sum()} of {len(motion.outliers)} frames do not fit the others, however they are moved"
     farthest = float(motion.displacements_mm.max())
-    if farthest > _FARTHEST_MM:
+    if farthest > FARTHEST_MM:
         return f"frames seemed to lie up to {farthest:.0f} mm off, which is farther than a head moves"
     return ""

@@ -1,8 +1,12 @@
 """The page of a run, its parts and pictures, and the results read back."""
 
+from .followup import PROGRESSION
 from .page import Spread, write_page
-from .pictures import canonical, contours_figure, dvh_figure
-from .sections import DCE, DSC, LESIONS, PROGRESSION, REGIONS, REGISTRATION, TARGETS, Section
+from .pictures import canonical, contours_figure
+from .plots import dvh_figure
+from .scored import SCORED
+from .sections import DCE, DSC, LESIONS, REGIONS, REGISTRATION, Section
+from .targets import TARGETS
 
 __all__ = [
     "DCE",
@@ -11,6 +15,7 @@ __all__ = [
     "PROGRESSION",
     "REGIONS",
     "REGISTRATION",
+    "SCORED",
     "TARGETS",
     "Section",
     "Spread",

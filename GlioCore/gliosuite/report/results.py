@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_json
-from ..images import read_image
+from ..images import Grid, read_image, resample
 
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
+IMAGES = BACKGROUNDS | {"dce": "DCE", "dsc": "DSC", "adc": "ADC", "fa": "FA", "ct": "CT"}
 
 
 class Volumes(Mapping[str, np.ndarray]):
@@ -49,8 +51,10 @@ class Results:
         The content of ``run.json``.
     masks, ctvs, barriers, maps
         Boolean and float arrays (z, y, x) on the T1c grid in LPS orientation, by name.
-    images
-        Registered images likewise.
+    images, later
+        Registered images likewise, of this visit and of the follow-up.
+    arteries
+        ``dce``, ``dsc``: where the arterial input function was taken; ``dce_sinus``: where the venous sinus was.
     spacing
         Voxel size (x, y, z) in mm.
     """
@@ -58,6 +62,8 @@ class Results:
     folder: Path
     run: dict[str, Any]
     images: Volumes = field(default_factory=Volumes)
+    later: Volumes = field(default_factory=Volumes)
+    arteries: Volumes = field(default_factory=Volumes)
     masks: Volumes = field(default_factory=Volumes)
     ctvs: Volumes = field(default_factory=Volumes)
     barriers: Volumes = field(default_factory=Volumes)
@@ -67,6 +73,29 @@ class Results:
     def step(self, name: str) -> dict[str, Any]:
         """The record of a step in ``run.json``; empty where it is absent."""
         return next((s for s in self.run.get("steps", []) if s["step"] == name), {})
+
+
+def _arteries(folder: Path, reference: str) -> dict[str, Callable[[], np.ndarray]]:
+    """Readers of the voxels that arterial input functions were taken from, carried to the common grid."""
+
+    def carried(kind: str, file: Path) -> np.ndarray:
+        import SimpleITK as sitk
+
+        from .pictures import canonical
+
+        grid = Grid.of(read_image(folder / "registered" / f"{reference}.nii.gz"))
+        transform = sitk.ReadTransform(str(folder / "registered" / f"{kind}.tfm"))
+        # Single voxels and pairs of them: their signed distance, by which outlines are carried, says no more than their share.
+        share = resample(sitk.Cast(read_image(file), sitk.sitkFloat32), grid, transform)
+        return sitk.GetArrayFromImage(canonical(share)) > 0.5
+
+    found: dict[str, Callable[[], np.ndarray]] = {}
+    for kind in ("dce", "dsc"):
+        for name, file in ((kind, "aif_mask"), (f"{kind}_sinus", "sinus_mask")):
+            path = folder / kind / f"{file}.nii.gz"
+            if path.exists() and (folder / "registered" / f"{kind}.tfm").exists():
+                found[name] = partial(carried, kind, path)
+    return found
 
 
 def load_results(folder: str | Path) -> Results:
@@ -98,6 +127,9 @@ def load_results(folder: str | Path) -> Results:
 
     results.spacing = canonical(read_image(folder / "registered" / f"{reference}.nii.gz")).GetSpacing()
     results.images = Volumes(found((folder / "registered" / f"{r}.nii.gz" for r in BACKGROUNDS), False))
+    after = found((folder / "progression" / f"followup_{r}.nii.gz" for r in BACKGROUNDS), False)
+    results.later = Volumes({name.removeprefix("followup_"): reader for name, reader in after.items()})
+    results.arteries = Volumes(_arteries(folder, reference))
     masks = found(iter(sorted((folder / "lesions").glob("*.nii.gz"))), True)
     later = (folder / "progression" / f"{name}.nii.gz" for name in ("progression_cel", "progression_t2l"))
     masks |= found(later, True)

@@ -1,67 +1,20 @@
-"""The parts of the report, one per step: what is drawn, and what is said beside it."""
+"""The report's sections on lesions, maps, medians per region and registration."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files import read_json
 from ..resources import display, look
-from .markup import escape, figure, number, table
-from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, VE_SD_DRAWN, Results
+from .markup import escape, figure, number, spread, swatch, table
+from .parts import LESION, Section, backgrounds, focus, outlines
+from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, IMAGES, VE_SD_DRAWN, Results
 
-_DRAFT = ' <span class="tag draft">draft</span>'
-_OUTLINED = ("t2l", "cel", "necrosis", "cavity")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A step's part of the report.
-
-    Attributes
-    ----------
-    place
-        Where it stands on the page: what is looked at first stands first, whatever order the steps run in.
-    title
-        Its heading, and what the step is called where it was skipped.
-    content
-        What stands below the heading as HTML, of the results and whether pictures are drawn.
-    recorded
-        Whether ``run.json`` says what came of the step; if not, the section stands where it has content.
-    """
-
-    place: int
-    title: str
-    content: Callable[[Results, bool], str]
-    recorded: bool = True
-
-
-def _outlines(results: Results, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str]]:
-    looks = display()["regions"]
-    entries = results.step("lesions").get("summary", {})
-    drafted = lambda n: " (draft)" if entries.get(n, {}).get("source") == "draft" else ""
-    return {
-        looks[n]["title"] + drafted(n): (results.masks[n], looks[n]["color"])
-        for n in names
-        if n in results.masks and results.masks[n].any()
-    }
-
-
-def _backgrounds(results: Results) -> dict[str, np.ndarray]:
-    """What outlines are drawn on, by title: T1c and FLAIR, else whatever image there is."""
-    wanted = {BACKGROUNDS[r]: results.images[r] for r in ("t1c", "flair") if r in results.images}
-    return wanted or {"": next(iter(results.images.values()))}
-
-
-def _focus(results: Results) -> np.ndarray:
-    """What slices are chosen by: the enhancing lesion, else the T2 lesion, else the brain."""
-    for name in ("cel", "t2l", "brain"):
-        if name in results.masks and results.masks[name].any():
-            return results.masks[name]
-    return results.masks["brain"]
+_MANY = 5  # regions; chosen: more do not fit beside each other on the page, and stand below each other
 
 
 def _lesions(results: Results, draw: bool) -> str:
@@ -71,45 +24,32 @@ def _lesions(results: Results, draw: bool) -> str:
     looks = display()["regions"]
     rows = []
     for name, entry in step.get("summary", {}).items():
-        look = looks.get(name, {"title": name.replace("_", " "), "color": "#888"})
+        look = looks.get(name, {"title": name.replace("_", " "), "color": "#888888"})
         draft = entry.get("source") in ("draft", "suggestion")
         tag = f'<span class="tag{" draft" if draft else ""}">{escape(entry.get("source"))}</span>'
-        swatch = f'<span class="swatch" style="background:{look["color"]}"></span>'
-        rows.append(
-            (f"{swatch}{escape(look['title'])}", tag, number(entry.get("volume_cc")), escape(entry.get("how", "")))
-        )
-    drafts = [n for n, e in step.get("summary", {}).items() if e.get("source") == "draft"]
-    text = table(
-        ("region", "from", "volume (cc)", "how"),
-        [(a, b, f'<span style="float:right">{c}</span>', d) for a, b, c, d in rows],
-        9,
-    )
+        title = swatch(look["color"]) + escape(look["title"])
+        rows.append((title, number(entry.get("volume_cc")), tag, escape(entry.get("how", ""))))
+    title_of = lambda n: looks.get(n, {"title": n})["title"]
+    drafts = [title_of(n) for n, e in step.get("summary", {}).items() if e.get("source") == "draft"]
+    text = table(("region", "volume (cc)", "from", "how it was found"), rows, (0, 2, 3))
     if drafts:
         text = (
             f'<p class="notice">Drafts, to be checked and corrected by a reader: {escape(", ".join(drafts))}.</p>'
             + text
         )
     if draw and results.images:
-        picture = contours_figure(
-            _backgrounds(results),
-            _outlines(results, _OUTLINED),
-            results.masks["brain"],
-            _focus(results),
-            results.spacing,
-        )
+        drawn = outlines(results, ("brain", *LESION))
+        brain = results.masks["brain"]
+        picture = contours_figure(backgrounds(results), drawn, brain, focus(results), results.spacing)
         what = "Outlines of drafts: " if drafts else "Outlines: "
-        what += (
-            "axial slices through the lesion (largest area in the middle), coronal and sagittal through its centre; "
-        )
+        what += "axial slices through the lesion from below upwards, coronal and sagittal ones through its centre; "
         text = figure(picture, what + "patient's right on the left.") + text
     return text
 
 
 def _maps(kind: str, names: Sequence[str], results: Results, draw: bool) -> str:
-    from .pictures import curve_figure, maps_figure
+    from .pictures import maps_figure
 
-    step = results.step(kind)
-    summary = step.get("summary", {})
     shown = [n for n in names if n in results.maps]
     if "ncbv" in shown:
         shown = [n for n in shown if n not in ("cbv", "cbf")]
@@ -119,32 +59,100 @@ def _maps(kind: str, names: Sequence[str], results: Results, draw: bool) -> str:
         picture = maps_figure(
             background,
             {n: results.maps[n] for n in shown},
-            _outlines(results, ("t2l", "cel")),
+            outlines(results, ("t2l", "cel")),
             results.masks["brain"],
-            _focus(results),
+            focus(results),
             results.spacing,
         )
         text += figure(
             picture,
-            "Maps over T1c inside the brain mask, on the slices that matter; fitted on the native grid, then resampled."
+            "Maps over T1c inside the brain mask, from below upwards; fitted on the grid of the series, then carried to T1c."
             + (f" ve is drawn only where its standard deviation is below {VE_SD_DRAWN}." if kind == "dce" else ""),
         )
-    curve = results.folder / kind / "aif.csv"
-    if curve.exists():
-        with curve.open(newline="") as stream:
-            times, values = np.transpose([[float(v) for v in row] for row in list(csv.reader(stream))[1:]])
-        unit = "plasma concentration (mM)" if kind == "dce" else "ΔR2* (1/s)"
-        how = summary.get("aif", "")
-        if draw:
-            text += figure(
-                curve_figure(times, values, "Arterial input function", unit), f"Arterial input function: {how}"
-            )
-        else:
-            text += f"<p>Arterial input function: {escape(how)}</p>"
-    motion = results.folder / kind / "motion.png"
-    if draw and motion.exists():
-        text += figure(motion.read_bytes(), "Movement of the head that was corrected, against the first frames.")
-    return text
+    text += _curves(kind, results, draw)
+    if draw and kind in results.arteries and results.images:
+        text += _arteries(kind, results)
+    return text + (_motion(results.folder / kind / "motion.csv", kind, results) if draw else "")
+
+
+def _curves(kind: str, results: Results, draw: bool) -> str:
+    """The arterial input function, and what the model makes of the lesion's curve."""
+    path = results.folder / kind / "aif.csv"
+    if not path.exists():
+        return ""
+    how = results.step(kind).get("summary", {}).get("aif", "")
+    if not draw:
+        return f"<p>Arterial input function: {escape(how)}</p>"
+    from .plots import SHADES, Curve, Panel, curves_figure
+
+    times, values = np.array([[float(v) for v in row] for row in _rows(path)[1:]]).T
+    fit = results.folder / kind / "fit.json"
+    known: dict[str, Any] = read_json(fit) if fit.exists() else {}
+    unit = "plasma concentration (mM)" if kind == "dce" else "ΔR2* (1/s)"
+    curves = [Curve(times, values, "as used", SHADES[0])]
+    aif = known.get("aif", {})
+    if aif.get("measured"):
+        at = np.asarray(aif["measured_times_s"], float)
+        curves.append(Curve(at, np.asarray(aif["measured"], float), "measured", SHADES[2], "."))
+    panels = [Panel("Arterial input function", "time (s)", unit, curves, known.get("arrival_s"), "agent arrives")]
+    if mean := known.get("mean_curve"):
+        own = np.asarray(known["times_s"], float)
+        number_of = lambda key: np.array([np.nan if v is None else v for v in mean[key]], float)
+        curves = [Curve(own, number_of("data"), "data", SHADES[1], ".")]
+        if np.isfinite(number_of("model")).any():
+            curves.append(Curve(own, number_of("model"), mean["label"], SHADES[0]))
+        panels.append(Panel(mean["title"].capitalize(), "time (s)", mean["unit"], curves))
+    said = f"Arterial input function: {how}"
+    return figure(curves_figure(panels), said + ("" if said.endswith(".") else "."))
+
+
+def _arteries(kind: str, results: Results) -> str:
+    """Where the arterial input function was taken."""
+    from .pictures import slices_figure
+
+    looks = display()["regions"]
+    names = {kind: "artery", f"{kind}_sinus": "sinus"}
+    drawn = {
+        looks[as_]["title"]: (results.arteries[n], looks[as_]["color"])
+        for n, as_ in names.items()
+        if n in results.arteries and results.arteries[n].any()
+    }
+    if not drawn:
+        return ""
+    where = np.any([mask for mask, _ in drawn.values()], axis=0)
+    background = results.images.get("t1c", next(iter(results.images.values())))
+    picture = slices_figure([("T1c", background, drawn)], results.masks["brain"] | where, where, results.spacing)
+    return figure(picture, "Where the arterial input function was taken, on the slices with most of its voxels.")
+
+
+def _motion(path: Path, kind: str, results: Results) -> str:
+    """Movement of the head, frame by frame."""
+    if not path.exists():
+        return ""
+    from .plots import SHADES, Curve, Panel, curves_figure
+
+    header, *rows = _rows(path)
+    column = lambda name: np.array([float(row[header.index(name)]) for row in rows])
+    frames = column("frame")
+    spans = frames[column("outlier") > 0].tolist()
+    panels = []
+    for title, unit, axes in (("Translation", "mm", "mm"), ("Rotation", "degrees", "deg")):
+        values = [column(f"{axis}_{axes}") for axis in "xyz"]
+        names = ("x, to the left", "y, to the back", "z, upwards")
+        curves = [Curve(frames, v, n, c) for v, n, c in zip(values, names, SHADES)]
+        # Never so narrow that noise of a motionless head looks like movement.
+        reach = max(0.5, 1.1 * float(np.abs(values).max()))
+        panels.append(Panel(title, "frame", unit, curves, spans=spans, reach=reach))
+    fit = path.parent / "fit.json"
+    if fit.exists() and (arrival := read_json(fit).get("arrival_frame")) is not None:
+        panels = [Panel(p.title, p.x, p.y, p.curves, arrival, "agent arrives", p.spans, p.reach) for p in panels]
+    marked = " Frames that do not fit the others are marked." if spans else ""
+    return figure(curves_figure(panels), f"Movement of the head that was corrected, against the first frames.{marked}")
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as stream:
+        return list(csv.reader(stream))
 
 
 def _regions(results: Results, draw: bool) -> str:
@@ -152,150 +160,46 @@ def _regions(results: Results, draw: bool) -> str:
     if not path.exists():
         return ""
     with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    looks = display()
-    regions = [r for r in looks["regions"] if any(row["region"] == r for row in rows)]
-    body = []
-    for name in (n for n in (*DCE_MAPS, *DSC_MAPS) if any(row["map"] == n for row in rows)):
-        head = next(row["unit"] for row in rows if row["map"] == name)
-        cells = [f"{escape(look(name).title)} <span class='soft'>{escape(head)}</span>"]
-        for region in regions:
-            row = next((r for r in rows if r["map"] == name and r["region"] == region), None)
-            cells.append(
-                "–"
-                if row is None or not int(row["n"])
-                else f"{float(row['median']):.3g} <span class='soft'>({float(row['p25']):.2g}–{float(row['p75']):.2g})</span>"
-            )
-        body.append(cells)
-    header = ["map", *(looks["regions"][r]["title"] for r in regions)]
-    return (
-        table(header, body) + '<p class="soft">Median (25th–75th percentile) over voxels with a defined value; '
-        "these and the other maps are in <code>regions.csv</code>.</p>"
+        found = {(row["map"], row["region"]): row for row in csv.DictReader(stream)}
+    looks = display()["regions"]
+    regions = [r for r in looks if any(region == r for _, region in found)]
+    maps = [n for n in (*DCE_MAPS, *DSC_MAPS) if any(name == n for name, _ in found)]
+
+    def cell(name: str, region: str) -> str:
+        row = found.get((name, region))
+        if row is None or not int(row["n"]):
+            return "–"
+        median, low, high = (float(row[key]) for key in ("median", "p25", "p75"))
+        return f'{number(median)}<br><span class="soft small">{spread(low, high)}</span>'
+
+    unit = {n: next(row["unit"] for (name, _), row in found.items() if name == n) for n in maps}
+    of_map = lambda n: f'{escape(look(n).title)}<br><span class="soft small">{escape(unit[n])}</span>'
+    of_region = lambda r: swatch(looks[r]["color"]) + escape(looks[r]["title"])
+    if len(regions) > _MANY:
+        rows = [[of_region(r), *(cell(n, r) for n in maps)] for r in regions]
+        text = table(["region", *map(of_map, maps)], rows)
+    else:
+        rows = [[of_map(n), *(cell(n, r) for r in regions)] for n in maps]
+        text = table(["map", *map(of_region, regions)], rows)
+    return text + (
+        '<p class="soft">Median, and below it the 25th to 75th percentile, over voxels with a defined value; these and the other maps '
+        "are in <code>regions.csv</code>.</p>"
     )
-
-
-def _targets(results: Results, draw: bool) -> str:
-    from .pictures import contours_figure
-
-    summary = results.step("rt").get("summary", {})
-    rois = summary.get("rois", [])
-    colors = dict(zip(results.ctvs, cycle(display()["ctvs"])))
-    drafts = {r["name"] for r in rois if r.get("draft")}
-    text = ""
-    if draw and results.ctvs and results.images:
-        outlines = {f"{n} (draft)" if n in drafts else n: (m, colors[n]) for n, m in results.ctvs.items()}
-        outlines |= _outlines(results, ("cel",))
-        progression = [results.masks[n] for n in ("progression_cel", "progression_t2l") if n in results.masks]
-        if progression:
-            outlines["lesion at progression"] = (
-                np.any(progression, axis=0),
-                display()["regions"]["progression"]["color"],
-            )
-        picture = contours_figure(
-            _backgrounds(results),
-            outlines,
-            results.masks["brain"],
-            _focus(results),
-            results.spacing,
-        )
-        ways = "; margins go round the barriers" if results.barriers else ""
-        predicted = ", and what is predicted to recur" if "probability" in summary else ""
-        text += figure(picture, f"Target volumes by margin rule{predicted}, clipped to the brain mask{ways}.")
-        if results.barriers:
-            looks = dict(zip(results.barriers, cycle(display()["ctvs"])))
-            picture = contours_figure(
-                _backgrounds(results),
-                {n: (m, looks[n]) for n, m in results.barriers.items()},
-                results.masks["brain"],
-                _focus(results),
-                results.spacing,
-            )
-            text += figure(picture, f"Barriers: {summary['barriers']['source']}.")
-    if "probability" in summary:
-        text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
-    swatch = lambda n: f'<span class="swatch" style="background:{colors.get(n, "#ff4d4d")}"></span>'
-    text += table(
-        ("structure", "volume (cc)", "dose level", "rule"),
-        [
-            (
-                swatch(r["name"]) + escape(r["name"]) + (_DRAFT if r["name"] in drafts else ""),
-                f'<span style="float:right">{number(r["volume_cc"])}</span>',
-                escape(r.get("dose", "")),
-                escape(r.get("rule", "")),
-            )
-            for r in rois
-        ],
-        9,
-    )
-    comparison = summary.get("comparison", [])
-    if comparison:
-        keys = [k for k in comparison[0] if k != "name"]
-        titles = summary.get("comparison_titles", {})
-        text += (
-            "<h3>Against the lesion at progression</h3>" + f"<p>{escape(summary.get('comparison_reference', ''))}</p>"
-        )
-        text += table(
-            ["CTV", *(titles.get(k, k) for k in keys)],
-            [[escape(r["name"]), *(number(r[k]) for k in keys)] for r in comparison],
-        )
-    agreement = summary.get("agreement", [])
-    if agreement:
-        titles = summary.get("agreement_titles", {})
-        text += "<h3>Target volumes among each other</h3><p>No progression is known; what lies outside the brain does not count.</p>"
-        text += table(
-            ["first", "second", *titles.values()],
-            [[escape(r["first"]), escape(r["second"]), *(number(r[k]) for k in titles)] for r in agreement],
-            2,
-        )
-    return text + _structure_set(summary)
-
-
-def _structure_set(summary: Mapping[str, Any]) -> str:
-    """The RT structure set: what was looked at before it was written, and volumes from its voxels and from its contours."""
-    if "rtstruct" not in summary:
-        return ""
-    text = f"<h3>RT structure set</h3><p>{escape(summary['rtstruct'])}</p>"
-    written = summary.get("rtstruct_volumes", [])
-    if summary.get("rtstruct_label"):
-        text += f"<p>Structure set label: {escape(summary['rtstruct_label'])}.</p>"
-    if written:
-        rows = [
-            (
-                escape(w["name"]),
-                escape(w["interpreted_type"]),
-                f"{w['volume_voxels_cc']:.3f}",
-                f"{w['volume_contours_cc']:.3f}",
-                escape(w["contours"]),
-                escape(w["slices"]),
-            )
-            for w in written
-        ]
-        text += table(("ROI", "type", "voxels (cc)", "contours (cc)", "contours", "slices"), rows, 2)
-    if summary.get("preflight"):
-        tag = lambda level: f'<span class="tag{"" if level == "ok" else " draft"}">{escape(level)}</span>'
-        seen = [(escape(f["check"]), tag(f["level"]), escape(f["sentence"])) for f in summary["preflight"]]
-        text += table(("looked at", "", "found"), seen, 9)
-    return text
-
-
-def _progression(results: Results, draw: bool) -> str:
-    rows = [(escape(k.replace("_", " ")), number(v)) for k, v in results.step("progression").get("summary", {}).items()]
-    return table(("quantity", "value"), rows)
 
 
 def _registration(results: Results, draw: bool) -> str:
     from .pictures import checkerboards_figure
 
-    summary = results.step("registered").get("summary", {})
     rows = []
-    for role, q in summary.items():
+    for role, q in results.step("registered").get("summary", {}).items():
         if "verdict" in q:
-            mi = f"{number(q.get('mutual_information_before'))} → {number(q.get('mutual_information_after'))}"
+            before, after = (number(q.get(f"mutual_information_{when}")) for when in ("before", "after"))
             rows.append(
                 (
-                    escape(role),
+                    escape(IMAGES.get(role, role)),
                     escape(q["verdict"]),
-                    mi,
+                    before,
+                    after,
                     number(q.get("overlap")),
                     number(q.get("translation_mm")),
                     number(q.get("rotation_deg")),
@@ -304,7 +208,17 @@ def _registration(results: Results, draw: bool) -> str:
             )
     if not rows:
         return ""
-    text = table(("image", "verdict", "mutual information", "overlap", "shift (mm)", "rotation (°)", "engine"), rows)
+    header = (
+        "image",
+        "result",
+        "mutual information before",
+        "after",
+        "overlap (0 to 1)",
+        "shift (mm)",
+        "rotation (degrees)",
+        "program",
+    )
+    text = table(header, rows, (0, 1, 7))
     moved = {BACKGROUNDS[r]: v for r, v in results.images.items() if r != results.run.get("reference")}
     if draw and moved:
         fixed = results.images[results.run["reference"]]
@@ -317,8 +231,6 @@ def _registration(results: Results, draw: bool) -> str:
 
 LESIONS = Section(1, "Lesions and brain", _lesions)
 REGIONS = Section(2, "Median values per region", _regions, recorded=False)
-DCE = Section(3, "DCE perfusion", partial(_maps, "dce", DCE_MAPS))
-DSC = Section(4, "DSC perfusion", partial(_maps, "dsc", DSC_MAPS))
-TARGETS = Section(5, "Target volumes", _targets)
-PROGRESSION = Section(6, "Follow-up and progression", _progression)
-REGISTRATION = Section(7, "Registration", _registration)
+DCE = Section(3, "Dynamic contrast-enhanced (DCE) perfusion", partial(_maps, "dce", DCE_MAPS))
+DSC = Section(4, "Dynamic susceptibility contrast (DSC) perfusion", partial(_maps, "dsc", DSC_MAPS))
+REGISTRATION = Section(8, "Registration", _registration)

@@ -5,7 +5,7 @@ They are read through ``importlib.resources``, so that the source tree, a Slicer
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,7 @@ def path(name: str) -> Iterator[Path]:
 class Look(NamedTuple):
     """How a map is called and shown: title, unit, colour map, and range; None where the range follows from the values.
 
-    `calibrated` is false where only ratios between regions count.
+    `calibrated` is false where only ratios between regions count; `name` is the title in full, for readers who do not know it.
     """
 
     title: str
@@ -40,6 +40,7 @@ class Look(NamedTuple):
     colormap: str
     range: list[float] | None
     calibrated: bool = True
+    name: str = ""
 
     @property
     def head(self) -> str:
@@ -49,8 +50,58 @@ class Look(NamedTuple):
 
 @cache
 def display() -> dict[str, Any]:
-    """Titles, units, colour maps and ranges of maps; titles and colours of regions; colours of CTVs (``display.json``)."""
+    """Titles, units, colour maps and ranges of maps; titles and colours of regions, target volumes and other ROIs (``display.json``)."""
     return json.loads(read_text("display.json"))
+
+
+def _own_color(name: str) -> str | None:
+    """The colour that a structure has in the table; a target's GTV is paler than its CTV, its PTV darker."""
+    table = display()
+    region = table["regions"].get(table["rois"].get(name, name)) or table["regions"].get(name.partition("_")[0])
+    if region is not None:
+        return region["color"]
+    kind, _, target = name.partition("_")
+    color = table["targets"].get(target)
+    if color is None or kind == "CTV":
+        return color
+    if kind not in _TOWARDS:
+        return None
+    return "#" + "".join(f"{round((a + b) / 2):02x}" for a, b in zip(rgb(color), rgb(_TOWARDS[kind])))
+
+
+# Chosen: half way to white and to the background of pictures, which stays visible on both a black and a white page.
+_TOWARDS = {"GTV": "#ffffff", "PTV": "#202830"}
+
+
+def colors(names: Sequence[str]) -> dict[str, str]:
+    """One colour per structure, the same in report, comparison, RT structure set and Slicer.
+
+    Parameters
+    ----------
+    names
+        Mask roles (``cel``, ``progression_t2l``) and ROI names (``CTV_RTOG``, ``Brain``), in the order in which they are listed.
+
+    Returns
+    -------
+    dict
+        ``#rrggbb`` by name. A name that the table (``display.json``) does not have takes the next colour of its palette that is free.
+
+    Examples
+    --------
+    >>> colors(["CTV_EANO", "mine", "CTV_RTOG"])
+    {'CTV_EANO': '#ffab40', 'mine': '#40a0ff', 'CTV_RTOG': '#00e676'}
+    """
+    own = {name: _own_color(name) for name in names}
+    palette = display()["palette"]
+    free = [c for c in palette if c not in own.values()] or palette
+    others = [name for name, color in own.items() if color is None]
+    return {name: color or free[others.index(name) % len(free)] for name, color in own.items()}
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """``#rrggbb`` as three numbers, 0-255."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
 
 
 def look(name: str) -> Look:

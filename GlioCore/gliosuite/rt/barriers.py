@@ -10,6 +10,7 @@ peduncles, optic pathway and brainstem 0 mm where no tract connects them); Kruse
 Radiother Oncol 2020;152:166 (shortest ways).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,16 @@ from scipy import ndimage
 
 from ..atlas import LABELS, continued_compartments, register_template, similarity_to_template, template_structures
 from ..errors import InputError, beside, option
-from ..images import Grid, array, boolean, read_mask, resample, resample_mask, signed_distance
+from ..images import Grid, array, boolean, change, read_mask, resample, resample_mask, signed_distance
 
 WALLS = ("falx", "tentorium")
 CHOICES = ("brainstem", "chiasm")  # stop a margin unless they are named as ways through
 OPEN = ("callosum", "peduncles")
 NAMES = ("brain", *WALLS, "ventricles", *CHOICES, *OPEN)
 VENTRICLE_MM = 5.0  # how far a margin that starts at a ventricle's wall gets into it (ESTRO-EANO 2023)
-_LEAST_SIMILARITY = 0.1  # heads give this and more, noise and other objects next to nothing (`similarity_to_template`)
+# `similarity_to_template` of what is left without lesion and shading. Chosen half-way (geometric mean) between blobs in the shape of a
+# brain (.03) and the lowest of seven heads (.08; real ones .08 to .37, simulated ones .6 and .7).
+_LEAST_SIMILARITY = 0.05
 _REDRAWN_MM = 4.0  # chosen: about how far a registered ventricle's wall lies from the true one; farther off, other things look alike
 _SHADING_MM = 20.0  # chosen: wider than gyri and ventricles, narrower than a coil's shading
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -172,12 +175,17 @@ def read_barriers(folder: str | Path, grid: Grid, through: Sequence[str] = ()) -
         If a file is missing, unknown or unfit, or a mask is empty or lies elsewhere.
     """
     found = barrier_files(folder, through)
-    masks = BarrierMasks({n: read_mask(p) for n, p in found.items()}, "masks given", tuple(through)).on(grid)
+    given = {n: read_mask(p) for n, p in found.items()}
+    masks = BarrierMasks(given, "masks given", tuple(through)).on(grid)
     for name, mask in masks.masks.items():
         if not boolean(mask).any():
             raise InputError(
                 f"{found[name]} does not overlap the image of the target volumes; masks of one patient are needed"
             )
+        # A sheet is thickened on purpose, so of walls only a lost place is told.
+        unlike, sentence = change(given[name], mask, f"barrier {name}", "the target volumes")
+        if unlike and (name not in WALLS or Grid.of(given[name]).size == grid.size):
+            warnings.warn(sentence, stacklevel=2)
     return masks
 
 
@@ -198,7 +206,7 @@ def find_barriers(
     image
         Structural image, best T1c.
     brain, lesion
-        Masks on any grid; the lesion is kept out of the registration.
+        Masks on any grid; the lesion (all of it: necrosis, oedema, cavity) is kept out of the registration, and out of what judges it.
     grid
         Of the masks; the image's where None.
 
@@ -210,10 +218,12 @@ def find_barriers(
     grid = grid or Grid.of(image)
     trusted = boolean(resample_mask(brain, image))
     if lesion is not None:
-        trusted &= ~boolean(resample_mask(lesion, image))
+        # What a rim encloses belongs to the lesion too.
+        trusted &= ~ndimage.binary_fill_holes(boolean(resample_mask(lesion, image)))
     stripped = _flat(image, boolean(resample_mask(brain, image)), trusted)
-    transform = register_template(stripped, Grid.of(image).image(trusted), ("affine", "bspline"))
-    found = similarity_to_template(image, transform)
+    rest = Grid.of(image).image(trusted)
+    transform = register_template(stripped, rest, ("affine", "bspline"))
+    found = similarity_to_template(stripped, transform, rest)
     if found < _LEAST_SIMILARITY:
         raise InputError(
             "barriers cannot be placed: the template does not fit the image (similarity "
@@ -224,7 +234,7 @@ def find_barriers(
     masks = {n: m * inside if n in WALLS else m for n, m in masks.items()}
     if "ventricles" in masks:
         # The image shows where the ventricles end better than the template does: what looks like their core, near where they are placed.
-        seen = resample_mask(Grid.of(image).image(trusted), grid)
+        seen = resample_mask(rest, grid)
         masks["ventricles"] = grid.image(
             _like_core(array(resample(stripped, grid)), boolean(masks["ventricles"]), boolean(seen), grid)
         )

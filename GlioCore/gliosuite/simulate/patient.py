@@ -1,6 +1,7 @@
 """What a simulated patient is: a case in memory, its truth, and how both are written."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,6 +134,14 @@ class Truth:
         files.write_json(folder / "facts.json", self.facts)
 
 
+def _way(folder: Path, truth: Path) -> str:
+    """From a case folder to that of its truth; the whole path where there is none, as between disks of Windows."""
+    try:
+        return Path(os.path.relpath(truth, folder)).as_posix()
+    except ValueError:
+        return truth.absolute().as_posix()
+
+
 @dataclass(frozen=True)
 class SimulatedCase:
     """A simulated patient: `case` as a user would have it, `truth` as only a simulation does."""
@@ -165,6 +174,8 @@ class SimulatedCase:
         folder = Path(folder)
         data = json.loads(json.dumps(files.plain(self.case.data)))
         data["masks"] = {r: p for r, p in data["masks"].items() if r in masks}
+        if truth_folder is not None:
+            data["truth"] = _way(folder, Path(truth_folder))
         with files.staged(folder) as partial:
             self._write_dicom(partial, data, dicom)
             visit = SimulatedVisit(data, self.case.images_held, self.case.masks_held)

@@ -1,6 +1,7 @@
 """Widgets that Slicer's parameter nodes cannot bind by themselves: a selector of several node classes, segments, paths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -37,6 +38,15 @@ class Bindings:
 
         self._shows.append(show)
 
+    def choice(self, box: Any, name: str, names: Mapping[str, str]) -> None:
+        """A combo box of a parameter's values, each by the name that people call it."""
+        box.clear()
+        for text in names.values():
+            box.addItem(text)
+        values = list(names)
+        self._bind(name, lambda: values[box.currentIndex], box.currentIndexChanged)
+        self._shows.append(lambda: setattr(box, "currentIndex", values.index(getattr(self.parameters, name))))
+
     def path(self, edit: Any, name: str) -> None:
         """A ctkPathLineEdit."""
         self._bind(name, lambda: edit.currentPath, edit.currentPathChanged)
@@ -55,10 +65,16 @@ class Bindings:
 
     def show(self) -> None:
         """Bring all values to their widgets."""
-        before, self.paused = self.paused, True
-        try:
+        with self.held():
             for show in self._shows:
                 show()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is stored, and no slot is called, while what is done here moves widgets and nodes."""
+        before, self.paused = self.paused, True
+        try:
+            yield
         finally:
             self.paused = before
 

@@ -73,6 +73,7 @@ class Panel:
         self.bindings = Bindings()
         self._connection: Any = None
         self._job: Job | None = None
+        self._failed: Callable[[Exception], None] | None = None
         self._running: Running | None = None
         self._ending: list[Running] = []  # of a scene that was closed
         ui.cancelButton.clicked.connect(self.onCancel)
@@ -117,12 +118,21 @@ class Panel:
 
     # --------------------------------------------------------------------------------------------------------------- steps
 
-    def _launch(self, prepare: Callable[[], Job], text: str, done: Callable[[dict[str, Any]], None]) -> None:
-        """Start the step of the job that `prepare` makes; `text` is said meanwhile."""
+    def _launch(
+        self,
+        prepare: Callable[[], Job],
+        text: str,
+        done: Callable[[dict[str, Any]], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> bool:
+        """Start the step of the job that `prepare` makes; `text` is said meanwhile. False where there is no job, and it was said why.
+
+        `failed` is called after it was said that the step has ended without a result.
+        """
         job, notes = self._attempt(prepare)
         if job is None:
-            return
-        self._job = job
+            return False
+        self._job, self._failed = job, failed
         self._say(text, notes)
         self.ui.progressBar.value = 0
         running: list[Running] = []
@@ -149,6 +159,7 @@ class Panel:
         if self._job is job:  # it may have ended already
             self._running = running[0]
         self.onChoice()
+        return True
 
     def _ended(self) -> tuple[Job | None, list[str]]:
         """The job whose step has ended and the step's warnings; nothing runs any more."""
@@ -164,6 +175,7 @@ class Panel:
     def onFailed(self, error: Exception) -> None:
         """The step has ended without a result."""
         job, _notes = self._ended()
+        failed, self._failed = self._failed, None
         if job is not None:
             self.logic.abandon(job)
         self.ui.progressBar.value = 0
@@ -172,6 +184,8 @@ class Panel:
             self._say(str(error))
         else:
             self._defect(str(error))
+        if failed is not None:
+            failed(error)
 
     def onCancel(self, *_args: Any) -> None:
         """End the step."""

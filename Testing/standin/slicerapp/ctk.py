@@ -63,6 +63,10 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
     collapsed = QtCore.Property(bool, _collapsed, _set_collapsed)
 
 
+class ctkCollapsibleGroupBox(ctkCollapsibleButton):  # noqa: N801
+    collapsed = QtCore.Property(bool, ctkCollapsibleButton._collapsed, ctkCollapsibleButton._set_collapsed)
+
+
 class ctkPathLineEdit(QtWidgets.QWidget):  # noqa: N801
     """A path with a button that opens a chooser."""
 
@@ -128,5 +132,5 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     singleStep, decimals, suffix = _of_box(float, "singleStep"), _of_box(int, "decimals"), _of_box(str, "suffix")  # noqa: N815
 
 
-for _class in (ctkCollapsibleButton, ctkPathLineEdit, ctkSliderWidget):
+for _class in (ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkPathLineEdit, ctkSliderWidget):
     qt.custom[_class.__name__] = _class

@@ -174,8 +174,55 @@ class qMRMLSegmentSelectorWidget(QtWidgets.QWidget):  # noqa: N801
             self._segment_box.currentIndex = self._ids.index(identifier)
 
 
+class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):  # noqa: N801
+    """Buttons to place and delete points; a test places them in the node itself."""
+
+    (
+        ForcePlaceSingleMarkup,
+        ForcePlaceMultipleMarkups,
+        ShowPlaceMultipleMarkupsOption,
+        HidePlaceMultipleMarkupsOption,
+    ) = range(4)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self._node, self._several = None, 2
+        self._buttons = {name: QtWidgets.QToolButton(self) for name in ("color", "place", "delete")}
+        for button, text in zip(self._buttons.values(), "CPX", strict=True):
+            button.setText(text)
+            row.addWidget(button)
+
+    def _set_visible(self, value):
+        for button in self._buttons.values():
+            button.setVisible(value)
+
+    buttonsVisible = QtCore.Property(bool, lambda self: True, _set_visible)  # noqa: N815
+    placeMultipleMarkups = QtCore.Property(  # noqa: N815
+        int, lambda self: self._several, lambda self, v: setattr(self, "_several", v)
+    )
+
+    def setMRMLScene(self, scene):  # noqa: N802
+        pass
+
+    def placeButton(self):  # noqa: N802
+        return self._buttons["place"]
+
+    def deleteButton(self):  # noqa: N802
+        return self._buttons["delete"]
+
+    def currentNode(self):  # noqa: N802
+        return self._node
+
+    def setCurrentNode(self, node):  # noqa: N802
+        self._node = node
+        for button in self._buttons.values():
+            button.setEnabled(node is not None)
+
+
 def complete(package):
     """Put the widgets into the ``slicer`` package, where modules look for them."""
-    for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentSelectorWidget):
+    for cls in (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentSelectorWidget, qSlicerMarkupsPlaceWidget):
         qt.custom[cls.__name__] = cls
         setattr(package, cls.__name__, cls)

@@ -141,3 +141,21 @@ def test_a_sheet_at_the_falx_goes_and_the_rim_beside_it_stays():
     bare = np.where(falx | vessel, 20.0, 0.0).astype(np.float32)
     nothing_found = enhancing_lesion(bare, t1c, brain, nothing, edema, nothing, np.full(GRID.shape, 9.0), dura, GRID)
     assert not nothing_found.mask.any()  # no lesion enhances: no false one
+
+
+def test_faint_enhancement_of_edema_counts_only_beside_what_enhances_clearly():
+    brain, edema, lesion = ball((30, 30, 30), 29), ball((30, 30, 30), 18), ball((30, 30, 20), 4)
+    nothing, nine = np.zeros(GRID.shape, bool), np.full(GRID.shape, 9.0)
+    noise = np.random.default_rng(4).normal(0, 1, GRID.shape)
+    faint = np.where(edema, np.maximum(3.5 + noise, 0.0), 0.0)  # 24 cc, with single voxels above 6 SD
+    t1c = drafts.Relative(np.ones(GRID.shape, np.float32), faint.astype(np.float32), brain)
+
+    def drawn(z: np.ndarray, subtracted: bool = True) -> np.ndarray:
+        z = z.astype(np.float32)
+        return enhancing_lesion(z, t1c, brain, nothing, edema, nothing, nine, nine, GRID, subtracted).mask
+
+    assert drawn(faint, subtracted=False).sum() > 0.3 * edema.sum()  # bright on T1c itself: a suggestion
+    assert not drawn(faint).any()
+    mask = drawn(np.where(lesion, 20.0, faint))
+    assert (mask & lesion).sum() > 0.9 * lesion.sum()
+    assert not (mask & ~ball((30, 30, 20), 13)).any()  # the lesion, 6 mm, and specks that touch it

@@ -279,7 +279,7 @@ def test_command(patient, tmp_path, gliosuite):
     ("options", "text"),
     [
         ([], "at least one of --t1c"),
-        (["--t1c", "T1C", "--labelmap", "M"], "--labelmap and --convention go together"),
+        (["--t1c", "T1C", "--labelmap", "T1C"], "--labelmap and --convention go together"),
         (["--t1c", "T1C", "--labelmap", "T1C", "--convention", "1=a=b"], "cannot be read"),
     ],
 )

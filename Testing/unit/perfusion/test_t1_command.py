@@ -149,7 +149,7 @@ def test_volumes_are_laid_onto_the_brightest_or_a_series_and_it_says_so(gliosuit
         found = array(read_image(tmp_path / name / "t1.nii.gz"))
         errors[name] = np.nanpercentile(np.abs(found[inside] / true[inside] - 1), 80)
         said = " ".join(json.loads(out)["notes"])
-        assert ("laid onto" in said) == (name != "as they lie")
+        assert ("aligned to" in said) == (name != "as they lie")
     assert errors["laid"] < 0.6 * errors["as they lie"]
     assert errors["onto"] < 0.6 * errors["not onto"]
     code, _, err = gliosuite("t1", *given, "--onto", tmp_path / "dce.nii.gz", "--no-motion", "--out", tmp_path / "x")

@@ -114,7 +114,7 @@ def test_barriers_bear_on_margins_and_are_said_everywhere(results):
     assert "margins go round the barriers" in page
     found = descriptions(out)
     assert "round falx, tentorium, ventricles, callosum (masks given)" in found["CTV_RTOG"]
-    assert "barriers do not bear on what is predicted" in found["CTV_MODEL"]
+    assert "barriers do not apply to what is predicted" in found["CTV_MODEL"]
     assert not any("no barriers" in text for text in found.values())
 
 

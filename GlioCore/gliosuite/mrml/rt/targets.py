@@ -93,7 +93,7 @@ def compute(request: TargetsRequest) -> TargetsResult:
     UserWarning
         What a scheme did without, and what was cut off.
     """
-    from ...rt.targets import target_volumes
+    from ...rt.targets import drawn_once, target_volumes
 
     _ready(request)
     if not request.schemes and request.prediction is None:
@@ -120,16 +120,20 @@ def compute(request: TargetsRequest) -> TargetsResult:
     for volumes in made:
         for note in volumes.notes:
             warnings.warn(f"{volumes.scheme.title}: {note}", stacklevel=2)
-        for target in volumes.targets:
-            ctvs[target.rule.ctv_name] = target.ctv
-            described[target.rule.ctv_name] = volumes.said(target)
-            if set(drafted) & {*with_necrosis(target.rule.gtv, request.segments)}:
-                drafts += [target.rule.ctv_name, target.rule.ptv_name]
-            if target.rule.rest_of:
-                rests.append(target.rule.ctv_name)
-            if target.ptv is not None:
-                ptvs[target.rule.ptv_name] = target.ptv
-                described[target.rule.ptv_name] = f"{target.rule.ctv_name} + {request.ptv_mm:g} mm"
+    drawn, same = drawn_once(made)
+    for note in same:
+        warnings.warn(note, stacklevel=2)
+    for one in drawn:
+        if one.interpreted_type == "CTV":
+            ctvs[one.name], described[one.name] = one.mask, one.rule
+    for target in (t for volumes in made for t in volumes.targets if t.rule.ctv_name in ctvs):
+        if set(drafted) & {*with_necrosis(target.rule.gtv, request.segments)}:
+            drafts += [target.rule.ctv_name, target.rule.ptv_name]
+        if target.rule.rest_of:
+            rests.append(target.rule.ctv_name)
+        if target.ptv is not None:
+            ptvs[target.rule.ptv_name] = target.ptv
+            described[target.rule.ptv_name] = f"{target.rule.ctv_name} + {request.ptv_mm:g} mm"
     segmentation = segmentation_from_masks(ctvs | ptvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
     keys, rows = comparison.table(ctvs, rests, progression, structures.brain)

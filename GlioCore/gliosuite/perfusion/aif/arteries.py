@@ -341,8 +341,9 @@ def _tallest(
         # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
         rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
         # Far below its baseline afterwards, a voxel holds leaked agent whose T1 effect outweighs the bolus.
-        level = np.median(rest, axis=1)
-        passes = (np.abs(level) <= most_after[0] * peak) & (rest.max(axis=1) <= most_after[1] * peak)
+        passes = rest.max(axis=1) <= most_after[1] * peak
+        level = np.median(rest[passes], axis=1)
+        passes[passes] = np.abs(level) <= most_after[0] * peak[passes]
         if passes.any():
             finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
     # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.

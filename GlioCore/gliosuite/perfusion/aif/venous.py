@@ -169,7 +169,7 @@ def _fitted(
         )
     if moves_s:
         when = ", ".join(f"{t:.0f}" for t in moves_s)
-        notes.append(f"the head moved at once at {when} s; the AIF's level before and after is not compared")
+        notes.append(f"the head moved suddenly at {when} s; the AIF's level before and after is not compared")
     if fit.residual > _POOR_RESIDUAL:
         notes.append(
             f"artery and sinus are described poorly by one blood (residual {fit.residual:.1f}; about 1 is usual): the AIF may be off by "

@@ -4,10 +4,12 @@ from ..output import write
 from ..settings import DceSettings
 from ..t1 import check_t10
 from .maps import dce_aif, dce_maps
+from .picking import DcePicking
 from .presets import preset, preset_settings
 from .settings import check_settings
 
 __all__ = [
+    "DcePicking",
     "DceSettings",
     "check_settings",
     "check_t10",

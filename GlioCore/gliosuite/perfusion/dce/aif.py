@@ -66,8 +66,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
         return _aligned_population(p, settings, aif)
     if isinstance(aif, str) and aif != "auto":
         raise InputError(f"AIF {aif!r} is not known; auto, {', '.join(POPULATIONS)}, a table or a mask is needed")
-    # Contrast agent is in the arteries before the tissue shows it: the last frame of its baseline is none of theirs.
-    n_baseline = max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
+    n_baseline = arterial_baseline(n_baseline)
     quality: dict[str, float] = {}
     notes: tuple[str, ...] = ()
     if isinstance(aif, sitk.Image):
@@ -78,7 +77,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
         if known.size:
             check_bolus(known.mean(axis=0), times_s, n_baseline, f"{series.name}: the AIF mask")
     else:
-        index, quality = _search(raw, times_s, n_baseline, settings)
+        index, quality = search(raw, times_s, n_baseline, settings)
         voxels = p.in_region(index)
         curves = _concentration(raw[index], settings, n_baseline, sigma)
         method = "auto"
@@ -127,6 +126,11 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
     return replace(made, fitted=True, measured_times_s=times_s[seen], measured=samples[seen])
 
 
+def arterial_baseline(n_baseline: int) -> int:
+    """Frames before contrast agent in an artery, of as many in the tissue: it is there before the tissue shows it, so the last is none."""
+    return max(n_baseline - 1, min(n_baseline, _LEAST_BASELINE))
+
+
 def floor_noise(p: Prepared, settings: DceSettings) -> float:
     """SD of the noise whose floor counts (`signal.near_floor`); 0 where it is to be left, or the series is no magnitude.
 
@@ -167,7 +171,7 @@ def _clean_baseline(curves: np.ndarray, n_baseline: int) -> int:
     return n_baseline
 
 
-def _search(
+def search(
     raw: np.ndarray, times_s: np.ndarray, n_baseline: int, settings: DceSettings
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Arteries among voxels, by the rise of their signal: near its highest value, the concentration that it gives is mostly noise."""

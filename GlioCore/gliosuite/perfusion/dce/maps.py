@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ...errors import InputError
-from ...images import Grid, Series, array, map_image, resample
+from ...images import Grid, Series, array, boolean, map_image, resample, resample_mask
 from ...steps import Progress, part, silent
 from ..aif import POPULATIONS, Aif
 from ..fit import DEFAULT_BOUNDS, CurveFit, fit_curves
@@ -20,6 +20,7 @@ from ..t1 import b1_values, check_t10
 from .aif import between_samples, choose_aif, floor_noise, widened
 from .dispersion import LONGEST_S, disperse, find_dispersion
 from .notes import aif_notes, fit_notes, series_notes
+from .picking import DcePicking
 from .presets import preset_record
 from .semiquantitative import semiquantitative
 from .settings import acquisition, check_settings
@@ -45,9 +46,7 @@ def dce_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DCE series alone; see `dce_maps`."""
-    check_settings(settings, series)
-    p = prepare(series, times_s, settings, mask)
-    return choose_aif(p, settings, aif, floor_noise(p, settings))
+    return DcePicking.of(series, times_s, settings, mask).aif(aif)
 
 
 def dce_maps(
@@ -59,6 +58,7 @@ def dce_maps(
     mask: sitk.Image | None = None,
     progress: Progress = silent,
     b1: sitk.Image | None = None,
+    lesion: sitk.Image | None = None,
 ) -> PerfusionMaps:
     """Kinetic maps of a DCE series.
 
@@ -77,6 +77,8 @@ def dce_maps(
     b1
         Map of the actual over the nominal flip angle, on any grid; 1 everywhere where None. The AIF's own flip angle is fitted with the
         sinus, or taken as nominal.
+    lesion
+        The enhancing lesion, on any grid: its mean curve is kept beside the fit; that of the 5 % that enhance most where None.
 
     Raises
     ------
@@ -92,8 +94,8 @@ def dce_maps(
     )
     if isinstance(t10, sitk.Image) and not Grid.of(t10).matches(series.grid):
         p.notes.append(
-            "the T1 map is on another grid and was taken as it lies: where the head moved between the scans, ktrans is wrong at edges "
-            "(`gliosuite t1 --onto SERIES` makes one that lies where the series does)"
+            "the T1 map is on another grid and was used in its own position: where the head moved between the scans, ktrans is wrong "
+            "at edges (`gliosuite t1 --onto SERIES` makes one in the position of the series)"
         )
     scale = 1.0 if b1 is None else b1_values(b1, series.grid, p.inside)[p.fitted]
     p.notes.append(f"contrast agent arrives at {p.times_s[p.n_baseline]:.1f} s; baseline of {p.n_baseline} frames")
@@ -137,7 +139,7 @@ def dce_maps(
             f"preset {settings.preset}: {name} is {values['used']} in place of the preset's {values['preset']}"
         )
     record = {"t10_s": "map" if one_t10 is None else one_t10, "b1": "nominal" if b1 is None else "map", **more}
-    return _collect(p, settings, chosen, curves, fit, record)
+    return _collect(p, settings, chosen, curves, fit, record, lesion)
 
 
 def _resolved(settings: DceSettings, curves: np.ndarray, p: Prepared, aif: Aif) -> DceSettings:
@@ -175,7 +177,13 @@ def _check_curves(curves: np.ndarray, t10_s: float | np.ndarray, scale: float | 
 
 
 def _collect(
-    p: Prepared, settings: DceSettings, aif: Aif, curves: np.ndarray, fit: CurveFit, record: dict[str, object]
+    p: Prepared,
+    settings: DceSettings,
+    aif: Aif,
+    curves: np.ndarray,
+    fit: CurveFit,
+    record: dict[str, object],
+    lesion: sitk.Image | None,
 ) -> PerfusionMaps:
     """Maps, and what a reader must know of them, from curves (n, t) in mM and their fit."""
     names = _MAPS[settings.model] + (("delay",) if settings.delay else ())
@@ -197,7 +205,7 @@ def _collect(
         if known.any():
             p.notes.append(
                 f"kep lies at its upper bound of {settings.bounds['kep'][1]:g} /min in {100 * float(fast[known].mean()):.1f} % of the "
-                "voxels (fast.nii.gz): there ktrans says how blood arrives rather than how it leaks"
+                "voxels (fast.nii.gz): there ktrans shows how blood arrives rather than how it leaks"
             )
     for name, values in (fit.unclamped or {}).items():
         maps[f"{name}_unclamped"] = p.image(values, known)
@@ -205,8 +213,7 @@ def _collect(
         for name, values in semiquantitative(curves, p.times_s, p.n_baseline).items():
             maps[name] = p.image(values, known)
     p.notes.extend([*p.left_out(known), *fit_notes(fit, known, sd.get("ve"))])
-    top = np.flatnonzero(known)
-    top = strongest(top, curves[top].mean(axis=1))
+    top, shown = _shown(p, known, curves, lesion)
     model = fit.rows(top).predict().mean(axis=0) if top.size else np.full(p.times_s.size, np.nan)
     return PerfusionMaps(
         step="dce",
@@ -219,8 +226,18 @@ def _collect(
         bolus=p.bolus,
         n_baseline=p.n_baseline,
         times_s=p.times_s,
-        mean=MeanCurve(curves[top].mean(axis=0), model, "mean of the 5 % that enhance most", "tissue (mM)", "model"),
+        mean=MeanCurve(curves[top].mean(axis=0), model, shown, "tissue (mM)", "model"),
         medians={n: float(np.nanmedian(fit.values[n][known])) if known.any() else None for n in names},
         notes=p.notes,
         record=record,
     )
+
+
+def _shown(p: Prepared, known: np.ndarray, curves: np.ndarray, lesion: sitk.Image | None) -> tuple[np.ndarray, str]:
+    """Which of the fitted curves are averaged for the picture, and what they are."""
+    if lesion is not None:
+        inside = np.flatnonzero(known & boolean(resample_mask(lesion, p.series.grid))[p.fitted])
+        if inside.size:
+            return inside, f"mean of the enhancing lesion ({inside.size} voxels)"
+    top = np.flatnonzero(known)
+    return strongest(top, curves[top].mean(axis=1)), "mean of the 5 % that enhance most"

@@ -31,7 +31,7 @@ def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, 
     low = near_floor(p.fitted_curves(), p.n_baseline, sigma)
     if float(low.mean()) >= _WORTH_SAYING:
         result.append(
-            f"the noise floor of the magnitude (SD {sigma:.3g}) was taken off {100 * float(low.mean()):.1f} % of the curves, whose "
+            f"the noise floor of the magnitude (SD {sigma:.3g}) was subtracted from {100 * float(low.mean()):.1f} % of the curves, whose "
             f"signal before contrast is below {FLOOR_SNR:g} times the noise ({option('--no-noise-floor')} leaves it)"
         )
     drift = signal_drift(p.raw[:, : p.n_baseline], p.times_s)
@@ -114,8 +114,8 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> lis
     if fit.ve_valid is not None and sd_ve is not None:
         result.append(
             f"ve lies outside 0-1 in {100 * float(np.mean(~fit.ve_valid[known])):.1f} % of the fitted voxels; in "
-            f"{100 * float(np.mean(~np.isfinite(sd_ve[known]))):.1f} % the curves do not tell it, so that its SD is undefined and pictures "
-            "leave it out"
+            f"{100 * float(np.mean(~np.isfinite(sd_ve[known]))):.1f} % the curves do not determine it, so its SD is undefined and "
+            "pictures leave it out"
         )
     if fit.model == "etm" and "delay" in fit.values:
         # Without plasma, vp A and a delay of vp / ktrans are one to first order: A = (dC/dt + kep C) / ktrans.

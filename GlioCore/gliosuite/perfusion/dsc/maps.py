@@ -7,40 +7,29 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
-from ...compute import CPU, Device, choose_device
+from ...compute import choose_device
 from ...curves import mask_array
 from ...images import Series, array, resample
 from ...steps import Progress, part, silent
 from ..aif import Aif
-from ..prepared import Prepared, prepare, strongest
+from ..prepared import Prepared, strongest
 from ..result import MeanCurve, PerfusionMaps
 from ..settings import AUTO, CORRECTIONS, VASCULAR, DscSettings
 from ..signal import BLOOD_R2STAR
 from ..t1 import b1_values, check_t10
-from .artery.choice import choose_aif, dr2star, relation_of_blood
-from .artery.concentration import arterial_relation, blood_concentration
-from .artery.venous import to_vof
+from .artery.choice import dr2star
+from .artery.concentration import blood_concentration
 from .fit import DscFit, perfusion_maps
 from .flow.choice import BY_MODEL, BY_OSVD
 from .leakage.corrections import reference_voxels
 from .leakage.shinethrough import SIGNIFICANT
 from .nawm import Reference, find_nawm, given_nawm
+from .picking import DscPicking, artery_of, prepared
 from .protocol import protocol_notes, t1_effect, t1_notes
 from .recovery import recovery
-from .settings import check_settings, excitation
+from .settings import excitation
 
 N_TAIL = 10  # frames at the end that count as recovered (psr) and as the tail of the leakage reference; chosen, 15 s
-_FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*
-
-
-def _prepare(series: Series, times_s: ArrayLike, settings: DscSettings, mask: sitk.Image | None) -> Prepared:
-    """A series from steady state on, at even times."""
-    check_settings(settings, series)
-    p = prepare(series, times_s, settings, mask, even=True)
-    p.notes.append(f"the bolus arrives at {p.times_s[p.n_baseline]:.1f} s; baseline of {p.n_baseline} frames")
-    if p.n_baseline < _FEW:
-        p.notes.append(f"the baseline has only {p.n_baseline} frames: ΔR2* is less certain")
-    return p
 
 
 def dsc_aif(
@@ -51,24 +40,7 @@ def dsc_aif(
     mask: sitk.Image | None = None,
 ) -> Aif:
     """The AIF of a DSC series alone; see `dsc_maps`."""
-    p = _prepare(series, times_s, settings, mask)
-    return _artery(p, settings, aif, dr2star(p.fitted_curves(), settings, p.n_baseline), CPU)[0]
-
-
-def _artery(
-    p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, curves: np.ndarray, device: Device
-) -> tuple[Aif, str]:
-    """The AIF, and how its ΔR2* follows concentration; `curves` (n, t) of ΔR2* are those of the voxels to be fitted."""
-    chosen = choose_aif(p, settings, aif, curves)
-    relation = relation_of_blood(settings)
-    if settings.aif_r2star == "auto" and not chosen.pure:
-        dt = float(np.median(np.diff(p.times_s)))
-        relation = arterial_relation(curves, dt, chosen.concentration, p.n_baseline, device)
-        said = f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}"
-        chosen = replace(chosen, notes=(*chosen.notes, said))
-    if settings.vof and not isinstance(aif, Aif):
-        chosen = to_vof(chosen, p, settings, relation)
-    return chosen, relation
+    return DscPicking.of(series, times_s, settings, mask).aif(aif)
 
 
 def dsc_maps(
@@ -116,10 +88,10 @@ def dsc_maps(
     if t10 is not None:
         check_t10(t10)
     progress(0.05, "finding the bolus")
-    p = _prepare(series, times_s, settings, mask)
+    p = prepared(series, times_s, settings, mask)
     progress(0.15, "arterial input function")
     curves = dr2star(p.fitted_curves(), settings, p.n_baseline)
-    chosen, relation = _artery(p, settings, aif, curves, choose_device(device))
+    chosen, relation = artery_of(p, settings, aif, curves, choose_device(device))
     settings = replace(settings, aif_r2star=relation)
     p.notes.extend(chosen.notes)
     dt = float(np.median(np.diff(p.times_s)))

@@ -37,7 +37,7 @@ def protocol_notes(settings: DscSettings, dt_s: float, n_frames: int, n_baseline
         notes.append(f"flip angle {flip:g} degrees; 60 with a preload or 30 without are recommended (Boxerman 2020)")
     elif flip is not None and flip > LOW_FLIP_DEG:
         notes.append(
-            f"flip angle {flip:g} degrees asks for a full-dose preload (Boxerman 2020), which the series cannot show; without one "
+            f"flip angle {flip:g} degrees needs a full-dose preload (Boxerman 2020), which the series cannot show; without one "
             "30 degrees are recommended"
         )
     if te is not None and not ECHO_MS[0] <= te <= ECHO_MS[1]:

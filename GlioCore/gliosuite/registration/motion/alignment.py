@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from ...compute import each
 from ...images import Grid
-from ..similarity import indices, positions
+from ..similarity import positions
+from .splines import TO_SPLINE, coefficients_of, filtered, gaussian, spline_at
 
 # A product of this many multiplications or fewer stays in one thread of any BLAS, so that its last digits do not hang on their number.
 _ALONE = 2**17
@@ -56,6 +57,11 @@ class Rigid:
         axes = np.reshape(grid.direction, (3, 3)) * grid.spacing
         start = self.matrix @ (grid.origin - centre) + centre + self.shift - grid.origin
         return np.linalg.solve(axes, self.matrix @ axes)[::-1, ::-1], np.linalg.solve(axes, start)[::-1]
+
+    def into(self, grid: Grid, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix (3, 3) and offset (3,) from arms to a grid's indices in array order, after this movement."""
+        axes = np.reshape(grid.direction, (3, 3)) * grid.spacing
+        return np.linalg.solve(axes, self.matrix)[::-1], np.linalg.solve(axes, centre + self.shift - grid.origin)[::-1]
 
     @classmethod
     def of(cls, vector: np.ndarray) -> "Rigid":
@@ -125,14 +131,18 @@ class Level:
         steps = [max(1, int(1.7 * mm / s)) if n >= 16 else 1 for s, n in zip(grid.spacing, grid.size)]
         sds = [mm / s if n > 1 else 0.0 for s, n in zip(grid.spacing, grid.size)]
 
-        def spline(frame: np.ndarray) -> np.ndarray:
-            for axis, (sd, step) in enumerate(zip(sds[::-1], steps[::-1])):
-                if sd:
-                    frame = ndimage.gaussian_filter1d(frame, sd, axis, mode="nearest", truncate=3.0)
-                frame = frame[(slice(None),) * axis + (slice(None, None, step),)]
-            return ndimage.spline_filter(frame, 3, output=np.float32, mode="mirror")
+        coefficients = np.empty((len(frames), *(-(-n // k) for n, k in zip(grid.shape, steps[::-1]))), np.float32)
 
-        coefficients = np.stack(each(spline, list(frames)))
+        def spline(t: int) -> None:
+            frame = frames[t]
+            for axis, (sd, step) in enumerate(zip(sds[::-1], steps[::-1])):
+                if sd and step == 1:
+                    frame = filtered(frame, np.convolve(gaussian(sd), TO_SPLINE), axis)
+                elif sd:
+                    frame = filtered(filtered(frame, gaussian(sd), axis, step), TO_SPLINE, axis)
+            coefficients[t] = frame
+
+        each(spline, range(len(frames)))
         spacing = tuple(float(s * k) for s, k in zip(grid.spacing, steps))
         small = Grid.made(coefficients.shape[:0:-1], spacing, grid.origin, grid.direction)
         mask = head[tuple(slice(None, None, k) for k in steps[::-1])]
@@ -143,7 +153,7 @@ class Level:
         arms = positions(small, mask) - centre
         return cls(small, coefficients, arms, centre, np.argwhere(mask), movements(grid), correlated)
 
-    def only(self, chosen: np.ndarray) -> "Level":
+    def only(self, chosen: np.ndarray | slice) -> "Level":
         """The same frames at some of the points."""
         return replace(self, arms=self.arms[chosen], where=self.where[chosen])
 
@@ -154,26 +164,17 @@ class Level:
 
     def at(self, t: int, move: Rigid, chosen: np.ndarray | slice = slice(None)) -> Seen:
         """A frame's values at the moved points."""
-        arms = self.arms[chosen]
-        index = indices(self.grid, arms + move.displacement(arms) + self.centre)
-        top = np.array(self.grid.shape)[:, None] - 1
-        inside = np.asarray(((index >= -0.01) & (index <= top + 0.01)).all(axis=0))
-        found = ndimage.map_coordinates(
-            self.coefficients[t], index, order=3, prefilter=False, mode="mirror", output=np.float64
-        )
-        return Seen(move, found, inside)
+        return Seen(move, *spline_at(self.coefficients[t], self.arms[chosen], *move.into(self.grid, self.centre)))
 
     def mean(self, frames: Sequence[int], moves: Sequence[Rigid]) -> np.ndarray:
         """Coefficients (z, y, x) of the mean of some frames after alignment; where none needs any, of the frames as they are."""
         if all(_length(m.vector) < _STILL_MM for m in moves):
             return self.coefficients[list(frames)].mean(axis=0, dtype=np.float64)
-        total = np.zeros(self.grid.shape)
+        everywhere = np.indices(self.grid.shape, float).reshape(3, -1).T
+        total = np.zeros(len(everywhere))
         for t, move in zip(frames, moves):
-            matrix, offset = move.on(self.grid, self.centre)
-            total += ndimage.affine_transform(
-                self.coefficients[t], matrix, offset, order=3, prefilter=False, mode="mirror", output=np.float64
-            )
-        return ndimage.spline_filter(total / len(frames), 3, output=np.float64, mode="mirror")
+            total += spline_at(self.coefficients[t], everywhere, *move.on(self.grid, self.centre))[0]
+        return coefficients_of(total.reshape(self.grid.shape) / len(frames))
 
     def _slope(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Values (n,) of an image with these coefficients at the points, and its gradient (n, 3) per mm."""
@@ -233,7 +234,7 @@ class Reference:
         change = np.concatenate([gradient, np.cross(level.arms, gradient)], axis=1) @ level.axes
         return cls(np.stack(basis, axis=1), np.stack(slopes, axis=1), b, gradient, change, scale)
 
-    def only(self, chosen: np.ndarray) -> "Reference":
+    def only(self, chosen: np.ndarray | slice) -> "Reference":
         """At some of the points."""
         basis, slopes, values, gradient, change = (
             a[chosen] for a in (self.basis, self.slopes, self.values, self.gradient, self.change)
@@ -244,6 +245,13 @@ class Reference:
 def _length(vector: np.ndarray) -> float:
     """How far a movement goes (mm), roughly."""
     return float(np.linalg.norm(vector[:3]) + _REACH_MM * np.linalg.norm(vector[3:]))
+
+
+def _inverse(system: np.ndarray) -> np.ndarray:
+    """Pseudoinverse of a symmetric matrix without negative eigenvalues (`numpy.linalg.pinv` takes three times as long)."""
+    values, vectors = np.linalg.eigh(system)
+    some = vectors[:, values > 1e-10 * values[-1]]
+    return (some / values[values > 1e-10 * values[-1]]) @ some.T
 
 
 def fit(
@@ -277,14 +285,14 @@ def fit(
         y = now.values / reference.scale
         if alpha is None:
             system = weighted(np.column_stack([part.basis, y]), w * now.inside)
-            alpha = np.linalg.pinv(system[:k, :k], 1e-10, hermitian=True) @ system[:k, k]
+            alpha = _inverse(system[:k, :k]) @ system[:k, k]
         columns = np.concatenate([part.basis, -(part.slopes @ alpha)[:, None] * part.change, y[:, None]], axis=1)
         for _ in range(_REWEIGHTED if robust else 1):
             heavy = w * trust * now.inside
             system = weighted(columns, heavy)
             size = np.sqrt(np.diag(system)) + 1e-12
             system /= np.outer(size, size)
-            inverse = np.linalg.pinv(system[:-1, :-1], 1e-10, hermitian=True)
+            inverse = _inverse(system[:-1, :-1])
             solution = inverse @ system[:-1, -1] * size[-1] / size[:-1]
             residual = y - columns[:, :-1] @ solution
             if robust and now.inside.any():

@@ -18,7 +18,9 @@ from .passes import resample_affine
 
 # Smoothing (mm) and number of points of the levels. The last one is hardly smoothed, which would carry contrast over to what has none.
 _COARSE_MM, _MIDDLE, _FINE = 6.0, (2.0, 12_000), (0.7, 20_000)
-_FORGIVEN_MM = (0.3, 0.2, 0.1)  # by which the frames may still be off when unchanging points are sought
+# By how much (mm) the frames may still be off when unchanging points are sought, and among which of the points: while alignment is rough,
+# every third tells as much.
+_FORGIVEN = ((0.3, 3), (0.2, 3), (0.1, 1))
 _FEWEST_TIMES = 5  # chosen: fewer show no bolus after a baseline
 _FEWEST_COARSE = (
     20  # points of the coarse level: chosen, six movements and a cubic map of intensities need more than a dozen
@@ -231,19 +233,20 @@ def _estimate(
     # The skin's outer edge belongs to what does not change.
     wide = ndimage.distance_transform_edt(~head, sampling=series.grid.spacing[::-1]) < 4.0
     level, reference = _level(series, head if given else wide, centre, *_FINE, fits, first, 1)
-    for i, forgiven in enumerate(_FORGIVEN_MM):
+    for i, (forgiven, every) in enumerate(_FORGIVEN):
         progress(0.6 + 0.1 * i, "motion, where nothing changes")
-        seen = _look(level, fits)
+        some, known = level.only(slice(None, None, every)), reference.only(slice(None, None, every))
+        seen = _look(some, fits)
         use = [s for s, f in zip(seen, fits) if s is not None and f is not None and f.likeness >= _UNLIKE]
-        weights = unchanging(reference, use, forgiven) if use else np.zeros(len(level.arms))
-        if np.count_nonzero(weights) < _FEWEST:
+        weights = unchanging(known, use, forgiven) if use else np.zeros(len(some.arms))
+        if np.count_nonzero(weights) < _FEWEST / every:
             notes.append(
-                "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be told apart there; look at "
+                "Hardly any tissue keeps its signal throughout, so that motion and contrast could not be separated there; look at "
                 "the motion table before trusting shifts that follow the bolus."
             )
             told = False
             break
-        fits = _refit(level, reference, fits, seen, weights, 0.02)
+        fits = _refit(some, known, fits, seen, weights, 0.02)
     return fits, notes, told
 
 

@@ -12,6 +12,7 @@ from ...steps import Progress, part, silent
 from ..quality import moved_points
 from ..similarity import foreground, positions
 from .correct import MotionSettings, correct_motion
+from .head import FARTHEST_MM, no_head
 
 _COVERED = 0.5  # of a voxel of the image that a volume must hold
 
@@ -42,10 +43,17 @@ def align_flip_angles(volumes: Series, progress: Progress = silent) -> Aligned:
     Raises
     ------
     InputError
-        If a volume looks too different from the brightest one.
+        If these are no volumes of a head, or one looks too different from the brightest or seems to lie farther off than a head moves.
     """
+    if reason := no_head(volumes):
+        raise InputError(reason)
     found = _within(volumes, progress)
-    return _laid(volumes, brightest(volumes), found.transforms, found.corrected)
+    aligned = _laid(volumes, brightest(volumes), found.transforms, found.corrected)
+    if aligned.largest_mm > FARTHEST_MM:
+        raise InputError(
+            f"volumes of {volumes.name} seemed to lie up to {aligned.largest_mm:.0f} mm off, which is farther than a head moves"
+        )
+    return aligned
 
 
 def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) -> Aligned:
@@ -69,7 +77,7 @@ def align_onto(volumes: Series, image: sitk.Image, progress: Progress = silent) 
     one = Series(array(brightest(volumes))[None], volumes.grid, volumes.name)
     across = _movements(one, image, part(progress, 0.6, 1.0))
     if not across.like.all():
-        raise InputError(f"{volumes.name} looks too different from the image that it is to be laid onto")
+        raise InputError(f"{volumes.name} looks too different from the image that it is to be aligned to")
     first = across.transforms[0]
     transforms = [
         sitk.CompositeTransform([t, first]) if c else first for t, c in zip(found.transforms, found.corrected)
@@ -101,7 +109,7 @@ def _within(volumes: Series, progress: Progress) -> _Found:
     if not found.like.all():
         which = int(np.flatnonzero(~found.like)[0]) + 1
         raise InputError(
-            f"volume {which} of {volumes.name} looks too different from volume {_brightest(volumes) + 1} to be laid onto it"
+            f"volume {which} of {volumes.name} looks too different from volume {_brightest(volumes) + 1} to be aligned to it"
         )
     return found
 
@@ -115,7 +123,7 @@ def _movements(volumes: Series, image: sitk.Image, progress: Progress) -> _Found
     if not covered.all():
         head = boolean(resample_mask(foreground(image), grid)) & covered
         if not head.any():
-            raise InputError(f"{volumes.name} does not overlap the image that it is to be laid onto")
+            raise InputError(f"{volumes.name} does not overlap the image that it is to be aligned to")
         mask = grid.image(head)
     together = Series(np.stack([array(image), *seen]), grid, volumes.name)
     motion = correct_motion(together, MotionSettings(reference_frames=1), mask, progress)

@@ -5,7 +5,10 @@ coordinate. Every axis is interpolated once, by cubic B-splines, as in three dim
 """
 
 import numpy as np
-from scipy import ndimage
+
+from ...compute.compiled import compiled, worthwhile
+from . import kernels
+from .splines import TO_SPLINE, filtered
 
 
 def resample_affine(values: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
@@ -38,13 +41,16 @@ def _along(values: np.ndarray, axis: int, row: np.ndarray, shift: float) -> np.n
     n = values.shape[axis]
     if n == 1:
         return values
-    spline = ndimage.spline_filter1d(values, 3, axis, output=np.float32, mode="mirror")
+    spline = filtered(values, TO_SPLINE, axis)
+    result = np.empty(values.shape, np.float32)
+    if worthwhile(values.size, repeated=True):
+        compiled(kernels).read_along(spline, row, shift, axis, result)
+        return result
     spline = np.pad(spline, [(1, 2) if a == axis else (0, 0) for a in range(3)], mode="reflect")
     indices = np.ogrid[tuple(slice(k) for k in values.shape)]
-    at = sum((c * i).astype(np.float32) for c, i in zip(row, indices)) + np.float32(shift)
-    np.clip(at, 0, n - 1, out=at)
+    at = np.clip(sum(c * i for c, i in zip(row, indices)) + shift, 0, n - 1)
     whole = at.astype(np.intp)
-    f = at - whole
+    f = (at - whole).astype(np.float32)
     step = spline.strides[axis] // spline.itemsize
     base = whole * step
     for a, i in enumerate(indices):
@@ -53,7 +59,7 @@ def _along(values: np.ndarray, axis: int, row: np.ndarray, shift: float) -> np.n
     flat, g = spline.ravel(), 1 - f
     # The cubic B-spline's four values at the fraction f.
     weights = (g * g * g, 4 - 3 * f * f * (1 + g), 4 - 3 * g * g * (1 + f), f * f * f)
-    result = np.zeros(values.shape, np.float32)
+    result[:] = 0
     for weight in weights:
         result += weight * flat.take(base)
         base += step

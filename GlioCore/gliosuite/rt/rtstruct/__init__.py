@@ -9,12 +9,16 @@ from .export import (
     require_same_patient,
     write_rtstruct,
 )
+from .preflight import Finding
 from .reading import on_grid, read_structures
 from .registration import accepted_registration, write_registration
+from .structures import StructureSet
 from .writing import Roi
 
 __all__ = [
+    "Finding",
     "Roi",
+    "StructureSet",
     "accepted_registration",
     "check_structures",
     "export_rtstruct",

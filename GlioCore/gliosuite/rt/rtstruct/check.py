@@ -6,10 +6,9 @@ import numpy as np
 
 from ...dicom.geometry import Stack
 from ...errors import option
-from ...images import volume_cc
+from ...images import UNLIKE, UNLIKE_CC, volume_cc
 from .export import foreign_patient
 from .planes import contour_volume_cc, own_mask, planes_of, rasterise
-from .preflight import UNLIKE, UNLIKE_CC
 from .structures import Structure, StructureSet
 
 

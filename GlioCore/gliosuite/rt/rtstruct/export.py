@@ -17,11 +17,13 @@ from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError, option
 from ...files import atomic
 from ...images import Grid, boolean, resample_mask
+from ...resources import colors as colors_of
+from ...resources import rgb
 from .appending import append, existing_set, same_contours
 from .drafts import marked
 from .objects import save
 from .planes import contour_volume_cc, planes_of, rasterise
-from .preflight import TYPES, Finding, block, check_masks, check_rois, check_series
+from .preflight import Finding, block, check_masks, check_rois, check_series
 from .reading import read_structures
 from .registration import AcceptedRegistration
 from .segmentation import write_seg
@@ -35,16 +37,9 @@ __all__ = [
     "export_rtstruct",
     "preflight",
     "read_rtstruct",
-    "roi_color",
     "write_rtstruct",
 ]
 
-_COLORS = {
-    "GTV": ((255, 77, 77), (255, 158, 64), (240, 98, 146)),
-    "CTV": ((0, 230, 118), (64, 160, 255), (255, 171, 64), (224, 224, 224), (179, 136, 255), (240, 98, 146)),
-    "PTV": ((255, 213, 74), (255, 64, 255), (38, 166, 154)),
-    "ORGAN": ((124, 156, 255), (38, 166, 154), (158, 158, 158), (176, 190, 197)),
-}
 # Chosen: rounding the steps of a structure some ten voxels across costs 1 to 5 %; below 0.9 its shape is another.
 _LEAST_DICE = 0.9
 SAID = (
@@ -77,12 +72,6 @@ class ExportedSet:
     rois: tuple[WrittenRoi, ...]
     findings: tuple[Finding, ...]
     label: str
-
-
-def roi_color(interpreted_type: str, index: int) -> tuple[int, int, int]:
-    """The colour (0-255) of the `index`-th structure of a type."""
-    colors = _COLORS.get(interpreted_type, _COLORS["ORGAN"])
-    return colors[index % len(colors)]
 
 
 def write_rtstruct(
@@ -183,12 +172,8 @@ def export_rtstruct(
     for finding in findings:
         if finding.check in SAID and finding.level == "warning":
             warnings.warn(finding.sentence, stacklevel=2)
-    colors: list[tuple[int, int, int]] = []
-    counts = dict.fromkeys(TYPES, 0)
-    for roi in rois:
-        red, green, blue = roi.color_rgb or roi_color(roi.interpreted_type, counts[roi.interpreted_type])
-        colors.append((red, green, blue))
-        counts[roi.interpreted_type] += 1
+    table = colors_of([roi.name for roi in rois])
+    colors = [roi.color_rgb or rgb(table[roi.name]) for roi in rois]
     carried = registration.sentence() if registration is not None else ""
     dataset = structure_set(series, rois, masks, colors, label, carried, smooth, timed)
     if before is not None:

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ...dicom.geometry import Stack
 from ...errors import InputError, option
-from ...images import Grid, boolean
+from ...images import Grid, boolean, change
 from .writing import Roi
 
 OLD_DAYS = 14  # chosen: cavities shrink within weeks of an operation, so planning MR is repeated within two
@@ -21,8 +21,6 @@ TYPES = (
     "GTV", "CTV", "PTV", "ORGAN", "EXTERNAL", "AVOIDANCE", "CAVITY", "TREATED_VOLUME", "IRRAD_VOLUME", "BOLUS", "CONTRAST_AGENT",
     "DOSE_REGION", "CONTROL", "SUPPORT", "FIXATION", "MARKER", "REGISTRATION",
 )  # fmt: skip
-# Chosen: two volumes of any structure that is worth a plan are the same within this; steps of voxels make less. Both must be passed.
-UNLIKE, UNLIKE_CC = 0.05, 0.1
 _NAME = re.compile(r"[A-Za-z0-9_~^+.!-]+")
 
 
@@ -242,23 +240,8 @@ def check_masks(
 
 def _carried(roi: Roi, mask: np.ndarray, series: Stack) -> list[Finding]:
     """What becomes of a mask on another grid than the series; one with the series' own number of voxels may have lost its place."""
-    own = Grid.of(roi.mask)
-    if own.matches(series.grid):
-        return []
-    before, after = float(boolean(roi.mask).sum()) * own.voxel_cc, float(mask.sum()) * series.grid.voxel_cc
-    what = (
-        f"ROI {roi.name} was carried from a grid of its own to the series': {before:.2f} cc there, {after:.2f} cc here"
-    )
-    if own.size == series.grid.size:
-        return [
-            Finding(
-                "grid",
-                "warning",
-                f"{what}; it has as many voxels as the series along each axis, but another place or voxel size, so look where it lies",
-            )
-        ]
-    changed = abs(after - before) > max(UNLIKE_CC, UNLIKE * before)
-    return [Finding("grid", "warning" if changed else "ok", f"{what}.")]
+    unlike, sentence = change(roi.mask, series.grid.image(mask), f"ROI {roi.name}", "the series")
+    return [Finding("grid", "warning" if unlike else "ok", f"{sentence}.")] if sentence else []
 
 
 def _holes(mask: np.ndarray) -> tuple[int, int]:

@@ -11,8 +11,8 @@ import SimpleITK as sitk
 
 from ...dicom.geometry import RT_STRUCTURE_SET, Stack, quiet_pydicom
 from ...errors import InputError, require
-from ...images import Grid, boolean
-from .planes import common_step, planes_of, rasterise
+from ...images import UNLIKE, UNLIKE_CC, Grid, boolean, volume_cc
+from .planes import common_step, contour_volume_cc, planes_of, rasterise
 from .structures import Contour, Structure, StructureSet, doubled
 
 if TYPE_CHECKING:
@@ -210,6 +210,9 @@ def on_grid(contents: StructureSet, name: str, grid: Grid, series: Stack | None 
     if not boolean(mask).any():
         reasons = "; ".join((*structure.problems, *notes)) or "no overlap"
         raise InputError(f"{contents.path}:{name} has no voxel on the image that it is for ({reasons})")
+    drawn, here = contour_volume_cc(structure, series.grid if series is not None else None), volume_cc(mask)
+    if drawn is not None and abs(drawn - here) > max(UNLIKE_CC, UNLIKE * drawn):
+        notes.append(f"its contours hold {drawn:.2f} cc, of which {here:.2f} cc lie on the image that it is for")
     for note in (*structure.problems, *planes_of(structure).faults, *notes):
         warnings.warn(f"{contents.path}:{name}: {note}", stacklevel=2)
     return mask

@@ -24,6 +24,8 @@ _TITLES = {
     "brain": "brain mask",
     "necrosis": "necrosis",
 }
+# What a GTV holds, as a planning system shows it beside the contour.
+_WORDS = {"cel": "enhancing lesion", "t2l": "T2 lesion", "cavity": "resection cavity", "necrosis": "necrosis"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Structures:
     necrosis: sitk.Image | None = None
     critical: tuple[sitk.Image, ...] = ()
 
+    @property
+    def lesion(self) -> sitk.Image | None:
+        """The whole lesion, cavity and necrosis too; None where there is none. Its masks lie on one grid."""
+        parts = [m for m in (self.cel, self.t2l, self.cavity, self.necrosis) if m is not None]
+        return Grid.of(parts[0]).image(np.any([boolean(m) for m in parts], axis=0)) if parts else None
+
     def on(self, grid: Grid) -> "Structures":
         """The same masks on one grid, carried by their signed distance."""
         carried = lambda mask: None if mask is None else resample_mask(mask, grid)
@@ -64,11 +72,12 @@ class Structures:
 
 @dataclass(frozen=True)
 class Target:
-    """One GTV, its CTV and, where it was asked for, its PTV (uint8, one grid), and how they were made."""
+    """One GTV, its CTV and, where it was asked for, its PTV (uint8, one grid); what the GTV holds, and how the CTV was made of it."""
 
     rule: TargetRule
     gtv: sitk.Image
     ctv: sitk.Image
+    holds: str
     how: str
     ptv: sitk.Image | None = None
 
@@ -114,7 +123,7 @@ class TargetVolumes:
         dose = f", {target.rule.dose}" if target.rule.dose else ""
         text = f"{self.scheme.title} ({self.scheme.year}){dose}: {target.how}"
         if target.rule.margin_mm is None and self.barriers:
-            return f"{text}; barriers do not bear on what is predicted"
+            return f"{text}; barriers do not apply to what is predicted"
         return text if self.barriers else f"{text}; no barriers"
 
 
@@ -185,10 +194,11 @@ def target_volumes(
         if rule.rest_of and absent:
             notes.append(f"{rule.ctv_name} was not made: it needs the {_TITLES[absent[0]]}, which is not given.")
             continue
-        gtv, parts = _gtv(name, rule, structures, brain, grid, notes)
+        gtv, holds = _gtv(name, rule, structures, brain, grid, notes)
         if rule.margin_mm is not None:
             margin = rule.margin_mm if margin_mm is None else margin_mm
-            ctv, how = _expanded(rule, gtv, parts, margin, structures, grid, barriers, notes)
+            ctv, how = _expanded(rule, gtv, margin, structures, grid, barriers, notes)
+            how = f"{holds} + {how}"
         else:
             assert probability is not None  # `_check_options` has seen to it
             if like_scheme is not None:
@@ -196,7 +206,7 @@ def target_volumes(
                 volume_cc = made.volumes_cc[made.targets[0].rule.ctv_name]
             candidates = Candidates.of(gtv, brain, probability, grid, smoothing_mm, keep_satellites)
             ctv, how, satellites = _predicted(candidates, threshold, volume_cc, notes)
-            how += f" from {probability_source}, with {' + '.join(parts)}"
+            how += f" from {probability_source}, with {holds}"
             how += f" (volume of {like_scheme})" if like_scheme else ""
             if at_edge(ctv):
                 notes.append(f"{rule.ctv_name} reaches the image's edge; what is predicted beyond it is not known.")
@@ -218,7 +228,7 @@ def target_volumes(
         if ptv_mm is not None:
             ptv = expand(grid.image(ctv), ptv_mm)
             _say_lost(rule.ptv_name, lost_cc(grid.image(ctv), ptv_mm), notes)
-        targets.append(Target(rule, grid.image(gtv), grid.image(ctv), how, ptv))
+        targets.append(Target(rule, grid.image(gtv), grid.image(ctv), holds, how, ptv))
     return TargetVolumes(
         rules,
         tuple(targets),
@@ -241,7 +251,6 @@ def _say_lost(name: str, lost: float, notes: list[str]) -> None:
 def _expanded(
     rule: TargetRule,
     gtv: np.ndarray,
-    parts: list[str],
     margin_mm: float,
     structures: Structures,
     grid: Grid,
@@ -254,7 +263,7 @@ def _expanded(
     walls = barriers.barriers(structures.brain, margin_mm) if barriers is not None else None
     ctv = boolean(expand(grid.image(gtv), margin_mm, walls)) & boolean(structures.brain)
     _say_lost(rule.ctv_name, lost_cc(grid.image(gtv), margin_mm, structures.brain, walls), notes)
-    how = f"{' + '.join(parts)} + {margin_mm:g} mm, inside the brain"
+    how = f"{margin_mm:g} mm, inside the brain"
     if barriers is not None:
         how += f", round {', '.join(barriers.rules)} ({barriers.source})"
     return ctv, how
@@ -312,8 +321,8 @@ def _check_options(
 
 def _gtv(
     name: str, rule: TargetRule, structures: Structures, brain: np.ndarray, grid: Grid, notes: list[str]
-) -> tuple[np.ndarray, list[str]]:
-    """The union of a rule's masks inside the brain, and which they were."""
+) -> tuple[np.ndarray, str]:
+    """The union of a rule's masks inside the brain, and which they were and were not."""
     given = {r: m for r in rule.gtv if (m := getattr(structures, r)) is not None}
     for role in rule.needs:
         if role not in given:
@@ -340,7 +349,9 @@ def _gtv(
     outside = float((whole & ~brain).sum()) * grid.voxel_cc
     if outside > 0.1:
         notes.append(f"{outside:.2f} cc of {rule.gtv_name} lie outside the brain mask and were cut off.")
-    return gtv, list(given)
+    absent = [r for r in (*rule.gtv, *(["necrosis"] if "cel" in rule.gtv else [])) if r not in given]
+    without = f" (no {', no '.join(_WORDS[r] for r in absent)})" if absent else ""
+    return gtv, " + ".join(_WORDS[r] for r in given) + without
 
 
 def _predicted(

@@ -125,11 +125,16 @@ def motion(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def moved(frame: np.ndarray, grid: Grid, step: np.ndarray) -> np.ndarray:
-    """A frame of a head that moved by one row of `motion`."""
+    """A frame of a head that moved by one row of `motion`; what comes in from beyond its edge is as the edge.
+
+    Cubic: a scan's signal is band-limited, and a head does not blur because it moved.
+    """
     turn = sitk.Euler3DTransform()
     turn.SetCenter(_CENTRE)
     turn.SetParameters([float(v) for v in (*np.deg2rad(step[3:]), *step[:3])])
-    return array(sitk.Resample(grid.image(frame), turn, sitk.sitkLinear))
+    image = grid.image(frame)
+    found = array(sitk.Resample(image, image, turn, sitk.sitkBSpline, 0.0, sitk.sitkFloat32, True))
+    return np.clip(found, 0.0, float(frame.max()))
 
 
 def finish(

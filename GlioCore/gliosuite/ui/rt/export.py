@@ -85,7 +85,11 @@ class Export(Section):
         self._list(findings)
         errors = sum(f.level == "error" for f in findings)
         warned = sum(f.level == "warning" for f in findings)
-        text = _("not to be written: {errors} ✗") if errors else _("it can be written; to be known: {warned} !")
+        text = (
+            _("it cannot be written: {errors} error(s) (✗)")
+            if errors
+            else _("it can be written; {warned} point(s) to note (!)")
+        )
         self.say(text.format(errors=errors, warned=warned), notes)
 
     @slot

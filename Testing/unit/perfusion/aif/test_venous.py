@@ -95,11 +95,11 @@ def test_a_move_that_may_have_been_counts_where_it_explains_the_vessels(monkeypa
     for perhaps in ((30, 10), ()):
         monkeypatch.setattr(venous, "sudden_moves", lambda *_, found=perhaps: ((), found))
         aif = dce_aif(series, TIMES, DceSettings(**SIGNAL), GRID.image(artery), HEAD)
-        notes[perhaps] = aif.quality["fit_residual"], [n for n in aif.notes if "the head moved at once at" in n]
+        notes[perhaps] = aif.quality["fit_residual"], [n for n in aif.notes if "the head moved suddenly at" in n]
     assert notes[()][0] > 1.0
     assert notes[()][1] == []
     assert notes[30, 10][0] < 0.7 * notes[()][0]
-    assert notes[30, 10][1] == ["the head moved at once at 50 s; the AIF's level before and after is not compared"]
+    assert notes[30, 10][1] == ["the head moved suddenly at 50 s; the AIF's level before and after is not compared"]
 
 
 def test_the_signal_of_tissue_has_a_first_pass_that_its_voxels_have():

@@ -7,7 +7,7 @@ from gliosuite.errors import InputError
 from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean, read_image
 from gliosuite.perfusion.aif import Aif
-from gliosuite.perfusion.dce import check_t10, dce_maps, write
+from gliosuite.perfusion.dce import DcePicking, check_t10, dce_aif, dce_maps, write
 from gliosuite.perfusion.dce.dispersion import disperse
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif
 from gliosuite.perfusion.settings import DceSettings
@@ -291,3 +291,32 @@ def test_what_flickers_over_quiet_air_is_no_noise_floor(phantom):
     moving = np.where(head, frames * np.abs(flicker), frames).astype(np.float32)
     result = dce_maps(series(moving), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(lesion))
     assert not any("noise floor" in n for n in result.notes)
+
+
+def test_nothing_is_written_where_nothing_could_be_computed(phantom, tmp_path):
+    frames, _, head, lesion, artery = phantom
+    t10 = GRID.image(np.where(head & ~lesion, 1.2, np.nan).astype(np.float32))
+    with pytest.raises(InputError, match=r"nothing could be computed|T1"):
+        write(dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), t10, GRID.image(lesion)), tmp_path / "out")
+    whole = dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), 1.2, GRID.image(head))
+    none = replace(whole, medians=dict.fromkeys(whole.medians), notes=["why not"])
+    with pytest.raises(InputError, match=r"nothing could be computed: ktrans.* undefined in all \d+ voxels: why not"):
+        write(none, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_picked_is_what_the_maps_take(phantom):
+    """A series prepared once: the mean over a mask is that of `dce_aif`, and of its voxels' own curves."""
+    frames, _, head, _, artery = phantom
+    picking = DcePicking.of(series(frames), TIMES, SETTINGS, GRID.image(head))
+    voxels = np.argwhere(artery)[:3]
+    mask = np.zeros(GRID.shape, bool)
+    mask[tuple(voxels.T)] = True
+    mean = picking.mean(GRID.image(mask))
+    whole = dce_aif(series(frames), TIMES, replace(SETTINGS, sinus=False), GRID.image(mask), GRID.image(head))
+    assert np.array_equal(mean.concentration, whole.concentration)
+    single = picking.curves(voxels)
+    n = picking.prepared.n_baseline
+    np.testing.assert_allclose(single.mean(axis=0)[n:], mean.concentration[n:], rtol=1e-5)
+    found = picking.candidates()
+    assert artery[tuple(found.T)].mean() > 0.9

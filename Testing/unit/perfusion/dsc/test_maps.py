@@ -6,7 +6,7 @@ from gliosuite.errors import InputError
 from gliosuite.files import read_json
 from gliosuite.images import Grid, Series, array, boolean
 from gliosuite.perfusion.aif import Aif
-from gliosuite.perfusion.dsc import DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
+from gliosuite.perfusion.dsc import DscPicking, DscSettings, dsc_aif, dsc_maps, perfusion_maps, write
 from gliosuite.perfusion.kinetics import convolve
 from gliosuite.perfusion.signal import BLOOD_R2STAR
 
@@ -247,3 +247,18 @@ def test_clipping_of_a_table_is_said_too(phantom):
     wide = Aif(TIMES, np.minimum(60 * (u / 9.0) ** 3 * np.exp(3 - u / 3.0), 30), "table", "csv")
     result = dsc_maps(series(frames), TIMES, SETTINGS, wide, GRID.image(head))
     assert any("plateau instead of a peak" in n for n in result.notes)
+
+
+def test_what_is_picked_is_what_the_maps_take(phantom):
+    """A series prepared once: the mean over a mask is that of `dsc_aif`, and of its voxels' own curves."""
+    frames, _, head, _, artery = phantom
+    picking = DscPicking.of(series(frames), TIMES, SETTINGS, GRID.image(head))
+    voxels = np.argwhere(artery)[:3]
+    mask = np.zeros(GRID.shape, bool)
+    mask[tuple(voxels.T)] = True
+    mean = picking.mean(GRID.image(mask))
+    whole = dsc_aif(series(frames), TIMES, SETTINGS, GRID.image(mask), GRID.image(head))
+    assert np.array_equal(mean.concentration, whole.concentration)
+    np.testing.assert_allclose(picking.curves(voxels).mean(axis=0), mean.concentration, rtol=1e-5, atol=1e-4)
+    found = picking.candidates()
+    assert artery[tuple(found.T)].mean() > 0.9

@@ -12,7 +12,7 @@ def test_a_protocol_as_recommended_needs_no_word():
 @pytest.mark.parametrize(
     ("settings", "rest", "sentence"),
     [
-        ({"te_ms": 30.0, "flip_angle_deg": 60.0}, (1.5, 120, 35), "flip angle 60 degrees asks for a full-dose preload"),
+        ({"te_ms": 30.0, "flip_angle_deg": 60.0}, (1.5, 120, 35), "flip angle 60 degrees needs a full-dose preload"),
         (
             {"te_ms": 30.0, "flip_angle_deg": 90.0},
             (1.5, 120, 35),

@@ -73,3 +73,13 @@ def test_what_does_not_look_alike_or_overlap_is_refused():
     frames[1] = np.random.default_rng(1).random(GRID.shape, np.float32)
     with pytest.raises(InputError, match="volume 2 of vfa looks too different from volume 1"):
         align_flip_angles(Series(frames, GRID, "vfa"))
+
+
+def test_volumes_of_a_phantom_and_movements_no_head_makes_are_left_alone():
+    frames = np.stack([volume(GRID, c, NOWHERE) for c in CONTRASTS])
+    small = Grid(GRID.size, (2.0, 2.0, 2.0), GRID.origin, GRID.direction)
+    with pytest.raises(InputError, match="smaller than a head"):
+        align_flip_angles(Series(frames, small, "vfa"))
+    frames[2] = np.roll(frames[2], 9, axis=1)  # 36 mm
+    with pytest.raises(InputError, match="farther than a head moves"):
+        align_flip_angles(Series(frames, GRID, "vfa"))

@@ -184,7 +184,7 @@ def test_a_mask_on_another_grid_is_told_with_its_volume_before_and_after(series,
     fine = grid.isotropic(1.0)
     for own, array, level, sentence in (
         (grid, mask, None, ""),
-        (moved, mask, "warning", r"5\.76 cc there, 5\.76 cc here; it has as many voxels as the series"),
+        (moved, mask, "warning", r"5\.76 cc there, 5\.76 cc here; it has as many voxels as the image"),
         (half, mask, "warning", r"0\.72 cc there, 0\.\d\d cc here; it has as many voxels"),
         (fine, boolean(resample_mask(grid.image(mask), fine)), "ok", r"cc there, 5\.\d\d cc here\.$"),
     ):

@@ -296,7 +296,7 @@ def test_barriers_ptv_and_an_edited_table_on_the_command_line(gliosuite, masks):
     assert code == 0
     report = json.loads(text)
     assert report["barriers"] == {"source": "masks given", "rules": {"falx": "stops"}}
-    assert report["targets"][0]["how"].startswith("cel + 10 mm")
+    assert report["targets"][0]["how"].startswith("enhancing lesion (no resection cavity, no necrosis) + 10 mm")
     assert (report["targets"][0]["ptv"], report["targets"][0]["ptv_mm"]) == ("PTV_EANO", 3)
     assert sorted(p.name for p in (masks / "o").iterdir()) == ["m.json", "m.nii.gz", "m_PTV_EANO.nii.gz"]
     assert report["volumes_cc"]["PTV_EANO"] > report["volumes_cc"]["CTV_EANO"]

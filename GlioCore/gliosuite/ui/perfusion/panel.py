@@ -5,19 +5,29 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
-from ..errors import InputError
-from ..mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
-from ..mrml.process import Job
-from ..mrml.sequences import acquisition, first_series, n_frames, timing
-from .binding import chosen
-from .panel import Panel, Running, show_only, slot
-from .process import Step
+from ... import resources
+from ...errors import InputError
+from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
+from ...mrml.perfusion.study import kind_of
+from ...mrml.process import Job
+from ...mrml.sequences import acquisition, n_frames, timing
+from ..binding import chosen
+from ..panel import Panel, Running, slot
+from ..process import Step
+from .arterial import ArterialSection
+from .overlay import OverlaySection
+from .regions import RegionsSection
+from .registration import RegistrationSection
+from .study import StudySection
+
+_PICTURE = "qc.png was not drawn"  # of a command where matplotlib is missing; here the views show all of it
 
 
 class PerfusionPanel(Panel):
     """Binds the widgets of GlioPerfusion.ui to a parameter node and a logic.
 
-    The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``.
+    The logic has ``start(request) -> job``, ``finish(job, result) -> PerfusionResult``, ``abandon(job)`` and ``show(result)``, and what
+    the sections say.
     """
 
     failure = _("Something went wrong in GlioPerfusion; the details help those who mend it.")
@@ -39,36 +49,59 @@ class PerfusionPanel(Panel):
         "--deconvolution": "deconvolutionLabel",
         "--nawm": "nawmSegmentLabel",
         "--mask": "maskSegmentLabel",
+        "--sinus": "sinusCheckBox",
+        "--no-sinus": "sinusCheckBox",
+        "--vof": "vofCheckBox",
     }
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
         super().__init__(ui, logic, step)
-        bindings = self.bindings
+        bindings, choices = self.bindings, resources.display()["choices"]
         bindings.node(ui.seriesSelector, "series")
-        bindings.segment(ui.aifSegmentSelector, "aifSegmentation", "aifSegment")
+        for name in ("model", "leakage", "deconvolution"):
+            bindings.choice(getattr(ui, f"{name}ComboBox"), name, choices[name])
         bindings.segment(ui.maskSegmentSelector, "maskSegmentation", "maskSegment")
         bindings.segment(ui.nawmSegmentSelector, "nawmSegmentation", "nawmSegment")
-        bindings.path(ui.aifFileEdit, "aifFile")
         ui.seriesSelector.currentNodeChanged.connect(self.onSeries)
         ui.timeUnitComboBox.currentIndexChanged.connect(self.onTimeUnit)
         ui.timesEdit.textChanged.connect(self.onTimes)
         ui.kindComboBox.currentIndexChanged.connect(self.onChoice)
-        ui.aifComboBox.currentIndexChanged.connect(self.onChoice)
         ui.t1Selector.currentNodeChanged.connect(self.onChoice)
-        ui.applyButton.clicked.connect(self.onApply)
+        ui.dceButton.clicked.connect(self.onApply)
+        ui.dscButton.clicked.connect(self.onApply)
+        self._dce: bool | None = None  # the kind whose section was opened last
+        self.study = StudySection(self, self.request, self.take)
+        self.overlay = OverlaySection(self, self.study)
+        self.sections = (
+            self.study,
+            RegistrationSection(self, self.study),
+            ArterialSection(self, self.request),
+            self.overlay,
+            RegionsSection(self, self.overlay),
+        )
         self.bind(parameters)
 
     def fill(self) -> None:
-        """A scene's first series where none is chosen."""
+        """A scene's first DCE or DSC series where none is chosen."""
+        for section in self.sections:
+            section.fill()
         if self.parameters.series is None:
-            series = first_series()
-            self.parameters.series = series
-            if series is not None:
-                self._read(series)
+            found = self.study.with_role("dce", "dsc")
+            if found:
+                self.parameters.series = found[0]
+                self._read(found[0])
 
     def show(self) -> None:
-        """What the times mean."""
+        """What the times mean, and what the sections show."""
         self._show_times()
+        for section in self.sections:
+            section.show()
+
+    def leave(self) -> None:
+        """The scene closes."""
+        super().leave()
+        for section in self.sections:
+            section.leave()
 
     # ------------------------------------------------------------------------------------------------------------- choices
 
@@ -81,6 +114,10 @@ class PerfusionPanel(Panel):
             self._read(node)
         self._show_times()
         self.onChoice()
+
+    def take(self, node: Any) -> None:
+        """Work on a series."""
+        self.ui.seriesSelector.setCurrentNode(node)
 
     @slot
     def onTimeUnit(self) -> None:
@@ -96,6 +133,7 @@ class PerfusionPanel(Panel):
         p = self.parameters
         p.timeUnit = "as the series says"
         p.baseline = p.arrival = ""
+        p.kind, self.ui.kindComboBox.toolTip = kind_of(node)
         self._read_times(node)
         known = acquisition(node)
         for key, name in (("tr_ms", "trMs"), ("te_ms", "teMs"), ("flip_angle_deg", "flipAngleDeg")):
@@ -105,6 +143,7 @@ class PerfusionPanel(Panel):
         unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
         self.parameters.times = _listed(times)
+        self.ui.timesEdit.setCursorPosition(0)
 
     @slot
     def onTimes(self) -> None:
@@ -133,21 +172,18 @@ class PerfusionPanel(Panel):
 
     @slot
     def onChoice(self) -> None:
-        """Show only what the kind and the AIF need."""
-        ui = self.ui
-        dce = ui.kindComboBox.currentText != "DSC"
-        ui.dceBox.visible = dce
-        ui.dscBox.visible = not dce
-        aif = ui.aifComboBox.currentText
-        show_only(
-            ((ui.aifPointsLabel, ui.aifPointsSelector), aif == "control points"),
-            ((ui.aifSegmentLabel, ui.aifSegmentSelector), aif == "segment"),
-            ((ui.aifFileLabel, ui.aifFileEdit), aif == "CSV file"),
-            ((ui.teLabel, ui.teSpinBox), not dce),
-        )
+        """Open the section of the kind, and allow what can be done."""
+        ui, dce = self.ui, self.ui.kindComboBox.currentText != "DSC"
+        ready = ui.seriesSelector.currentNode() is not None and self._running is None
+        for box, button, mine in ((ui.dceBox, ui.dceButton, dce), (ui.dscBox, ui.dscButton, not dce)):
+            box.enabled, button.enabled = mine, ready and mine
+            if dce is not self._dce:
+                box.collapsed = not mine
+        self._dce = dce
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
-        ui.applyButton.enabled = ui.seriesSelector.currentNode() is not None and self._running is None
         ui.cancelButton.enabled = self._running is not None
+        for section in self.sections:
+            section.choose()
 
     # ------------------------------------------------------------------------------------------------------------- running
 
@@ -164,6 +200,7 @@ class PerfusionPanel(Panel):
             tr_ms=p.trMs,
             te_ms=p.teMs,
             flip_angle_deg=p.flipAngleDeg,
+            motion=p.motion,
             baseline=parse_number(p.baseline, int, _("the baseline")),
             arrival_s=parse_number(p.arrival, float, _("the arrival")),
             t10_s=p.t10S,
@@ -175,6 +212,8 @@ class PerfusionPanel(Panel):
             leakage=p.leakage,
             deconvolution=p.deconvolution,
             aif=p.aif,
+            sinus=p.sinus,
+            vof=p.vof,
             points=p.aifPoints,
             segment=chosen(p.aifSegmentation, p.aifSegment),
             aif_file=p.aifFile,
@@ -191,13 +230,18 @@ class PerfusionPanel(Panel):
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""
         job, notes = self._ended()
+        notes = [n for n in notes if not n.startswith(_PICTURE)]
         result, more = self._attempt(lambda: self._shown(job, summary))
         self.onChoice()
         if result is None:
             return
         self.ui.progressBar.value = 100
-        names = ", ".join(node.GetName() for node in result.maps.values())
-        self._say(_("done: {names}").format(names=names), [*notes, *more])
+        if result.maps:
+            self.overlay.take(next(iter(result.maps.values())))
+        names = ", ".join(node.GetName() for key, node in result.maps.items() if not key.endswith("_sd"))
+        known = any(key.endswith("_sd") for key in result.maps)
+        said = _("done: {names}, with their SDs") if known else _("done: {names}")
+        self._say(said.format(names=names), [*notes, *more])
 
     def _shown(self, job: Job | None, summary: dict[str, Any]) -> PerfusionResult:
         result: PerfusionResult = self.logic.finish(job, summary)

@@ -1,0 +1,154 @@
+"""A study in the scene: which part each image plays, and whether a series is DCE or DSC."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import slicer.util
+
+from ... import resources
+from ...dicom.roles import T2_STAR_TE_MS, Verdict, judge_all, judge_name
+from ..sequences import acquisition, frame_values, is_series
+from ..volumes import QUANTITY, ROLE
+
+_NONE = "none"  # the attribute's value where a person says that an image has no role
+_ONE = ("t1c", "t1", "t2", "flair", "b1")  # what one image alone can be
+_HEADERS = 3  # of a volume that are read: first, middle and last; chosen, fewer pass for a localizer
+_STRIDE = 4  # of the voxels, along each axis, that tell DCE from DSC; chosen
+_STRONGEST = 95.0  # percentile of what voxels change by; chosen, vessels and lesions are a twentieth of a head
+_BASELINE = 3  # frames; chosen, as few as a baseline has
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image or series, its role (``t1c``, ...; empty: none), and why."""
+
+    node: Any
+    role: str
+    why: str
+
+
+def entries() -> list[Entry]:
+    """The scene's images and series with their roles: as a person or a case said, or guessed from DICOM attributes, else from names.
+
+    Where several are guessed to be what one alone can be, the finest of them is.
+    """
+    found = []
+    volumes = _volumes()
+    by_headers = _judged(volumes)
+    for node in [*volumes, *_series()]:
+        said = node.GetAttribute(ROLE)
+        if said:
+            found.append(Entry(node, "" if said == _NONE else said, "as it was chosen"))
+        elif is_series(node):
+            found.append(_of_series(node))
+        else:
+            verdict = by_headers.get(node.GetID()) or judge_name(node.GetName())
+            found.append(Entry(node, verdict.role or "", verdict.why))
+    known = resources.display()["choices"]["role"]
+    found = [e if e.role in known else replace(e, role="") for e in found]
+    rank = lambda e: (bool(e.node.GetAttribute(ROLE)), e.node.GetImageData().GetNumberOfPoints())
+    for role in _ONE:
+        rivals = sorted((e for e in found if e.role == role), key=rank)
+        for lesser in rivals[:-1]:
+            why = f"{lesser.why}; {rivals[-1].node.GetName()} is finer"
+            found[found.index(lesser)] = Entry(lesser.node, "", why)
+    return found
+
+
+def with_role(role: str) -> list[Any]:
+    """The nodes that have a role."""
+    return [entry.node for entry in entries() if entry.role == role]
+
+
+def choose_role(node: Any, role: str) -> None:
+    """What a person says: the role of a node, and of no other where one alone can have it."""
+    for entry in entries() if role in _ONE else ():
+        if entry.role == role and entry.node is not node:
+            entry.node.SetAttribute(ROLE, _NONE)
+    node.SetAttribute(ROLE, role or _NONE)
+
+
+def _volumes() -> list[Any]:
+    """Scalar volumes that are images of a patient: no label map, no map or picture of ours, nothing hidden, no frame of a sequence."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        and not node.GetHideFromEditors()
+        and node.GetImageData() is not None
+        and not node.GetAttribute(QUANTITY)
+        and not is_series(node)
+        and not any(b.IsProxyNodeID(node.GetID()) for b in browsers)
+    ]
+
+
+def _series() -> list[Any]:
+    nodes = [n for cls in ("vtkMRMLSequenceNode", "vtkMRMLScalarVolumeNode") for n in slicer.util.getNodesByClass(cls)]
+    return [node for node in nodes if is_series(node)]
+
+
+def _judged(nodes: list[Any]) -> dict[str, Verdict]:
+    """By the identifier of a node that was loaded from DICOM: the verdict on its files, which the application's database knows."""
+    database = getattr(slicer, "dicomDatabase", None)
+    files: dict[str, list[Path]] = {}
+    if database is None:
+        return {}
+    for node in nodes:
+        uids = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+        some = [uids[i] for i in sorted({0, len(uids) // 2, len(uids) - 1})] if len(uids) >= _HEADERS else []
+        paths = [Path(p) for p in map(database.fileForInstance, some) if p]
+        if paths:
+            files[node.GetID()] = paths
+    if not files:
+        return {}
+    from ...dicom.headers import read_headers
+    from ...dicom.sort import split
+
+    read = {node: read_headers(paths, pixels=False)[0] for node, paths in files.items()}
+    series = split(header for headers in read.values() for header in headers)
+    verdicts = {s.header.series_uid: v for joined, v in judge_all(series) for s in joined.slices}
+    return {node: verdicts[h[0].series_uid] for node, h in read.items() if h and h[0].series_uid in verdicts}
+
+
+def _of_series(node: Any) -> Entry:
+    if node.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagName") == "FlipAngle":
+        return Entry(node, "vfa", "its frames differ in their flip angle")
+    named = judge_name(node.GetName())
+    if named.role in ("vfa", "dce", "dsc"):
+        return Entry(node, named.role, named.why)
+    kind, why = kind_of(node)
+    return Entry(node, kind.lower(), why)
+
+
+def kind_of(node: Any) -> tuple[str, str]:
+    """``"DCE"`` or ``"DSC"``, and why: as was chosen, else by echo time, else by name, else by what the signal does."""
+    said = node.GetAttribute(ROLE)
+    if said in ("dce", "dsc"):
+        return said.upper(), "as it was chosen"
+    te_ms = acquisition(node).get("te_ms", 0.0)
+    if te_ms:
+        dsc = te_ms >= T2_STAR_TE_MS
+        return ("DSC" if dsc else "DCE"), f"TE {te_ms:g} ms: {'T2*' if dsc else 'T1'}-weighted"
+    named = judge_name(node.GetName())
+    if named.role in ("dce", "dsc"):
+        return named.role.upper(), named.why
+    up, down = _changes(frame_values(node, _STRIDE))
+    return ("DSC", "its signal falls with the bolus") if down > up else ("DCE", "its signal rises with the bolus")
+
+
+def _changes(frames: np.ndarray) -> tuple[float, float]:
+    """By what share of its signal a strongly changing voxel rises and falls over frames (t, n); 0 where there are too few."""
+    if len(frames) <= _BASELINE + 1:
+        return 0.0, 0.0
+    before = frames[1 : 1 + _BASELINE].mean(axis=0)  # the first may be brighter
+    bright = before > 0.2 * np.percentile(before, 98)
+    if not bright.any():
+        return 0.0, 0.0
+    relative = frames[1:, bright] / before[bright] - 1.0
+    # A frame alone is noise or movement: the second highest and lowest count.
+    ordered = np.sort(relative, axis=0)
+    return float(np.percentile(ordered[-2], _STRONGEST)), float(np.percentile(-ordered[1], _STRONGEST))

@@ -1,0 +1,5 @@
+"""The GlioPerfusion panel, a file per section."""
+
+from .panel import PerfusionPanel
+
+__all__ = ["PerfusionPanel"]
