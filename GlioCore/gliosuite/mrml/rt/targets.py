@@ -122,7 +122,8 @@ def compute(request: TargetsRequest) -> TargetsResult:
             warnings.warn(f"{volumes.scheme.title}: {note}", stacklevel=2)
     drawn, same = drawn_once(made)
     for note in same:
-        warnings.warn(note, stacklevel=2)
+        if note.startswith("CTV"):  # as all names of CTVs do; GTVs are not drawn here
+            warnings.warn(note, stacklevel=2)
     for one in drawn:
         if one.interpreted_type == "CTV":
             ctvs[one.name], described[one.name] = one.mask, one.rule
