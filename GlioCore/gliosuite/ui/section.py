@@ -1,37 +1,35 @@
 """A section of a panel: some of its widgets with their slots; parameters, logic and steps are the panel's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from ..mrml.process import Job
-    from .binding import Bindings
-    from .panel import Panel
 
 Result = TypeVar("Result")
 
 
 class Section:
-    """Connects its widgets in ``__init__``; the panel calls the rest as scenes, choices and steps come and go."""
+    """Connects its widgets in ``__init__``, with slots that `gliosuite.ui.panel.slot` makes of its methods; the panel calls the rest as
+    scenes and choices come and go.
 
-    def __init__(self, panel: "Panel") -> None:
-        self.panel = panel
-        self.ui = panel.ui
+    `place` is the label in which it says what happened, near what was clicked.
+    """
 
-    @property
-    def parameters(self) -> Any:
-        """The panel's parameter node."""
-        return self.panel.parameters
+    place = "statusLabel"
+
+    def __init__(self, panel: Any) -> None:
+        self.panel, self.ui, self.bindings = panel, panel.ui, panel.bindings
 
     @property
     def logic(self) -> Any:
-        """The panel's logic."""
+        """The module's logic."""
         return self.panel.logic
 
     @property
-    def bindings(self) -> "Bindings":
-        """The panel's bindings."""
-        return self.panel.bindings
+    def parameters(self) -> Any:
+        """The parameter node of the scene."""
+        return self.panel.parameters
 
     @property
     def running(self) -> bool:
@@ -39,10 +37,13 @@ class Section:
         return self.panel._running is not None
 
     def _attempt(self, work: Callable[[], Result]) -> tuple[Result | None, list[str]]:
+        self.panel.speak_in(self.place)
         return self.panel._attempt(work)
 
-    def _say(self, text: str, notes: list[str] | None = None) -> None:
-        self.panel._say(text, notes)
+    def say(self, text: str, notes: Sequence[str] = ()) -> None:
+        """Say something in the section's place."""
+        self.panel.speak_in(self.place)
+        self.panel._say(text, list(notes))
 
     def _launch(
         self,
@@ -51,6 +52,7 @@ class Section:
         done: Callable[[dict[str, Any]], None],
         failed: Callable[[Exception], None] | None = None,
     ) -> bool:
+        self.panel.speak_in(self.place)
         return self.panel._launch(prepare, text, done, failed)
 
     def _ended(self) -> tuple["Job | None", list[str]]:
@@ -60,9 +62,9 @@ class Section:
         """Choose what a scene that has just come leaves open."""
 
     def show(self) -> None:
-        """Show what the bindings do not."""
+        """Show what neither Slicer nor `bindings` do."""
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """Show what the choices need, and allow what can be done."""
 
     def leave(self) -> None:

@@ -11,7 +11,7 @@ import slicer.util
 from ... import resources
 from ...dicom.roles import T2_STAR_TE_MS, Verdict, judge_all, judge_name
 from ..sequences import acquisition, frame_values, is_series
-from ..volumes import QUANTITY, ROLE
+from ..volumes import QUANTITY, ROLE, plain_volumes
 
 _NONE = "none"  # the attribute's value where a person says that an image has no role
 _ONE = ("t1c", "t1", "t2", "flair", "b1")  # what one image alone can be
@@ -72,17 +72,11 @@ def choose_role(node: Any, role: str) -> None:
 
 
 def _volumes() -> list[Any]:
-    """Scalar volumes that are images of a patient: no label map, no map or picture of ours, nothing hidden, no frame of a sequence."""
-    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    """Scalar volumes that are images of a patient: no map or picture of ours, and none that is empty."""
     return [
         node
-        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
-        and not node.GetHideFromEditors()
-        and node.GetImageData() is not None
-        and not node.GetAttribute(QUANTITY)
-        and not is_series(node)
-        and not any(b.IsProxyNodeID(node.GetID()) for b in browsers)
+        for node in plain_volumes()
+        if node.GetImageData() is not None and not node.GetAttribute(QUANTITY) and not is_series(node)
     ]
 
 

@@ -16,7 +16,7 @@ from ...mrml.perfusion.arterial import Drawn, accept, new_points, place_of, plac
 from ..binding import chosen
 from ..panel import Panel, show_only, slot
 from ..section import Section
-from ..table import fill_table
+from ..table import ROWS, fill_table
 from ..watching import Watch
 
 _UNIT = {"DCE": "mM", "DSC": "1/s"}
@@ -44,11 +44,8 @@ class ArterialSection(Section):
         bindings.path(ui.aifOutEdit, "aifOut")
         events = [getattr(slicer.vtkMRMLMarkupsNode, event) for event in _EVENTS]
         self._watches = [Watch(events, self.onPointsChanged) for _ in ("own", "second reader's")]
-        ui.placeWidget.buttonsVisible = False
-        ui.placeWidget.placeButton().show()
-        ui.placeWidget.deleteButton().show()
-        ui.placeWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
-        ui.pointsTable.selectionBehavior = qt.QAbstractItemView.SelectRows
+        self._place = _place_widget()
+        ui.pointsRow.layout().insertWidget(0, self._place)
         ui.aifComboBox.currentIndexChanged.connect(self.onSource)
         ui.aifPointsSelector.currentNodeChanged.connect(self.onPoints)
         ui.secondPointsSelector.currentNodeChanged.connect(self.onPoints)
@@ -58,6 +55,8 @@ class ArterialSection(Section):
             box.stateChanged.connect(self.onVein)
         for edit in (ui.baselineEdit, ui.arrivalEdit):
             edit.editingFinished.connect(self.onPointsChanged)
+        # What was hidden while the section was closed may be seen again as it opens.
+        ui.aifBox.contentsCollapsed.connect(panel.onChoice)
         for button, work in (
             (ui.bolusButton, self.onBolus),
             (ui.candidatesButton, self.onCandidates),
@@ -87,7 +86,7 @@ class ArterialSection(Section):
         self._drawn = self._seen = self._first = None
         self.logic.forget()
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """Only what the source needs."""
         ui, p = self.ui, self.parameters
         source, dce = p.aif, ui.kindComboBox.currentText != "DSC"
@@ -134,7 +133,7 @@ class ArterialSection(Section):
         p = self.parameters
         for watch, node in zip(self._watches, (p.aifPoints, p.secondPoints), strict=True):
             watch.node(node)
-        self.ui.placeWidget.setCurrentNode(p.aifPoints)
+        self._place.setCurrentNode(p.aifPoints)
 
     # ------------------------------------------------------------------------------------------------------------- drawing
 
@@ -157,7 +156,7 @@ class ArterialSection(Section):
             return
         self._seen = seen
         self._draw(self._request(), whole=False)
-        self.choose()
+        self.allow()
 
     def _draw(self, request: PerfusionRequest, whole: bool) -> None:
         p = self.parameters
@@ -199,7 +198,7 @@ class ArterialSection(Section):
         rows = [("", k.point.label, shown(k.peak), shown(k.peak_s)) for k in points]
         table.blockSignals(True)
         peak = _("Peak [{unit}]").format(unit=_UNIT[self.parameters.kind])
-        fill_table(table, ("", _("Point"), peak, _("At [s]")), rows, wide=1)
+        fill_table(table, ("", _("Point"), peak, _("At [s]")), rows, wide=1, most=ROWS)
         for row, picked in enumerate(points):
             item = table.item(row, 0)
             item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
@@ -211,7 +210,7 @@ class ArterialSection(Section):
     def onDraw(self) -> None:
         """The AIF as the maps will take it."""
         self._draw(self._request(), whole=True)
-        self.choose()
+        self.allow()
 
     @slot
     def onVein(self) -> None:
@@ -228,7 +227,7 @@ class ArterialSection(Section):
         path = self.parameters.aifOut
         aif, notes = self._attempt(lambda: self.logic.saveAif(self._request(), path))
         if aif is not None:
-            self._say(_("{file} holds the AIF: {how}").format(file=path, how=aif.how), [*aif.notes, *notes])
+            self.say(_("{file} holds the AIF: {how}").format(file=path, how=aif.how), [*aif.notes, *notes])
 
     # -------------------------------------------------------------------------------------------------------------- points
 
@@ -252,7 +251,7 @@ class ArterialSection(Section):
         with self.bindings.held():
             added, _notes = self._attempt(lambda: self.logic.suggest(request, p.aifPoints))
         if added is not None:
-            self._say(_("{n} candidates: tick those to be taken, drag or delete others").format(n=added))
+            self.say(_("{n} candidates: tick those to be taken, drag or delete others").format(n=added))
             self._redraw()
 
     @slot
@@ -330,4 +329,15 @@ class ArterialSection(Section):
         if compared is not None:
             fill_table(self.ui.readersTable, compared.columns, compared.rows)
             self.ui.progressBar.value = 100
-            self._say(compared.text, notes)
+            self.say(compared.text, notes)
+
+
+def _place_widget() -> Any:
+    """Slicer's own buttons to place points by clicking, and to delete them all. Not in the .ui file: not every Slicer's loader knows it."""
+    widget = slicer.qSlicerMarkupsPlaceWidget()
+    widget.setMRMLScene(slicer.mrmlScene)
+    widget.buttonsVisible = False
+    widget.placeButton().show()
+    widget.deleteButton().show()
+    widget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
+    return widget

@@ -9,7 +9,7 @@ from ...mrml.perfusion.uncertainty import Map
 from ...resources import look
 from ..panel import Panel, slot
 from ..section import Section
-from ..table import fill_table
+from ..table import ROWS, fill_table
 from .study import StudySection
 
 
@@ -67,7 +67,7 @@ class OverlaySection(Section):
         self.ui.mapComboBox.clear()
         fill_table(self.ui.uncertaintyTable, (), [])
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """Only where there is an SD."""
         one = self.map
         known = one is not None and one.sd is not None
@@ -92,7 +92,7 @@ class OverlaySection(Section):
         p.hideUncertain, p.uncertainPercent = hidden, percent
         self._hide()
         self._update()
-        self.choose()
+        self.allow()
 
     def _hide(self) -> None:
         one = self.map
@@ -129,7 +129,7 @@ class OverlaySection(Section):
             _("Median [{unit}]").format(unit=head) if head else _("Median"),
             _("Its SD"),
         )
-        fill_table(self.ui.uncertaintyTable, columns, shown)
+        fill_table(self.ui.uncertaintyTable, columns, shown, most=ROWS)
 
     @slot
     def onSideBySide(self) -> None:

@@ -183,7 +183,7 @@ class PerfusionPanel(Panel):
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
         ui.cancelButton.enabled = self._running is not None
         for section in self.sections:
-            section.choose()
+            section.allow()
 
     # ------------------------------------------------------------------------------------------------------------- running
 

@@ -9,7 +9,7 @@ from ...errors import InputError
 from ...mrml.perfusion.regions import Regions, as_text, save
 from ..panel import Panel, slot
 from ..section import Section
-from ..table import fill_table
+from ..table import ROWS, fill_table
 from .overlay import OverlaySection
 
 # Of the numbers that are counted: what the panel's width holds. All of them are copied and written.
@@ -48,7 +48,7 @@ class RegionsSection(Section):
         self._regions = self._of = None
         fill_table(self.ui.regionTable, (), [])
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """A map and a segmentation are needed."""
         ready = self._overlay.map is not None and self.parameters.regionSegmentation is not None
         ui = self.ui
@@ -63,7 +63,7 @@ class RegionsSection(Section):
             if one is not None and segmentation is not None:
                 self._regions, _notes = self._attempt(lambda: self.logic.regions(segmentation, one))
                 if self._regions is not None and self._regions.notes:
-                    self._say(_("some segments are left out"), list(self._regions.notes))
+                    self.say(_("some segments are left out"), list(self._regions.notes))
         return {} if self._regions is None else self._regions.masks
 
     @slot
@@ -71,13 +71,13 @@ class RegionsSection(Section):
         """Another segmentation."""
         self.parameters.regionSegmentation = self.ui.regionSegmentationSelector.currentNode()
         self._count()
-        self.choose()
+        self.allow()
 
     @slot
     def onCount(self) -> None:
         """Segments may have been drawn meanwhile."""
         self._count()
-        self.choose()
+        self.allow()
 
     def _count(self) -> None:
         """Take the segments as they are now."""
@@ -96,7 +96,9 @@ class RegionsSection(Section):
         header, rows = found
         at = [header.index(name) for name in _SHOWN]
         short = lambda text: text if not text or text[0].isalpha() else f"{float(text):.3g}"
-        fill_table(self.ui.regionTable, tuple(_SHOWN.values()), [[short(row[i]) for i in at] for row in rows])
+        fill_table(
+            self.ui.regionTable, tuple(_SHOWN.values()), [[short(row[i]) for i in at] for row in rows], most=ROWS
+        )
 
     def _all(self) -> tuple[list[str], list[list[Any]]]:
         one, masks = self._overlay.map, self._masks()
@@ -116,7 +118,7 @@ class RegionsSection(Section):
         """All numbers of all maps that were made with this one, for a spreadsheet."""
         header, rows = self._all()
         qt.QApplication.clipboard().setText(as_text(header, rows))
-        self._say(_("{n} rows are in the clipboard").format(n=len(rows)))
+        self.say(_("{n} rows are in the clipboard").format(n=len(rows)))
 
     @slot
     def onSave(self) -> None:
@@ -124,4 +126,4 @@ class RegionsSection(Section):
         self.bindings.store()
         header, rows = self._all()
         save(header, rows, self.parameters.regionFile)
-        self._say(_("{file} holds {n} rows").format(file=self.parameters.regionFile, n=len(rows)))
+        self.say(_("{file} holds {n} rows").format(file=self.parameters.regionFile, n=len(rows)))

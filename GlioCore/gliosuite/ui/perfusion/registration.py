@@ -10,7 +10,7 @@ from ...errors import InputError
 from ...mrml.perfusion.registration import RegistrationRequest, accepted, quality_of, registration_for
 from ..panel import Panel, slot
 from ..section import Section
-from ..table import fill_table
+from ..table import ROWS, fill_table
 from .study import StudySection
 
 _MOVING = ("t1", "t2", "flair", "dce", "dsc")  # roles that are put onto the T1c
@@ -45,7 +45,7 @@ class RegistrationSection(Section):
         chosen = self._chosen()
         self._images = self._study.with_role(*_MOVING)
         rows = [(node.GetName(), *self._state(node)) for node in self._images]
-        fill_table(self.ui.registrationTable, (_("Image"), _("Moved by"), _("State")), rows)
+        fill_table(self.ui.registrationTable, (_("Image"), _("Moved by"), _("State")), rows, most=ROWS)
         if chosen in self._images:
             self.ui.registrationTable.setCurrentCell(self._images.index(chosen), 0)
         self._tell()
@@ -56,7 +56,7 @@ class RegistrationSection(Section):
         fill_table(self.ui.registrationTable, (), [])
         self.ui.registrationInfo.text = ""
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """What can be done."""
         ui, chosen = self.ui, self._chosen()
         ready = bool(self._study.with_role("t1c")) and bool(self._images) and not self.running
@@ -135,7 +135,7 @@ class RegistrationSection(Section):
             self._attempt(lambda: self.logic.showCheckerboard(moving))
             self.ui.progressBar.value = 100
             text = _("{name}: look at the checkerboard, and accept it or redo it").format(name=moving.GetName())
-            self._say(text, [*notes, *more])
+            self.say(text, [*notes, *more])
         self._next()
         self.panel.onChoice()
 
@@ -160,7 +160,7 @@ class RegistrationSection(Section):
     def onRow(self) -> None:
         """Another row."""
         self._tell()
-        self.choose()
+        self.allow()
 
     @slot
     def onCheckerboard(self) -> None:

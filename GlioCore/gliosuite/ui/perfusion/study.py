@@ -13,7 +13,7 @@ from ...mrml.perfusion.study import Entry
 from ...mrml.sequences import acquisition
 from ..panel import Panel, slot
 from ..section import Section
-from ..table import fill_table
+from ..table import ROWS, fill_table, fit
 
 _ROLE_WIDTH = 110  # pixels; chosen, the longest role and the arrow of its box
 
@@ -56,7 +56,7 @@ class StudySection(Section):
         self._entries, self._boxes = [], []
         fill_table(self.ui.studyTable, (), [])
 
-    def choose(self) -> None:
+    def allow(self) -> None:
         """What can be done."""
         free = self.parameters.series is not None and not self.running
         self.ui.motionButton.enabled = free
@@ -92,6 +92,7 @@ class StudySection(Section):
             self._boxes.append(box)
         table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Fixed)
         table.setColumnWidth(1, _ROLE_WIDTH)
+        fit(table, ROWS)  # boxes are higher than texts
 
     def onRole(self, row: int) -> None:
         """A person says it."""
@@ -129,7 +130,7 @@ class StudySection(Section):
             self._read()
             self._take_series(made[0])
             text = _("{name}: the head moved by up to {mm:.1f} mm and {degrees:.1f}°; {frames} frames were moved back")
-            self._say(
+            self.say(
                 text.format(
                     name=made[0].GetName(),
                     mm=summary["max_translation_mm"],
@@ -179,7 +180,7 @@ class StudySection(Section):
             self.ui.progressBar.value = 100
             setattr(self.parameters, "t1Map" if self.parameters.kind == "DCE" else "dscT1Map", node)
             median = summary["medians"]["t1"]
-            self._say(
+            self.say(
                 _("{name}: median {t1:.2f} s").format(name=node.GetName(), t1=median),
                 [*summary.get("notes", []), *notes, *more],
             )

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from ...mrml.rt.choices import TO_FOLDER
 from ...mrml.rt.structureset import ExportRequest
 from ..panel import show_only, slot
-from .section import Section
+from ..section import Section
 
 _SIGNS = {"ok": "✓", "warning": "!", "error": "✗"}
 

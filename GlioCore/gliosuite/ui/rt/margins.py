@@ -9,7 +9,9 @@ from slicer.i18n import tr as _
 from ...mrml.rt.choices import FOLDER, PLACED, SEGMENTS
 from ...mrml.rt.targets import gtvs, schemes, spoken
 from ..panel import show_only, slot
-from .section import Choices, Rest, Section, fill_table
+from ..section import Section
+from ..table import fill_table
+from .choices import Choices, Rest
 
 
 class Margins(Section):

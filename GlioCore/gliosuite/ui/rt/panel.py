@@ -8,11 +8,11 @@ from slicer.i18n import tr as _
 from ...mrml.rt.request import TargetsRequest
 from ..panel import Panel, Running, slot
 from ..process import Step
+from ..section import Section
 from .export import Export
 from .margins import Margins
 from .predicted import Predicted
 from .results import Results
-from .section import Section
 from .structures import Structures
 
 

@@ -11,7 +11,8 @@ from ...mrml.rt.prediction import first_probability
 from ...mrml.rt.request import Prediction
 from ...mrml.rt.targets import schemes
 from ..panel import show_only, slot
-from .section import Choices, Rest, Section
+from ..section import Section
+from .choices import Choices, Rest
 
 
 class Predicted(Section):

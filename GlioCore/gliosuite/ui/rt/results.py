@@ -10,7 +10,9 @@ from ...mrml.rt.choices import PLACED, SEGMENTS
 from ...mrml.rt.comparison import colors, short, titles
 from ...mrml.rt.request import TargetsRequest, TargetsResult
 from ..panel import show_only, slot
-from .section import Choices, Section, fill_table
+from ..section import Section
+from ..table import fill_table
+from .choices import Choices
 
 
 class Results(Section):

@@ -9,7 +9,8 @@ from ...mrml.rt.matching import ROLES, match_segments, segments_of
 from ...mrml.rt.targets import first_segmentation
 from ...mrml.volumes import first_image
 from ..panel import slot
-from .section import Choices, Section
+from ..section import Section
+from .choices import Choices
 
 _T1C = r"t1[^a-z0-9]*(c|ce|gd|km|post)|t1.*(contrast|gad)|(contrast|gad|post).*t1"
 _FLAIR = "flair"
