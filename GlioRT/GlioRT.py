@@ -62,6 +62,7 @@ class GlioRTParameterNode:
     seriesFolder: str = ""
     setLabel: str = "GlioSuite"
     allowDerived: bool = False
+    acceptedBy: str = ""
     destination: Annotated[str, Choice(DESTINATIONS)] = DESTINATIONS[0]
     outputFolder: str = ""
 
@@ -149,6 +150,11 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.rt import structureset
 
         return structureset.dicom_source(node)
+
+    def drafts(self, result, request):
+        from gliosuite.mrml.rt import structureset
+
+        return structureset.drafts_of(result, request)
 
     def check(self, result, request, wanted):
         from gliosuite.mrml.rt import structureset

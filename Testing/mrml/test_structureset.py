@@ -192,3 +192,50 @@ def test_the_list_names_all_errors_before_anything_is_written(logic, request_of,
     errors = {f.check: f.sentence for f in findings if f.level == "error"}
     assert set(errors) == {"names", "series"}
     assert "slices are missing" in errors["series"]
+
+
+@pytest.fixture
+def drafted(slicer, logic, tmp_path):
+    """A request whose T2 lesion was read from a file that says that it is a draft, and the folder of its series."""
+    from gliosuite.images import read_image, write_image
+    from gliosuite.mrml.rt.request import TargetsRequest
+    from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.mrml.volumes import node_from_image
+
+    write_image(MASKS["t2l"], tmp_path / "t2l.nii.gz", "t2l (draft)")
+    masks = {"brain": MASKS["brain"], "cel": MASKS["cel"], "t2l": read_image(tmp_path / "t2l.nii.gz")}
+    reference = node_from_image(GRID.image(array(MASKS["brain"]) * 100), "T1c")
+    node = segmentation_from_masks(masks, reference, "structures")
+    ids = node.GetSegmentation().GetSegmentIDs()
+    request = TargetsRequest(reference, ("rtog", "estro-eano"), {r: (node, i) for r, i in zip(masks, ids, strict=True)})
+    return request, series_in(tmp_path / "dicom")
+
+
+def test_what_rests_on_a_draft_is_called_one_until_a_person_accepts_it(slicer, logic, drafted, tmp_path):
+    import pydicom
+
+    request, series = drafted
+    with pytest.warns(UserWarning, match=r"targets rest on drafts that no person has checked: T2 lesion \(T2L\)"):
+        result = logic.compute(request)
+    assert result.drafts == ["CTV_RTOG"], "the other is made from the enhancing lesion alone"
+    assert logic.recall(result.segmentation)[0].drafts == ["CTV_RTOG"]
+    assert logic.drafts(result, request) == ["CTV_RTOG", "GTV_T2L"]
+    findings = {f.check: f for f in logic.check(result, request, wanted(series_folder=series))}
+    assert findings["drafts"].level == "warning"
+
+    def written(**more):
+        _, where = logic.export(result, request, wanted(series_folder=series, folder=tmp_path / "out", **more))
+        dataset = pydicom.dcmread(where)
+        return dataset.StructureSetLabel, {r.ROIName: r for r in dataset.StructureSetROISequence}
+
+    with pytest.warns(UserWarning, match="CTV_RTOG, GTV_T2L: drafts"):
+        label, rois = written()
+    assert label == "DRAFT"
+    assert rois["GTV_T2L"].ROIDescription.startswith("DRAFT")
+    assert rois["GTV_T2L"].ROIGenerationAlgorithm == "AUTOMATIC"
+    assert "DRAFT" not in rois["CTV_EANO"].ROIDescription
+    label, rois = written(accepted_by="R. Reader")
+    assert label == "GlioSuite"
+    assert "Draft accepted by R. Reader" in rois["CTV_RTOG"].ROIDescription
+    with pytest.raises(InputError, match="names nobody"):
+        written(accepted_by="  ")

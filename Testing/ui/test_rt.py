@@ -19,7 +19,7 @@ class FakeLogic:
     def __init__(self, slicer):
         self.slicer = slicer
         self.computed, self.exported, self.drawn, self.abandoned, self.seen, self.cut = [], [], [], [], [], []
-        self.source, self.findings = None, ()
+        self.source, self.findings, self.drafted = None, (), []
 
     def _node(self, name):
         return self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -88,6 +88,9 @@ class FakeLogic:
 
     def dicomSource(self, node):  # noqa: N802
         return self.source
+
+    def drafts(self, result, request):
+        return self.drafted
 
     def check(self, result, request, wanted):
         self.exported.append(("check", wanted))
@@ -508,6 +511,19 @@ def test_export_asks_for_what_is_chosen(computed):
     assert ui.outputFolderEdit.isHidden()
     ui.exportButton.click()
     assert computed.logic.exported[1][1].destination == "Slicer's DICOM database"
+
+
+def test_drafts_are_named_and_a_name_is_asked_for(computed):
+    ui = computed.ui
+    ui.exportBox.collapsed = False
+    assert ui.acceptedByEdit.isHidden()
+    computed.logic.drafted = ["CTV_RTOG", "GTV_T2L"]
+    computed.widget.enter()
+    assert ui.draftsLabel.text == "Drafts: CTV_RTOG, GTV_T2L. Who has looked at them?"
+    assert not ui.acceptedByEdit.isHidden()
+    ui.acceptedByEdit.text = "R. Reader"
+    ui.exportButton.click()
+    assert computed.logic.exported[0][1].accepted_by == "R. Reader"
 
 
 def test_slicerrt_is_not_offered_where_it_is_not_installed(panel):

@@ -11,8 +11,10 @@ from vtk.util import numpy_support
 
 from .. import resources
 from ..errors import InputError
-from ..images import Grid, as_grid, boolean, resample_mask
+from ..images import Grid, as_grid, boolean, is_draft, resample_mask, said_of
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
+
+_DRAFT = "GlioSuite.Draft"  # tag of a segment
 
 
 def mask_from_segment(
@@ -54,6 +56,12 @@ def mask_from_segment(
     if not boolean(carried).any():
         raise InputError(f"{name} does not overlap the image that it is for; a segment on that image is needed")
     return carried
+
+
+def is_drafted(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool:
+    """Whether a segment is a draft that a program made: a correction by hand does not change that, only a person's word does."""
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    return segment is not None and bool(segment.HasTag(_DRAFT))
 
 
 def refuse_shared(roles: Mapping[str, tuple[slicer.vtkMRMLSegmentationNode, str] | None]) -> None:
@@ -119,6 +127,8 @@ def segmentation_from_masks(
         Name of a new node.
     segmentation
         Node to add to, or None for a new one; a segment of the same name is replaced.
+
+    A mask whose file says that it is a draft makes a segment that says so (`is_drafted`).
     """
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -135,6 +145,8 @@ def segmentation_from_masks(
         identifier = segments.AddEmptySegment("", title, color)
         if tag:
             segments.GetSegment(identifier).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
+        if is_draft(said_of(mask)):
+            segments.GetSegment(identifier).SetTag(_DRAFT, "1")
         slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
             oriented(mask), segmentation, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
         )

@@ -286,7 +286,7 @@ def test_register_command_writes_nothing_when_refused(gliosuite, files):
         (("--label", "t1c.nii.gz"), "--label and --label-out belong together"),
         (("--spacing-mm", "0"), "--spacing-mm is 0"),
         (("--out", "o.jpg"), "not an image name that GlioSuite writes"),
-        (("--fixed", "absent.nii.gz"), "absent.nii.gz does not exist"),
+        (("--fixed", "absent.nii.gz"), "absent.nii.gz (--fixed) does not exist"),
         (("--engine", "brainsfit"), "BRAINSFit was asked for and not found"),
     ],
 )

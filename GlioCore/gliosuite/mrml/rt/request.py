@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...images import Grid
-from ..segments import mask_from_segment
+from ..segments import is_drafted, mask_from_segment
 from .choices import NONE, THRESHOLD
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ class TargetsResult:
         Type (``CTV`` or ``PTV``) of each target by its segment's name.
     described
         How each was made.
+    drafts
+        Names of the targets that rest on a draft.
     keys, rows
         A table with one row a CTV (`comparison.TITLES` says what a key is): its volume, and how it meets the progression or the other CTVs.
     """
@@ -93,6 +95,7 @@ class TargetsResult:
     described: dict[str, str]
     keys: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    drafts: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -103,6 +106,11 @@ class TargetsResult:
     def ctvs(self) -> list[str]:
         """The CTVs."""
         return [name for name, kind in self.kinds.items() if kind == "CTV"]
+
+
+def drafted_roles(request: TargetsRequest) -> list[str]:
+    """Those of the roles whose segments are drafts that a program made."""
+    return [role for role, segment in request.segments.items() if is_drafted(*segment)]
 
 
 def structures_of(request: TargetsRequest, grid: Grid) -> "Structures":

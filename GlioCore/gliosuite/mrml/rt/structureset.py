@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from ...errors import InputError, require
-from ..segments import mask_from_segment
+from ..segments import is_drafted, mask_from_segment
 from ..volumes import grid_of
 from . import comparison
 from .choices import TO_DATABASE, TO_FOLDER
-from .request import TargetsRequest, TargetsResult
+from .request import TargetsRequest, TargetsResult, drafted_roles
 
 if TYPE_CHECKING:
     from ...dicom.geometry import Stack
@@ -65,6 +65,8 @@ class ExportRequest:
         Structure set label, at most 16 characters.
     allow_derived
         Take a series that is marked as a reformat or a secondary copy.
+    accepted_by
+        Who has looked at the structures that are drafts and accepts them; they are called drafts where nobody has.
     """
 
     series_folder: str = ""
@@ -72,6 +74,7 @@ class ExportRequest:
     folder: str = ""
     label: str = "GlioSuite"
     allow_derived: bool = False
+    accepted_by: str = ""
 
 
 def dicom_database() -> Any:
@@ -124,12 +127,14 @@ def rois_of(result: TargetsResult, request: TargetsRequest) -> list[Any]:
     rois = []
     for name, kind in result.kinds.items():
         color = _color(result.segmentation, comparison.segment_of(result, name))
-        rois.append(Roi(name, comparison.mask_of(result, name, grid), kind, color, result.described[name]))
+        mask = comparison.mask_of(result, name, grid)
+        rois.append(Roi(name, mask, kind, color, result.described[name], draft=name in result.drafts))
     for role, (node, identifier) in request.segments.items():
         if role in _ROIS:  # the progression was seen later: it is no structure of a plan
             name, kind = _ROIS[role]
-            mask = mask_from_segment(node, identifier, grid)
-            rois.append(Roi(name, mask, kind, _color(node, identifier), "", "MANUAL"))
+            mask, drafted = mask_from_segment(node, identifier, grid), is_drafted(node, identifier)
+            algorithm = "AUTOMATIC" if drafted else "MANUAL"
+            rois.append(Roi(name, mask, kind, _color(node, identifier), "", algorithm, drafted))
     return rois
 
 
@@ -138,12 +143,20 @@ def _color(node: Any, identifier: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def drafts_of(result: TargetsResult, request: TargetsRequest) -> list[str]:
+    """Names of the structures that are drafts or rest on drafts, as they would be written."""
+    return [*result.drafts, *(_ROIS[role][0] for role in drafted_roles(request) if role in _ROIS)]
+
+
 def check(result: TargetsResult, request: TargetsRequest, wanted: ExportRequest) -> tuple["Finding", ...]:
     """The pre-flight list: what would be said of the structure set, and what would keep it from being written."""
+    from ...images import accepting
     from ...rt.rtstruct import preflight
+    from ...rt.rtstruct.drafts import marked
 
     series = _series(request, wanted.series_folder)
-    return preflight(series, rois_of(result, request), wanted.label, allow_derived=wanted.allow_derived)
+    rois, label, drafts = marked(rois_of(result, request), wanted.label, accepting(wanted.accepted_by or None))
+    return (*preflight(series, rois, label, allow_derived=wanted.allow_derived), *drafts)
 
 
 def export(result: TargetsResult, request: TargetsRequest, wanted: ExportRequest) -> tuple[Any, str]:
@@ -164,13 +177,20 @@ def export(result: TargetsResult, request: TargetsRequest, wanted: ExportRequest
     UserWarning
         What the pre-flight list has to say: an old MR, thick slices, holes.
     """
+    from ...images import accepting
     from ...rt.rtstruct import export_rtstruct
     from ...rt.rtstruct.export import SAID
 
     with _place(wanted) as path:
         series = _series(request, wanted.series_folder)
         exported = export_rtstruct(
-            path, series, rois_of(result, request), wanted.label, allow_derived=wanted.allow_derived, timed=True
+            path,
+            series,
+            rois_of(result, request),
+            wanted.label,
+            allow_derived=wanted.allow_derived,
+            timed=True,
+            drafts_accepted_by=accepting(wanted.accepted_by or None),
         )
         for finding in exported.findings:
             if finding.level == "warning" and finding.check not in SAID:  # of these the export warns itself

@@ -18,8 +18,9 @@ from ..volumes import grid_of, place_beside, unique_name
 from . import barriers, comparison, prediction
 from .choices import PLACED, SEGMENTS
 from .matching import TITLES, match_segments, with_necrosis
-from .request import TargetsRequest, TargetsResult, structures_of
+from .request import TargetsRequest, TargetsResult, drafted_roles, structures_of
 
+_LESION = ("cel", "t2l", "cavity", "necrosis")
 _PREVIEW = "Margin preview"
 _TARGETS = "GlioSuite.Targets"  # attribute of a segmentation that `compute` makes: how its targets were made, as JSON
 _REFERENCE = "GlioSuite.Reference"  # its reference to the volume on whose grid they are drawn; to a structure's node: GlioSuite.cel ...
@@ -113,17 +114,22 @@ def compute(request: TargetsRequest) -> TargetsResult:
     ctvs: dict[str, Any] = {}
     ptvs: dict[str, Any] = {}
     rests: list[str] = []
+    drafts: list[str] = []
+    drafted = drafted_roles(request)
     described: dict[str, str] = {}
     for volumes in made:
         for note in volumes.notes:
             warnings.warn(f"{volumes.scheme.title}: {note}", stacklevel=2)
     drawn, same = drawn_once(made)
     for note in same:
-        warnings.warn(note, stacklevel=2)
+        if note.startswith("CTV"):  # as all names of CTVs do; GTVs are not drawn here
+            warnings.warn(note, stacklevel=2)
     for one in drawn:
         if one.interpreted_type == "CTV":
             ctvs[one.name], described[one.name] = one.mask, one.rule
     for target in (t for volumes in made for t in volumes.targets if t.rule.ctv_name in ctvs):
+        if set(drafted) & {*with_necrosis(target.rule.gtv, request.segments)}:
+            drafts += [target.rule.ctv_name, target.rule.ptv_name]
         if target.rule.rest_of:
             rests.append(target.rule.ctv_name)
         if target.ptv is not None:
@@ -133,7 +139,10 @@ def compute(request: TargetsRequest) -> TargetsResult:
     place_beside(segmentation, request.reference)
     keys, rows = comparison.table(ctvs, rests, progression, structures.brain)
     kinds = dict.fromkeys(ctvs, "CTV") | dict.fromkeys(ptvs, "PTV")
-    result = TargetsResult(segmentation, kinds, described, keys, rows)
+    lesions = [TITLES[role] for role in drafted if role in _LESION]
+    if lesions:
+        warnings.warn(f"targets rest on drafts that no person has checked: {', '.join(lesions)}", stacklevel=2)
+    result = TargetsResult(segmentation, kinds, described, keys, rows, [name for name in drafts if name in kinds])
     _remember(result, request)
     return result
 
@@ -146,6 +155,7 @@ def _remember(result: TargetsResult, request: TargetsRequest) -> None:
         "described": result.described,
         "keys": result.keys,
         "rows": result.rows,
+        "drafts": result.drafts,
         "schemes": request.schemes,
         "segments": {role: identifier for role, (_, identifier) in request.segments.items()},
     }
@@ -174,7 +184,9 @@ def recall(node: Any) -> tuple[TargetsResult, TargetsRequest] | None:
     segments = {r: (owners[r], identifier) for r, identifier in record["segments"].items() if owners[r] is not None}
     request = TargetsRequest(node.GetNodeReference(_REFERENCE), tuple(record["schemes"]), segments)
     rows = [tuple(float("nan") if v is None else v for v in row) for row in record["rows"]]
-    return TargetsResult(node, record["kinds"], record["described"], tuple(record["keys"]), rows), request
+    return TargetsResult(
+        node, record["kinds"], record["described"], tuple(record["keys"]), rows, record["drafts"]
+    ), request
 
 
 @dataclass(frozen=True)

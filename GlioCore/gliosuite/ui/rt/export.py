@@ -48,7 +48,10 @@ class Export(Section):
             ui.seriesLabel.text = _("{name} was not loaded from Slicer's DICOM database: choose its series").format(
                 name=image.GetName()
             )
+        drafts = self.logic.drafts(results.result, results.asked) if results.result is not None else []
+        ui.draftsLabel.text = _("Drafts: {names}. Who has looked at them?").format(names=", ".join(drafts))
         show_only(
+            ((ui.draftsLabel, ui.acceptedByLabel, ui.acceptedByEdit), bool(drafts)),
             ((ui.seriesLabel,), image is not None),
             ((ui.seriesFolderLabel, ui.seriesFolderEdit), source is None),
             ((ui.slicerRtButton,), bool(self.logic.slicerRtChanges())),
@@ -61,7 +64,9 @@ class Export(Section):
         """What is asked for."""
         self.bindings.store()
         p = self.parameters
-        return ExportRequest(p.seriesFolder, p.destination, p.outputFolder, p.setLabel.strip(), p.allowDerived)
+        return ExportRequest(
+            p.seriesFolder, p.destination, p.outputFolder, p.setLabel.strip(), p.allowDerived, p.acceptedBy
+        )
 
     def _list(self, findings: tuple) -> None:
         """The pre-flight list, errors first."""

@@ -24,6 +24,7 @@ class TargetsPanel(Panel):
         "--barriers": "barriersLabel",
         "--brain": "brainLabel",
         "--allow-derived": "allowDerivedCheckBox",
+        "--drafts-accepted-by": "acceptedByLabel",
         "--ptv-mm": "ptvLabel",
         "--probability": "probabilityLabel",
         "--threshold": "thresholdLabel",

@@ -569,13 +569,16 @@ def test_the_command_writes_checks_and_takes_structures_as_masks(series, tmp_pat
         (["--roi", "CTV:CTV=m.nii.gz"], "--out is missing"),
         (["--out", "o/rs.dcm"], "--roi is missing"),
         (["--check", "rs.dcm", "--out", "o/rs.dcm"], "--check reads a structure set and takes neither"),
-        (["--check", "rs.dcm"], "rs.dcm does not exist"),
-        (["--roi", "CTV:CTV=m.nii.gz", "--out", "o/rs.dcm"], "m.nii.gz does not exist"),
-        (["--roi", "CTV:CTV=no.dcm:GTV", "--out", "o/rs.dcm"], "no.dcm does not exist"),
+        (["--check", "rs.dcm"], "rs.dcm (--check) does not exist"),
+        (["--roi", "CTV:CTV=m.nii.gz", "--out", "o/rs.dcm"], "m.nii.gz (--roi) does not exist"),
+        (["--roi", "CTV:CTV=no.dcm:GTV", "--out", "o/rs.dcm"], "no.dcm (--roi) does not exist"),
     ],
 )
 def test_bad_options_are_one_sentence(series, tmp_path, gliosuite, monkeypatch, options, sentence):
     monkeypatch.chdir(tmp_path)
+    if "does not exist" not in sentence:  # files that are missing are said first
+        for name in ("m.nii.gz", "rs.dcm"):
+            (tmp_path / name).touch()
     code, out, err = gliosuite("rtstruct", "--series", series[0], *options)
     assert (code, out) == (2, "")
     assert sentence in err.strip().splitlines()[-1]

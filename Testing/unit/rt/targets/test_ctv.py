@@ -261,7 +261,7 @@ def test_two_phases_give_two_masks(gliosuite, masks):
     [
         (["--scheme", "rtog", "--cel", "cel"], "needs the T2 lesion"),
         (["--scheme", "rtogg", "--cel", "cel"], "CTV scheme 'rtogg' is not known"),
-        (["--scheme", "estro-eano", "--cel", "missing"], "missing.nii.gz does not exist"),
+        (["--scheme", "estro-eano", "--cel", "missing"], "missing.nii.gz (--cel) does not exist"),
         (["--scheme", "estro-eano", "--cel", "cel", "--barriers", "x"], "x is no folder"),
         (
             ["--scheme", "estro-eano", "--cel", "cel", "--barriers", "auto"],
