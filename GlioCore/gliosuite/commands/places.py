@@ -28,7 +28,7 @@ NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
-    *("series_uid", "accepted_by", "preset", "scans", "without", "protocol"),
+    *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol"),
 }
 _WORDS = ("auto", "none", "brain", "parker", "georgiou")  # in place of a file
 _WORDY = (
