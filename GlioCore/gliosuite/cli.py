@@ -62,8 +62,7 @@ _INPUTS = (
     "image",
     "t1c",
     "case",
-    "source",
-)  # of commands: what each works on, by argument; the first that it has
+)  # of commands: what each works on, by argument; the first that it has. Not what is imported: its folder may bear a patient's name
 _BAR = 20  # characters
 _LEFT_FROM, _LEFT_AFTER_S = 0.05, 5.0  # chosen: before, what is left is a guess
 

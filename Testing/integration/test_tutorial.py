@@ -48,7 +48,7 @@ def test_the_errors_that_the_readme_explains_are_said_by_the_program():
     source = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "GlioCore").rglob("*.py"))
     source += (ROOT / "Makefile").read_text(encoding="utf-8")
     by_others = ("gliosuite: command not found",)  # the shell
-    composed = {"has no tr_ms": "has no {"}  # names what is missing
+    composed = {"has no tr_ms": "has no {", "matplotlib is needed for": "is needed for {"}  # names what is missing
     for match in said:
         assert match is not None
         if match[1] not in by_others:

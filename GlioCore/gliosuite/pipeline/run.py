@@ -216,8 +216,8 @@ def _losses(records: list[dict[str, Any]]) -> list[str]:
     done = [r for r in records if r["status"] in ("done", "kept")]
     lost = [f"{r['step']} {_ENDED[r['status']]}: {r['why']}" for r in records if r["status"] in _ENDED]
     lost += [f"{r['step']}: {sentence}" for r in done for sentence in r.get("losses", [])]
-    if not done and not lost:
-        lost = ["nothing was done: " + "; ".join(f"{r['step']}: {r['why']}" for r in records)]
+    if not [r for r in done if r["step"] != "scored"] and not lost:
+        lost = ["nothing was done: " + "; ".join(f"{r['step']}: {r['why']}" for r in records if "why" in r)]
     return lost
 
 

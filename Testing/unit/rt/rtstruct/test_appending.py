@@ -123,6 +123,6 @@ def test_a_result_never_replaces_an_input(made, gliosuite):
         assert "is read by this command and would be replaced" in err.strip().splitlines()[-1]
     code, _, err = gliosuite(*common, "--out", folder / "x.dcm", "--seg", folder / "x.dcm")
     assert code == 2
-    assert "name one file; each needs its own" in err
+    assert "--seg and --out name one file" in err
     assert {p: p.read_bytes() for p in before} == before
     assert not (folder / "x.dcm").exists()

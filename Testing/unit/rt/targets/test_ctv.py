@@ -357,9 +357,9 @@ def test_compare_writes_the_table_and_the_picture(gliosuite, masks):
 def test_compare_refuses_what_it_cannot_name(gliosuite, masks):
     common = ["--reference", masks / "progression.nii.gz", "--brain", masks / "brain.nii.gz", "--out", masks / "new"]
     for names, sentence in (
-        (["ctv.nii.gz"], "is not of the form NAME=CTV"),
+        ([masks / "cel.nii.gz"], "is not of the form NAME=CTV"),
         ([f"A={masks / 'cel.nii.gz'}", f"A={masks / 't2l.nii.gz'}"], "the name A is given twice"),
-        ([f"A={masks / 'rs.dcm'}:CTV"], "rs.dcm does not exist; an RT structure set is needed"),
+        ([f"A={masks / 'rs.dcm'}:CTV"], "rs.dcm (--ctvs) does not exist"),
     ):
         code, _, err = gliosuite("compare", *names, *common)
         assert code == 2
