@@ -276,10 +276,12 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
     progress(0.4, "smoothing the surface")
     _, near = cKDTree(points * _GRID_MM).query(points * _GRID_MM, k=9)
-    offset = _crests(_settle(score, near[:, 1:]), total, near)
+    settled = _settle(score, near[:, 1:])
+    offset = _crests(settled, total, near)
 
-    inner = (_OFFSETS_MM[None] < offset[:, None] - 0.5) & (_OFFSETS_MM[None] > offset[:, None] - 7)
-    outer = (_OFFSETS_MM[None] > offset[:, None] + 0.5) & (_OFFSETS_MM[None] < offset[:, None] + 6)
+    # Whether there is an edge is asked where the points settled: crests bridge sulci, where there is none.
+    inner = (_OFFSETS_MM[None] < settled[:, None] - 0.5) & (_OFFSETS_MM[None] > settled[:, None] - 7)
+    outer = (_OFFSETS_MM[None] > settled[:, None] + 0.5) & (_OFFSETS_MM[None] < settled[:, None] + 6)
     measured = (inner & seen).any(axis=1) & (outer & seen).any(axis=1)
     high = _row_percentile(np.where(inner & seen, level, np.nan)[measured], 60)
     low = np.where(outer & seen, level, np.inf)[measured].min(axis=1)
