@@ -106,7 +106,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         raise InputError(
             "--transform is missing; --accepted-by and --registration need the registration that they are about"
         )
-    accepting(args.drafts_accepted_by)
+    drafts_accepted_by = accepting(args.drafts_accepted_by)
     accepted = accepted_registration(args.transform, args.accepted_by) if args.transform else None
     named = [_roi(text) for text in args.roi]
     require_one_patient([*(p for *_, p in named)], None)
@@ -144,7 +144,7 @@ def _rtstruct(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
             args.allow_derived,
             args.append,
             timed=True,
-            drafts_accepted_by=accepting(args.drafts_accepted_by),
+            drafts_accepted_by=drafts_accepted_by,
         )
     if args.seg:
         result["seg"] = args.seg

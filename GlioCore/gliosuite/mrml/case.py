@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import slicer
-
 from ..case import SERIES_ROLES, Case
 from .segments import segmentation_from_masks
 from .sequences import node_from_series
-from .volumes import ROLE, node_from_image, unique_name
+from .volumes import ROLE, node_from_image, place_in_study, unique_name
 
 _ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg")
 _REFERENCES = ("t1c", "t1", "flair", "t2")  # what masks refer to: the first of these that a case has
@@ -54,9 +52,5 @@ def load_case(folder: str | Path) -> dict[str, Any]:
     if case.masks and reference is not None:
         masks = {role: case.mask(role) for role in case.masks}
         nodes["masks"] = segmentation_from_masks(masks, reference, f"{called} masks")
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), called)
-    for node in nodes.values():
-        item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(study, node)
-        hierarchy.SetItemParent(item, study)
+    place_in_study(nodes.values(), called)
     return nodes

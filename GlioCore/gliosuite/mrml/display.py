@@ -48,10 +48,8 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
         window = [0.0, float(np.percentile(positive, 98)) if positive.size else 1.0]
     low, high = window
     top = max(float(values.max()), high)
+    _color(node, colormap, low, high)
     display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(color_table(colormap).GetID())
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(low, high)
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(colormap not in DIVERGING)
     display.ResetWindowLevelPresets()
@@ -62,6 +60,17 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     what, measured_in = resources.codes(quantity)
     node.SetVoxelValueQuantity(_coded(what))
     node.SetVoxelValueUnits(_coded(measured_in))
+    _add_legend(node, title, unit)
+
+
+def _color(node: slicer.vtkMRMLScalarVolumeNode, colormap: str, low: float, high: float) -> None:
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(color_table(colormap).GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+
+
+def _add_legend(node: slicer.vtkMRMLScalarVolumeNode, title: str, unit: str) -> None:
     # A view draws the legends of the volumes that it shows, and no others.
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(f"{title} [{unit}]" if unit else title)
@@ -83,17 +92,10 @@ def show_difference(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None
     look = resources.look(quantity)
     values = np.abs(slicer.util.arrayFromVolume(node))
     reach = float(np.percentile(values[values > 0], 98)) if (values > 0).any() else 1.0
-    display = node.GetDisplayNode()
-    display.SetAndObserveColorNodeID(color_table("coolwarm").GetID())
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(-reach, reach)
+    _color(node, "coolwarm", -reach, reach)
     node.SetAttribute(QUANTITY, f"{quantity}_difference")
     node.SetAttribute("GlioSuite.Unit", look.unit)
-    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(f"difference of {look.title} [{look.unit}]")
-    legend.SetLabelFormat("%.3g")
-    legend.SetNumberOfLabels(5)
-    legend.SetVisibility(True)
+    _add_legend(node, f"difference of {look.title}", look.unit)
 
 
 def show_over(

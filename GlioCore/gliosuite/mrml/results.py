@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import slicer
+import SimpleITK as sitk
 
 from .. import resources
 from ..errors import InputError
-from ..files import read_json
 from ..images import read_image
+from ..report.results import BACKGROUNDS
+from ..report.results import load_results as read_results
 from .display import show_map, show_over
 from .segments import segmentation_from_masks
-from .volumes import node_from_image
+from .volumes import node_from_image, place_in_study
 
-_TITLES = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
 _MAPS = ("dce", "dsc")
 _NO_MAPS = ("mask", "nawm", "leakage_reference")  # of the files of a step: masks
 
@@ -38,15 +38,13 @@ def load_results(folder: str | Path) -> SceneResults:
         If the folder holds no run.json, or no reference image to look at.
     """
     folder = Path(folder)
-    if not (folder / "run.json").exists():
-        raise InputError(f"{folder} holds no run.json; the results folder of gliosuite run is needed")
-    record = read_json(folder / "run.json")
-    name, reference = record["id"], record.get("reference")
+    record = read_results(folder).run
+    name, reference = str(record["id"]), str(record.get("reference") or "")
     found = SceneResults()
-    for role in [reference, *(r for r in _TITLES if r != reference)]:
+    for role in [reference, *(r for r in BACKGROUNDS if r != reference)]:
         path = folder / "registered" / f"{role}.nii.gz"
         if path.exists():
-            found.images[role] = node_from_image(read_image(path), f"{name} {_TITLES.get(role, role)}")
+            found.images[role] = node_from_image(read_image(path), f"{name} {BACKGROUNDS.get(role, role)}")
     if reference not in found.images:
         raise InputError(f"{folder} holds no registered image; results of a run with a T1c are needed")
     for step in _MAPS:
@@ -58,23 +56,18 @@ def load_results(folder: str | Path) -> SceneResults:
             show_map(node, quantity)
             found.maps[f"{step} {quantity}"] = node
     base = found.images[reference]
-    structures = {p.name.removesuffix(".nii.gz"): p for p in sorted((folder / "lesions").glob("*.nii.gz"))}
-    structures |= {
-        p.name.removesuffix(".nii.gz"): p for p in sorted((folder / "progression").glob("progression_*.nii.gz"))
-    }
-    targets = {p.name.removesuffix(".nii.gz"): p for p in sorted((folder / "rt").glob("CTV*.nii.gz"))}
-    for attribute, files, title in (
-        ("structures", structures, f"{name} structures"),
-        ("targets", targets, f"{name} target volumes"),
-    ):
-        if files:
-            masks = {region: read_image(path) for region, path in files.items()}
-            setattr(found, attribute, segmentation_from_masks(masks, base, title))
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), name)
-    for node in (*found.images.values(), *found.maps.values(), found.structures, found.targets):
-        if node is not None:
-            item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(study, node)
-            hierarchy.SetItemParent(item, study)
+    structures = _by_name(folder / "lesions", "") | _by_name(folder / "progression", "progression_")
+    targets = _by_name(folder / "rt", "CTV")
+    if structures:
+        found.structures = segmentation_from_masks(structures, base, f"{name} structures")
+    if targets:
+        found.targets = segmentation_from_masks(targets, base, f"{name} target volumes")
+    nodes = (*found.images.values(), *found.maps.values(), found.structures, found.targets)
+    place_in_study((node for node in nodes if node is not None), name)
     show_over(next((node for key, node in found.maps.items() if key.endswith("ktrans")), base), base)
     return found
+
+
+def _by_name(folder: Path, start: str) -> dict[str, sitk.Image]:
+    """The masks of a folder whose names begin so."""
+    return {path.name.removesuffix(".nii.gz"): read_image(path) for path in sorted(folder.glob(f"{start}*.nii.gz"))}

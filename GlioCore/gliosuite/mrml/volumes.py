@@ -185,6 +185,18 @@ def place_beside(node: slicer.vtkMRMLNode, reference: slicer.vtkMRMLNode, folder
     if folder is not None:
         found = hierarchy.GetItemChildWithName(parent, folder)
         parent = found or hierarchy.CreateFolderItem(parent, folder)
+    _put_under(hierarchy, parent, node)
+
+
+def place_in_study(nodes: Iterable[slicer.vtkMRMLNode], name: str) -> None:
+    """Put nodes under a new study of that name in the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), name)
+    for node in nodes:
+        _put_under(hierarchy, study, node)
+
+
+def _put_under(hierarchy: slicer.vtkMRMLSubjectHierarchyNode, parent: int, node: slicer.vtkMRMLNode) -> None:
     # The application has made an item for the node already; without its plugins there is none yet.
     item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node)
     hierarchy.SetItemParent(item, parent)

@@ -250,8 +250,9 @@ def _length(vector: np.ndarray) -> float:
 def _inverse(system: np.ndarray) -> np.ndarray:
     """Pseudoinverse of a symmetric matrix without negative eigenvalues (`numpy.linalg.pinv` takes three times as long)."""
     values, vectors = np.linalg.eigh(system)
-    some = vectors[:, values > 1e-10 * values[-1]]
-    return (some / values[values > 1e-10 * values[-1]]) @ some.T
+    known = values > 1e-10 * values[-1]
+    some = vectors[:, known]
+    return (some / values[known]) @ some.T
 
 
 def fit(
