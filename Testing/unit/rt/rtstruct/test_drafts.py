@@ -48,6 +48,7 @@ def test_only_drafts_are_marked_and_the_label_keeps_what_fits(patient):
 
 
 def test_the_file_and_its_segmentation_call_a_draft_a_draft(patient):
+    pytest.importorskip("highdicom")
     from gliosuite.images import read_mask
 
     roi = Roi("GTV", read_mask(patient / "cel.nii.gz"), "GTV", description="cel", draft=True)
