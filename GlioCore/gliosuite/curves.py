@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
+from scipy import ndimage
 
 from .errors import InputError, option
 from .images import Series, array, boolean, resample_mask
@@ -257,9 +258,8 @@ def signal_mask(series: Series) -> sitk.Image:
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
     mask = sitk.Cast(parts == 1, sitk.sitkUInt8)
     mask = sitk.BinaryMorphologicalClosing(mask, [1, 1, 0])
-    slices = [sitk.BinaryFillhole(mask[:, :, z]) for z in range(mask.GetSize()[2])]
-    filled = np.stack([sitk.GetArrayFromImage(s) for s in slices])
-    return series.grid.image((filled > 0) & np.isfinite(array(mean)))
+    filled = np.stack([ndimage.binary_fill_holes(piece) for piece in boolean(mask)])
+    return series.grid.image(filled & np.isfinite(array(mean)))
 
 
 def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.ndarray:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, option, together
+from ..errors import InputError, option, require, together
 from ..files import staged
 from ..perfusion.settings import POPULATION_AIFS, T10_LESION_S, T10_TISSUE_S, DceSettings, DscSettings, preset_names
 from ..settings import add_options, settings_of
@@ -300,15 +300,17 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
-    # While the file is inflated on one core, what computes is loaded on another.
-    with ThreadPoolExecutor(1) as aside:
-        reading = aside.submit(read, args.series)
-        from ..compute.compiled import FEWEST, worthwhile
-        from ..images import read_image
-        from ..perfusion.dce import check_settings, dce_maps, preset
+    # While the file is inflated on one core, what computes is loaded on another, and what draws while motion is estimated.
+    aside = ThreadPoolExecutor(1)
+    reading = aside.submit(read, args.series)
+    from ..compute.compiled import FEWEST, worthwhile
+    from ..images import read_image
+    from ..perfusion.dce import check_settings, dce_maps, preset
 
-        worthwhile(FEWEST)
-        series, acquisition = reading.result()
+    worthwhile(FEWEST)
+    series, acquisition = reading.result()
+    aside.submit(require, "matplotlib.figure", "pictures")
+    aside.shutdown(wait=False)
     settings = _dce_settings(
         args,
         acquisition,

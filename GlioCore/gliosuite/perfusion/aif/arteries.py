@@ -326,35 +326,44 @@ def _tallest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The 2 % of curves (300 to 2000) with the highest first pass, tallest first, and its height."""
     finite = np.flatnonzero(np.isfinite(curves).all(axis=1))
-    baseline = curves[finite, : max(arrival, 1)]
-    peak = curves[np.ix_(finite, window)].max(axis=1) - baseline.mean(axis=1)
+    some = curves if finite.size == len(curves) else curves[finite]
+    first, last = np.flatnonzero(window)[[0, -1]]
+    passing, rest = some[:, first : last + 1], some[:, last + 1 :]
+    baseline = some[:, : max(arrival, 1)]
+    before = baseline.mean(axis=1)
+    peak = passing.max(axis=1) - before
     count = int(np.clip(round(_TALLEST_FRACTION * finite.size), *_TALLEST))
+    rows = np.arange(finite.size)
     if frame_s <= _SHORT_FRAME_S:
         # A bolus takes several such frames. What is high in one alone moved within that frame, often out of the images.
-        passing = curves[np.ix_(finite, window)]
-        two_frames = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - baseline.mean(axis=1)
-        lasts = two_frames >= _LASTS * peak
-        if lasts.any():
-            finite, peak, baseline = finite[lasts], peak[lasts], baseline[lasts]
-    after = np.arange(curves.shape[1]) > np.flatnonzero(window)[-1]
-    if after.sum() >= 5:
-        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame.
-        rest = curves[np.ix_(finite, after)] - baseline.mean(axis=1)[:, None]
-        # Far below its baseline afterwards, a voxel holds leaked agent whose T1 effect outweighs the bolus.
-        passes = rest.max(axis=1) <= most_after[1] * peak
-        level = np.median(rest[passes], axis=1)
-        passes[passes] = np.abs(level) <= most_after[0] * peak[passes]
-        if passes.any():
-            finite, peak, baseline = finite[passes], peak[passes], baseline[passes]
+        two_frames = np.minimum(passing[:, 1:], passing[:, :-1]).max(axis=1) - before
+        rows = _where_any(two_frames >= _LASTS * peak, rows)
     # Voxels of air or bone inside a mask have a signal near 0 and so the tallest "curves" of all: they must not crowd the arteries out.
     if baseline.shape[1] >= 4:
-        own = np.diff(baseline, axis=1).std(axis=1) / np.sqrt(2.0)
+        own = np.diff(baseline[rows], axis=1).std(axis=1) / np.sqrt(2.0)
         usual = float(np.median(own))
-        clear = (own <= 4.0 * usual) & (peak > 5.0 * np.maximum(own, usual))
-        if clear.any():
-            finite, peak = finite[clear], peak[clear]
-    tall = np.argsort(-peak, kind="stable")[:count]
+        rows = _where_any((own <= 4.0 * usual) & (peak[rows] > 5.0 * np.maximum(own, usual)), rows)
+    tall = rows[np.argsort(-peak[rows], kind="stable")]
+    if rest.shape[1] >= 5:
+        # A bolus passes. At edges, a head that has moved changes the signal for good, or frame by frame. Far below its baseline
+        # afterwards, a voxel holds leaked agent whose T1 effect outweighs the bolus.
+        tall = _where_any(rest[tall].max(axis=1) - before[tall] <= most_after[1] * peak[tall], tall)
+        found: list[np.ndarray] = []
+        # Medians are dear: only as many are taken, from the tallest down, as are needed.
+        for part in np.split(tall, range(count, tall.size, count)):
+            level = np.median(rest[part], axis=1) - before[part]
+            found.append(part[np.abs(level) <= most_after[0] * peak[part]])
+            if sum(map(len, found)) >= count:
+                break
+        passed = np.concatenate(found)
+        tall = passed if passed.size else tall
+    tall = tall[:count]
     return finite[tall], peak[tall]
+
+
+def _where_any(keep: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The rows (n,) to keep (n,); all of them where none is."""
+    return rows[keep] if keep.any() else rows
 
 
 def among_highest(values: np.ndarray, number: int) -> float:

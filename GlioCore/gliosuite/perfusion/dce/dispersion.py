@@ -49,8 +49,10 @@ def disperse(times_s: np.ndarray, aif: np.ndarray, mean_s: float) -> tuple[np.nd
         return times_s, aif
     pieces = np.ceil(np.diff(times_s) / _STEP_S).astype(int)
     # Behind the last sample the AIF is constant, and so, but for the exponential's end, is what has become of it.
-    parts = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(times_s, times_s[1:], pieces)]
-    fine = np.concatenate([*parts, times_s[-1:]])
+    within = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    fine = np.append(
+        np.repeat(times_s[:-1], pieces) + within * np.repeat(np.diff(times_s) / pieces, pieces), times_s[-1]
+    )
     return fine, convolve(fine, aif, 60.0 / mean_s, 0.0, times_s)[0] * (60.0 / mean_s)
 
 
