@@ -30,6 +30,7 @@ COMMAND_MODULES = (
     "lesions",
     "t1",
     "perfusion",
+    "synthesis",
     "barriers",
     "ctv",
     "compare",
@@ -235,6 +236,11 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _joined(argv: list[str]) -> list[str]:
+    """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
+    return [" ".join(argv[:2]), *argv[2:]] if argv[:1] == ["synthesize"] and len(argv) > 1 else argv
+
+
 def _terminate(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -244,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     reporter = Reporter("gliosuite")
     try:
         parser = build_parser()
-        args = parser.parse_args(argv)
+        args = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
         if args.version:
             from .steps import version
 

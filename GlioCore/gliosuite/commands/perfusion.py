@@ -126,8 +126,8 @@ def _register_aif(add: Callable) -> None:
     p.set_defaults(run=_aif)
 
 
-def _register_dce(add: Callable) -> None:
-    p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
+def dce_series_options(p: argparse.ArgumentParser) -> None:
+    """Add what turns a DCE series into a fit: all of ``dce`` but where results go."""
     signal_options(p)
     motion_option(p)
     _dce_options(p)
@@ -156,6 +156,11 @@ def _register_dce(add: Callable) -> None:
     )
     add_options(p, DceSettings, "baseline", "arrival_s")
     add_options(p, DceSettings, "input", "te_ms", "r2star", "unclamped", "semiquantitative")
+
+
+def _register_dce(add: Callable) -> None:
+    p = add("dce", "kinetic maps (ktrans, ve, vp, kep) of a DCE series")
+    dce_series_options(p)
     format_option(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for maps, aif.csv, fit.json, qc.png")
     region_option(p)
@@ -300,6 +305,13 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
+    return _written(args, *fitted_series(args, progress))
+
+
+def fitted_series(
+    args: argparse.Namespace, progress: Progress
+) -> "tuple[PerfusionMaps, Steady, dict[str, sitk.Image]]":
+    """The maps that the options of `dce_series_options` ask for, the series they are of, and the regions."""
     # While the file is inflated on one core, what computes is loaded on another, and what draws while motion is estimated.
     aside = ThreadPoolExecutor(1)
     reading = aside.submit(read, args.series)
@@ -339,8 +351,7 @@ def _dce(args: argparse.Namespace, progress: Progress) -> dict:
     b1 = read_image(args.b1) if args.b1 else None
     mask = mask_of(args.mask, series)
     still = steadied(args, series, part(progress, 0.0, 0.4))
-    result = dce_maps(still.series, times, settings, aif, t10, mask, part(progress, 0.4, 1.0), b1)
-    return _written(args, result, still, regions)
+    return dce_maps(still.series, times, settings, aif, t10, mask, part(progress, 0.4, 1.0), b1), still, regions
 
 
 def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
@@ -409,7 +420,7 @@ def _written(
     result = replace(result, notes=[*still.notes, *result.notes], record={**result.record, **still.record})
     with staged(args.out) as folder:
         drawn = still.write(folder)
-        record = write(result, folder, args.format, regions)
+        record = write(result, folder, args.format, regions, args.max_uncertainty)
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {

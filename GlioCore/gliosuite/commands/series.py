@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..errors import InputError, option
-from ..perfusion.settings import FORMATS, DceSettings
+from ..perfusion.settings import FORMATS, DceSettings, RegionSettings
 from ..settings import add_options
 from ..steps import Progress
 
@@ -35,6 +35,7 @@ def region_option(p: argparse.ArgumentParser) -> None:
         metavar="NAME=MASK",
         help="write regions.csv (mean, SD, median, percentiles, hot spot; one row per map and region) and regions_histogram.csv",
     )
+    add_options(p, RegionSettings, "max_uncertainty")
 
 
 def signal_options(p: argparse.ArgumentParser) -> None:

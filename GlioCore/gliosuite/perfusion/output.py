@@ -30,10 +30,11 @@ def write(
     out_dir: str | Path,
     format: str = FORMATS[0],
     regions: Mapping[str, sitk.Image] | None = None,
+    max_uncertainty: float | None = None,
 ) -> dict[str, Any]:
     """Write maps, their SD, masks, aif.csv, fit.json and qc.png into a folder, all or nothing.
 
-    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too.
+    With `regions` (masks by name on the grid of the maps), regions.csv and regions_histogram.csv too; see `write_regions`.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def write(
         each(save, tasks, silent, "writing maps")
         write_aif(result.aif, folder / "aif.csv")
         if regions:
-            record["notes"] = [*record["notes"], *write_regions(result, regions, folder)]
+            record["notes"] = [*record["notes"], *write_regions(result, regions, folder, max_uncertainty)]
         write_json(folder / "fit.json", record)
         draw(lambda path: _picture(result, path), folder / "qc.png")
     return record

@@ -8,13 +8,36 @@ import SimpleITK as sitk
 
 from ..files import write_csv
 from ..images import array, boolean
+from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from .result import PerfusionMaps
 
 CATEGORIES = ("model", "leakage_model", "deconvolution_model")  # numbers that stand for names have no mean
 
 
-def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], folder: Path) -> list[str]:
+def certain(values: np.ndarray, sd: np.ndarray, percent: float) -> np.ndarray:
+    """Where an SD is known and at most so many percent of the value; booleans of the arrays' shape."""
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(values) & (sd > 0) & (sd <= percent / 100.0 * np.abs(values))
+
+
+def leave_out(maps: dict[str, np.ndarray], sd: Mapping[str, np.ndarray], percent: float) -> list[str]:
+    """Make undefined what is known less well than `percent`, in each map that has an SD; the sentences that say how much that is."""
+    notes = []
+    for name in maps.keys() & sd.keys():
+        defined = np.isfinite(maps[name])
+        kept = defined & certain(maps[name], sd[name], percent)
+        maps[name] = np.where(kept, maps[name], np.nan)
+        share = 100 * (1 - kept.sum() / max(defined.sum(), 1))
+        notes.append(
+            f"{look(name).title}: {share:.0f} % of the voxels have an SD above {percent:g} % of the value and are left out of tables"
+        )
+    return sorted(notes)
+
+
+def write_regions(
+    result: PerfusionMaps, regions: Mapping[str, sitk.Image], folder: Path, max_uncertainty: float | None = None
+) -> list[str]:
     """Write regions.csv and regions_histogram.csv of a DCE or DSC result.
 
     A voxel of a region that was not fitted counts as undefined. Where the result knows the normal white matter that it was
@@ -24,6 +47,8 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     ----------
     regions
         Masks by name on the grid of the maps.
+    max_uncertainty
+        In %: voxels whose SD is above so much of the value are left out, map by map; None leaves none out.
 
     Returns
     -------
@@ -37,9 +62,11 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
     sd = result.sd.get("ve") if "ve" in maps else None
     told = only_known_ve(maps, None if sd is None else array(sd))
+    notes = []
+    if max_uncertainty is not None:
+        notes = leave_out(maps, {n: array(image) for n, image in result.sd.items()}, max_uncertainty)
     write_csv(folder / "regions.csv", *statistics_table(maps, result.heads, inside, result.mask.GetSpacing()))
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.heads, inside))
-    notes = []
     for name, mask in inside.items():
         some = mask & fitted
         if not some.any():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, option
 from ..resources import read_text
-from ..settings import DEVICES, setting, settings_of
+from ..settings import DEVICES, check, setting, settings_of
 
 if TYPE_CHECKING:
     from ..images import Series
@@ -222,6 +222,28 @@ class DceSettings:
 
 
 @dataclass(frozen=True)
+class RegionSettings:
+    """What counts in tables over regions.
+
+    Parameters
+    ----------
+    max_uncertainty
+        In %: voxels whose SD is above so much of the value are left out, map by map; None leaves none out.
+    """
+
+    max_uncertainty: float | None = setting(
+        None,
+        "leave voxels whose SD is above so many % of the value out of the tables over regions (default: none)",
+        title="the largest uncertainty",
+        metavar="PERCENT",
+        unit="%",
+        low=0.0,
+        low_open=True,
+        needed="a percentage above 0 is needed",
+    )
+
+
+@dataclass(frozen=True)
 class DscSettings:
     """How a DSC series is turned into maps.
 
@@ -392,3 +414,31 @@ def check_known(settings: DceSettings | DscSettings, series: "Series", *names: s
         raise InputError(f"{series.name}: {titles} {are} not known; give {them} with {flags}")
     for name in names:
         known[name].check(getattr(settings, name), f"{series.name}: ")
+
+
+@dataclass(frozen=True)
+class SynthesisTraining:
+    """How the posterior network is trained.
+
+    Parameters
+    ----------
+    seed
+        Of curves, first weights and batches.
+    series, voxels
+        Simulated series, and voxels of each.
+    members, width
+        Networks of the ensemble, and units of each of their three hidden layers.
+    steps, batch
+        Of the optimiser, and voxels in each step.
+    """
+
+    seed: int = setting(1, "seed of curves, first weights and batches", low=0, needed="0 or more is needed")
+    series: int = setting(600, "simulated series", low=20, needed="20 at least are needed")
+    voxels: int = setting(640, "voxels of each series", low=16, needed="16 at least are needed")
+    members: int = setting(3, "networks of the ensemble", low=1, high=5, needed="1 to 5 are needed")
+    width: int = setting(96, "units of each hidden layer", low=8, needed="8 at least are needed")
+    steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
+    batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
+
+    def __post_init__(self) -> None:
+        check(self, *self.__dataclass_fields__)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from ..case import Case
 from ..compute import each
 from ..images import Grid, read_image
-from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, preset_names
+from ..perfusion.settings import POPULATION_AIFS, DceSettings, DscSettings, RegionSettings, preset_names
 from ..registration import ENGINES
 from ..settings import same, setting
 from .seen import Files, SeenCase, SeenSettings, What, record_of, value_hash
@@ -47,6 +47,8 @@ class RunSettings:
         A preset of ``gliosuite dce``, which decides model, delay, AIF and T1 in place of the settings above; None for none.
     leakage, deconvolution
         As in ``gliosuite dsc``.
+    max_uncertainty
+        As in ``gliosuite dce``, for the regions' table.
     dce_baseline, dce_arrival_s, dsc_baseline, dsc_arrival_s
         As ``baseline`` and ``arrival_s`` in ``gliosuite dce`` and ``gliosuite dsc``.
     engine
@@ -82,6 +84,7 @@ class RunSettings:
     relaxivity: float = same(DceSettings, "relaxivity")
     leakage: str = same(DscSettings, "leakage")
     deconvolution: str = same(DscSettings, "deconvolution")
+    max_uncertainty: float | None = same(RegionSettings, "max_uncertainty")
     dce_baseline: int | None = same(DceSettings, "baseline", option="--dce-baseline")
     dce_arrival_s: float | None = same(DceSettings, "arrival_s", option="--dce-arrival")
     dsc_baseline: int | None = same(DscSettings, "baseline", option="--dsc-baseline")

@@ -23,7 +23,7 @@ from ..images import (
     resample_mask,
     write_image,
 )
-from ..perfusion.regions import CATEGORIES, only_known_ve, share_of_ve
+from ..perfusion.regions import CATEGORIES, leave_out, only_known_ve, share_of_ve
 from ..perfusion.settings import T10_TISSUE_S, DceSettings, DscSettings
 from ..resources import look
 from ..settings import settings_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # What a case says of a series, in place of options.
 _CASE_KEYS = ("tr_ms", "te_ms", "flip_angle_deg", "hematocrit", "relaxivity")
+_NO_MAPS = (*CATEGORIES, "mask", "out_of_distribution")  # of the images of a step: no mean of them says anything
 _LESION = ("cel", "t2l", "cavity")  # what is not normal brain
 
 
@@ -84,13 +85,13 @@ def _steady(run: Run, role: str, progress: Progress) -> "Steady | None":
         return steady(series, progress) if run.settings.motion else uncorrected(series)
 
 
-def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> None:
-    """Write maps, SDs and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
+def _to_reference(run: Run, role: str, mask: sitk.Image, maps: dict[str, sitk.Image], folder: Path) -> None:
+    """Write maps and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
     transform = run.transform(role)
     if transform is None:
         return
-    inside = array(made.mask) > 0
-    native = Grid.of(made.mask)
+    inside = array(mask) > 0
+    native = Grid.of(mask)
     fitted = array(resample(native.image(inside.astype(np.float32)), run.grid, transform)) > 0.5
     write_image(run.grid.image(fitted), folder / "on_t1c" / "mask.nii.gz", f"{role} voxels that were fitted")
     matrix = interpolation(native, run.grid, transform, fitted)
@@ -105,7 +106,11 @@ def _to_reference(run: Run, role: str, made: "PerfusionMaps", folder: Path) -> N
         result[fitted] = np.where(weight > 0.5, carried / np.maximum(weight, 1e-6), np.nan)
         write_image(run.grid.image(result), folder / "on_t1c" / f"{name}.nii.gz", name)
 
-    each(carry, list((made.maps | {f"{n}_sd": image for n, image in made.sd.items()}).items()))
+    each(carry, list(maps.items()))
+
+
+def _with_sd(made: "PerfusionMaps") -> dict[str, sitk.Image]:
+    return made.maps | {f"{name}_sd": image for name, image in made.sd.items()}
 
 
 def dce(run: Run, folder: Path, progress: Progress) -> Done:
@@ -153,8 +158,28 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
             lesion=masks.get("cel"),
         )
     write(maps, folder)
-    _to_reference(run, "dce", maps, folder)
+    _to_reference(run, "dce", maps.mask, _with_sd(maps), folder)
     return Done({"aif": maps.aif.how, "t10": how} | plain(steady.record), plain(settings), [how, *notes, *maps.notes])
+
+
+def synthesis(run: Run, folder: Path, progress: Progress) -> Done:
+    """The DCE maps refined by the posterior network, native and on the common grid."""
+    from ..perfusion.synthesis import FILES, Fitted, posterior
+    from ..perfusion.synthesis.output import images, write
+
+    made = run.result("dce", "fit.json")
+    if made is None:
+        raise SkippedStep("there are no DCE maps to refine")
+    for name in FILES:
+        run.result("dce", name)  # seen, so that the step is done anew where one has changed
+    try:
+        fitted = Fitted.read(made.parent)
+    except InputError as error:
+        raise SkippedStep(str(error)) from None
+    refined = posterior(fitted, None, part(progress, 0.0, 0.6))
+    record = write(refined, fitted, folder)
+    _to_reference(run, "dce", refined.mask, images(refined), folder)
+    return Done({"model": record["model"], "outside_share": record["outside_share"]}, {}, record["notes"])
 
 
 def _t10(run: Run, series: Series, known: dict[str, Any], alike: bool) -> tuple[float | sitk.Image, str]:
@@ -259,7 +284,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
             b1=run.case.image("b1") if asks and "b1" in run else None,
         )
     write(maps, folder)
-    _to_reference(run, "dsc", maps, folder)
+    _to_reference(run, "dsc", maps.mask, _with_sd(maps), folder)
     return Done({"aif": maps.aif.how} | plain(steady.record), plain(settings), [*notes, *maps.notes])
 
 
@@ -271,7 +296,7 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     # Only what lies around the regions is kept of each map.
     somewhere = np.any([*masks.values()], axis=0) if masks else np.zeros(1, bool)
     box = box_around(somewhere) if somewhere.any() else ...
-    for kind in ("dce", "dsc"):
+    for kind in ("dce", "dsc", "synthesis"):
         mask = run.results(f"{kind}/on_t1c", lambda name: name == "mask", lambda image: boolean(image)[box])
         if not mask:
             continue
@@ -280,7 +305,8 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
             # A fitted 0 (ktrans on its bound) counts; a voxel that was not fitted does not.
             return np.where(fitted, array(image)[box], np.nan)
 
-        found = run.results(f"{kind}/on_t1c", lambda name: name not in (*CATEGORIES, "mask"), within)
+        counts = lambda name: name not in _NO_MAPS and not name.endswith(("_lower", "_upper"))
+        found = run.results(f"{kind}/on_t1c", counts, within)
         path = run.result(kind, "fit.json")
         said = read_json(path).get("heads", {}) if path else {}
         # The kep of DSC's leakage is another one than that of DCE.
@@ -295,6 +321,9 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     if told is not None:
         inside = {n: m & np.isfinite(maps["ktrans"]) for n, m in masks.items()}
         notes = [share_of_ve(n, told[m]) for n, m in inside.items() if m.any()]
+    if run.settings.max_uncertainty is not None:
+        sd = {name: maps[f"{name}_sd"] for name in maps if f"{name}_sd" in maps}
+        notes += leave_out(maps, sd, run.settings.max_uncertainty)
     write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, run.grid.spacing))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))

@@ -20,7 +20,7 @@ from ..perfusion.settings import DceSettings, DscSettings
 from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
 from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
-from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc
+from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
 from .scored import scored
 from .seen import Files
 from .step import Step, kept, run_steps
@@ -33,11 +33,12 @@ STEPS = (
     Step("lesions", lesions, report.LESIONS, after=("registered",), early=brain),
     Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
+    Step("synthesis", synthesis, report.SYNTHESIS, after=("registered", "dce")),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
     Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
-TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc"), among_results=True)
+TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc", "synthesis"), among_results=True)
 NAMES = tuple(s.name for s in STEPS)
 _ENDED = {"refused": "was refused", "failed": "failed"}  # states of a step that was begun and has no result
 _STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo

@@ -6,6 +6,7 @@ from .pictures import canonical, contours_figure
 from .plots import dvh_figure
 from .scored import SCORED
 from .sections import DCE, DSC, LESIONS, REGIONS, REGISTRATION, Section
+from .synthesis import SYNTHESIS
 from .targets import TARGETS
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "REGIONS",
     "REGISTRATION",
     "SCORED",
+    "SYNTHESIS",
     "TARGETS",
     "Section",
     "Spread",

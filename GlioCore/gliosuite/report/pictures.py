@@ -274,13 +274,14 @@ def maps_figure(
     focus: np.ndarray,
     spacing: Sequence[float],
     oriented: bool = True,
+    count: int = COUNT,
 ) -> bytes:
-    """Maps over an image, a line of slices that matter per map, its colour bar and unit at the end; a PNG.
+    """Maps over an image, a line of `count` slices that matter per map, its colour bar and unit at the end; a PNG.
 
-    Without `oriented`, no sides are named: for arrays whose source gives no orientation. Maps of one slice stand side by side.
+    Without `oriented`, no sides are named: for arrays whose source gives no orientation. Maps of few slices stand side by side.
     """
     box = _box(brain, spacing)
-    slices = slices_that_matter(focus[box])
+    slices = slices_that_matter(focus[box], count)
     beside = max(1, min(len(maps), COUNT // len(slices)))
     stretch, bar, head = _WIDTH / beside, 0.95, 0.3  # inches: a map's line of slices, its colour bar, its title
     wide = (stretch - bar) / len(slices)

@@ -14,6 +14,7 @@ from ..images import Grid, read_image, resample
 
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
+REFINED = ("ktrans", "vp", "ve")  # of the posterior, in S4's order
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
@@ -53,6 +54,8 @@ class Results:
         Boolean and float arrays (z, y, x) on the T1c grid in LPS orientation, by name.
     images, later
         Registered images likewise, of this visit and of the follow-up.
+    refined
+        Maps of the posterior, and their uncertainty in % (``ktrans_uncertainty``).
     arteries
         ``dce``, ``dsc``: where the arterial input function was taken; ``dce_sinus``: where the venous sinus was.
     spacing
@@ -63,6 +66,7 @@ class Results:
     run: dict[str, Any]
     images: Volumes = field(default_factory=Volumes)
     later: Volumes = field(default_factory=Volumes)
+    refined: Volumes = field(default_factory=Volumes)
     arteries: Volumes = field(default_factory=Volumes)
     masks: Volumes = field(default_factory=Volumes)
     ctvs: Volumes = field(default_factory=Volumes)
@@ -147,6 +151,23 @@ def load_results(folder: str | Path) -> Results:
         sure = lambda sd: np.where((sd > 0) & (sd < VE_SD_DRAWN), all_of_it(), np.nan)
         maps["ve"] = lambda: sure(volume(spread))
     results.maps = Volumes(maps)
+    results.refined = Volumes(_refined(found, volume, folder / "synthesis" / "on_t1c"))
     results.ctvs = Volumes(found(iter(sorted((folder / "rt").glob("CTV*.nii.gz"))), True))
     results.barriers = Volumes(found(iter(sorted((folder / "rt" / "barriers").glob("*.nii.gz"))), True))
     return results
+
+
+def _refined(
+    found: Callable[..., dict[str, Callable[[], np.ndarray]]], volume: Callable[[Path], np.ndarray], folder: Path
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Readers of the posterior's maps, and of their SDs in % of the value."""
+    readers = found((folder / f"{name}.nii.gz" for name in REFINED), False)
+
+    def uncertainty(name: str) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 100.0 * volume(folder / f"{name}_sd.nii.gz") / np.abs(readers[name]())
+
+    shown: dict[str, Callable[[], np.ndarray]] = {}
+    for name, read in readers.items():
+        shown |= {name: read, f"{name}_uncertainty": partial(uncertainty, name)}
+    return shown

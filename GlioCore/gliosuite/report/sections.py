@@ -232,5 +232,5 @@ def _registration(results: Results, draw: bool) -> str:
 LESIONS = Section(1, "Lesions and brain", _lesions)
 REGIONS = Section(2, "Median values per region", _regions, recorded=False)
 DCE = Section(3, "Dynamic contrast-enhanced (DCE) perfusion", partial(_maps, "dce", DCE_MAPS))
-DSC = Section(4, "Dynamic susceptibility contrast (DSC) perfusion", partial(_maps, "dsc", DSC_MAPS))
-REGISTRATION = Section(8, "Registration", _registration)
+DSC = Section(5, "Dynamic susceptibility contrast (DSC) perfusion", partial(_maps, "dsc", DSC_MAPS))
+REGISTRATION = Section(9, "Registration", _registration)

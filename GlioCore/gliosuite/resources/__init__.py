@@ -104,11 +104,21 @@ def rgb(color: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+# What a map's name may end in, and how that is called; ranges and colours are those of the map.
+_ENDS = {"_sd": "SD of {}", "_lower": "lower end of {}", "_upper": "upper end of {}"}
+
+
 def look(name: str) -> Look:
-    """How a map (``ktrans``, ``cbv``, ...) looks; its SD shares all but the title. Free maps have no unit and the colours of viridis."""
-    base = name.removesuffix("_sd")
+    """How a map (``ktrans``, ``cbv``, ...) looks; what ends in ``_sd``, ``_lower`` or ``_upper`` shares all but the title.
+
+    What ends in ``_uncertainty`` is the SD in % of the value. Free maps have no unit and the colours of viridis.
+    """
+    ending = next((e for e in _ENDS if name.endswith(e)), "")
+    base = name.removesuffix(ending).removesuffix("_uncertainty")
     found = Look(**display()["maps"].get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None}))
-    return found if base == name else found._replace(title=f"SD of {found.title}")
+    if name.endswith("_uncertainty"):
+        return Look(f"{found.title}, uncertainty", "SD in % of the value", "cividis", [0.0, 100.0])
+    return found._replace(title=_ENDS[ending].format(found.title)) if ending else found
 
 
 @cache

@@ -1,0 +1,103 @@
+"""The fit that a synthesis begins with: from maps in memory, or from the folder that ``gliosuite dce`` or a run wrote."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...errors import InputError
+from ...files import plain, read_json
+from ...images import read_image
+from ..aif import POPULATIONS, Aif, read_aif
+from ..result import PerfusionMaps
+from ..settings import FORMATS, HEMATOCRIT
+from .features import Scan
+
+_VALUES = ("ktrans", "ve", "vp", "kep", "delay")
+# What is read of a folder of ``gliosuite dce``.
+FILES = (
+    "aif.csv",
+    "fit.json",
+    *(f"{n}.nii.gz" for n in ("mask", "rmse", "misfit", *_VALUES, *(f"{v}_sd" for v in _VALUES))),
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A DCE series fitted by extended Tofts with delay.
+
+    Attributes
+    ----------
+    values, sd
+        Maps and SDs by ``ktrans ve vp kep delay``; NaN where undefined, or where the data do not tell them.
+    rmse, misfit, mask
+        Residual in mM, 1 where the model does not fit, and the voxels that were fitted.
+    scan
+        What all voxels share.
+    """
+
+    values: dict[str, sitk.Image]
+    sd: dict[str, sitk.Image]
+    rmse: sitk.Image
+    misfit: sitk.Image
+    mask: sitk.Image
+    scan: Scan
+
+    @classmethod
+    def of(cls, made: PerfusionMaps) -> "Fitted":
+        """From `dce.dce_maps`.
+
+        Raises
+        ------
+        InputError
+            If the model was another, or no delay was fitted.
+        """
+        settings = plain(made.settings)
+        _check(settings)
+        scan = _scan(settings, plain(made.record), made.times_s, made.n_baseline, made.aif, made.aif.method)
+        pick = lambda images: {name: images[name] for name in _VALUES}
+        return cls(pick(made.maps), pick(made.sd), made.maps["rmse"], made.maps["misfit"], made.mask, scan)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Fitted":
+        """From a folder of ``gliosuite dce``.
+
+        Raises
+        ------
+        InputError
+            If files are missing, or the maps are of another model.
+        """
+        said = read_json(folder / "fit.json")
+        _check(said["settings"])
+        ending = next((f for f in FORMATS if (folder / f"mask.{f}").exists()), FORMATS[0])
+        image = lambda name: read_image(folder / f"{name}.{ending}")
+        aif = read_aif(folder / "aif.csv", said["times_s"])
+        scan = _scan(said["settings"], said, said["times_s"], said["n_baseline"], aif, said["aif"]["method"])
+        values, sd = ({name: image(f"{name}{end}") for name in _VALUES} for end in ("", "_sd"))
+        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    if settings["model"] != "etm" or not settings["delay"]:
+        raise InputError(
+            f"synthesis refines maps of extended Tofts with delay; these are of {settings['model']} "
+            f"{'with' if settings['delay'] else 'without'} delay (--model etm --delay)"
+        )
+
+
+def _scan(
+    settings: Mapping[str, Any], said: Mapping[str, Any], times_s: Any, n_baseline: int, aif: Aif, method: str
+) -> Scan:
+    return Scan(
+        np.asarray(times_s, np.float64),
+        n_baseline,
+        aif.times_s,
+        aif.concentration,
+        float(settings["bounds"]["kep"][1]),
+        said.get("t10_s") == "map",
+        settings["hematocrit"] != HEMATOCRIT,
+        method in POPULATIONS,
+    )
