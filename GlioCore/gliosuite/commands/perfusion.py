@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, option, require, together
@@ -305,7 +306,7 @@ def _aif(args: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _dce(args: argparse.Namespace, progress: Progress) -> dict:
-    return _written(args, *fitted_series(args, progress))
+    return written(args, *fitted_series(args, progress), args.out)
 
 
 def fitted_series(
@@ -405,26 +406,27 @@ def _dsc(args: argparse.Namespace, progress: Progress) -> dict:
         None if isinstance(t10, float) else t10,
         b1,
     )
-    return _written(args, result, still, regions)
+    return written(args, result, still, regions, args.out)
 
 
-def _written(
+def written(
     args: argparse.Namespace,
     result: "PerfusionMaps",
     still: "Steady",
     regions: "dict[str, sitk.Image]",
+    out: str | Path,
 ) -> dict:
-    """Write the maps and how the head moved, all or nothing; what the command prints."""
+    """Write the maps and how the head moved into a folder, all or nothing; what the command prints."""
     from ..perfusion.output import write
 
     result = replace(result, notes=[*still.notes, *result.notes], record={**result.record, **still.record})
-    with staged(args.out) as folder:
+    with staged(out) as folder:
         drawn = still.write(folder)
         record = write(result, folder, args.format, regions, args.max_uncertainty)
     names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {
-        "out": args.out,
+        "out": str(out),
         "files": [f"{n}.{args.format}" for n in names] + tables + drawn,
         "units": record["units"],
         "medians": record["medians"],

@@ -1,15 +1,15 @@
 """Maps refined by a network, and its training: ``synthesize predict``, ``synthesize train``."""
 
 import argparse
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError, option
+from ..files import staged
 from ..perfusion.settings import POPULATION_AIFS, SynthesisTraining
 from ..settings import add_options
 from ..steps import Progress, part
-from .perfusion import dce_series_options, fitted_series
+from .perfusion import dce_series_options, fitted_series, written
 from .series import format_option, region_option
 
 _NO_AIF = "none"
@@ -53,14 +53,16 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict:
     result, still, regions = fitted_series(args, part(progress, 0.0, 0.9))
     fitted = Fitted.of(result)
     made = posterior(fitted, model, part(progress, 0.9, 1.0))
-    for note in (*still.notes, *result.notes, *made.notes):
-        warnings.warn(note, stacklevel=1)
-    record = write(made, fitted, args.out, args.format, regions, args.max_uncertainty)
+    with staged(args.out) as folder:
+        record = write(made, fitted, folder, args.format, regions, args.max_uncertainty)
+        fit = written(args, result, still, regions, folder / "fitted")
+        files = sorted(p.name for p in folder.iterdir())
     return {
         "out": args.out,
-        "files": sorted(p.name for p in Path(args.out).iterdir()),
+        "files": files,
         **{key: record[key] for key in ("model", "units", "medians", "outside_share")},
-        "notes": [*still.notes, *result.notes, *record["notes"]],
+        "aif": fit["aif"],
+        "notes": [*record["notes"], *fit["notes"]],
     }
 
 

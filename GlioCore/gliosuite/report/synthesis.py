@@ -26,8 +26,8 @@ def _refined(results: Results, draw: bool) -> str:
         )
         text = figure(
             picture,
-            "Posterior medians and, beside them, the standard deviation in percent of the value. The fitted maps stand in the section above; "
-            "medians and SDs of both are in the table of regions.",
+            "Posterior medians and, beside them, the standard deviation in percent of the value. "
+            "The fitted maps stand in the section above; both are in the table of regions.",
         )
     if share is not None:
         said = f"{100 * share:.1f} % of the voxels lie outside what the network was trained on; there the fitted values stand."

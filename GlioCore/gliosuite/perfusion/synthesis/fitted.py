@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ...errors import InputError
+from ...errors import InputError, option
 from ...files import plain, read_json
 from ...images import read_image
 from ..aif import POPULATIONS, Aif, read_aif
@@ -84,7 +84,7 @@ def _check(settings: Mapping[str, Any]) -> None:
     if settings["model"] != "etm" or not settings["delay"]:
         raise InputError(
             f"synthesis refines maps of extended Tofts with delay; these are of {settings['model']} "
-            f"{'with' if settings['delay'] else 'without'} delay (--model etm --delay)"
+            f"{'with' if settings['delay'] else 'without'} delay ({option('--model')} etm {option('--delay')})"
         )
 
 

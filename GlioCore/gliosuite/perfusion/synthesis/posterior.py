@@ -1,6 +1,5 @@
 """Maps of the posterior: what fit, prior and network together say of ktrans, ve, vp and delay in each voxel, with 95 % intervals."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +16,9 @@ from .fitted import Fitted
 from .network import gaussian
 
 _BLOCK = 8192  # voxels at a time; chosen, their layers stay in a processor's cache
-_NORMAL_68 = 0.9945  # SDs of a Gaussian that hold 68 % of it
-_NORMAL_95 = 1.96
+KIND = "posterior"
+_SD_OF_HALF = 1.0 / 0.6745  # a Gaussian's SD over the half width of the interval that holds half of it
+_95 = 1.96
 _MARGIN = 0.1  # of the range of an input that was trained on, by which it may lie outside; chosen
 # Inputs that all voxels of a series share begin here.
 _SHARED = NAMES.index("frame interval")
@@ -57,6 +57,44 @@ class Synthesis:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Distribution:
+    """A Gaussian of each fitted voxel, in the order of the mask's voxels.
+
+    Attributes
+    ----------
+    mean, spread
+        (n, 4) on the scales of `features.PARAMETERS`.
+    outside
+        Voxels (n,) outside what the network was trained on.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    outside: np.ndarray
+
+
+def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> Distribution:
+    """What the network says of each voxel of a fit's mask."""
+    mask = boolean(fitted.mask)
+    pick = lambda images: {name: array(image)[mask] for name, image in images.items()}
+    values, sd = pick(fitted.values), pick(fitted.sd)
+    rmse, misfit = array(fitted.rmse)[mask], array(fitted.misfit)[mask] > 0
+    n = len(rmse)
+    found = Distribution(
+        np.empty((n, len(PARAMETERS)), np.float32), np.empty((n, len(PARAMETERS)), np.float32), np.empty(n, bool)
+    )
+
+    def block(rows: slice) -> None:
+        some = lambda of: {name: v[rows] for name, v in of.items()}
+        voxels = inputs(some(values), some(sd), rmse[rows], misfit[rows], fitted.scan)
+        found.outside[rows] = _outside(voxels.told, model.about["trained_between"])
+        found.mean[rows], found.spread[rows] = gaussian(model.weights, voxels)
+
+    each(block, list(blocks(n, _BLOCK)), progress, "posterior of each voxel")
+    return found
+
+
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
     """Refine a fit of extended Tofts with delay by the posterior network.
 
@@ -70,43 +108,33 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
     InputError
         If the model's files are damaged.
     """
-    model = model or read_model(shipped("posterior"), "posterior")
-    mask = boolean(fitted.mask)
-    values = {name: array(image)[mask] for name, image in fitted.values.items()}
-    sd = {name: array(image)[mask] for name, image in fitted.sd.items()}
-    rmse, misfit = array(fitted.rmse)[mask], array(fitted.misfit)[mask] > 0
-    n = len(rmse)
-    found = {end: {name: np.empty(n, np.float32) for name in PARAMETERS} for end in ("", "sd", "lower", "upper")}
-    outside = np.empty(n, bool)
-    held = model.about["intervals"]
-
-    def block(rows: slice) -> None:
-        pick = lambda of: {name: v[rows] for name, v in of.items()}
-        voxels = inputs(pick(values), pick(sd), rmse[rows], misfit[rows], fitted.scan)
-        outside[rows] = _outside(voxels.told, model.about["trained_between"])
-        mean, spread = gaussian(model.weights, voxels)
-        for i, name in enumerate(PARAMETERS):
-            # One SD of the interval that holds half, which was calibrated, is that of a Gaussian.
-            one, two = held["0.5"][name] / 0.6745 * _NORMAL_68, held["0.95"][name]
-            back = lambda by, i=i, name=name: from_scale(name, mean[:, i] + by * spread[:, i])
-            found[""][name][rows] = back(0.0)
-            found["sd"][name][rows] = 0.5 * (back(one) - back(-one))
-            found["lower"][name][rows], found["upper"][name][rows] = back(-two), back(two)
-
-    each(block, list(blocks(n, _BLOCK)), progress, "posterior of each voxel")
-    _fitted_where(outside, found, values, sd)
-    share = float(outside.mean()) if n else 0.0
-    grid = Grid.of(fitted.mask)
-    draw = lambda of: {name: _image(of[name], mask, grid) for name in PARAMETERS}
+    model = model or read_model(shipped(KIND), KIND)
+    found = distribution(fitted, model, progress)
+    mask, grid, held = boolean(fitted.mask), Grid.of(fitted.mask), model.about["intervals"]
+    maps: dict[str, dict[str, sitk.Image]] = {"": {}, "sd": {}, "lower": {}, "upper": {}}
+    for i, name in enumerate(PARAMETERS):
+        # One SD of the interval that holds half, which was calibrated, is that of a Gaussian.
+        one, two = held["0.5"][name] * _SD_OF_HALF, held["0.95"][name]
+        back = lambda by, i=i, name=name: from_scale(name, found.mean[:, i] + by * found.spread[:, i])
+        values = {"": back(0.0), "sd": 0.5 * (back(one) - back(-one)), "lower": back(-two), "upper": back(two)}
+        if found.outside.any():
+            value, sd = (array(of[name])[mask][found.outside] for of in (fitted.values, fitted.sd))
+            least = -np.inf if name == "delay" else 0.0
+            fit = {"": value, "sd": sd, "lower": np.maximum(value - _95 * sd, least), "upper": value + _95 * sd}
+            for end in values:
+                values[end][found.outside] = fit[end]
+        for end, of in values.items():
+            maps[end][name] = _image(of, mask, grid)
+    share = float(found.outside.mean()) if len(found.outside) else 0.0
     return Synthesis(
-        draw(found[""]),
-        draw(found["sd"]),
-        draw(found["lower"]),
-        draw(found["upper"]),
-        _image(outside, mask, grid),
+        maps[""],
+        maps["sd"],
+        maps["lower"],
+        maps["upper"],
+        _image(found.outside, mask, grid),
         fitted.mask,
         _notes(fitted.scan, share, model),
-        {"model": "posterior", "weights_sha256": model.about["weights_sha256"], "outside_share": share},
+        {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share},
     )
 
 
@@ -115,22 +143,6 @@ def _outside(told: np.ndarray, between: Any) -> np.ndarray:
     low, high = (np.asarray(v, np.float32) for v in between)
     room = _MARGIN * (high - low) + 1e-3
     return np.asarray(((told < low - room) | (told > high + room)).any(axis=1))
-
-
-def _fitted_where(
-    outside: np.ndarray,
-    found: Mapping[str, dict[str, np.ndarray]],
-    values: Mapping[str, np.ndarray],
-    sd: Mapping[str, np.ndarray],
-) -> None:
-    """Put the fitted values in place where the network was not trained."""
-    for name in PARAMETERS if outside.any() else ():
-        value, spread = values[name][outside], sd[name][outside]
-        found[""][name][outside] = value
-        found["sd"][name][outside] = spread
-        low, high = value - _NORMAL_95 * spread, value + _NORMAL_95 * spread
-        found["lower"][name][outside] = low if name == "delay" else np.maximum(low, 0.0)
-        found["upper"][name][outside] = high
 
 
 def _image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:

@@ -16,7 +16,6 @@ from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
 from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
 
-KIND = "posterior"
 LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
 HELD_OUT, CALIBRATION = 0.05, 0.1  # shares of the series, in that order after those trained on
@@ -60,7 +59,7 @@ def train_posterior(
     progress(0.96, "calibrating")
     some = slice(ends[1], None)
     about = {
-        "kind": KIND,
+        "kind": "posterior",
         "parameters": PARAMETERS,
         "inputs": NAMES,
         "settings": settings.__dict__,

@@ -1,0 +1,134 @@
+"""``synthesize predict`` and ``synthesize train``: what they write and print, and bad input."""
+
+import json
+
+import numpy as np
+import pytest
+from gliosuite.images import array, boolean, read_image
+from gliosuite.perfusion.synthesis import Fitted, posterior
+from smallseries import DCE, write_small_series
+
+PARAMETERS = ("ktrans", "ve", "vp", "delay")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_small_series(tmp_path)
+
+
+@pytest.fixture
+def predicted(gliosuite, folder):
+    known = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--no-motion")
+    regions = ("--regions", f"all={folder / 'mask.nii.gz'}", "--max-uncertainty", 30)
+    code, out, err = gliosuite(
+        "synthesize", "predict", folder / "dce.nii.gz", *known, *regions, "--out", folder / "out"
+    )
+    assert code == 0, err
+    return folder, json.loads(out)
+
+
+def test_maps_intervals_and_the_fit_beside_them(predicted):
+    folder, result = predicted
+    out = folder / "out"
+    inside = boolean(read_image(out / "mask.nii.gz"))
+    for name in PARAMETERS:
+        value, low, high, sd = (
+            array(read_image(out / f"{name}{e}.nii.gz"))[inside] for e in ("", "_lower", "_upper", "_sd")
+        )
+        assert np.isfinite(value).all()
+        assert (low <= value).all()
+        assert (value <= high).all()
+        assert (sd > 0).all()
+    assert result["medians"]["ktrans"] == pytest.approx(0.1, rel=0.1)
+    fit = json.loads((out / "fitted" / "fit.json").read_text())
+    assert fit["medians"]["ktrans"] == pytest.approx(0.1, rel=0.05)
+    assert {"qc.png", "synthesis.json", "regions.csv", "out_of_distribution.nii.gz"} <= set(result["files"])
+    assert "trained on simulated" in json.dumps(result["notes"]) or "simulated patients" in json.dumps(result["notes"])
+
+
+def test_the_written_fit_is_refined_alike(predicted):
+    folder, _ = predicted
+    again = posterior(Fitted.read(folder / "out" / "fitted"))
+    inside = boolean(again.mask)
+    for name in PARAMETERS:
+        written = array(read_image(folder / "out" / f"{name}.nii.gz"))[inside]
+        np.testing.assert_allclose(array(again.maps[name])[inside], written, rtol=2e-3, atol=1e-5)
+
+
+def test_uncertain_voxels_are_left_out_of_tables_and_that_is_said(predicted):
+    _, result = predicted
+    assert any("SD above 30 %" in note for note in result["notes"])
+
+
+def test_a_series_unlike_those_trained_on_shows_the_fit_and_says_so(predicted):
+    from dataclasses import replace
+
+    folder, _ = predicted
+    fitted = Fitted.read(folder / "out" / "fitted")
+    far = replace(fitted.scan, times_s=30.0 * fitted.scan.times_s)
+    made = posterior(replace(fitted, scan=far))
+    inside = boolean(made.mask)
+    assert (array(made.outside)[inside] == 1).all()
+    np.testing.assert_array_equal(array(made.maps["ktrans"])[inside], array(fitted.values["ktrans"])[inside])
+    assert any("outside what the network was trained on (frame interval" in note for note in made.notes)
+
+
+def test_without_an_aif_a_population_stands_in_and_intervals_are_wider(gliosuite, predicted):
+    folder, _ = predicted
+    known = (
+        "--dt",
+        2,
+        *DCE,
+        "--mask",
+        folder / "mask.nii.gz",
+        "--aif",
+        "none",
+        "--no-motion",
+        "--out",
+        folder / "none",
+    )
+    code, out, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known)
+    assert code == 0, err
+    assert any("population" in note for note in json.loads(out)["notes"])
+    inside = boolean(read_image(folder / "none" / "mask.nii.gz"))
+    width = lambda at: np.median(array(read_image(folder / at / "ktrans_sd.nii.gz"))[inside])
+    assert width("none") > width("out")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "patlak"), "synthesis refines maps of extended Tofts with delay; these are of patlak"),
+        (("--no-delay",), "these are of etm without delay"),
+        (("--model-folder", "."), "is no model folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_left(gliosuite, folder, words, said):
+    words = tuple(folder if w == "." else w for w in words)
+    known = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--no-motion")
+    code, _, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known, *words, "--out", folder / "out")
+    assert code == 2
+    assert said in err
+    assert not (folder / "out").exists()
+
+
+def test_synthesize_alone_and_misspelt(gliosuite):
+    assert gliosuite("synthesize")[0] == 2
+    code, _, err = gliosuite("synthesize", "predic", "x")
+    assert code == 2
+    assert "synthesize predict" in err
+
+
+def test_training_makes_a_model_that_predicts(gliosuite, predicted):
+    pytest.importorskip("torch")
+    folder, _ = predicted
+    small = ("--series", 20, "--voxels", 16, "--members", 2, "--width", 8, "--steps", 20, "--batch", 64, "--seed", 5)
+    code, out, err = gliosuite("synthesize", "train", *small, "--out", folder / "trained")
+    assert code == 0, err
+    assert "--seed 5" in json.loads(out)["command"]
+    assert (folder / "trained" / "training" / "learning.png").exists()
+    again = json.loads(gliosuite("synthesize", "train", *small, "--out", folder / "trained")[1])
+    assert again["held_out_loss"] == json.loads(out)["held_out_loss"]
+    known = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--no-motion")
+    model = ("--model-folder", folder / "trained" / "model", "--out", folder / "mine")
+    assert gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known, *model)[0] == 0
