@@ -19,7 +19,7 @@ def register(add: Callable) -> None:
     """Add ``synthesize predict`` and ``synthesize train``."""
     p = add(
         "synthesize predict",
-        "ktrans, ve, vp and delay with 95 %% intervals: the fit of a DCE series refined by a network trained on simulated patients",
+        "ktrans, ve, vp and delay with their uncertainty: the fit of a DCE series refined by a network trained on simulated patients",
     )
     dce_series_options(p)
     p.add_argument("--model-folder", metavar="DIR", help="of `gliosuite synthesize train` (default: the shipped model)")

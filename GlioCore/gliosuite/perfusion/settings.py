@@ -233,7 +233,7 @@ class RegionSettings:
 
     max_uncertainty: float | None = setting(
         None,
-        "leave voxels whose SD is above so many % of the value out of the tables over regions (default: none)",
+        "leave voxels whose SD is above so many percent of the value out of the tables over regions (default: none)",
         title="the largest uncertainty",
         metavar="PERCENT",
         unit="%",

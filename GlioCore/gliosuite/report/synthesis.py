@@ -4,7 +4,7 @@ from .markup import escape, figure
 from .parts import Section, focus, outlines
 from .results import Results
 
-_SLICES = 4  # of a map, so that its uncertainty stands beside it
+_SLICES = 3  # of a map, so that its uncertainty stands beside it
 
 
 def _refined(results: Results, draw: bool) -> str:
@@ -26,7 +26,7 @@ def _refined(results: Results, draw: bool) -> str:
         )
         text = figure(
             picture,
-            "Posterior medians and, beside them, the standard deviation in percent of the value. "
+            "Medians of the posterior and, beside each, the standard deviation in percent of the value. "
             "The fitted maps stand in the section above; both are in the table of regions.",
         )
     if share is not None:

@@ -133,7 +133,7 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
         maps["upper"],
         _image(found.outside, mask, grid),
         fitted.mask,
-        _notes(fitted.scan, share, model),
+        [*_notes(fitted.scan, share, model), *_of_prior(array(fitted.sd["ve"])[mask])],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share},
     )
 
@@ -149,6 +149,17 @@ def _image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:
     result = np.zeros(mask.shape, np.float32)
     result[mask] = values
     return grid.image(result)
+
+
+def _of_prior(sd: np.ndarray) -> list[str]:
+    """The sentence on voxels whose ve the fit does not tell, from its SDs (n,); none where it tells all."""
+    share = float(np.mean(~np.isfinite(sd))) if len(sd) else 0.0
+    if not share:
+        return []
+    return [
+        f"in {100 * share:.0f} % of the voxels the curve does not determine ve: there value and interval are those of the simulated "
+        "tissues, not this patient's"
+    ]
 
 
 def _notes(scan: Scan, share: float, model: Model) -> list[str]:
