@@ -36,12 +36,14 @@ class GlioRTParameterNode:
     flair: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     roles: str = "{}"
+    postOperative: bool = False
     schemes: str = "rtog estro-eano"
     barriers: Annotated[str, Choice(BARRIERS)] = BARRIERS[0]
     barriersFolder: str = ""
     barriersSegmentation: vtkMRMLSegmentationNode
     throughBrainstem: bool = False
     throughChiasm: bool = False
+    criticalSegmentation: vtkMRMLSegmentationNode
     ptvMm: Annotated[float, WithinRange(0, 20)] = 0.0
     marginMm: Annotated[float, WithinRange(0, 30)] = 15.0
     around: str = ""
@@ -54,6 +56,7 @@ class GlioRTParameterNode:
     volumeCc: Annotated[float, WithinRange(0, 2000)] = 100.0
     sensitivityPercent: Annotated[float, WithinRange(1, 99)] = 95.0
     validation: str = ""
+    keepSatellites: bool = False
     predictedPreview: bool = False
     predictedSegmentation: vtkMRMLSegmentationNode
     targets: vtkMRMLSegmentationNode
@@ -102,6 +105,16 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.rt.prediction import Predictor
 
         return Predictor.ready(request)
+
+    def startDrafts(self, request):
+        from gliosuite.mrml import drafts
+
+        return drafts.start(request)
+
+    def finishDrafts(self, job, summary):
+        from gliosuite.mrml import drafts
+
+        return drafts.finish(job, summary)
 
     def startBarriers(self, request):
         from gliosuite.mrml.rt import barriers
@@ -180,11 +193,32 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 class GlioRTTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
+        self.test_what_is_missing_is_one_sentence()
+        self.test_panel_on_a_digital_patient()
+        self.delayDisplay("GlioRT: test passed")
+
+    def test_what_is_missing_is_one_sentence(self):
         from gliosuite.errors import InputError
         from gliosuite.mrml.rt.request import TargetsRequest
-        from gliosuite.mrml.rt.targets import schemes
 
-        assert "rtog" in [scheme.name for scheme in schemes()]
         with self.assertRaises(InputError):
             GlioRTLogic().compute(TargetsRequest(reference=None, schemes=("rtog",)))
-        self.delayDisplay("GlioRT: test passed")
+
+    def test_panel_on_a_digital_patient(self):
+        from gliosuite.ui import selftest
+
+        nodes = selftest.patient()
+        panel = slicer.util.getModuleWidget("GlioRT").panel
+        panel.bind(panel.logic.getParameterNode())
+        ui = panel.ui
+        self.assertIs(panel.parameters.reference, nodes["t1c"])
+        self.assertLessEqual({"brain", "cel", "t2l"}, set(panel.structures.segments()))
+        ui.previewCheckBox.checked = True
+        selftest.settle()
+        self.assertIn("15 mm round", ui.previewLabel.text)
+        ui.computeButton.click()
+        self.assertEqual(panel.results.result.names, ["CTV_RTOG", "CTV_EANO"], ui.resultStatus.text)
+        volumes = [ui.resultTable.item(row, 1).text() for row in range(2)]
+        selftest.save_and_load()
+        self.assertEqual(panel.results.result.names, ["CTV_RTOG", "CTV_EANO"])
+        self.assertEqual([ui.resultTable.item(row, 1).text() for row in range(2)], volumes)

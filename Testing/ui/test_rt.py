@@ -261,14 +261,14 @@ def test_the_margin_is_drawn_once_the_slider_rests(panel):
 def test_barriers_show_what_they_need(panel):
     ui = panel.ui
     shown = lambda: {
-        n for n in ("barriersFolderEdit", "barriersSelector", "throughBrainstemCheckBox", "cancelButton")
+        n for n in ("barriersFolderEdit", "barriersSelector", "throughBrainstemCheckBox")
         if not getattr(ui, n).isHidden()
     }  # fmt: skip
     for choice, wanted in (
         ("none", set()),
         ("a folder", {"barriersFolderEdit", "throughBrainstemCheckBox"}),
         ("a segmentation", {"barriersSelector", "throughBrainstemCheckBox"}),
-        ("placed by registration", {"cancelButton"}),
+        ("placed by registration", set()),
     ):
         panel.parameters.barriers = choice
         assert shown() == wanted, choice
@@ -323,6 +323,21 @@ def test_placing_barriers_can_be_cancelled(panel):
     assert panel.ui.resultStatus.text == "cancelled"
     assert len(panel.logic.abandoned) == 1
     assert panel.ui.computeButton.enabled
+
+
+def test_critical_structures_and_satellites_are_asked_for(panel, slicer):
+    assert panel.request().critical is None
+    panel.ui.criticalSelector.setCurrentNode(panel.lesions)
+    assert panel.request().critical is panel.lesions
+    assert panel.ui.satellitesCheckBox.isHidden(), "without a probability there is nothing to keep"
+    probability = slicer.util.addVolumeFromArray(np.ones((3, 3, 3), np.float32), name="probability")
+    panel.ui.predictedBox.collapsed = False
+    panel.ui.probabilitySelector.setCurrentNode(probability)
+    assert not panel.ui.satellitesCheckBox.isHidden()
+    assert not panel.request().prediction.keep_satellites
+    panel.ui.satellitesCheckBox.click()
+    assert panel.request().prediction.keep_satellites
+    assert panel.parameters.keepSatellites
 
 
 # -------------------------------------------------------------------------------------------------------------- predicted

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import tempfile
 import types
 import zipfile
 from pathlib import Path
@@ -45,6 +46,10 @@ class Application:
     def restoreOverrideCursor(self) -> None:  # noqa: N802
         pass
 
+    def processEvents(self) -> None:  # noqa: N802
+        if "qt" in sys.modules:
+            sys.modules["qt"].QApplication.processEvents()
+
 
 def start(gui: bool = False):
     """A fresh scene with its logics; the ``slicer`` package, completed. With `gui` also qt, ctk and the qMRML widgets (PySide6)."""
@@ -76,7 +81,7 @@ def start(gui: bool = False):
     slicer.app = Application(logic)
     _kept.append(logic)
 
-    from slicerapp import parameters, scripted
+    from slicerapp import parameters, real, scripted
 
     i18n = types.ModuleType("slicer.i18n")
     i18n.tr = lambda text, *_: text
@@ -90,12 +95,19 @@ def start(gui: bool = False):
         setattr(slicer, name, module)
     slicer.util.settingsValue = lambda key, default, converter=None: default
     slicer.util.modulePath = lambda name: getattr(modules, name.lower()).path
+    slicer.util.getModuleWidget = _module_widget
+    slicer.util.mainWindow = lambda: None
+    slicer.util.saveScene = lambda path: bool(slicer.mrmlScene.WriteToMRB(path))
+    slicer.util.loadScene = lambda path: open_bundle(Path(path), Path(tempfile.mkdtemp(prefix="standin-")))
     if gui:
         from slicerapp import ctk, qt, widgets
 
         sys.modules["qt"], sys.modules["ctk"] = qt, ctk
         slicer.ctk, slicer.qt = ctk, qt
         widgets.complete(slicer)
+    folder = real.base()
+    if folder is not None:
+        real.put(slicer, folder)
     return slicer
 
 
@@ -111,10 +123,20 @@ def load(path: Path):
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     parent = types.SimpleNamespace(path=str(path), hidden=False, icon=None)
-    entry = types.SimpleNamespace(name=path.stem, path=str(path), metadata=parent)
+    entry = types.SimpleNamespace(name=path.stem, path=str(path), metadata=parent, widget=None)
     setattr(slicer.modules, path.stem.lower(), entry)
     entry.module = getattr(module, path.stem)(parent)
     return module
+
+
+def _module_widget(name: str):
+    """The widget of a module that was loaded; made when it is asked for first."""
+    import slicer
+
+    entry = getattr(slicer.modules, name.lower())
+    if entry.widget is None:
+        entry.widget = getattr(sys.modules[name], f"{name}Widget")()
+    return entry.widget
 
 
 def open_bundle(bundle: Path, folder: Path) -> None:

@@ -7,11 +7,15 @@ from slicer.i18n import tr as _
 
 from ... import resources
 from ...errors import InputError
+from ...mrml.drafts import IMAGES, DraftRequest, given_of
 from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
 from ...mrml.perfusion.study import kind_of
 from ...mrml.process import Job
+from ...mrml.rt.targets import first_segmentation
 from ...mrml.sequences import acquisition, n_frames, timing
 from ..binding import chosen
+from ..drafting import DraftSection
+from ..packages import FASTER
 from ..panel import Panel, Running, slot
 from ..process import Step
 from .arterial import ArterialSection
@@ -75,6 +79,7 @@ class PerfusionPanel(Panel):
         self.sections = (
             self.study,
             RegistrationSection(self, self.study),
+            DraftSection(self, self._drafts_from, self._take_drafts, "statusLabel"),
             ArterialSection(self, self.request),
             self.overlay,
             RegionsSection(self, self.overlay),
@@ -143,7 +148,6 @@ class PerfusionPanel(Panel):
         unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
         self.parameters.times = _listed(times)
-        self.ui.timesEdit.setCursorPosition(0)
 
     @slot
     def onTimes(self) -> None:
@@ -151,6 +155,8 @@ class PerfusionPanel(Panel):
         self._show_times()
 
     def _show_times(self) -> None:
+        if not self.ui.timesEdit.hasFocus():
+            self.ui.timesEdit.setCursorPosition(0)  # the first times are seen, not the last
         node = self.ui.seriesSelector.currentNode()
         if node is None:
             self.ui.timesInfo.text = _("no series")
@@ -222,10 +228,19 @@ class PerfusionPanel(Panel):
             name=p.outputName,
         )
 
+    def _drafts_from(self, post_operative: bool) -> DraftRequest:
+        images = {role: nodes[0] for role in IMAGES if (nodes := self.study.with_role(role))}
+        drawn = first_segmentation()
+        return DraftRequest(images, given_of(drawn), drawn, post_operative)
+
+    def _take_drafts(self, node: Any) -> None:
+        if self.parameters.regionSegmentation is None:
+            self.ui.regionSegmentationSelector.setCurrentNode(node)
+
     @slot
     def onApply(self) -> None:
         """Start the step."""
-        self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone)
+        self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone, wants=FASTER)
 
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""
