@@ -81,6 +81,7 @@ class GlioPerfusionParameterNode:
     compareSegmentation: vtkMRMLSegmentationNode
     compareSegment: str = ""
     model: Annotated[str, Choice(["etm", "tofts", "patlak", "2cxm", "2cum", "auto"])] = "etm"
+    refine: bool = False
     t1Map: vtkMRMLScalarVolumeNode
     t10S: Annotated[float, WithinRange(0.05, 10)] = 1.0
     hematocrit: Annotated[float, WithinRange(0, 0.9)] = 0.42

@@ -52,6 +52,13 @@ def series(slicer, logic):
     return node_from_series(dce()[0], tuple(TIMES), "DCE")
 
 
+def logic_arguments(request, folder):
+    from gliosuite.mrml.perfusion import arguments
+
+    folder.mkdir()
+    return arguments(request, folder)
+
+
 def lesion_segment(series):
     from gliosuite.mrml.segments import segmentation_from_masks
 
@@ -148,6 +155,37 @@ def dsc():
     change[1, 2:4, 2:4] = artery
     noise = np.random.default_rng(9).normal(0, 1.0, change.shape)
     return Series(np.moveaxis(1000 * np.exp(-0.03 * change) + noise, -1, 0).astype(np.float32), GRID, "DSC"), times
+
+
+def test_refined_maps_lie_beside_the_fitted_ones_each_with_its_own_sd(slicer, logic, series, tmp_path):
+    from gliosuite.mrml.perfusion import PerfusionRequest, uncertainty
+
+    table = dce()[1]
+    (tmp_path / "aif.csv").write_text("time_s,concentration\n" + "".join(f"{t},{c}\n" for t, c in zip(TIMES, table)))
+    request = PerfusionRequest(
+        series,
+        times_s=tuple(TIMES),
+        tr_ms=5.4,
+        flip_angle_deg=12.0,
+        motion=False,
+        aif="CSV file",
+        aif_file=str(tmp_path / "aif.csv"),
+        mask=lesion_segment(series),
+        refine=True,
+    )
+    assert logic_arguments(request, tmp_path / "job")[:2] == ["synthesize", "predict"]
+    result = logic.compute(request)
+    assert next(iter(result.maps)) == "refined ktrans"
+    for name in ("ktrans", "ve", "vp", "delay"):
+        assert f"refined {name}" in result.maps
+        assert name in result.maps
+    values = slicer.util.arrayFromVolume(result.maps["refined ktrans"])[lesion()]
+    assert np.median(values) == pytest.approx(KTRANS, rel=0.1)
+    pairs = {m.node.GetName(): m.sd.GetName() for m in uncertainty.maps() if m.sd is not None}
+    assert pairs["DCE refined ktrans"] == "DCE refined ktrans_sd"
+    assert pairs["DCE ktrans"] == "DCE ktrans_sd"
+    request.model = "patlak"
+    assert logic_arguments(request, tmp_path / "other")[0] == "dce"
 
 
 def test_dsc_maps_lie_where_the_series_lies(slicer, logic):

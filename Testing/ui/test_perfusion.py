@@ -114,6 +114,18 @@ def test_apply_asks_for_what_the_panel_shows(panel):
     assert request.mask is None
 
 
+def test_the_network_refines_extended_tofts_alone(panel):
+    assert panel.ui.refineCheckBox.enabled
+    panel.ui.refineCheckBox.checked = True
+    apply(panel)
+    assert panel.logic.requests[0].refined
+    panel.steps[0].done({})
+    panel.ui.modelComboBox.currentIndex = 2
+    assert not panel.ui.refineCheckBox.enabled
+    apply(panel)
+    assert not panel.logic.requests[1].refined
+
+
 def test_baseline_and_arrival_reach_the_request(panel):
     apply(panel)
     assert (panel.logic.requests[0].baseline, panel.logic.requests[0].arrival_s) == (None, None)
@@ -220,7 +232,7 @@ def options_said() -> set[str]:
 
 
 def test_every_option_that_a_sentence_names_is_the_panels_or_said_to_be_the_commands(panel):
-    elsewhere = {"--no-noise-floor", "--allow-invalid-voxels", "--dispersion", "--r2star", "--tissue-r2star"}
+    elsewhere = {"--delay", "--no-noise-floor", "--allow-invalid-voxels", "--dispersion", "--r2star", "--tissue-r2star"}
     assert options_said() - set(panel.labels) == elsewhere
 
 

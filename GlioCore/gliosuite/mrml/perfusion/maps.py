@@ -22,6 +22,7 @@ from .request import PerfusionRequest, aif_source, checked, file_name
 # The first of these that a step wrote is shown over the series; the order is also that of the nodes.
 _VOXELS = {"aif_mask": "AIF voxels", "sinus_mask": "sinus voxels"}  # masks of a step that are shown, and their segments
 AIF_TITLE = {"DCE": "plasma [mM]", "DSC": "ΔR2* [1/s]"}
+_REFINED = ("ktrans", "ve", "vp", "delay")
 _MAPS = {
     "DCE": ("ktrans", "ve", "vp", "kep", "fp", "ps", "delay", "misfit"),
     "DSC": ("cbv", "ncbv", "cbf", "ncbf", "mtt", "tmax", "ttp", "k1", "k2", "psr", "ph"),
@@ -52,7 +53,8 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
     )  # to deflate it would hold the application for many seconds
     write_series(series, file, request.times_s[1] - request.times_s[0])
     write_text(folder / "times.txt", "".join(f"{float(t)!r}\n" for t in request.times_s))
-    result = [request.kind.lower(), str(file), "--times", str(folder / "times.txt")]
+    command = ["synthesize", "predict"] if request.refined else [request.kind.lower()]
+    result = [*command, str(file), "--times", str(folder / "times.txt")]
     # Beyond what each needs, the echo time tells DCE of T2* decay in blood, and TR and flip angle tell DSC of T1.
     for key in ("tr_ms", "te_ms", "flip_angle_deg"):
         if getattr(request, key) > 0:
@@ -100,21 +102,28 @@ def load(request: PerfusionRequest, folder: Path, summary: dict[str, Any]) -> Pe
     """The results in ``folder/out`` as nodes beside the series: maps with colours, ranges and units; the AIF as table and chart, and
     the voxels that it was taken from as segments. No node is called as one that is there."""
     keys = [key for quantity in _MAPS[request.kind] for key in (quantity, f"{quantity}_sd")]
-    name = unique_name(request.name or title_of(request.series), [f" {key}" for key in (*keys, "AIF")])
+    refined = [key for quantity in _REFINED for key in (quantity, f"{quantity}_sd")] if request.refined else []
+    every = [*keys, *(f"refined {key}" for key in refined), "AIF"]
+    name = unique_name(request.name or title_of(request.series), [f" {key}" for key in every])
     beside = filed(request.series)
     result = PerfusionResult(summary=summary)
-    written = {p.name.removesuffix(suffix(p)): p for p in sorted((folder / "out").iterdir()) if suffix(p)}
-    for key in keys:
-        if key in written:
-            node = node_from_image(read_image(written[key]), f"{name} {key}")
-            show_map(node, key)
-            place_beside(node, beside, f"{name} maps")
-            result.maps[key] = node
+    out = folder / "out"
+    made = {p.name.removesuffix(suffix(p)): p for p in sorted(out.iterdir()) if suffix(p)} if refined else {}
+    fit = out / "fitted" if refined else out
+    written = {p.name.removesuffix(suffix(p)): p for p in sorted(fit.iterdir()) if suffix(p)}
+    # What was refined is looked at first; a map's SD is sought in its own folder.
+    for wanted, files, called in ((refined, made, "refined "), (keys, written, "")):
+        for key in wanted:
+            if key in files:
+                node = node_from_image(read_image(files[key]), f"{name} {called}{key}")
+                show_map(node, key)
+                place_beside(node, beside, f"{name} {called}maps")
+                result.maps[f"{called}{key}"] = node
     voxels = {title: read_image(written[key]) for key, title in _VOXELS.items() if key in written}
     if voxels and result.maps:
         result.voxels = segmentation_from_masks(voxels, next(iter(result.maps.values())), f"{name} AIF voxels")
         place_beside(result.voxels, beside, f"{name} maps")
-    curve = folder / "out" / "aif.csv"
+    curve = fit / "aif.csv"
     if curve.exists():
         with curve.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))

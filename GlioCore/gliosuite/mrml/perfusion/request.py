@@ -54,6 +54,8 @@ class PerfusionRequest:
         matter, DSC gives CBV and CBF relative to it too.
     model, leakage, deconvolution
         As ``gliosuite dce`` and ``gliosuite dsc`` name them.
+    refine
+        Whether extended Tofts' maps (DCE) are refined by the posterior network too.
     name
         Prefix of the result nodes; the series' name where empty.
     """
@@ -83,7 +85,13 @@ class PerfusionRequest:
     aif_file: str = ""
     mask: tuple[Any, str] | None = None
     nawm: tuple[Any, str] | None = None
+    refine: bool = False
     name: str = ""
+
+    @property
+    def refined(self) -> bool:
+        """Whether the network has a part in it: it knows extended Tofts alone."""
+        return self.refine and self.kind == "DCE" and self.model == "etm"
 
 
 def parse_times(text: str, n_frames: int) -> tuple[float, ...]:

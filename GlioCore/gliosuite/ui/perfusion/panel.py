@@ -70,6 +70,7 @@ class PerfusionPanel(Panel):
         ui.timeUnitComboBox.currentIndexChanged.connect(self.onTimeUnit)
         ui.timesEdit.textChanged.connect(self.onTimes)
         ui.kindComboBox.currentIndexChanged.connect(self.onChoice)
+        ui.modelComboBox.currentIndexChanged.connect(self.onChoice)
         ui.t1Selector.currentNodeChanged.connect(self.onChoice)
         ui.dceButton.clicked.connect(self.onApply)
         ui.dscButton.clicked.connect(self.onApply)
@@ -186,6 +187,7 @@ class PerfusionPanel(Panel):
             if dce is not self._dce:
                 box.collapsed = not mine
         self._dce = dce
+        ui.refineCheckBox.enabled = ui.modelComboBox.currentIndex == 0  # extended Tofts, which the network knows
         ui.t10SpinBox.enabled = ui.t1Selector.currentNode() is None
         ui.cancelButton.enabled = self._running is not None
         for section in self.sections:
@@ -215,6 +217,7 @@ class PerfusionPanel(Panel):
             hematocrit=p.hematocrit,
             relaxivity=p.relaxivity,
             model=p.model,
+            refine=p.refine,
             leakage=p.leakage,
             deconvolution=p.deconvolution,
             aif=p.aif,
