@@ -1,4 +1,4 @@
-"""Numbers over regions."""
+"""Numbers over regions. Tests and measures of agreement lie in `agreement`, `groups`, `roc`, `survival`, which load SciPy's statistics."""
 
 from .regions import histogram_table, statistics_table
 
