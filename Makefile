@@ -10,7 +10,7 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons screenshots panel-screenshots clean
+.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
@@ -75,6 +75,10 @@ bench: .venv/.test-$(STAMP)
 
 bench-cuda: .venv/.test-$(STAMP)
 	$(BIN)/python Testing/bench/bench_devices.py --device cuda
+
+# The shipped weights, made anew under trained/; a run that was stopped goes on where it was.
+train-posterior: .venv/.test-$(STAMP)
+	$(BIN)/gliosuite synthesize train --out trained/posterior
 
 docs: .venv/.test-$(STAMP)
 	$(BIN)/python Docs/make_docs.py
