@@ -7,7 +7,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 from .drafted import DRAFT, accepting, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
-from .masks import UNLIKE, UNLIKE_CC, carried, change
+from .masks import UNLIKE, UNLIKE_CC, carried, change, chosen
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
 from .sharing import share_reading, shared_reading
@@ -28,6 +28,7 @@ __all__ = [
     "carried",
     "change",
     "check_file",
+    "chosen",
     "interpolation",
     "is_draft",
     "map_image",

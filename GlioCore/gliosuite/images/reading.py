@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
-from .masks import carried, inside
+from .masks import carried, chosen, inside
 from .nifti import numbers, read_content
 from .plain import require_numbers, require_plain, sheared
 from .sharing import keep, shared_places
@@ -175,6 +175,8 @@ def read_mask(
 ) -> sitk.Image:
     """Read a mask as uint8 0/1 (`masks.inside`), carried to the grid of `like` by signed distance (`masks.carried`).
 
+    ``FILE:2`` is the label 2 of a file (`masks.chosen`), unless `labels` says more.
+
     Warnings say where the file is not plainly a mask, or lies on another grid; they call it `name`, or by its file.
 
     Raises
@@ -183,7 +185,8 @@ def read_mask(
         If it is no mask, or is empty, or empty on the wanted grid.
     """
     name = name or Path(path).name
-    mask = inside(read_image(path), name, labels)
+    file, named = chosen(path)
+    mask = inside(read_image(file), name, labels or named)
     return mask if like is None else carried(mask, like, name)
 
 
