@@ -67,7 +67,7 @@ def test_targets_structure_sets_and_comparison_take_a_label(labels, gliosuite):
     code, out, err = refused(f"{file}:9")
     assert code == 2
     assert "no voxel with a label of [9]" in err
-    code, out, err = refused(f"{folder}/no.nii.gz:2")
+    code, _, err = refused(f"{folder}/no.nii.gz:2")
     assert code == 2
     assert f"{folder}/no.nii.gz (--roi) does not exist" in err
 
@@ -77,7 +77,7 @@ def test_lesions_take_a_label(labels, gliosuite):
     file, image = f"{folder}/labels.nii.gz", folder / "t1c.nii.gz"
     roles = {"brain": "1,2,4", "cel": "2", "t2l": "2", "necrosis": "4", "cavity": "4", "ventricles": "4"}
     given = [word for role, label in roles.items() for word in (f"--{role}", f"{file}:{label}")]
-    code, out, err = gliosuite("lesions", "--t1c", image, *given, "--out", folder / "lesions")
+    code, _, err = gliosuite("lesions", "--t1c", image, *given, "--out", folder / "lesions")
     assert code == 0, err
     assert volume_cc(read_image(folder / "lesions" / "cel.nii.gz")) == pytest.approx(cc[2])
 
@@ -85,7 +85,7 @@ def test_lesions_take_a_label(labels, gliosuite):
 def test_case_json_and_the_options_of_case_take_a_label(labels, gliosuite):
     folder, cc = labels
     file = f"{folder}/labels.nii.gz"
-    code, out, err = gliosuite("case", "--t1c", folder / "t1c.nii.gz", "--cel", f"{file}:2", "--out", folder / "case")
+    code, _, err = gliosuite("case", "--t1c", folder / "t1c.nii.gz", "--cel", f"{file}:2", "--out", folder / "case")
     assert code == 0, err
     assert json.loads((folder / "case" / "case.json").read_text())["masks"]["cel"]["labels"] == [2]
     assert volume_cc(Case.load(folder / "case").mask("cel")) == pytest.approx(cc[2])
