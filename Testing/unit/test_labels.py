@@ -51,20 +51,20 @@ def test_targets_structure_sets_and_comparison_take_a_label(labels, gliosuite):
     folder, cc = labels
     file = f"{folder}/labels.nii.gz"
     ctv = ("ctv", "--scheme", "eortc", "--brain", f"{file}:1,2,4", "--cel", f"{file}:2", "--cavity", f"{file}:4")
-    code, out, err = gliosuite(*ctv, "--out", folder / "ctv.nii.gz")
+    code, _, err = gliosuite(*ctv, "--out", folder / "ctv.nii.gz")
     assert (code, "several labels" in err) == (0, False)
     roi = ("--roi", f"GTV:GTV={file}:2", "--roi", f"Cavity:AVOIDANCE={file}:4")
-    code, out, err = gliosuite("rtstruct", "--series", folder / "series", *roi, "--out", folder / "RS.dcm")
+    code, _, err = gliosuite("rtstruct", "--series", folder / "series", *roi, "--out", folder / "RS.dcm")
     assert code == 0
     found = read_rtstruct(folder / "RS.dcm", folder / "series")
     assert volume_cc(found["GTV"]) == pytest.approx(cc[2])
     assert volume_cc(found["Cavity"]) == pytest.approx(cc[4])
-    code, out, err = gliosuite("compare", f"a={file}:2", f"b={file}:4", "--out", folder / "compared")
+    code, _, err = gliosuite("compare", f"a={file}:2", f"b={file}:4", "--out", folder / "compared")
     assert code == 0
     refused = lambda mask: gliosuite(
         "rtstruct", "--series", folder / "series", "--roi", f"GTV:GTV={mask}", "--out", folder / "n.dcm"
     )
-    code, out, err = refused(f"{file}:9")
+    code, _, err = refused(f"{file}:9")
     assert code == 2
     assert "no voxel with a label of [9]" in err
     code, _, err = refused(f"{folder}/no.nii.gz:2")

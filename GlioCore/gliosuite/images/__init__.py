@@ -4,7 +4,7 @@ At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays
 SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
-from .drafted import DRAFT, accepting, is_draft, said_of
+from .drafted import DRAFT, accepting, call_draft, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
 from .masks import UNLIKE, UNLIKE_CC, carried, change, chosen
@@ -25,6 +25,7 @@ __all__ = [
     "as_grid",
     "boolean",
     "box_around",
+    "call_draft",
     "carried",
     "change",
     "check_file",

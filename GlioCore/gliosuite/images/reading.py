@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .drafted import call_draft, is_draft, said_of
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
 from .masks import carried, chosen, inside
@@ -175,7 +176,7 @@ def read_mask(
 ) -> sitk.Image:
     """Read a mask as uint8 0/1 (`masks.inside`), carried to the grid of `like` by signed distance (`masks.carried`).
 
-    ``FILE:2`` is the label 2 of a file (`masks.chosen`), unless `labels` says more.
+    A draft's mask says that it is one, as its file does. ``FILE:2`` is the label 2 of a file (`masks.chosen`), unless `labels` says more.
 
     Warnings say where the file is not plainly a mask, or lies on another grid; they call it `name`, or by its file.
 
@@ -186,8 +187,12 @@ def read_mask(
     """
     name = name or Path(path).name
     file, named = chosen(path)
-    mask = inside(read_image(file), name, labels or named)
-    return mask if like is None else carried(mask, like, name)
+    image = read_image(file)
+    mask = inside(image, name, labels or named)
+    mask = mask if like is None else carried(mask, like, name)
+    if is_draft(said := said_of(image)):
+        call_draft(mask, said)
+    return mask
 
 
 def read_dicom_pixels(path: str | Path) -> np.ndarray:

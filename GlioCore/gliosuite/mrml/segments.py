@@ -15,6 +15,13 @@ from ..images import Grid, as_grid, boolean, is_draft, resample_mask, said_of
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
 
 _DRAFT = "GlioSuite.Draft"  # tag of a segment
+_CALLED = " (draft)"  # behind its name
+
+
+def segment_called(segmentation: slicer.vtkMRMLSegmentationNode, name: str) -> str:
+    """The identifier of the segment of that name, which may be called a draft behind it; empty where there is none."""
+    segments = segmentation.GetSegmentation()
+    return str(segments.GetSegmentIdBySegmentName(name) or segments.GetSegmentIdBySegmentName(name + _CALLED) or "")
 
 
 def mask_from_segment(
@@ -128,7 +135,7 @@ def segmentation_from_masks(
     segmentation
         Node to add to, or None for a new one; a segment of the same name is replaced.
 
-    A mask whose file says that it is a draft makes a segment that says so (`is_drafted`).
+    A mask that says that it is a draft makes a segment that does, in its name and by a tag (`is_drafted`).
     """
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -139,10 +146,9 @@ def segmentation_from_masks(
     shades = resources.colors(list(masks))
     for region, mask in masks.items():
         title, color, tag = appearance(region, shades[region])
-        old = segments.GetSegmentIdBySegmentName(title)
-        if old:
+        while old := segment_called(segmentation, title):
             segments.RemoveSegment(old)
-        identifier = segments.AddEmptySegment("", title, color)
+        identifier = segments.AddEmptySegment("", title + _CALLED * is_draft(said_of(mask)), color)
         if tag:
             segments.GetSegment(identifier).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
         if is_draft(said_of(mask)):

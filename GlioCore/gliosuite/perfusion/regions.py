@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..files import write_csv
-from ..images import array, boolean
+from ..images import array, boolean, is_draft, said_of
 from ..statistics import histogram_table, statistics_table
 from .result import PerfusionMaps
 
@@ -23,7 +23,7 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     Parameters
     ----------
     regions
-        Masks by name on the grid of the maps.
+        Masks by name on the grid of the maps; those whose files say that they are drafts are called so in the table.
 
     Returns
     -------
@@ -37,7 +37,9 @@ def write_regions(result: PerfusionMaps, regions: Mapping[str, sitk.Image], fold
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
     sd = result.sd.get("ve") if "ve" in maps else None
     told = only_known_ve(maps, None if sd is None else array(sd))
-    write_csv(folder / "regions.csv", *statistics_table(maps, result.heads, inside, result.mask.GetSpacing()))
+    drafts = {name for name, mask in regions.items() if is_draft(said_of(mask))}
+    table = statistics_table(maps, result.heads, inside, result.mask.GetSpacing(), drafts)
+    write_csv(folder / "regions.csv", *table)
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.heads, inside))
     notes = []
     for name, mask in inside.items():
