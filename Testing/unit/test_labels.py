@@ -98,7 +98,7 @@ def test_case_json_and_the_options_of_case_take_a_label(labels, gliosuite):
 
 
 def test_the_sentence_on_several_labels_says_how_to_choose(labels):
-    with pytest.warns(UserWarning, match=r"several labels, 1 .* FILE:1 on the command line, .*\"labels\": \[1\]"):
+    with pytest.warns(UserWarning, match=r"several labels, 1 .*name it behind the file \(FILE:1\)"):
         read_mask(labels[0] / "labels.nii.gz")
 
 

@@ -85,7 +85,7 @@ def inside(image: sitk.Image, name: str, labels: Sequence[int] | None = None) ->
         if len(above) > 1:
             warnings.warn(
                 f"{name} holds several labels, {_listed(above, cc)}: all together were taken, {cc.sum():.2f} cc; where one alone is meant, "
-                f'name it: FILE:{above[0]:g} on the command line, {{"path": "FILE", "labels": [{above[0]:g}]}} in case.json',
+                f"name it behind the file (FILE:{above[0]:g}), on the command line as in case.json",
                 stacklevel=2,
             )
         elif taken.all():
