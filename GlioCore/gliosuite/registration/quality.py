@@ -23,7 +23,8 @@ class Quality:
     image afterwards; `before` counts a point outside the moving image as background. `displaced` is its highest value when the
     result is moved by 10 mm along an axis: a true optimum is higher. `nearby` is the same with 2 mm: where it is higher than `after`,
     the climb has stopped on a slope, and the result is questioned: taken, with a warning. `overlap` is the Dice coefficient of the
-    two foregrounds (or masks). Translation is that of the foreground's centre; rotation and scales are those of the best affine map through the whole.
+    two foregrounds (or masks). Translation is that of the foreground's centre; rotation and scales are those of the best affine map
+    through the whole.
     """
 
     verdict: str
