@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from . import roles
 from .errors import InputError
 from .files import read_json, write_json
-from .images import Grid, Series, read_image, read_mask, read_series
+from .images import Grid, Series, chosen, read_image, read_mask, read_series
 
 IMAGE_ROLES, SERIES_ROLES, MASK_ROLES = tuple(roles.IMAGES), roles.SERIES, tuple(roles.MASKS)
 _LIKE = 0.75  # of a role and a known one, as difflib has it: chosen, "flare" and "flair" have .8, "brainstem" and "brain" .71
@@ -95,6 +95,12 @@ class Case:
                 raise InputError(
                     f'{self.source}: masks.{role} is {entry!r}; a path or {{"path": "...", "labels": [...]}} is needed'
                 )
+            # Labels chosen behind the name (``labels.nii.gz:2``) are kept as those that are given beside it.
+            text = entry if isinstance(entry, str) else entry["path"]
+            _, labels = chosen(self.folder / text)
+            if labels:
+                own = {} if isinstance(entry, str) else entry
+                self.data["masks"][role] = {**own, "path": text.rpartition(":")[0], "labels": labels}
         missing = [str(path) for path in self.files().values() if not path.exists()]
         if missing:
             do = "does" if len(missing) == 1 else "do"

@@ -155,6 +155,14 @@ def staged(out: str | Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def clear_partial(folder: str | Path) -> None:
+    """Remove what a process that was ended from outside has left half-written in a folder, and the folder where nothing else is in it."""
+    for partial in sorted(Path(folder).glob(f"{_PARTIAL}*")):
+        shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()
+
+
 def write_bytes(path: str | Path, content: bytes) -> Path:
     """Write `content` to `path`, whole or not at all."""
     with atomic(path) as partial:

@@ -3,9 +3,9 @@
 Real images: BRATS 2013 patient 0005 with an expert's segmentation (T1c and FLAIR only, so that CEL is a suggestion), TCGA-FG-6692 with the
 fusion of five algorithms' segmentations (no expert), and a native T1c with the mask of a tumour (no T1: a suggestion). All three were
 looked at while the drafts were written, so they are no blind test. Non-enhancing lesions: real pairs of T1 and T1c in which the enhancing
-lesion and 4 mm around it were given T1's grey levels, matched; vessels, dura and falx enhance as they do. Simulated patients: seeds that
-were not looked at before the method was fixed (developed on 4101 and 4202). 7302 failed, and the rule on faint
-enhancement was found on it, 7411 and 7412: it stays here as a development seed, and 7501 was measured once afterwards.
+lesion and 4 mm around it were given T1's grey levels, matched; vessels, dura and falx enhance as they do. Simulated patients: those of
+`FRESH` were not looked at before the method was fixed. The others were in earlier runs, and rules were found on 7302, 7411 and 7412
+(remnants after surgery) and on 4101, 4202, 61001, 61002, 61003 and 61010, which are not here.
 """
 
 import sys
@@ -31,7 +31,15 @@ BARS = {"cel": 0.7, "t2l": 0.85}  # Dice
 FALSE_CC = 0.1  # false CEL where nothing enhances
 # Of the brain without cavities, %. The simulated brain holds 1 to 2 mm of fluid around the cortex, some 3 % of it.
 MISSED, EXTRA = 7.0, 5.0
-SIMULATED = (("default", 7301, 2), ("shifted", 7302, 1), ("shifted", 7501, 2), ("idh-grade", 7303, 1))
+FRESH = (("default", 7611, 1), ("shifted", 7612, 1), ("idh-grade", 7613, 1))
+SEEN = (
+    ("default", 7301, 2),
+    ("shifted", 7302, 1),
+    ("shifted", 7411, 1),
+    ("shifted", 7412, 1),
+    ("shifted", 7501, 2),
+    ("idh-grade", 7303, 1),
+)
 _MATCHED_MM = 4  # voxels of 1 mm around an enhancing lesion that are taken out with it
 
 
@@ -180,7 +188,7 @@ def main() -> int:
     """Print the table; 1 where a bar is missed."""
     table = Table()
     real(table)
-    for preset, seed, n in SIMULATED:
+    for preset, seed, n in (*FRESH, *SEEN):
         simulated(table, preset, seed, n)
     print(f"missed: {', '.join(table.failed)}" if table.failed else "all bars are met")
     return 1 if table.failed else 0

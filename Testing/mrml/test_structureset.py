@@ -194,6 +194,11 @@ def test_the_list_names_all_errors_before_anything_is_written(logic, request_of,
     assert "slices are missing" in errors["series"]
 
 
+def _names(segmentation):
+    segments = segmentation.GetSegmentation()
+    return [segments.GetSegment(i).GetName() for i in segments.GetSegmentIDs()]
+
+
 @pytest.fixture
 def drafted(slicer, logic, tmp_path):
     """A request whose T2 lesion was read from a file that says that it is a draft, and the folder of its series."""
@@ -218,6 +223,8 @@ def test_what_rests_on_a_draft_is_called_one_until_a_person_accepts_it(slicer, l
     with pytest.warns(UserWarning, match=r"targets rest on drafts that no person has checked: T2 lesion \(T2L\)"):
         result = logic.compute(request)
     assert result.drafts == ["CTV_RTOG"], "the other is made from the enhancing lesion alone"
+    assert _names(result.segmentation) == ["DRAFT CTV_RTOG", "CTV_EANO"]
+    assert _names(request.segments["t2l"][0])[-1] == "DRAFT T2 lesion (T2L)"
     assert logic.recall(result.segmentation)[0].drafts == ["CTV_RTOG"]
     assert logic.drafts(result, request) == ["CTV_RTOG", "GTV_T2L"]
     findings = {f.check: f for f in logic.check(result, request, wanted(series_folder=series))}

@@ -130,6 +130,10 @@ def test_given_masks_are_files_and_drafts_are_called_drafts(results):
     assert lesions["brain"]["source"] == "draft"
     page = (out / "report.html").read_text()
     assert "Drafts, to be checked and corrected by a reader: brain" in page
+    with (out / "regions.csv").open(newline="") as stream:
+        drafts = {r["region"] for r in csv.DictReader(stream) if r["draft"] == "DRAFT"}
+    assert {"brain", "normal"} <= drafts
+    assert not drafts & {"cel", "t2l"}
 
 
 def test_ctvs_are_in_the_order_of_their_rules_and_inside_the_brain(results):

@@ -178,9 +178,14 @@ def _unknown(role: str, path: str, taken: dict[str, dict[str, Any]]) -> str:
     return f"--{role} {path} does not say how it was taken; {' and '.join(missing)} needed" if missing else ""
 
 
-def _mask(text: str) -> str | dict[str, str]:
+def _mask(text: str) -> str | dict[str, Any]:
+    from ..images import chosen
+
     inside = in_structure_set(text)
-    return text if inside is None else {"path": inside[0], "roi": inside[1]}
+    if inside is not None:
+        return {"path": inside[0], "roi": inside[1]}
+    path, labels = chosen(text)
+    return path if labels is None else {"path": path, "labels": labels}
 
 
 def _folder(text: str) -> tuple[str, str]:

@@ -55,7 +55,7 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..errors import InputError
     from ..files import staged, write_json
-    from ..images import Grid, carried, read_image, read_mask, resample, write_image
+    from ..images import Grid, carried, chosen, read_image, read_mask, resample, write_image
     from ..lesions import SUGGESTIONS, LesionSettings, find_lesions, from_labelmap
     from ..steps import provenance
     from .masks import drafts_among
@@ -86,7 +86,11 @@ def _lesions(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     given |= {role: read_mask(path, grid) for role, path in masks.items()}
     settings = LesionSettings(args.brain_method, args.post_operative)
     found = find_lesions(images, given, settings, progress, unchecked=drafts_among(masks))
-    inputs = paths | masks | ({"labelmap": args.labelmap} if args.labelmap else {})
+    inputs = (
+        paths
+        | {role: chosen(path)[0] for role, path in masks.items()}
+        | ({"labelmap": args.labelmap} if args.labelmap else {})
+    )
     record = provenance(
         "lesions", asdict(settings) | {"convention": args.convention}, inputs, time.perf_counter() - started
     )

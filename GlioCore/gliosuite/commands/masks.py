@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..dicom.geometry import Stack
     from ..images import Grid
 
-MASK = "an image file, or RS.dcm:ROI for a structure of an RT structure set"
+MASK = "an image file, FILE:2 for one label of it, or RS.dcm:ROI for a structure of an RT structure set"
 
 
 def add_geometry(p: argparse.ArgumentParser, default: str) -> None:
@@ -91,13 +91,13 @@ def require_one_patient(masks: Iterable[str | None], series: str | None, *more: 
 def grid_of_masks(args: argparse.Namespace, masks: list[str]) -> "Grid":
     """The grid of the result: the image's, else the first mask file's, else the series'."""
     from ..dicom.geometry import read_stack
-    from ..images import Grid, read_image
+    from ..images import Grid, chosen, read_image
 
     if args.image:
         return Grid.of(read_image(args.image))
     for text in masks:
         if not in_structure_set(text):
-            return Grid.of(read_image(text))
+            return Grid.of(read_image(chosen(text)[0]))
     if not args.series:
         raise InputError(
             f"{masks[0]} has no grid of its own; --image or --series is needed where masks come from a structure set"
@@ -126,15 +126,15 @@ def mask_on(text: str, grid: "Grid", series: "str | Stack | None") -> "sitk.Imag
 def described(text: str, grid: "Grid | None", series: "str | Stack | None") -> tuple["sitk.Image", str]:
     """A mask as it lies, and how it came about: from the JSON that ``ctv`` writes beside it, else from what the image says of itself."""
     from ..files import read_json
-    from ..images import DRAFT, is_draft, read_image, read_mask, said_of, suffix
+    from ..images import DRAFT, chosen, is_draft, read_image, read_mask, said_of, suffix
 
     inside = in_structure_set(text)
     if inside is not None:
         assert grid is not None  # that of the series, which a structure of a set is drawn on
         draft = f"{DRAFT}, " if is_draft(_said(text)) else ""
         return mask_on(text, grid, series), f"{draft}{inside[1]} of {Path(inside[0]).name}"
-    path, image = Path(text), read_image(text)
-    says = said_of(image)
+    path = Path(chosen(text)[0])
+    says = said_of(read_image(path))
     beside = path.with_name(path.name[: len(path.name) - len(suffix(path) or "")] + ".json")
     if beside.is_file():
         record = read_json(beside)
@@ -157,10 +157,10 @@ def drafts_among(masks: Mapping[str, str | None]) -> list[str]:
 
 def _said(text: str) -> str:
     """What a mask's file says of it."""
-    from ..images import read_image, said_of
+    from ..images import chosen, read_image, said_of
     from ..rt.rtstruct import read_structures
 
     inside = in_structure_set(text)
     if inside is None:
-        return said_of(read_image(text))
+        return said_of(read_image(chosen(text)[0]))
     return read_structures(inside[0]).find(inside[1]).description

@@ -210,7 +210,7 @@ def _t10(text: str) -> "float | sitk.Image":
 
 
 def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, words: tuple[str, ...]) -> Any:
-    from ..images import suffix
+    from ..images import chosen, suffix
     from ..perfusion.aif import points_mask, read_aif
 
     text = args.aif
@@ -222,7 +222,7 @@ def _arterial_input(args: argparse.Namespace, series: "Series", times: Any, word
         return text
     if text.lower().endswith((".csv", ".txt")):
         return read_aif(text, times)
-    if suffix(text):
+    if suffix(chosen(text)[0]):
         return mask_of(text, series)
     raise InputError(f"{option('--aif')} is {text!r}; {', '.join(words)}, a table (.csv) or a mask image is needed")
 

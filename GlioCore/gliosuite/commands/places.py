@@ -86,12 +86,14 @@ def _paths(value: Any) -> Iterator[Path]:
         for one in value[1:] if isinstance(value, tuple) and len(value) == 2 else value:
             yield from _paths(one)
         return
+    from ..images import chosen
+
     text = str(value)
     head, equals, tail = text.partition("=")
     if equals and "/" not in head and not Path(text).exists():
         text = tail
     inside = in_structure_set(text)
-    text = inside[0] if inside else text
+    text = inside[0] if inside else chosen(text)[0]
     try:
         float(text)
     except ValueError:

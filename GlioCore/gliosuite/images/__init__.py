@@ -4,10 +4,10 @@ At the doors stands `SimpleITK.Image` (LPS); inside kernels stand float32 arrays
 SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
-from .drafted import DRAFT, accepting, is_draft, said_of
+from .drafted import DRAFT, accepting, call_draft, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
 from .integrity import SUFFIXES, check_file, suffix
-from .masks import UNLIKE, UNLIKE_CC, carried, change
+from .masks import UNLIKE, UNLIKE_CC, carried, change, chosen
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
 from .sharing import share_reading, shared_reading
@@ -25,9 +25,11 @@ __all__ = [
     "as_grid",
     "boolean",
     "box_around",
+    "call_draft",
     "carried",
     "change",
     "check_file",
+    "chosen",
     "interpolation",
     "is_draft",
     "map_image",

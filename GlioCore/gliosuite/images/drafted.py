@@ -28,6 +28,11 @@ def is_draft(description: str) -> bool:
     return bool(_SAYS.search(description))
 
 
+def call_draft(mask: sitk.Image, description: str = DRAFT) -> None:
+    """Let a mask say of itself, as its file would, that it is a draft."""
+    mask.SetMetaData(_KEYS[0], description)
+
+
 def accepting(name: str | None) -> str:
     """The name of who accepts drafts; empty where nobody does.
 

@@ -1,7 +1,9 @@
 """What a file given as a mask holds, and what becomes of a mask on another grid: what is not plainly so is said, with volumes."""
 
+import re
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,10 +14,25 @@ from .resampling import resample_mask
 
 # Chosen: two volumes of any structure that is worth a plan are the same within this; steps of voxels make less. Both must be passed.
 UNLIKE, UNLIKE_CC = 0.05, 0.1
+_LABELS = re.compile(r"\d+(,\d+)*")
 _WHOLE = 1e-3  # off a whole number: chosen, slopes of NIfTI headers make 1e-6
 _MOST_LABELS = 64  # chosen: the finest label maps of lesions and lobes have fewer, images hundreds of values
 _LISTED = 6  # labels with their volumes in a sentence
 _PLACED_VOXELS = 0.1  # of the smallest spacing: chosen, headers that round a place are off by less
+
+
+def chosen(text: str | Path) -> tuple[str, list[int] | None]:
+    """``FILE:2`` as file and label, ``FILE:1,4`` as file and labels, taken together; None where none is chosen.
+
+    Examples
+    --------
+    >>> chosen("labels.nii.gz:1,4"), chosen("RS.dcm:GTV")
+    (('labels.nii.gz', [1, 4]), ('RS.dcm:GTV', None))
+    """
+    name, colon, labels = str(text).rpartition(":")
+    if not colon or not _LABELS.fullmatch(labels) or Path(text).exists():
+        return str(text), None
+    return name, [int(v) for v in labels.split(",")]
 
 
 def inside(image: sitk.Image, name: str, labels: Sequence[int] | None = None) -> sitk.Image:
@@ -68,7 +85,7 @@ def inside(image: sitk.Image, name: str, labels: Sequence[int] | None = None) ->
         if len(above) > 1:
             warnings.warn(
                 f"{name} holds several labels, {_listed(above, cc)}: all together were taken, {cc.sum():.2f} cc; where one alone is meant, "
-                "a file that holds it alone is needed",
+                f"name it behind the file (FILE:{above[0]:g}), on the command line as in case.json",
                 stacklevel=2,
             )
         elif taken.all():

@@ -9,9 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .drafted import call_draft, is_draft, said_of
 from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
-from .masks import carried, inside
+from .masks import carried, chosen, inside
 from .nifti import numbers, read_content
 from .plain import require_numbers, require_plain, sheared
 from .sharing import keep, shared_places
@@ -175,6 +176,8 @@ def read_mask(
 ) -> sitk.Image:
     """Read a mask as uint8 0/1 (`masks.inside`), carried to the grid of `like` by signed distance (`masks.carried`).
 
+    A draft's mask says that it is one, as its file does. ``FILE:2`` is the label 2 of a file (`masks.chosen`), unless `labels` says more.
+
     Warnings say where the file is not plainly a mask, or lies on another grid; they call it `name`, or by its file.
 
     Raises
@@ -183,8 +186,13 @@ def read_mask(
         If it is no mask, or is empty, or empty on the wanted grid.
     """
     name = name or Path(path).name
-    mask = inside(read_image(path), name, labels)
-    return mask if like is None else carried(mask, like, name)
+    file, named = chosen(path)
+    image = read_image(file)
+    mask = inside(image, name, labels or named)
+    mask = mask if like is None else carried(mask, like, name)
+    if is_draft(said := said_of(image)):
+        call_draft(mask, said)
+    return mask
 
 
 def read_dicom_pixels(path: str | Path) -> np.ndarray:

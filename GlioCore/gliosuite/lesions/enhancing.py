@@ -10,7 +10,20 @@ import numpy as np
 from scipy import ndimage
 
 from ..images import Grid, box_around
-from .drafts import MIN_CC, SEED_SD, Relative, depth_below, dilate, enclosed, hysteresis, opened, parts, peak, share
+from .drafts import (
+    GROW_SD,
+    MIN_CC,
+    SEED_SD,
+    Relative,
+    depth_below,
+    dilate,
+    enclosed,
+    hysteresis,
+    opened,
+    parts,
+    peak,
+    share,
+)
 
 # Chosen: T1c's scale against T1's is known to a quarter, so that what is bright on T1 (blood, fat) must brighten by the more.
 _SLOPE = 0.25
@@ -26,6 +39,7 @@ _SURFACE_MM, _SHEET_MM, _PLEXUS_MM = 6.0, 5.0, 3.0
 _THIN_MM, _THIN_AT_DURA_MM = 1.5, 2.5  # half of what a lesion measures at least, elsewhere and where dura lies
 _HOLE_MM = 2.5  # half of what necrosis measures at least: fluid beside falx and vessels is thinner
 _RIM_MM = 1.5  # how far the rim goes on towards necrosis: the half of an edge that the blur has darkened
+_WALL_MM = 3.0  # chosen: as far as enhancement may lie from FLAIR hyperintensity
 _APART_CC = 0.5  # chosen: smaller ones are vessels, of which every brain has some
 _LISTED = 3  # of the parts that are left out, how many are told with volume and place
 
@@ -80,10 +94,12 @@ def enhancing_lesion(
     dura_mm: np.ndarray,
     grid: Grid,
     subtracted: bool = True,
+    cavity: np.ndarray | None = None,
 ) -> Enhancing:
     """Enhancement that belongs to a lesion rather than to vessels, dura, choroid plexus or sinuses; all arrays (z, y, x).
 
-    Where there is FLAIR, a lesion enhances in or beside hyperintensity or in what that encloses. Thin parts count deep in it only.
+    Where there is FLAIR, a lesion enhances in or beside hyperintensity or in what that encloses. Thin parts count deep in it only. What
+    surgery has left lies at the wall of its cavity, whether FLAIR is bright there or not, and at falx and surface too.
 
     Parameters
     ----------
@@ -99,15 +115,23 @@ def enhancing_lesion(
         Distance to falx, tentorium and the midline as the template has them.
     subtracted
         Whether `z` is T1c minus T1 rather than T1c alone.
+    cavity
+        The resection cavity where it is known.
     """
     out = brain & ~ventricles
     free = (depth_below(brain, grid) > _SURFACE_MM) & (dura_mm > _SHEET_MM) & ~dilate(ventricles, grid, _PLEXUS_MM)
+    wall = np.zeros_like(brain)
+    if cavity is not None and cavity.any():
+        out &= ~cavity
+        wall = dilate(cavity, grid, _WALL_MM)
+        free |= wall & (asymmetry > 1.0)
     deep = np.zeros_like(brain)
     region = out
     if abnormal is not None:
-        deep = abnormal | enclosed(abnormal, dark, grid)
-        region = out & dilate(deep, grid, 3.0)
-    bright = hysteresis(z, region, _PEAK_SD)
+        deep = abnormal | enclosed(abnormal, dark, grid) | wall
+        region = out & dilate(deep, grid, _WALL_MM)
+    # On T1c alone and with no FLAIR to bound it, what one normal voxel in 40 passes leads far into the brain.
+    bright = hysteresis(z, region, _PEAK_SD, GROW_SD if subtracted or abnormal is not None else SEED_SD)
     core = bright & (_thick(bright, dark, free, grid) | (deep & free))
     core &= z > _EDGE * peak(np.where(core, z, 0.0), grid, _PEAK_MM)
     if subtracted:

@@ -337,7 +337,8 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         dura = array(resample(nearest, grid, transform, outside=10.0))
         mirrored = _asymmetry(z, grid, transform)
         subtracted = "t1" in scans
-        found = enhancing_lesion(z, t1c, inside, masks["ventricles"], abnormal, dark, mirrored, dura, grid, subtracted)
+        beside = (masks["ventricles"], abnormal, dark, mirrored, dura)
+        found = enhancing_lesion(z, t1c, inside, *beside, grid, subtracted, masks.get("cavity"))
         notes += [told] if (told := found.told()) else []
         if subtracted:
             text = "T1c minus matched T1, above normal brain's spread; thin parts by the midline, tentorium, ventricles or surface left out"

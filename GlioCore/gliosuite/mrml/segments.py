@@ -12,11 +12,17 @@ from vtk.util import numpy_support
 from .. import resources
 from ..errors import InputError
 from ..images import Grid, as_grid, boolean, is_draft, resample_mask, said_of
+from ..images.drafted import DRAFT as DRAFT
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
 
-DRAFT = "DRAFT"  # the word that a draft's name begins with
 _DRAFT = "GlioSuite.Draft"  # tag of a segment
 _UNSURE = "GlioSuite.Unsure"  # tag of a draft: why nothing takes it by itself
+
+
+def segment_called(segmentation: slicer.vtkMRMLSegmentationNode, name: str) -> str:
+    """The identifier of the segment of that name, which may be called a draft before it; empty where there is none."""
+    segments = segmentation.GetSegmentation()
+    return str(segments.GetSegmentIdBySegmentName(name) or segments.GetSegmentIdBySegmentName(f"{DRAFT} {name}") or "")
 
 
 def mask_from_segment(
@@ -155,12 +161,10 @@ def segmentation_from_masks(
     shades = resources.colors(list(masks))
     for region, mask in masks.items():
         title, color, tag = appearance(region, shades[region])
-        drafted = is_draft(said_of(mask))
-        title = f"{DRAFT} {title}" if drafted else title
-        old = segments.GetSegmentIdBySegmentName(title)
-        if old:
+        while old := segment_called(segmentation, title):
             segments.RemoveSegment(old)
-        identifier = segments.AddEmptySegment("", title, color)
+        drafted = is_draft(said_of(mask))
+        identifier = segments.AddEmptySegment("", f"{DRAFT} {title}" if drafted else title, color)
         if tag:
             segments.GetSegment(identifier).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
         if drafted:

@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..files import write_csv
-from ..images import array, boolean
+from ..images import array, boolean, is_draft, said_of
 from ..resources import look
 from ..statistics import histogram_table, statistics_table
 from .result import PerfusionMaps
@@ -46,7 +46,7 @@ def write_regions(
     Parameters
     ----------
     regions
-        Masks by name on the grid of the maps.
+        Masks by name on the grid of the maps; those whose files say that they are drafts are called so in the table.
     max_uncertainty
         In %: voxels whose SD is above so much of the value are left out, map by map; None leaves none out.
 
@@ -65,7 +65,9 @@ def write_regions(
     notes = []
     if max_uncertainty is not None:
         notes = leave_out(maps, {n: array(image) for n, image in result.sd.items()}, max_uncertainty)
-    write_csv(folder / "regions.csv", *statistics_table(maps, result.heads, inside, result.mask.GetSpacing()))
+    drafts = {name for name, mask in regions.items() if is_draft(said_of(mask))}
+    table = statistics_table(maps, result.heads, inside, result.mask.GetSpacing(), drafts)
+    write_csv(folder / "regions.csv", *table)
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.heads, inside))
     for name, mask in inside.items():
         some = mask & fitted

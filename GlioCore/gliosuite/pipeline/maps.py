@@ -18,9 +18,11 @@ from ..images import (
     boolean,
     box_around,
     interpolation,
+    is_draft,
     read_image,
     resample,
     resample_mask,
+    said_of,
     write_image,
 )
 from ..perfusion.regions import CATEGORIES, leave_out, only_known_ve, share_of_ve
@@ -290,7 +292,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
 
 def regions(run: Run, folder: Path, progress: Progress) -> Done:
     """Statistics and histograms of every map in every region on the common grid."""
-    masks = _regions(run)
+    masks, drafts = _regions(run)
     maps: dict[str, np.ndarray] = {}
     heads: dict[str, str] = {}
     # Only what lies around the regions is kept of each map.
@@ -324,17 +326,24 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     if run.settings.max_uncertainty is not None:
         sd = {name: maps[f"{name}_sd"] for name in maps if f"{name}_sd" in maps}
         notes += leave_out(maps, sd, run.settings.max_uncertainty)
-    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, run.grid.spacing))
+    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, run.grid.spacing, drafts))
     progress(0.8, "histograms")
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))
     return Done(notes=notes)
 
 
-def _regions(run: Run) -> dict[str, np.ndarray]:
-    """The lesions step's masks, normal brain away from lesions, and the normal white matter of DSC; booleans (z, y, x)."""
-    masks = {n: boolean(m) for n, m in run.masks().items()}
+def _regions(run: Run) -> tuple[dict[str, np.ndarray], set[str]]:
+    """The lesions step's masks, normal brain away from lesions, and the normal white matter of DSC, booleans (z, y, x); which are drafts.
+
+    What is normal was found with the lesions' masks, so that it is a draft where one of them is.
+    """
+    found = run.masks()
+    drafts = {n for n, m in found.items() if is_draft(said_of(m))}
+    masks = {n: boolean(m) for n, m in found.items()}
+    apart = [n for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks]
+    drafts |= {"normal", "nawm"} if drafts & {"brain", *apart} else set()
     if "brain" in masks:
-        lesion = np.any([masks[n] for n in ("cel", "t2l", "necrosis", "cavity", "ventricles") if n in masks], axis=0)
+        lesion = np.any([masks[n] for n in apart], axis=0)
         near = sitk.BinaryDilate(
             run.grid.image(np.broadcast_to(lesion, run.grid.shape).copy()), [round(10 / s) for s in run.grid.spacing]
         )
@@ -342,4 +351,4 @@ def _regions(run: Run) -> dict[str, np.ndarray]:
     transform = run.transform("dsc")
     if masks and transform is not None and (path := run.result("dsc", "nawm.nii.gz")):
         masks["nawm"] = boolean(resample_mask(read_image(path), run.grid, transform))
-    return masks
+    return masks, drafts

@@ -4,7 +4,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -165,11 +164,6 @@ def run_case(
                     check(case, settings)
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))
                 return _concluded(case, out, settings, files, found, side_by_side, progress)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a process of the run was ended from outside, as happens where memory runs out; what is whole is kept, and the same "
-                "command with --workers 1, which needs less, goes on from there"
-            ) from error
         except KeyboardInterrupt:
             whole = [s.name for s in STEPS if kept(s, case, out, settings, Files())]
             stands = f"{', '.join(whole)} {'is' if len(whole) == 1 else 'are'} whole" if whole else "no step was whole"

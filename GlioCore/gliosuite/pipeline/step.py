@@ -4,6 +4,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from typing import Any
 from ..case import Case
 from ..compute import forget_peak, peak_gib
 from ..errors import InputError
-from ..files import plain, read_json, staged, write_json, write_text
+from ..files import clear_partial, plain, read_json, staged, write_json, write_text
 from ..report import Section
 from ..steps import Progress, heard, part, version
 from .context import Done, Run, RunSettings, SkippedStep
 from .seen import Files, What, now
 from .workers import Workers
 
+_WAS_ENDED = (
+    "its process was ended from outside while it ran alone, as happens where memory runs out; what is whole is kept, and the same "
+    "command goes on from there, with more free memory or a larger --spacing-mm"
+)
 _EARLY_PART = 0.4  # of a step's progress: its share of the time, measured on the demo
 
 
@@ -230,30 +235,43 @@ def run_steps(
         return records
 
     early: dict[str, _Early | None] = {}
-    running: dict[Future[Any], tuple[Step, bool]] = {}
+    running: dict[Future[Any], tuple[Step, bool, bool]] = {}  # is it early, is it alone
     waiting = list(steps)
+    room = workers.count
     while waiting or running:
-        busy = {step.name for step, is_early in running.values() if is_early}
+        busy = {step.name for step, is_early, _ in running.values() if is_early}
         for step in [s for s in waiting if records.keys() >= set(s.after) and s.name not in busy]:
-            if len(running) < workers.count:
+            if len(running) < room:
                 waiting.remove(step)
                 if not settled(step):
                     work = workers.submit(step.name, _run_alone, step, *given, early.pop(step.name, None))
-                    running[work] = (step, False)
+                    running[work] = (step, False, room == 1)
         # What can be done early fills the processes that are left. Where a step's result looks kept now, there may be nothing to do.
         for step in [s for s in waiting if s.early and s.name not in early and records.keys() >= set(s.early_after)]:
-            if len(running) < workers.count:
+            if len(running) < room:
                 early[step.name] = None
                 if not step.skipped(settings) and kept(step, *given, files) is None:
-                    running[workers.submit(step.name, _prepare_alone, step, *given)] = (step, True)
+                    running[workers.submit(step.name, _prepare_alone, step, *given)] = (step, True, room == 1)
         for work in workers.finished(running, line.at) if running else []:
-            step, is_early = running.pop(work)
-            if is_early:
+            step, is_early, alone = running.pop(work)
+            if isinstance(work.exception(), BrokenProcessPool):
+                # All processes end with the one that was, and which that was nobody knows: what they did is done again, one thing at a
+                # time, which needs less memory. Nothing early is: the step does it itself.
+                room = 1
+                if is_early:
+                    continue
+                clear_partial(step.folder(out))
+                if not alone:
+                    waiting.insert(0, step)
+                    continue
+                records[step.name] = {"step": step.name, "status": "failed", "why": _WAS_ENDED}
+            elif is_early:
                 early[step.name] = work.result().value()
+                continue
             else:
                 records[step.name] = work.result().value()
-                _written(step, out, files)
-                line.done(step.name, True)
+            _written(step, out, files)
+            line.done(step.name, True)
     return {s.name: records[s.name] for s in steps}
 
 

@@ -7,6 +7,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ from ..images import share_reading
 from ..steps import Progress
 
 T = TypeVar("T")
+_ENDED = 130  # exit code of what is cancelled
 _POLL_S = 0.1  # how long is waited before progress is shown: short for an eye
 _messages: Any = None  # of a worker process: the queue to the process that shows progress
 
@@ -58,14 +60,22 @@ class Workers:
                 self.submit("", _nothing)
 
     def submit(self, name: str, work: Callable[..., T], *args: Any) -> "Future[_Outcome[T]]":
-        """Begin ``work(*args, progress)`` in a process of its own; `name` says whose its progress is."""
+        """Begin ``work(*args, progress)`` in a process of its own; `name` says whose its progress is.
+
+        Where one of the processes was ended from outside, all futures so far have a `BrokenProcessPool`, and new processes are started.
+        """
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._queue = context.Queue()
             # One more than its share: now and then a process has nothing to do.
             threads = (os.cpu_count() or 1) // self.count + 1
             self._pool = ProcessPoolExecutor(self.count, context, _begin, (self._queue, threads, self._shared))
-        return self._pool.submit(_in_worker, name, work, args)
+        try:
+            return self._pool.submit(_in_worker, name, work, args)
+        except BrokenProcessPool:  # one was ended from outside, and the others with it
+            self._pool.shutdown()
+            self._pool = self._queue = None
+            return self.submit(name, work, *args)
 
     def finished(
         self, running: Iterable["Future[_Outcome[Any]]"], show: Callable[[str, float, str], None]
@@ -79,11 +89,12 @@ class Workers:
                 return list(done)
 
     def map(self, work: Callable[..., T], *arguments: Iterable[Any]) -> Iterator[T]:
-        """As `map` does, side by side where there are several processes."""
+        """As `map` does, side by side where there are several processes; where one is ended from outside, the rest is done here."""
         if self.count == 1:
             return map(work, *arguments)
-        futures = [self.submit("", _without_progress, work, *each) for each in zip(*arguments)]
-        return (f.result().value() for f in futures)
+        given = list(zip(*arguments))
+        futures = [self.submit("", _without_progress, work, *each) for each in given]
+        return (_either(f, work, each) for f, each in zip(futures, given))
 
 
 class _Outcome(Generic[T]):
@@ -116,20 +127,31 @@ def _begin(messages: Any, threads: int, shared: str | None) -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    raise SystemExit(130)
+    raise SystemExit(_ENDED)
 
 
 def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Outcome[T]:
     progress: Progress = lambda fraction, message: _messages.put((name, fraction, message))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        result = work(*args, progress)
+        try:
+            result = work(*args, progress)
+        except SystemExit:  # the pool would take it for a piece of work that failed, and give the process another
+            os._exit(_ENDED)
     release_memory()
     return _Outcome(result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)])
 
 
 def _nothing(progress: Progress) -> None:
     """What a process does that is only to be there."""
+
+
+def _either(done: "Future[_Outcome[T]]", work: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+    """What a process came to, or the same done here where it was ended from outside."""
+    try:
+        return done.result().value()
+    except BrokenProcessPool:
+        return work(*arguments)
 
 
 def _without_progress(work: Callable[..., T], *args: Any) -> T:

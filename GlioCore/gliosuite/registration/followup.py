@@ -172,7 +172,7 @@ def register_followup(
         spline = deform(still, moved, identity, look, settings.deformable, part(progress, 0.6, 0.9))
         transform = sitk.CompositeTransform([linear, spline])
         quality = judge(pair, transform, settings.linear)
-        if quality.verdict != "accepted":
+        if quality.verdict == "refused":
             raise InputError(f"the registration of the follow-up was refused: {quality.reason}")
     progress(0.9, "carrying the follow-up to the baseline grid")
     inverse = inverted(transform, Grid.of(fixed))

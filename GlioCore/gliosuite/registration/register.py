@@ -95,7 +95,7 @@ def register(
         try:
             transform = _by_brainsfit(pair, settings, executable, progress)
             quality = judge(pair, transform, settings)
-            if quality.verdict == "accepted" or engine == "brainsfit":
+            if quality.verdict != "refused" or engine == "brainsfit":
                 result = (transform, quality, "brainsfit")
             else:
                 notes.append(f"BRAINSFit's result was refused ({quality.reason}); SimpleITK was taken instead")
@@ -108,8 +108,11 @@ def register(
         transform = _by_simpleitk(pair, settings, progress)
         result = (transform, judge(pair, transform, settings), "simpleitk")
     transform, quality, ran = result
-    if quality.verdict != "accepted":
+    if quality.verdict == "refused":
         raise InputError(f"the registration was refused: {quality.reason}")
+    if quality.verdict == "questioned":
+        notes.append(f"the registration is questioned: {quality.reason}")
+        warnings.warn(notes[-1], stacklevel=2)
     progress(1.0, "registered")
     image = resample(pair.moving, fixed, transform)
     return Registration(transform, image, quality, ran, tuple(notes), settings.stages)
@@ -133,7 +136,7 @@ def _apart(pair: Pair, settings: RegistrationSettings) -> str | None:
     """A sentence where a rigid move brings the images closer by so much that a B-spline must not be asked to make up for it."""
     rigid = replace(settings, stages=("rigid",))
     found = judge(pair, _by_simpleitk(pair, rigid, silent), rigid)
-    if found.verdict != "accepted" or not (found.translation_mm > _APART_MM or found.rotation_deg > _APART_DEG):
+    if found.verdict == "refused" or not (found.translation_mm > _APART_MM or found.rotation_deg > _APART_DEG):
         return None
     return (
         f"the images lie {found.translation_mm:.1f} mm and {found.rotation_deg:.1f} degrees apart, too far for a B-spline stage alone: "

@@ -11,7 +11,7 @@ import numpy as np
 from ..files import read_json
 from ..resources import display, look
 from .markup import escape, figure, number, spread, swatch, table
-from .parts import LESION, Section, backgrounds, focus, outlines
+from .parts import LESION, TAG, Section, backgrounds, focus, outlines
 from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, IMAGES, VE_SD_DRAWN, Results
 
 _MANY = 5  # regions; chosen: more do not fit beside each other on the page, and stand below each other
@@ -174,7 +174,8 @@ def _regions(results: Results, draw: bool) -> str:
 
     unit = {n: next(row["unit"] for (name, _), row in found.items() if name == n) for n in maps}
     of_map = lambda n: f'{escape(look(n).title)}<br><span class="soft small">{escape(unit[n])}</span>'
-    of_region = lambda r: swatch(looks[r]["color"]) + escape(looks[r]["title"])
+    drafts = {region for (_, region), row in found.items() if row.get("draft")}
+    of_region = lambda r: swatch(looks[r]["color"]) + escape(looks[r]["title"]) + (TAG if r in drafts else "")
     if len(regions) > _MANY:
         rows = [[of_region(r), *(cell(n, r) for n in maps)] for r in regions]
         text = table(["region", *map(of_map, maps)], rows)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,11 @@ def _write_cases(
                 row = done.result()
                 rows[row[0]] = row
                 progress(len(rows) / n, row[0])
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process was ended from outside, as happens where memory runs out; cases that are whole stay, and fewer --workers or a "
+                "larger --grid-mm need less"
+            ) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from . import growth, lesion, planted, scatter, treatment
 from .biology import Biology
@@ -183,7 +182,7 @@ def _scattered(bed: Bed, hidden: np.ndarray | None) -> Lesion:
     found = scatter.scatter(part, treated, core_cc, t2l_cc, bed.seed, hidden)
     dead = lesion.necrosis(found.inside, bed.biology.dead_share, bed.fine)
     swollen = (0.7 * (found.t2l & ~found.inside)).astype(np.float32)
-    soft = ndimage.gaussian_filter(swollen, 0.7 / part.fine.spacing[0])
+    soft = lesion.shown(part, swollen, found.t2l, treated.cavity)
     cells = (0.8 * (found.inside & ~dead)).astype(np.float32)
     return Lesion(found.inside & ~dead, dead, treated.cavity, found.t2l, soft, cells)
 

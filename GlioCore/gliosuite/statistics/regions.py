@@ -1,6 +1,6 @@
 """Numbers over regions and the tests that the papers use, each once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from itertools import product
 from typing import Any
@@ -145,8 +145,12 @@ def statistics_table(
     units: Mapping[str, str],
     regions: Mapping[str, np.ndarray],
     spacing_mm: Sequence[float],
+    drafts: Container[str] = (),
 ) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows for a spreadsheet: one row per map and region; a number that is not defined is an empty cell."""
+    """Header and rows for a spreadsheet: one row per map and region; a number that is not defined is an empty cell.
+
+    Those of the regions that are `drafts`, which nobody has looked at, are called so in the last column.
+    """
     # A region's box and the places of a hot spot in it are found once, for all maps that are defined everywhere in it.
     parts = {n: (b, m[b]) for n, m in regions.items() for b in find_objects(m.astype(np.int8)) or [(slice(0),) * 3]}
     spot = _hotspot_box(spacing_mm)
@@ -157,10 +161,10 @@ def statistics_table(
         box, inside = parts[region]
         numbers = astuple(_region_statistics(maps[name][box], inside, spacing_mm, shares[region]))
         cells = ["" if np.isnan(v) else v if isinstance(v, int) else f"{v:.6g}" for v in numbers]
-        return [name, units.get(name, ""), region, *cells]
+        return [name, units.get(name, ""), region, *cells, "DRAFT" if region in drafts else ""]
 
     rows = each(row, list(product(maps, regions)), silent, "regions")
-    return ["map", "unit", "region", *STATISTICS], rows
+    return ["map", "unit", "region", *STATISTICS, "draft"], rows
 
 
 def histogram_table(

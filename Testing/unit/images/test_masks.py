@@ -64,8 +64,8 @@ def test_labels_are_taken_together_with_the_volume_of_each(tmp_path, block):
     taken, said = read(tmp_path / "lab.nrrd", values)
     assert np.array_equal(taken, block)
     assert said == [
-        "lab.nrrd holds several labels, 1 (0.60 cc), 4 (0.20 cc): all together were taken, 0.80 cc; where one alone is meant, a file that "
-        "holds it alone is needed"
+        "lab.nrrd holds several labels, 1 (0.60 cc), 4 (0.20 cc): all together were taken, 0.80 cc; where one alone is meant, "
+        "name it behind the file (FILE:1), on the command line as in case.json"
     ]
     taken, said = read(tmp_path / "lab.nrrd", values, labels=[4])
     assert (taken.sum(), said) == (100, [])

@@ -443,7 +443,7 @@ def test_dce_writes_regions_of_masks_on_any_grid(gliosuite, folder):
     fine = Grid((24, 24, 6), (2.0, 2.0, 2.5), (-1.0, -1.0, -1.25), GRID.direction)
     lesion = np.zeros(fine.shape, bool)
     lesion[:, 12:18, 12:18] = True
-    write_image(fine.image(lesion), folder / "fine.nii.gz")
+    write_image(fine.image(lesion), folder / "fine.nii.gz", "lesion (draft)")
     arguments = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--unclamped")
     regions = ("--regions", f"lesion={folder / 'fine.nii.gz'}", f"artery={folder / 'artery.nii.gz'}")
     code, out, _ = gliosuite("dce", folder / "dce.nii.gz", *arguments, *regions, "--out", folder / "out")
@@ -454,6 +454,7 @@ def test_dce_writes_regions_of_masks_on_any_grid(gliosuite, folder):
     assert float(rows["ktrans_unclamped", "lesion"]["mean"]) == pytest.approx(0.1, rel=0.05)
     assert float(rows["ktrans", "lesion"]["volume_cc"]) == pytest.approx(lesion.sum() * 0.01, rel=0.3)
     assert rows["ktrans", "lesion"]["unit"] == "1/min"
+    assert (rows["ktrans", "lesion"]["draft"], rows["ktrans", "artery"]["draft"]) == ("DRAFT", "")
     bins = [r for r in rows_of(folder / "out" / "regions_histogram.csv") if r["map"] == "ktrans"]
     assert sum(int(r["lesion"]) for r in bins) == int(rows["ktrans", "lesion"]["n"])
 

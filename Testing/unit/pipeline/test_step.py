@@ -1,6 +1,7 @@
 """Which steps run again: those that were seen to read what has changed, and no others. The patient is simulated."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from gliosuite.case import Case
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.pipeline import STEPS, RunSettings, run_case
+from gliosuite.pipeline.context import Done
 from gliosuite.pipeline.seen import Files
-from gliosuite.pipeline.step import kept
+from gliosuite.pipeline.step import Step, kept, run_steps
+from gliosuite.pipeline.workers import Workers
 from gliosuite.report import Section
 from gliosuite.simulate import simulate_case
+from gliosuite.steps import silent
 
 SETTINGS = RunSettings(spacing_mm=3.0, motion=False)
 
@@ -208,9 +212,6 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
 
 def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
     from gliosuite.errors import InputError as Refused
-    from gliosuite.pipeline.context import Done
-    from gliosuite.pipeline.step import Step, run_steps
-    from gliosuite.pipeline.workers import Workers
 
     def early(run, progress):
         if run.settings.like == "unfit":
@@ -230,15 +231,81 @@ def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tm
     assert carry(SETTINGS)["aged"]["summary"] == {"age": 3}
 
 
-def test_a_worker_that_is_ended_from_outside_is_told_in_a_sentence(done, tmp_path):
+def killing(start: str, times: int):
+    """A progress callback that ends all processes of the run at the first messages that begin so."""
     import multiprocessing
 
-    def kill(fraction: float, message: str) -> None:
-        for child in multiprocessing.active_children():
-            child.kill()
+    left = [times]
 
-    with pytest.raises(InputError, match=r"a process of the run was ended from outside.*--workers 1"):
-        run_case(Case.load(done[0]), tmp_path / "out", SETTINGS, kill, workers=2)
+    def kill(fraction: float, message: str) -> None:
+        children = multiprocessing.active_children()
+        if message.startswith(start) and left[0] > 0 and children:
+            left[0] -= 1
+            for child in children:
+                child.kill()
+
+    return kill
+
+
+def drawn(results, draw):
+    return ""
+
+
+def quiet(run, folder, progress):
+    return Done()
+
+
+def ended_once(run, folder, progress):
+    if not (run.out / "once").exists():
+        run.out.mkdir(exist_ok=True)
+        (run.out / "once").touch()
+        os._exit(9)  # as where the system ends it for memory: no clean-up, no word
+    return Done()
+
+
+def ended(run, folder, progress):
+    os._exit(9)
+
+
+def test_what_a_process_did_that_was_ended_from_outside_is_done_again_alone(tmp_path):
+    (tmp_path / "case.json").write_text('{"id": "none", "images": {}}')
+    section = Section(1, "A step", drawn)
+    steps = [
+        Step("once", ended_once, section),
+        Step("beside", quiet, section),
+        Step("never", ended, section),
+        Step("after", quiet, section, after=("once", "never")),
+    ]
+    with Workers(2) as workers:
+        found = run_steps(steps, Case.load(tmp_path), tmp_path / "out", SETTINGS, Files(), workers, silent)
+        assert list(workers.map(pow, [2, 3], [3, 2])) == [8, 9]
+    status = {n: r["status"] for n, r in found.items()}
+    assert status.pop("beside") in ("done", "kept")  # it may have been whole when its process was ended with the other
+    assert status == {"once": "done", "never": "failed", "after": "done"}
+    assert "was ended from outside while it ran alone" in found["never"]["why"]
+    assert not list(tmp_path.rglob(".gliosuite-partial-*"))
+
+
+def test_a_step_whose_process_is_ended_each_time_fails_and_the_others_go_on(done, tmp_path):
+    out = tmp_path / "out"
+    summary = run_case(Case.load(done[0]), out, SETTINGS, killing("dce: ", 100), workers=2)
+    status = {s["step"]: s["status"] for s in summary["steps"]}
+    assert status.pop("dce") == "failed"
+    assert set(status.values()) == {"done"}
+    assert summary["losses"][0].startswith("dce failed: its process was ended from outside while it ran alone")
+    assert "its process was ended from outside" in (out / "report.html").read_text()
+    assert not (out / "dce").exists()
+    assert not list(out.rglob(".gliosuite-partial-*"))
+
+
+def test_pictures_are_drawn_here_where_their_processes_are_ended():
+    with Workers(2) as workers:
+        assert list(workers.map(ended_elsewhere, [os.getpid(), os.getpid()])) == [None, None]
+
+
+def ended_elsewhere(main: int) -> None:
+    if os.getpid() != main:
+        os._exit(9)
 
 
 def test_each_file_is_inflated_once(done, tmp_path, monkeypatch):

@@ -45,6 +45,24 @@ def test_strong_motion_between_contrasts_and_oblique_grids_is_found():
     assert Grid.of(result.image).matches(GRID)
 
 
+def test_a_result_that_did_not_move_is_questioned_and_taken_with_a_warning(monkeypatch):
+    from gliosuite.registration.quality import Pair, judge
+
+    moved = rigid((3, -2, 2), (1, 0, 1))
+    fixed, moving = head(), head(contrast="t2", moved=moved, seed=1)
+    pair, settings = Pair.of(fixed, moving, None, None), RegistrationSettings()
+    stuck = judge(pair, sitk.Euler3DTransform(), settings)
+    assert stuck.verdict == "questioned"
+    assert stuck.mutual_information_nearby > stuck.mutual_information_after
+    assert "when the result is moved by 2 mm" in stuck.reason
+    assert judge(pair, moved.GetInverse(), settings).verdict == "accepted"
+    monkeypatch.setitem(register.__globals__, "_by_simpleitk", lambda *_: sitk.Euler3DTransform())
+    with pytest.warns(UserWarning, match="the registration is questioned: mutual information rises"):
+        result = register(fixed, moving, engine="simpleitk")
+    assert result.quality.verdict == "questioned"
+    assert result.notes[0].startswith("the registration is questioned")
+
+
 def test_the_transform_is_itks_map_from_fixed_to_moving_points():
     """A moving image that is the fixed one with its origin shifted by (20, 0, 0): every point lies 20 mm further on."""
     fixed = head()

@@ -70,12 +70,13 @@ def test_the_hot_spot_stays_in_the_region_and_skips_undefined_voxels():
 def test_tables_hold_a_row_per_region_and_empty_cells_for_what_is_not_defined(ramp):
     values, region = ramp
     regions = {"slice": region, "nothing": np.zeros_like(region)}
-    header, rows = statistics_table({"ktrans": values}, {"ktrans": "1/min"}, regions, (1.0, 1.0, 1.0))
+    header, rows = statistics_table({"ktrans": values}, {"ktrans": "1/min"}, regions, (1.0, 1.0, 1.0), {"slice"})
     assert header[:6] == ["map", "unit", "region", "volume_cc", "n", "n_undefined"]
     first, second = (dict(zip(header, row)) for row in rows)
     assert (first["map"], first["unit"], first["region"], first["n"]) == ("ktrans", "1/min", "slice", 8)
     assert float(first["mean"]) == pytest.approx(4.5)
     assert (second["n"], second["mean"], second["hotspot"]) == (0, "", "")
+    assert (first["draft"], second["draft"]) == ("DRAFT", "")
 
 
 def test_a_histogram_counts_every_defined_voxel_once():
@@ -131,4 +132,4 @@ def test_a_hotspot_is_the_highest_mean_of_all_places(spacing):
     expected = best if np.isfinite(best) else np.nan
     assert hotspot(values, region, spacing) == pytest.approx(expected, rel=1e-12, nan_ok=True)
     table = statistics_table({"map": values}, {}, {"region": region}, spacing)[1]
-    assert table[0][-1] == ("" if np.isnan(expected) else f"{expected:.6g}")
+    assert table[0][-2] == ("" if np.isnan(expected) else f"{expected:.6g}")

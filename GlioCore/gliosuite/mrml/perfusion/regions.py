@@ -12,7 +12,7 @@ import slicer.util
 
 from ...errors import InputError
 from ...files import write_csv
-from ...images import boolean
+from ...images import boolean, is_draft
 from ...perfusion.regions import only_known_ve
 from ...resources import look
 from ...statistics import histogram_table, statistics_table
@@ -86,7 +86,7 @@ def statistics(
     arrays = {one.quantity: arrays[one.quantity]} if alone else arrays
     heads = {name: look(name).head for name in arrays}
     spacing = one.node.GetSpacing()
-    return statistics_table(arrays, heads, regions, spacing)
+    return statistics_table(arrays, heads, regions, spacing, {name for name in regions if is_draft(name)})
 
 
 def histogram(one: Map, regions: Regions, percent: float | None = None, chart: Any = None) -> Any:

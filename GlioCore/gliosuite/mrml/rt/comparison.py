@@ -10,7 +10,7 @@ from ...errors import InputError
 from ...images import array, boolean, signed_distance, volume_cc
 from ..display import show_map
 from ..layout import side_by_side
-from ..segments import mask_from_segment
+from ..segments import mask_from_segment, segment_called
 from ..volumes import grid_of, node_from_image, place_beside
 from .request import TargetsRequest, TargetsResult
 
@@ -151,16 +151,16 @@ def segment_of(result: TargetsResult, name: str) -> str:
     InputError
         If it is gone.
     """
-    identifier = result.segmentation.GetSegmentation().GetSegmentIdBySegmentName(name)
+    identifier = segment_called(result.segmentation, name)
     if not identifier:
         raise InputError(f"{result.segmentation.GetName()} has no segment {name} any more; compute the targets again")
-    return str(identifier)
+    return identifier
 
 
 def colors(result: TargetsResult, names: Sequence[str]) -> list[tuple[float, float, float]]:
     """The colours (0-1) of targets' contours; white for one whose segment is gone."""
     segments = result.segmentation.GetSegmentation()
-    found = [segments.GetSegment(segments.GetSegmentIdBySegmentName(name)) for name in names]
+    found = [segments.GetSegment(segment_called(result.segmentation, name)) for name in names]
     return [segment.GetColor() if segment is not None else (1.0, 1.0, 1.0) for segment in found]
 
 

@@ -94,8 +94,10 @@ def role_of_name(name: str) -> str | None:
     --------
     >>> role_of_name("GTV_CEL"), role_of_name("non-enhancing"), role_of_name("brainstem"), role_of_name("Lesion at progression (CEL)")
     ('cel', None, None, 'progression')
+    >>> role_of_name("Brain (draft)")
+    'brain'
     """
-    plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip().removeprefix(f"{DRAFT.lower()} ")
+    plain = re.sub(r"[^a-z0-9]+", " ", name.lower().removesuffix(" (draft)")).strip().removeprefix(f"{DRAFT.lower()} ")
     for role, words in _WORDS.items():
         # A brain is called so and nothing more: "brain metastasis" is none.
         pattern = rf"{words}" if role == "brain" else rf"(.* )?({words})( .*)?"

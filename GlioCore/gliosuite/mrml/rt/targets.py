@@ -12,7 +12,7 @@ import slicer.util
 
 from ...errors import InputError
 from ...files import plain
-from ...images import boolean, volume_cc
+from ...images import boolean, call_draft, volume_cc
 from ..segments import mask_from_segment, refuse_shared, segmentation_from_masks
 from ..volumes import grid_of, place_beside, unique_name
 from . import barriers, comparison, prediction
@@ -135,6 +135,8 @@ def compute(request: TargetsRequest) -> TargetsResult:
         if target.ptv is not None:
             ptvs[target.rule.ptv_name] = target.ptv
             described[target.rule.ptv_name] = f"{target.rule.ctv_name} + {request.ptv_mm:g} mm"
+    for name in {*drafts} & {*ctvs, *ptvs}:
+        call_draft((ctvs | ptvs)[name])
     segmentation = segmentation_from_masks(ctvs | ptvs, request.reference, request.name)
     place_beside(segmentation, request.reference)
     keys, rows = comparison.table(ctvs, rests, progression, structures.brain)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from ...compute import each
 from ...files import staged, write_csv, write_json
-from ...images import array, boolean, write_image
+from ...images import array, boolean, is_draft, said_of, write_image
 from ...resources import look
 from ...statistics import histogram_table, statistics_table
 from ...steps import silent
@@ -82,7 +82,8 @@ def _write_regions(
         notes = leave_out(maps, {n: array(image) for n, image in made.sd.items()}, max_uncertainty)
     heads = {name: look(name).head for name in maps}
     masks = {name: boolean(mask) for name, mask in regions.items()}
-    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, made.mask.GetSpacing()))
+    drafts = {name for name, mask in regions.items() if is_draft(said_of(mask))}
+    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, made.mask.GetSpacing(), drafts))
     write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))
     return notes
 
