@@ -10,12 +10,13 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor lint format bench bench-cuda docs anatomy icons screenshots panel-screenshots clean
+.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
 	@echo "make test        install with test tools and run the test suite"
 	@echo "make test-floor  run the unit tests with the versions of Slicer 5.10"
+	@echo "make test-slicer run the modules' own tests in a Slicer on the PATH (or SLICER_EXECUTABLE), where there is one"
 	@echo "make lint        ruff and mypy;  make docs  command reference and link check"
 	@echo "make bench       benchmarks;  make bench-cuda  the engines of perfusion on a CUDA device beside the processor"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
@@ -54,6 +55,11 @@ test: .venv/.test-$(STAMP)
 
 test-floor: .venv-floor/.floor-$(FLOOR_STAMP)
 	.venv-floor/bin/python -m pytest -n 2 --dist loadfile -p no:cacheprovider $(FLOOR_TESTS)
+
+# The standard library is enough: what is tested is the application's own Python.
+test-slicer:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 with venv is needed and was not found"; exit 2; }
+	@$(PYTHON) Testing/desktop/run.py $(SLICERTEST)
 
 lint: .venv/.test-$(STAMP)
 	$(BIN)/ruff format --check .

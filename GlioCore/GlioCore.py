@@ -86,4 +86,6 @@ class GlioCoreTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
         tables = GlioCoreLogic().colorTables()
         self.assertEqual(tables["inferno"].GetNumberOfColors(), 256)
+        nodes = GlioCoreLogic().digitalPatient(grid_mm=4.0)
+        self.assertLessEqual({"t1c", "flair", "dce", "dsc", "masks"}, set(nodes))
         self.delayDisplay("GlioCore: test passed")

@@ -291,6 +291,8 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
         self.test_missing_times_are_named()
         self.test_points_draw_their_mean()
+        self.test_panel_on_a_digital_patient()
+        self.delayDisplay("GlioPerfusion: test passed")
 
     def test_missing_times_are_named(self):
         from gliosuite.errors import InputError
@@ -324,4 +326,26 @@ class GlioPerfusionTest(ScriptedLoadableModuleTest):
         self.assertEqual(len(drawn.points), 2)
         own = np.mean([point.curve for point in drawn.points], axis=0)
         self.assertLess(np.abs(own - drawn.aif.concentration)[drawn.n_baseline :].max(), 1e-4 * own.max())
-        self.delayDisplay("GlioPerfusion: test passed")
+
+    def test_panel_on_a_digital_patient(self):
+        from gliosuite.resources import display
+        from gliosuite.ui import selftest
+
+        nodes = selftest.patient()
+        panel = slicer.util.getModuleWidget("GlioPerfusion").panel
+        panel.bind(panel.logic.getParameterNode())
+        self.assertIs(panel.parameters.series, nodes["dce"])
+        panel.ui.aifComboBox.currentIndex = list(display()["choices"]["aif"]).index("population (Parker)")
+        panel.ui.dceButton.click()
+        selftest.finish(panel)
+        made = panel.parameters.shownMap
+        self.assertIsNotNone(made, panel.ui.statusLabel.text)
+        name, values = made.GetName(), slicer.util.arrayFromVolume(made).copy()
+        self.assertGreater((values > 0).sum(), 1000)
+        panel.ui.regionSegmentationSelector.setCurrentNode(nodes["masks"])
+        rows = panel.ui.regionTable.rowCount
+        self.assertGreater(rows, 2)
+        selftest.save_and_load()
+        self.assertEqual(panel.parameters.shownMap.GetName(), name)
+        self.assertTrue((slicer.util.arrayFromVolume(panel.parameters.shownMap) == values).all())
+        self.assertEqual((panel.parameters.aif, panel.ui.regionTable.rowCount), ("population (Parker)", rows))

@@ -180,11 +180,32 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
 class GlioRTTest(ScriptedLoadableModuleTest):
     def runTest(self):
         slicer.mrmlScene.Clear()
+        self.test_what_is_missing_is_one_sentence()
+        self.test_panel_on_a_digital_patient()
+        self.delayDisplay("GlioRT: test passed")
+
+    def test_what_is_missing_is_one_sentence(self):
         from gliosuite.errors import InputError
         from gliosuite.mrml.rt.request import TargetsRequest
-        from gliosuite.mrml.rt.targets import schemes
 
-        assert "rtog" in [scheme.name for scheme in schemes()]
         with self.assertRaises(InputError):
             GlioRTLogic().compute(TargetsRequest(reference=None, schemes=("rtog",)))
-        self.delayDisplay("GlioRT: test passed")
+
+    def test_panel_on_a_digital_patient(self):
+        from gliosuite.ui import selftest
+
+        nodes = selftest.patient()
+        panel = slicer.util.getModuleWidget("GlioRT").panel
+        panel.bind(panel.logic.getParameterNode())
+        ui = panel.ui
+        self.assertIs(panel.parameters.reference, nodes["t1c"])
+        self.assertLessEqual({"brain", "cel", "t2l"}, set(panel.structures.segments()))
+        ui.previewCheckBox.checked = True
+        selftest.settle()
+        self.assertIn("15 mm round", ui.previewLabel.text)
+        ui.computeButton.click()
+        self.assertEqual(panel.results.result.names, ["CTV_RTOG", "CTV_EANO"], ui.resultStatus.text)
+        volumes = [ui.resultTable.item(row, 1).text() for row in range(2)]
+        selftest.save_and_load()
+        self.assertEqual(panel.results.result.names, ["CTV_RTOG", "CTV_EANO"])
+        self.assertEqual([ui.resultTable.item(row, 1).text() for row in range(2)], volumes)

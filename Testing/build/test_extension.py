@@ -83,6 +83,12 @@ def test_a_file_added_later_is_taken_up(built):
     added.unlink()
 
 
+def test_each_modules_own_test_is_registered(built):
+    done = subprocess.run(["ctest", "--test-dir", str(built / "build"), "-N"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"Test +#\d+: (\S+)", done.stdout)) == {f"py_{module}.py" for module in MODULES}
+
+
 def test_each_module_folder_holds_one_python_file():
     """Slicer takes every .py directly in a module's folder for a module."""
     for module in MODULES:
@@ -153,17 +159,21 @@ def test_every_resource_and_file_is_in_the_wheel(tmp_path):
     assert {f for f in sources() if f.startswith("gliosuite/")} <= files
 
 
+@pytest.mark.slow
 def test_modules_load_from_the_installed_folder(built):
-    """With the stand-in for the application: import, metadata, icon, and a map through the installed library."""
+    """With the stand-in for the application: import, metadata, icon, and the modules' own tests with the panels that were installed."""
     pytest.importorskip("slicer", reason="slicer-core is not installed")
+    pytest.importorskip("PySide6", reason="PySide6-Essentials is not installed")
     out = run_python(
         built / "install" / PLACE,
         f"""
         import json
+        import os
         from pathlib import Path
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
         sys.path.append({str(ROOT / "Testing" / "standin")!r})
         from slicerapp import application
-        slicer = application.start()
+        slicer = application.start(gui=True)
         place = Path(sys.path[0])
         loaded = {{}}
         for name in {MODULES!r}:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import tempfile
 import types
 import zipfile
 from pathlib import Path
@@ -44,6 +45,10 @@ class Application:
 
     def restoreOverrideCursor(self) -> None:  # noqa: N802
         pass
+
+    def processEvents(self) -> None:  # noqa: N802
+        if "qt" in sys.modules:
+            sys.modules["qt"].QApplication.processEvents()
 
 
 def start(gui: bool = False):
@@ -90,6 +95,10 @@ def start(gui: bool = False):
         setattr(slicer, name, module)
     slicer.util.settingsValue = lambda key, default, converter=None: default
     slicer.util.modulePath = lambda name: getattr(modules, name.lower()).path
+    slicer.util.getModuleWidget = _module_widget
+    slicer.util.mainWindow = lambda: None
+    slicer.util.saveScene = lambda path: bool(slicer.mrmlScene.WriteToMRB(path))
+    slicer.util.loadScene = lambda path: open_bundle(Path(path), Path(tempfile.mkdtemp(prefix="standin-")))
     if gui:
         from slicerapp import ctk, qt, widgets
 
@@ -111,10 +120,20 @@ def load(path: Path):
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     parent = types.SimpleNamespace(path=str(path), hidden=False, icon=None)
-    entry = types.SimpleNamespace(name=path.stem, path=str(path), metadata=parent)
+    entry = types.SimpleNamespace(name=path.stem, path=str(path), metadata=parent, widget=None)
     setattr(slicer.modules, path.stem.lower(), entry)
     entry.module = getattr(module, path.stem)(parent)
     return module
+
+
+def _module_widget(name: str):
+    """The widget of a module that was loaded; made when it is asked for first."""
+    import slicer
+
+    entry = getattr(slicer.modules, name.lower())
+    if entry.widget is None:
+        entry.widget = getattr(sys.modules[name], f"{name}Widget")()
+    return entry.widget
 
 
 def open_bundle(bundle: Path, folder: Path) -> None:
