@@ -4,8 +4,8 @@ import functools
 import json
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import qt
@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError, door
 from ..mrml.process import CancelledError, Job
+from . import packages
 from .binding import Bindings
 from .process import Step
 
@@ -124,14 +125,20 @@ class Panel:
         text: str,
         done: Callable[[dict[str, Any]], None],
         failed: Callable[[Exception], None] | None = None,
+        wants: Sequence[str] = (),
     ) -> bool:
         """Start the step of the job that `prepare` makes; `text` is said meanwhile. False where there is no job, and it was said why.
 
-        `failed` is called after it was said that the step has ended without a result.
+        `failed` is called after it was said that the step has ended without a result; `wants` are Python packages that the step can use
+        (`packages.PACKAGES`).
         """
+        lacking = self.provide(*wants)
+        if lacking is None:
+            return False
         job, notes = self._attempt(prepare)
         if job is None:
             return False
+        notes = [*lacking, *notes]
         self._job, self._failed = job, failed
         self._say(text, notes)
         self.ui.progressBar.value = 0
@@ -213,6 +220,19 @@ class Panel:
             self.logic.abandon(job)
         self._disconnect()
 
+    def provide(self, *names: str) -> list[str] | None:
+        """See that Python packages are there, after asking; what is lost without those that are not.
+
+        None where one is missing that nothing can be done without, and it was said which.
+        """
+
+        def work() -> bool:
+            packages.provide(names)
+            return True
+
+        there, notes = self._attempt(work, busy=False)  # a busy cursor over a question would be wrong
+        return notes if there else None
+
     # --------------------------------------------------------------------------------------------------- what the user is told
 
     @contextmanager
@@ -223,11 +243,11 @@ class Panel:
         finally:
             slicer.app.restoreOverrideCursor()
 
-    def _attempt(self, work: Callable[[], Result]) -> tuple[Result | None, list[str]]:
+    def _attempt(self, work: Callable[[], Result], busy: bool = True) -> tuple[Result | None, list[str]]:
         """The result of `work` and its warnings. What goes wrong is told, and the result is None: what the user can mend in a sentence
         on the panel, a defect in a window with its traceback, since nobody looks into the Python console."""
         try:
-            with self._waiting(), warnings.catch_warnings(record=True) as caught:
+            with self._waiting() if busy else nullcontext(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", UserWarning)
                 with door(self.names(), "gliosuite"):
                     result = work()

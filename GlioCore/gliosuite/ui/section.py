@@ -51,9 +51,10 @@ class Section:
         text: str,
         done: Callable[[dict[str, Any]], None],
         failed: Callable[[Exception], None] | None = None,
+        wants: Sequence[str] = (),
     ) -> bool:
         self.panel.speak_in(self.place)
-        return self.panel._launch(prepare, text, done, failed)
+        return self.panel._launch(prepare, text, done, failed, wants)
 
     def _ended(self) -> tuple["Job | None", list[str]]:
         return self.panel._ended()

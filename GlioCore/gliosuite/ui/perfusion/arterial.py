@@ -14,6 +14,7 @@ from ...errors import InputError
 from ...mrml.perfusion import PerfusionRequest
 from ...mrml.perfusion.arterial import Drawn, accept, new_points, place_of, placed, remove_candidates
 from ..binding import chosen
+from ..packages import FASTER
 from ..panel import Panel, show_only, slot
 from ..section import Section
 from ..table import ROWS, fill_table
@@ -309,7 +310,7 @@ class ArterialSection(Section):
             return self.logic.start(replace(request, aif="control points", points=points, mask=region))
 
         text = _("computing with the AIF of {reader}").format(reader=points.GetName())
-        self._launch(prepare, text, done)
+        self._launch(prepare, text, done, wants=FASTER)
 
     def onFirst(self, _summary: dict[str, Any]) -> None:
         """The first reader's map is there."""

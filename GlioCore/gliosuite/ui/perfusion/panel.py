@@ -12,6 +12,7 @@ from ...mrml.perfusion.study import kind_of
 from ...mrml.process import Job
 from ...mrml.sequences import acquisition, n_frames, timing
 from ..binding import chosen
+from ..packages import FASTER
 from ..panel import Panel, Running, slot
 from ..process import Step
 from .arterial import ArterialSection
@@ -225,7 +226,7 @@ class PerfusionPanel(Panel):
     @slot
     def onApply(self) -> None:
         """Start the step."""
-        self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone)
+        self._launch(lambda: self.logic.start(self.request()), _("computing"), self.onDone, wants=FASTER)
 
     def onDone(self, summary: dict[str, Any]) -> None:
         """The step has ended: load and show its maps."""

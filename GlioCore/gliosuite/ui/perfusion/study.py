@@ -11,6 +11,7 @@ from ...mrml.perfusion import PerfusionRequest
 from ...mrml.perfusion.preparing import MotionRequest, T1Request, flip_angles, parse_flip_angles
 from ...mrml.perfusion.study import Entry
 from ...mrml.sequences import acquisition
+from ..packages import FASTER
 from ..panel import Panel, slot
 from ..section import Section
 from ..table import ROWS, fill_table, fit
@@ -170,7 +171,7 @@ class StudySection(Section):
                 )
             )
 
-        self._launch(prepare, _("fitting T1"), self.onMapped)
+        self._launch(prepare, _("fitting T1"), self.onMapped, wants=FASTER)
 
     def onMapped(self, summary: dict[str, Any]) -> None:
         """The map is chosen for the kind of the series."""

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from ...mrml.rt.choices import TO_FOLDER
 from ...mrml.rt.structureset import ExportRequest
+from ..packages import DICOM
 from ..panel import show_only, slot
 from ..section import Section
 
@@ -75,10 +76,16 @@ class Export(Section):
         self.ui.checkLabel.text = "\n".join(f"{_SIGNS[f.level]} {f.sentence}" for f in ranked)
         self.panel.onChoice()
 
+    def _can_write(self) -> bool:
+        self.panel.speak_in(self.place)
+        return self.panel.provide(*DICOM) is not None
+
     @slot
     def onCheck(self) -> None:
         """Look at everything without writing."""
         results = self.panel.results
+        if not self._can_write():
+            return
         findings, notes = self._attempt(lambda: self.logic.check(results.result, results.asked, self.request()))
         if findings is None:
             return
@@ -96,6 +103,8 @@ class Export(Section):
     def onExport(self) -> None:
         """Write the structure set."""
         results = self.panel.results
+        if not self._can_write():
+            return
         written, notes = self._attempt(lambda: self.logic.export(results.result, results.asked, self.request()))
         if written is not None:
             exported, where = written
