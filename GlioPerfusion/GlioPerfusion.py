@@ -48,6 +48,7 @@ class GlioPerfusionParameterNode:
     teMs: Annotated[float, WithinRange(0, 1000)] = 0.0
     flipAngleDeg: Annotated[float, WithinRange(0, 180)] = 0.0
     motion: bool = True
+    postOperative: bool = False
     registrationStart: Annotated[str, Choice(["search", "moments", "center-of-head", "geometry", "identity"])] = (
         "search"
     )
@@ -171,6 +172,16 @@ class GlioPerfusionLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.perfusion import preparing
 
         return preparing.finish_motion(job, summary)
+
+    def startDrafts(self, request):
+        from gliosuite.mrml import drafts
+
+        return drafts.start(request)
+
+    def finishDrafts(self, job, summary):
+        from gliosuite.mrml import drafts
+
+        return drafts.finish(job, summary)
 
     def startT1(self, request):
         from gliosuite.mrml.perfusion import preparing

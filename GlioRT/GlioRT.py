@@ -36,6 +36,7 @@ class GlioRTParameterNode:
     flair: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     roles: str = "{}"
+    postOperative: bool = False
     schemes: str = "rtog estro-eano"
     barriers: Annotated[str, Choice(BARRIERS)] = BARRIERS[0]
     barriersFolder: str = ""
@@ -102,6 +103,16 @@ class GlioRTLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml.rt.prediction import Predictor
 
         return Predictor.ready(request)
+
+    def startDrafts(self, request):
+        from gliosuite.mrml import drafts
+
+        return drafts.start(request)
+
+    def finishDrafts(self, job, summary):
+        from gliosuite.mrml import drafts
+
+        return drafts.finish(job, summary)
 
     def startBarriers(self, request):
         from gliosuite.mrml.rt import barriers

@@ -261,14 +261,14 @@ def test_the_margin_is_drawn_once_the_slider_rests(panel):
 def test_barriers_show_what_they_need(panel):
     ui = panel.ui
     shown = lambda: {
-        n for n in ("barriersFolderEdit", "barriersSelector", "throughBrainstemCheckBox", "cancelButton")
+        n for n in ("barriersFolderEdit", "barriersSelector", "throughBrainstemCheckBox")
         if not getattr(ui, n).isHidden()
     }  # fmt: skip
     for choice, wanted in (
         ("none", set()),
         ("a folder", {"barriersFolderEdit", "throughBrainstemCheckBox"}),
         ("a segmentation", {"barriersSelector", "throughBrainstemCheckBox"}),
-        ("placed by registration", {"cancelButton"}),
+        ("placed by registration", set()),
     ):
         panel.parameters.barriers = choice
         assert shown() == wanted, choice

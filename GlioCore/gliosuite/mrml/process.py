@@ -39,6 +39,16 @@ def abandon(job: Job) -> None:
     shutil.rmtree(job.folder, ignore_errors=True)
 
 
+def begun(request: Any, arguments: Callable[[Path], list[str]]) -> Job:
+    """A job whose `arguments` write the inputs into a new temporary folder, which goes again where they fail."""
+    folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
+    try:
+        return Job(request, folder, arguments(folder))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def interpreter() -> str:
     """The application's own Python.
 

@@ -14,7 +14,9 @@ from ..errors import InputError
 from ..images import Grid, as_grid, boolean, is_draft, resample_mask, said_of
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
 
+DRAFT = "DRAFT"  # the word that a draft's name begins with
 _DRAFT = "GlioSuite.Draft"  # tag of a segment
+_UNSURE = "GlioSuite.Unsure"  # tag of a draft: why nothing takes it by itself
 
 
 def mask_from_segment(
@@ -62,6 +64,20 @@ def is_drafted(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) ->
     """Whether a segment is a draft that a program made: a correction by hand does not change that, only a person's word does."""
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
     return segment is not None and bool(segment.HasTag(_DRAFT))
+
+
+def is_unsure(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool:
+    """Whether the program itself doubts a draft, so that only a person chooses it."""
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    return segment is not None and bool(segment.HasTag(_UNSURE))
+
+
+def call_unsure(segmentation: slicer.vtkMRMLSegmentationNode, segment_id: str, why: str) -> None:
+    """Say of a draft that the program itself doubts it: in its name, and for `is_unsure`."""
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    segment.SetTag(_DRAFT, "1")
+    segment.SetTag(_UNSURE, why)
+    segment.SetName(f"{DRAFT}, unsure: {segment.GetName().removeprefix(f'{DRAFT} ')}")
 
 
 def refuse_shared(roles: Mapping[str, tuple[slicer.vtkMRMLSegmentationNode, str] | None]) -> None:
@@ -128,7 +144,7 @@ def segmentation_from_masks(
     segmentation
         Node to add to, or None for a new one; a segment of the same name is replaced.
 
-    A mask whose file says that it is a draft makes a segment that says so (`is_drafted`).
+    A mask whose file says that it is a draft makes a segment that says so, in its name too (`is_drafted`).
     """
     if segmentation is None:
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
@@ -139,13 +155,15 @@ def segmentation_from_masks(
     shades = resources.colors(list(masks))
     for region, mask in masks.items():
         title, color, tag = appearance(region, shades[region])
+        drafted = is_draft(said_of(mask))
+        title = f"{DRAFT} {title}" if drafted else title
         old = segments.GetSegmentIdBySegmentName(title)
         if old:
             segments.RemoveSegment(old)
         identifier = segments.AddEmptySegment("", title, color)
         if tag:
             segments.GetSegment(identifier).SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
-        if is_draft(said_of(mask)):
+        if drafted:
             segments.GetSegment(identifier).SetTag(_DRAFT, "1")
         slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
             oriented(mask), segmentation, identifier, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE

@@ -137,6 +137,21 @@ def image_from_node(node: slicer.vtkMRMLScalarVolumeNode, moved: bool = False) -
     return grid.image(np.array(slicer.util.arrayFromVolume(node)))
 
 
+def seen_image(node: slicer.vtkMRMLScalarVolumeNode) -> sitk.Image:
+    """A volume node as an image where it is seen: under a registration that a person accepted, its voxels lie where that moves them.
+
+    Raises
+    ------
+    InputError
+        As `image_from_node`; under another transform.
+    """
+    registered = registration_of(node)
+    if registered is None:
+        return image_from_node(node)
+    image = image_from_node(node, moved=True)
+    return moved_grid(Grid.of(image), registered).image(sitk.GetArrayFromImage(image))
+
+
 def node_from_image(
     image: sitk.Image, name: str, node: slicer.vtkMRMLScalarVolumeNode | None = None, labels: bool = False
 ) -> slicer.vtkMRMLScalarVolumeNode:

@@ -13,11 +13,10 @@ from ...steps import Progress, silent
 from .. import process
 from ..curves import Curve, plot_curves
 from ..display import show_chart, show_map, show_over
-from ..process import Job, abandon
+from ..process import Job, abandon, begun
 from ..segments import mask_from_segment, refuse_shared, segmentation_from_masks
 from ..sequences import filed, title_of
 from ..volumes import image_from_node, node_from_image, place_beside, unique_name
-from .jobs import begun
 from .request import PerfusionRequest, aif_source, checked, file_name
 
 # The first of these that a step wrote is shown over the series; the order is also that of the nodes.

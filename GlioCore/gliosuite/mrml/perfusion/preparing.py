@@ -13,10 +13,9 @@ from ...errors import InputError
 from ...images import read_image, read_series, write_image, write_series
 from ..curves import Curve, plot_curves
 from ..display import show_chart, show_map, show_over
-from ..process import Job, abandon
+from ..process import Job, abandon, begun
 from ..sequences import acquisition, filed, is_series, node_from_series, series_from_node, title_of
 from ..volumes import ROLE, image_from_node, node_from_image, place_beside, unique_name
-from .jobs import begun
 from .request import file_name
 
 _FLIP_TAG = "0018,1314"

@@ -20,10 +20,9 @@ from ...images import Grid, resample, write_image
 from ...registration.pictures import squares
 from ...registration.settings import STARTS
 from ..layout import show_alone
-from ..process import Job, abandon
+from ..process import Job, abandon, begun
 from ..sequences import is_series, proxy_of, series_from_node, shown, title_of
 from ..volumes import QUANTITY, REGISTRATION, TO_LPS, image_from_node, node_from_image, registration_of, unique_name
-from .jobs import begun
 
 _MOVING, _FIXED = "GlioSuite.moving", "GlioSuite.fixed"  # node references of a registration's transform
 _BOARD = "checkerboard"  # its quantity, by which it is no image of the patient

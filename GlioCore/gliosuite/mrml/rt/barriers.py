@@ -1,7 +1,5 @@
 """Barriers of margins as segments: taken from a folder or a segmentation, or placed by registration in a step of its own."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,21 +79,20 @@ def start(request: Any) -> Job:
     if "brain" not in request.segments:
         raise InputError("no brain segment is chosen; the template is registered inside the brain")
     grid = grid_of(request.reference)
-    folder = Path(tempfile.mkdtemp(prefix="gliosuite-"))
-    try:
-        arguments = ["barriers", "--image", str(folder / "image.nii"), "--brain", str(folder / "brain.nii")]
+
+    def arguments(folder: Path) -> list[str]:
         write_image(image_from_node(request.reference), folder / "image.nii")
         wanted = {r: request.segments[r] for r in ("brain", *_LESION) if r in request.segments}
         masks = {region: mask_from_segment(node, segment, grid) for region, (node, segment) in wanted.items()}
         write_image(masks["brain"], folder / "brain.nii")
+        words = ["barriers", "--image", str(folder / "image.nii"), "--brain", str(folder / "brain.nii")]
         parts = [boolean(masks[r]) for r in _LESION if r in masks]
         if parts:
             write_image(grid.image(np.any(parts, axis=0)), folder / "lesion.nii")
-            arguments += ["--lesion", str(folder / "lesion.nii")]
-        return Job(request, folder, [*arguments, "--out", str(folder / "out")])
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+            words += ["--lesion", str(folder / "lesion.nii")]
+        return [*words, "--out", str(folder / "out")]
+
+    return process.begun(request, arguments)
 
 
 def finish(job: Job, summary: dict[str, Any]) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import slicer
 import vtk
 
+from ..segments import DRAFT, is_unsure
+
 TITLES = {
     "brain": "Brain",
     "cel": "Enhancing lesion (CEL)",
@@ -58,7 +60,7 @@ def match_segments(segmentation: slicer.vtkMRMLSegmentationNode | None) -> dict[
     """The segment for each role (`ROLES`) that one is found for.
 
     A code that means a structure and no other decides; general ones (lesion, neoplasm) do not. Then names do. Where several segments fit a
-    role alike, none is chosen.
+    role alike, none is chosen. Drafts that the program itself doubts fit none.
     """
     if segmentation is None:
         return {}
@@ -66,6 +68,8 @@ def match_segments(segmentation: slicer.vtkMRMLSegmentationNode | None) -> dict[
     by_code: dict[str, list[str]] = {role: [] for role in ROLES}
     by_name: dict[str, list[str]] = {role: [] for role in ROLES}
     for identifier, name in names.items():
+        if is_unsure(segmentation, identifier):
+            continue
         named, coded = role_of_name(name), _role_of_code(segmentation.GetSegmentation().GetSegment(identifier))
         # What a name says of time holds: progression is coded as what it consists of.
         if coded is not None and named != "progression":
@@ -91,7 +95,7 @@ def role_of_name(name: str) -> str | None:
     >>> role_of_name("GTV_CEL"), role_of_name("non-enhancing"), role_of_name("brainstem"), role_of_name("Lesion at progression (CEL)")
     ('cel', None, None, 'progression')
     """
-    plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+    plain = re.sub(r"[^a-z0-9]+", " ", name.lower()).strip().removeprefix(f"{DRAFT.lower()} ")
     for role, words in _WORDS.items():
         # A brain is called so and nothing more: "brain metastasis" is none.
         pattern = rf"{words}" if role == "brain" else rf"(.* )?({words})( .*)?"

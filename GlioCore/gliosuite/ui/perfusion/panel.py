@@ -7,11 +7,14 @@ from slicer.i18n import tr as _
 
 from ... import resources
 from ...errors import InputError
+from ...mrml.drafts import IMAGES, DraftRequest, given_of
 from ...mrml.perfusion import PerfusionRequest, PerfusionResult, parse_number, parse_times
 from ...mrml.perfusion.study import kind_of
 from ...mrml.process import Job
+from ...mrml.rt.targets import first_segmentation
 from ...mrml.sequences import acquisition, n_frames, timing
 from ..binding import chosen
+from ..drafting import DraftSection
 from ..packages import FASTER
 from ..panel import Panel, Running, slot
 from ..process import Step
@@ -76,6 +79,7 @@ class PerfusionPanel(Panel):
         self.sections = (
             self.study,
             RegistrationSection(self, self.study),
+            DraftSection(self, self._drafts_from, self._take_drafts, "statusLabel"),
             ArterialSection(self, self.request),
             self.overlay,
             RegionsSection(self, self.overlay),
@@ -222,6 +226,15 @@ class PerfusionPanel(Panel):
             nawm=chosen(p.nawmSegmentation, p.nawmSegment),
             name=p.outputName,
         )
+
+    def _drafts_from(self, post_operative: bool) -> DraftRequest:
+        images = {role: nodes[0] for role in IMAGES if (nodes := self.study.with_role(role))}
+        drawn = first_segmentation()
+        return DraftRequest(images, given_of(drawn), drawn, post_operative)
+
+    def _take_drafts(self, node: Any) -> None:
+        if self.parameters.regionSegmentation is None:
+            self.ui.regionSegmentationSelector.setCurrentNode(node)
 
     @slot
     def onApply(self) -> None:

@@ -5,7 +5,10 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
+from ...mrml.drafts import DraftRequest
+from ...mrml.perfusion import study
 from ...mrml.rt.request import TargetsRequest
+from ..drafting import DraftSection
 from ..panel import Panel, Running, slot
 from ..process import Step
 from ..section import Section
@@ -41,6 +44,8 @@ class TargetsPanel(Panel):
         self.results = Results(self)
         self.export = Export(self)
         self._sections: tuple[Section, ...] = (
+            # Before the structures, which speak in the same place and have the last word of a new scene.
+            DraftSection(self, self._drafts_from, self.structures.take, self.structures.place),
             self.structures,
             self.margins,
             self.predicted,
@@ -90,3 +95,11 @@ class TargetsPanel(Panel):
             ptv_mm=p.ptvMm,
             prediction=self.predicted.prediction(),
         )
+
+    def _drafts_from(self, post_operative: bool) -> DraftRequest:
+        p = self.parameters
+        images = {role: node for role, node in (("t1c", p.reference), ("flair", p.flair)) if node is not None}
+        for role in ("t1", "t2"):
+            others = [node for node in study.with_role(role) if node not in images.values()]
+            images |= {role: others[0]} if others else {}
+        return DraftRequest(images, self.structures.segments(), p.segmentation, post_operative)

@@ -46,7 +46,6 @@ class Results(Section):
     def allow(self) -> None:
         """What can be done with the choices, and with the targets that there are."""
         ui, running = self.ui, self.panel._running is not None
-        show_only(((ui.progressBar, ui.cancelButton), running or ui.barriersComboBox.currentText == PLACED))
         asked = bool(self.panel.margins.ticked()) or ui.probabilitySelector.currentNode() is not None
         ui.computeButton.enabled = ui.referenceSelector.currentNode() is not None and asked and not running
         ui.cancelButton.enabled = running

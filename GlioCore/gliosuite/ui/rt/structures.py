@@ -90,6 +90,13 @@ class Structures(Section):
         self._list(node)
         self.panel.onChoice()
 
+    def take(self, node: Any) -> None:
+        """A segmentation has new segments: match them too; what a person chose stays."""
+        if node is self.parameters.segmentation:
+            self._list(node)
+        else:
+            self.ui.segmentationSelector.setCurrentNode(node)
+
     @slot
     def onRole(self) -> None:
         """A person has chosen: what differs from what was found is stored."""
