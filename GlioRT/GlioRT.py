@@ -43,6 +43,7 @@ class GlioRTParameterNode:
     barriersSegmentation: vtkMRMLSegmentationNode
     throughBrainstem: bool = False
     throughChiasm: bool = False
+    criticalSegmentation: vtkMRMLSegmentationNode
     ptvMm: Annotated[float, WithinRange(0, 20)] = 0.0
     marginMm: Annotated[float, WithinRange(0, 30)] = 15.0
     around: str = ""
@@ -55,6 +56,7 @@ class GlioRTParameterNode:
     volumeCc: Annotated[float, WithinRange(0, 2000)] = 100.0
     sensitivityPercent: Annotated[float, WithinRange(1, 99)] = 95.0
     validation: str = ""
+    keepSatellites: bool = False
     predictedPreview: bool = False
     predictedSegmentation: vtkMRMLSegmentationNode
     targets: vtkMRMLSegmentationNode

@@ -49,6 +49,24 @@ def test_ktrans_has_its_range_unit_and_colors(slicer):
     assert sum(first[:3]) < 0.05 < sum(rgba[:3]) < sum(last[:3])
 
 
+def presets(node):
+    """Lower and upper end of each window preset."""
+    display = node.GetDisplayNode()
+    found = [
+        (display.GetWindowPreset(i), display.GetLevelPreset(i)) for i in range(display.GetNumberOfWindowLevelPresets())
+    ]
+    return [pytest.approx((level - window / 2, level + window / 2)) for window, level in found]
+
+
+def test_windows_of_half_and_twice_the_range_are_presets(slicer):
+    from gliosuite.mrml.display import show_difference
+
+    node = map_node(np.where(ball(12), 0.1, 0.0), "ktrans")
+    assert presets(node) == [(0.0, 0.1), (0.0, 0.2), (0.0, 0.4)]
+    show_difference(node, "ktrans")
+    assert presets(node) == [(-0.05, 0.05), (-0.1, 0.1), (-0.2, 0.2)], "0 stays in the middle"
+
+
 def test_values_say_by_codes_what_they_are(slicer):
     node = map_node(ball(12) * 0.1, "ktrans")
     quantity, unit = node.GetVoxelValueQuantity(), node.GetVoxelValueUnits()

@@ -334,10 +334,3 @@ def test_module_says_what_it_is(slicer, logic):
     assert metadata.categories == ["Quantification"]
     assert Path(metadata.icon).name == "GlioPerfusion.png"
     assert slicer.modules.gliocore.metadata.hidden
-
-
-def test_the_modules_own_tests(slicer, logic):
-    import sys
-
-    sys.modules["GlioCore"].GlioCoreTest().runTest()
-    sys.modules["GlioPerfusion"].GlioPerfusionTest().runTest()

@@ -72,6 +72,31 @@ def test_a_preview_is_drawn_anew_in_its_node_and_knows_its_range(slicer, logic, 
     assert least <= small < large <= most
 
 
+def test_what_does_not_touch_the_lesion_is_left_out_unless_it_is_wanted(slicer, logic, predicted):
+    from gliosuite.mrml.rt.comparison import mask_of
+    from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.mrml.volumes import node_from_image
+
+    from Testing.mrml.heads import ball
+
+    apart = ball(5, (-20, -10, 5))
+    values = np.maximum(0.9 * boolean(MASKS["t2l"]), 0.8 * boolean(apart)).astype(np.float32)
+    node = node_from_image(GRID.image(values), "two parts")
+    request = predicted(cut="a probability", value=0.5)
+    volumes = {}
+    for keep in (False, True):
+        asked = replace(request, prediction=replace(request.prediction, probability=node, keep_satellites=keep))
+        said = "were kept" if keep else "were left out"
+        with pytest.warns(UserWarning, match=said):
+            mask = boolean(mask_of(logic.compute(asked), "CTV_MODEL", GRID))
+        assert (mask & boolean(apart)).any() == keep
+        _node, _level, volumes[keep] = drawn(logic, asked)
+        assert volumes[keep] == pytest.approx(mask.sum() * GRID.voxel_cc)
+    critical = segmentation_from_masks({"brainstem": apart}, request.reference, "spared")
+    _node, _level, volume = drawn(logic, replace(asked, critical=critical))
+    assert volume < volumes[True], "the preview spares what the target spares"
+
+
 def test_what_is_missing_is_said(logic, predicted, tmp_path):
     request = predicted(cut="a sensitivity", value=0.9)
     with pytest.raises(InputError, match="no folder of validation cases is chosen"):

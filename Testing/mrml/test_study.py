@@ -127,9 +127,12 @@ def test_dicom_attributes_tell_roles(slicer, tmp_path, monkeypatch):
         (0.5, {}, "series", "DCE"),
         (0.5, {}, "ep2d_perf", "DSC"),
         (-0.4, {"te_ms": 1.8}, "ep2d_perf", "DCE"),
+        (-0.4, {"tr_ms": 4.2}, "series", "DCE"),
+        (0.5, {"tr_ms": 1500}, "series", "DSC"),
+        (0.5, {"tr_ms": 60}, "ep2d_perf", "DSC"),
     ],
 )
-def test_kind_follows_te_then_name_then_signal(slicer, change, acquired, name, kind):
+def test_kind_follows_te_then_tr_then_name_then_signal(slicer, change, acquired, name, kind):
     from gliosuite.mrml.perfusion.study import kind_of
     from slicerapp.loaded import dicom_sequence
 

@@ -8,7 +8,7 @@ from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean, signed_distance, volume_cc
 from gliosuite.rt.compare import compare_ctv
 
-from Testing.mrml.heads import CENTER, GRID, MASKS
+from Testing.mrml.heads import CENTER, GRID, MASKS, ball
 
 
 def test_targets_are_segments_where_the_rule_puts_them(slicer, logic, request_of):
@@ -183,6 +183,30 @@ def test_a_preview_without_a_lesion_is_refused(logic, request_of):
         logic.preview(request_of("brain", "t2l", schemes=()), ("cel", "cavity"), 10.0)
 
 
+def test_critical_structures_are_taken_out_of_targets_and_previews(slicer, logic, request_of):
+    from gliosuite.mrml.rt.comparison import mask_of
+    from gliosuite.mrml.segments import mask_from_segment, segmentation_from_masks
+
+    spared = ball(8, (18, 8, 0))
+    request = request_of("brain", "cel", schemes=("estro-eano",))
+    node = segmentation_from_masks({"brainstem": spared}, request.reference, "spared")
+    with pytest.warns(UserWarning, match="cavity"):
+        whole = boolean(mask_of(logic.compute(request), "CTV_EANO", GRID))
+    request = replace(request, critical=node)
+    with pytest.warns(UserWarning, match="cavity"):
+        result = logic.compute(request)
+    left = boolean(mask_of(result, "CTV_EANO", GRID))
+    assert np.array_equal(left, whole & ~boolean(spared))
+    assert left.sum() < whole.sum()
+    assert "critical structures removed" in result.described["CTV_EANO"]
+    preview = logic.preview(request, ("cel",), 15.0).segmentation
+    drawn = boolean(mask_from_segment(preview, preview.GetSegmentation().GetNthSegmentID(0), GRID))
+    assert not (drawn & boolean(spared)).any()
+    node.GetSegmentation().RemoveAllSegments()
+    with pytest.raises(InputError, match="spared holds no segment; critical structures are its segments"):
+        logic.compute(request)
+
+
 def test_a_ptv_is_the_ctv_and_its_margin(logic, request_of):
     from gliosuite.mrml.rt.comparison import mask_of
     from gliosuite.rt.margins import expand
@@ -210,10 +234,3 @@ def test_what_is_missing_is_said(logic, request_of, tmp_path):
     with pytest.warns(UserWarning, match="cavity"):
         result = logic.compute(request)
     assert isinstance(result, TargetsResult)
-
-
-def test_the_modules_own_test(slicer, logic):
-    import sys
-
-    sys.modules["GlioRT"].GlioRTTest().runTest()
-    assert slicer.modules.gliort.metadata.contributors

@@ -325,6 +325,21 @@ def test_placing_barriers_can_be_cancelled(panel):
     assert panel.ui.computeButton.enabled
 
 
+def test_critical_structures_and_satellites_are_asked_for(panel, slicer):
+    assert panel.request().critical is None
+    panel.ui.criticalSelector.setCurrentNode(panel.lesions)
+    assert panel.request().critical is panel.lesions
+    assert panel.ui.satellitesCheckBox.isHidden(), "without a probability there is nothing to keep"
+    probability = slicer.util.addVolumeFromArray(np.ones((3, 3, 3), np.float32), name="probability")
+    panel.ui.predictedBox.collapsed = False
+    panel.ui.probabilitySelector.setCurrentNode(probability)
+    assert not panel.ui.satellitesCheckBox.isHidden()
+    assert not panel.request().prediction.keep_satellites
+    panel.ui.satellitesCheckBox.click()
+    assert panel.request().prediction.keep_satellites
+    assert panel.parameters.keepSatellites
+
+
 # -------------------------------------------------------------------------------------------------------------- predicted
 
 

@@ -52,9 +52,6 @@ def show_map(node: slicer.vtkMRMLScalarVolumeNode, quantity: str) -> None:
     display = node.GetDisplayNode()
     display.SetThreshold(low if low < 0 else high * 1e-6, top)
     display.SetApplyThreshold(colormap not in DIVERGING)
-    display.ResetWindowLevelPresets()
-    for factor in _PRESETS:
-        display.AddWindowLevelPreset(factor * (high - low), low + factor * (high - low) / 2)
     node.SetAttribute(QUANTITY, quantity)
     node.SetAttribute("GlioSuite.Unit", unit)
     what, measured_in = resources.codes(quantity)
@@ -68,6 +65,11 @@ def _color(node: slicer.vtkMRMLScalarVolumeNode, colormap: str, low: float, high
     display.SetAndObserveColorNodeID(color_table(colormap).GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(low, high)
+    display.ResetWindowLevelPresets()
+    held = 0.0 if colormap in DIVERGING else low  # 0 stays in the middle of a difference
+    for factor in _PRESETS:
+        bottom, top = held + factor * (low - held), held + factor * (high - held)
+        display.AddWindowLevelPreset(top - bottom, (bottom + top) / 2)
 
 
 def _add_legend(node: slicer.vtkMRMLScalarVolumeNode, title: str, unit: str) -> None:

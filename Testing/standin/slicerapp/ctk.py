@@ -66,6 +66,11 @@ class ctkCollapsibleButton(QtWidgets.QGroupBox):  # noqa: N801
 class ctkCollapsibleGroupBox(ctkCollapsibleButton):  # noqa: N801
     """The same with a title, as a group box has it."""
 
+    def showEvent(self, event):  # noqa: N802
+        super().showEvent(event)
+        if not self._title:  # one that is open from the start
+            self._set_text(QtCore.QObject.property(self, "title"))
+
     def _close(self, value):
         self._title = QtCore.QObject.property(self, "title").removeprefix("▸ ").removeprefix("▾ ")
         self._set_collapsed(value)

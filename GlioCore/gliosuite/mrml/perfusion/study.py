@@ -18,6 +18,9 @@ _ONE = ("t1c", "t1", "t2", "flair", "b1")  # what one image alone can be
 _HEADERS = 3  # of a volume that are read: first, middle and last; chosen, fewer pass for a localizer
 _STRIDE = 4  # of the voxels, along each axis, that tell DCE from DSC; chosen
 _STRONGEST = 95.0  # percentile of what voxels change by; chosen, vessels and lesions are a twentieth of a head
+# Where the echo time is not known: spoiled gradient echoes of DCE repeat within some ms, echo-planar volumes of DSC in a second or two
+# (Welker et al. 2015); what lies between tells nothing. Chosen.
+_SPOILED_TR_MS, _PLANAR_TR_MS = 10.0, 500.0
 _BASELINE = 3  # frames; chosen, as few as a baseline has
 
 
@@ -119,14 +122,20 @@ def _of_series(node: Any) -> Entry:
 
 
 def kind_of(node: Any) -> tuple[str, str]:
-    """``"DCE"`` or ``"DSC"``, and why: as was chosen, else by echo time, else by name, else by what the signal does."""
+    """``"DCE"`` or ``"DSC"``, and why: as was chosen, else by echo or repetition time, else by name, else by what the signal does."""
     said = node.GetAttribute(ROLE)
     if said in ("dce", "dsc"):
         return said.upper(), "as it was chosen"
-    te_ms = acquisition(node).get("te_ms", 0.0)
+    taken = acquisition(node)
+    te_ms, tr_ms = taken.get("te_ms", 0.0), taken.get("tr_ms", 0.0)
     if te_ms:
         dsc = te_ms >= T2_STAR_TE_MS
         return ("DSC" if dsc else "DCE"), f"TE {te_ms:g} ms: {'T2*' if dsc else 'T1'}-weighted"
+    if 0 < tr_ms < _SPOILED_TR_MS or tr_ms > _PLANAR_TR_MS:
+        dsc = tr_ms > _PLANAR_TR_MS
+        return (
+            "DSC" if dsc else "DCE"
+        ), f"TR {tr_ms:g} ms, as of {'an echo-planar' if dsc else 'a spoiled gradient echo'} series"
     named = judge_name(node.GetName())
     if named.role in ("dce", "dsc"):
         return named.role.upper(), named.why

@@ -12,7 +12,7 @@ from ..volumes import QUANTITY, grid_of, image_from_node, place_beside, plain_vo
 from . import barriers
 from .choices import LIKE, PLACED, SENSITIVITY, VOLUME
 from .matching import with_necrosis
-from .request import Prediction, TargetsRequest, structures_of
+from .request import Prediction, TargetsRequest, critical_of, structures_of
 
 SCHEME = "model"
 _LESION = ("cel", "cavity", "t2l")  # what the scheme joins with what is predicted
@@ -41,6 +41,7 @@ def options(prediction: Prediction) -> dict[str, Any]:
     given = {
         "probability": image_from_node(prediction.probability),
         "probability_source": source(prediction.probability),
+        "keep_satellites": prediction.keep_satellites,
     }
     if prediction.cut == LIKE:
         return given | {"like_scheme": prediction.like}
@@ -59,7 +60,8 @@ def threshold(prediction: Prediction) -> float:
         raise InputError(
             "no folder of validation cases is chosen; a sensitivity is reached on cases with a known progression"
         )
-    return threshold_for(read_validation(prediction.validation), prediction.value).threshold
+    cases = read_validation(prediction.validation, keep_satellites=prediction.keep_satellites)
+    return threshold_for(cases, prediction.value).threshold
 
 
 @dataclass
@@ -92,7 +94,8 @@ class Predictor:
             raise InputError("no lesion is chosen; the predicted target is the lesion and what is predicted around it")
         brain = boolean(mask_from_segment(*request.segments["brain"], grid))
         lesion = np.any(parts, axis=0) & brain
-        candidates = Candidates.of(lesion, brain, image_from_node(prediction.probability), grid)
+        image = image_from_node(prediction.probability)
+        candidates = Candidates.of(lesion, brain, image, grid, keep_satellites=prediction.keep_satellites)
         return cls(candidates, request, {})
 
     @property
@@ -117,7 +120,10 @@ class Predictor:
             level = c.level_for(wanted / c.grid.voxel_cc)
         else:
             level = threshold(prediction)
-        mask = c.grid.image(c.whole(c.ctv(level)))
+        inside = c.whole(c.ctv(level))
+        for critical in critical_of(self.request, c.grid):
+            inside &= ~boolean(critical)
+        mask = c.grid.image(inside)
         if node is not None:
             node.GetSegmentation().RemoveAllSegments()
         reference = self.request.reference

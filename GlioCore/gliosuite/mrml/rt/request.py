@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ...images import Grid
 from ..segments import is_drafted, mask_from_segment
 from .choices import NONE, THRESHOLD
@@ -27,6 +28,8 @@ class Prediction:
         Name of the scheme whose CTV volume it gets.
     validation
         Folder of validation cases that the sensitivity is reached on (`gliosuite.rt.targets.read_validation`).
+    keep_satellites
+        Keep predicted parts that do not touch the lesion.
     """
 
     probability: Any
@@ -34,6 +37,7 @@ class Prediction:
     value: float = 0.05
     like: str = "estro-eano"
     validation: str = ""
+    keep_satellites: bool = False
 
 
 @dataclass
@@ -54,6 +58,8 @@ class TargetsRequest:
         Where ``a folder`` or ``a segmentation`` is to be found.
     through
         Of brainstem and chiasm, those that stop no margin.
+    critical
+        Segmentation node all of whose segments are taken out of every CTV, or None.
     ptv_mm
         Margin from CTV to PTV in mm; 0 makes none.
     prediction
@@ -69,6 +75,7 @@ class TargetsRequest:
     barriers_folder: str = ""
     barriers_node: Any = None
     through: tuple[str, ...] = ()
+    critical: Any = None
     ptv_mm: float = 0.0
     prediction: Prediction | None = None
     name: str = "Target volumes"
@@ -118,4 +125,28 @@ def structures_of(request: TargetsRequest, grid: Grid) -> "Structures":
     from ...rt.targets import Structures
 
     masks = {r: mask_from_segment(*s, grid) for r, s in request.segments.items() if r != "progression"}
-    return Structures(masks["brain"], masks.get("cel"), masks.get("t2l"), masks.get("cavity"), masks.get("necrosis"))
+    return Structures(
+        masks["brain"],
+        masks.get("cel"),
+        masks.get("t2l"),
+        masks.get("cavity"),
+        masks.get("necrosis"),
+        tuple(critical_of(request, grid)),
+    )
+
+
+def critical_of(request: TargetsRequest, grid: Grid) -> list[Any]:
+    """The masks of the critical structures of a request, on a grid.
+
+    Raises
+    ------
+    InputError
+        If the chosen segmentation holds none, or one is empty or elsewhere.
+    """
+    if request.critical is None:
+        return []
+    segments = request.critical.GetSegmentation()
+    found = [segments.GetNthSegmentID(i) for i in range(segments.GetNumberOfSegments())]
+    if not found:
+        raise InputError(f"{request.critical.GetName()} holds no segment; critical structures are its segments")
+    return [mask_from_segment(request.critical, identifier, grid) for identifier in found]

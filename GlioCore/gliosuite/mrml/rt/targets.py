@@ -18,7 +18,7 @@ from ..volumes import grid_of, place_beside, unique_name
 from . import barriers, comparison, prediction
 from .choices import PLACED, SEGMENTS
 from .matching import TITLES, match_segments, with_necrosis
-from .request import TargetsRequest, TargetsResult, drafted_roles, structures_of
+from .request import TargetsRequest, TargetsResult, critical_of, drafted_roles, structures_of
 
 _LESION = ("cel", "t2l", "cavity", "necrosis")
 _PREVIEW = "Margin preview"
@@ -205,7 +205,7 @@ def preview(request: TargetsRequest, roles: Sequence[str], margin_mm: float, nod
     Parameters
     ----------
     request
-        Reference, segments and barriers. Barriers that are yet to be placed stop nothing here.
+        Reference, segments, critical structures and barriers. Barriers that are yet to be placed stop nothing here.
     roles
         What it goes round; those that no segment is chosen for are left out.
     margin_mm
@@ -230,6 +230,8 @@ def preview(request: TargetsRequest, roles: Sequence[str], margin_mm: float, nod
     walls = None if request.barriers == PLACED else barriers.barriers(request, grid)
     lesion = grid.image(np.any(parts, axis=0) & boolean(brain))
     mask = expand(lesion, margin_mm, walls.barriers(brain, margin_mm) if walls is not None else None) * brain
+    for critical in critical_of(request, grid):
+        mask *= 1 - critical
     if node is not None:
         node.GetSegmentation().RemoveAllSegments()
     name = f"{spoken(there)} + {margin_mm:g} mm"

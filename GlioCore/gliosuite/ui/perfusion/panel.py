@@ -148,7 +148,6 @@ class PerfusionPanel(Panel):
         unit = self.parameters.timeUnit
         times = timing(node).seconds(unit if unit in ("s", "ms") else None)
         self.parameters.times = _listed(times)
-        self.ui.timesEdit.setCursorPosition(0)
 
     @slot
     def onTimes(self) -> None:
@@ -156,6 +155,8 @@ class PerfusionPanel(Panel):
         self._show_times()
 
     def _show_times(self) -> None:
+        if not self.ui.timesEdit.hasFocus():
+            self.ui.timesEdit.setCursorPosition(0)  # the first times are seen, not the last
         node = self.ui.seriesSelector.currentNode()
         if node is None:
             self.ui.timesInfo.text = _("no series")

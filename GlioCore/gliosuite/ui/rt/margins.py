@@ -49,6 +49,7 @@ class Margins(Section):
         for signal in (
             ui.barriersComboBox.currentIndexChanged,
             ui.barriersSelector.currentNodeChanged,
+            ui.criticalSelector.currentNodeChanged,
             ui.throughBrainstemCheckBox.stateChanged,
             ui.throughChiasmCheckBox.stateChanged,
         ):

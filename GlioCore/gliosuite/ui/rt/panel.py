@@ -26,6 +26,7 @@ class TargetsPanel(Panel):
     labels: ClassVar[Mapping[str, str]] = {
         "--barriers": "barriersLabel",
         "--brain": "brainLabel",
+        "--critical": "criticalLabel",
         "--allow-derived": "allowDerivedCheckBox",
         "--drafts-accepted-by": "acceptedByLabel",
         "--ptv-mm": "ptvLabel",
@@ -92,6 +93,7 @@ class TargetsPanel(Panel):
             barriers_folder=p.barriersFolder,
             barriers_node=p.barriersSegmentation,
             through=tuple(n for n, go in (("brainstem", p.throughBrainstem), ("chiasm", p.throughChiasm)) if go),
+            critical=p.criticalSegmentation,
             ptv_mm=p.ptvMm,
             prediction=self.predicted.prediction(),
         )

@@ -29,7 +29,11 @@ class Predicted(Section):
         self.bindings.path(ui.validationEdit, "validation")
         ui.validationEdit.filters = ctk.ctkPathLineEdit.Dirs
         self._rest = Rest(self.draw)
-        for signal in (ui.probabilitySelector.currentNodeChanged, ui.cutComboBox.currentIndexChanged):
+        for signal in (
+            ui.probabilitySelector.currentNodeChanged,
+            ui.cutComboBox.currentIndexChanged,
+            ui.satellitesCheckBox.stateChanged,
+        ):
             signal.connect(panel.onChoice)
         for signal in (
             ui.thresholdSlider.valueChanged,
@@ -64,14 +68,15 @@ class Predicted(Section):
             VOLUME: ui.volumeSlider.value,
             SENSITIVITY: ui.sensitivitySlider.value / 100,
         }.get(cut, 0.0)
-        return Prediction(node, cut, value, self._like.value, ui.validationEdit.currentPath)
+        satellites = ui.satellitesCheckBox.checked
+        return Prediction(node, cut, value, self._like.value, ui.validationEdit.currentPath, satellites)
 
     def allow(self) -> None:
         """The controls of the chosen cut; other choices above make another prediction."""
         ui, cut = self.ui, self.ui.cutComboBox.currentText
         there = ui.probabilitySelector.currentNode() is not None
         show_only(
-            ((ui.cutLabel, ui.cutComboBox, ui.predictedPreviewCheckBox), there),
+            ((ui.cutLabel, ui.cutComboBox, ui.satellitesCheckBox, ui.predictedPreviewCheckBox), there),
             ((ui.thresholdLabel, ui.thresholdSlider), there and cut == THRESHOLD),
             ((ui.likeLabel, ui.likeComboBox), there and cut == LIKE),
             ((ui.volumeLabel, ui.volumeSlider), there and cut == VOLUME),
