@@ -151,9 +151,6 @@ def glio_rt(grid_mm: float) -> None:
             view.mapper.SetInputConnection(view.logic.GetImageDataConnection())
         return [red.picture().copy(), yellow.picture().copy()]
 
-    ui.progressionComboBox.currentIndex = panel.structures.choices("progression").index(
-        names["lesion at progression (T2L)"]
-    )
     for view, node in ((red, nodes["t1c"]), (yellow, nodes["flair"])):
         view.node.SetOrientationToAxial()
         view.logic.GetSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
@@ -161,6 +158,21 @@ def glio_rt(grid_mm: float) -> None:
     for view in (red, yellow):
         view.fit(center[2])
         view.node.SetFieldOfView(190, 190, 1)
+    nodes["masks"].SetDisplayVisibility(False)
+    ui.segmentationSelector.setCurrentNode(None)
+    ui.postOperativeCheckBox.checked = True
+    ui.draftButton.click()
+    while panel._running is not None:
+        panel._running.wait(600000)
+    drafted = panel.parameters.segmentation
+    save(beside(only("input"), [[p] for p in slices()]), "rt-drafts.png")
+    ui.segmentationSelector.setCurrentNode(nodes["masks"])
+    slicer.mrmlScene.RemoveNode(drafted)
+    nodes["masks"].SetDisplayVisibility(True)
+
+    ui.progressionComboBox.currentIndex = panel.structures.choices("progression").index(
+        names["lesion at progression (T2L)"]
+    )
     ui.previewCheckBox.checked = True
     ui.marginSlider.value = 20
     settle(6)
@@ -258,18 +270,29 @@ def glio_perfusion(grid_mm: float) -> None:
     ui.aifComboBox.currentIndex = 0
     ui.dceButton.click()
     finished()
+    cel = nodes["masks"].GetSegmentation().GetSegmentIdBySegmentName("enhancing lesion (CEL)")
+    lesion = tuple(nodes["masks"].GetSegmentCenterRAS(cel))
+    made = {one.quantity: one.node for one in panel.overlay._maps}
+    for view, quantity in ((red, "ktrans"), (green, "vp")):
+        view.node.SetOrientationToAxial()
+        composite = view.logic.GetSliceCompositeNode()
+        composite.SetBackgroundVolumeID(nodes["t1c"].GetID())
+        composite.SetForegroundVolumeID(made[quantity].GetID())
+        composite.SetForegroundOpacity(0.6)
+        view.node.SetFieldOfView(200, 200, 1)
+    jump(lesion)
+    save(beside(only("dce"), [[p] for p in slices(red, green)]), "perfusion-maps.png")
     ui.regionSegmentationSelector.setCurrentNode(nodes["masks"])
     ui.hideCheckBox.checked = True
     ui.percentSlider.value = 40
     ui.sideBySideButton.click()
     ui.histogramButton.click()
-    cel = nodes["masks"].GetSegmentation().GetSegmentIdBySegmentName("enhancing lesion (CEL)")
     shown = red.logic.GetSliceCompositeNode().GetForegroundVolumeID()
     sd = panel.overlay.map.sd.GetID()
     for view, over in ((red, shown), (green, sd)):
         view.node.SetOrientationToAxial()
         view.logic.GetSliceCompositeNode().SetForegroundVolumeID(over)
-    jump(tuple(nodes["masks"].GetSegmentCenterRAS(cel)))
+    jump(lesion)
     for view in (red, green):
         view.node.SetFieldOfView(200, 200, 1)
     chart = plot.picture(panel.parameters.regionChart)

@@ -81,7 +81,7 @@ def start(gui: bool = False):
     slicer.app = Application(logic)
     _kept.append(logic)
 
-    from slicerapp import parameters, scripted
+    from slicerapp import parameters, real, scripted
 
     i18n = types.ModuleType("slicer.i18n")
     i18n.tr = lambda text, *_: text
@@ -105,6 +105,9 @@ def start(gui: bool = False):
         sys.modules["qt"], sys.modules["ctk"] = qt, ctk
         slicer.ctk, slicer.qt = ctk, qt
         widgets.complete(slicer)
+    folder = real.base()
+    if folder is not None:
+        real.put(slicer, folder)
     return slicer
 
 
