@@ -268,6 +268,7 @@ def glio_perfusion(grid_mm: float) -> None:
         node.GetDisplayNode().SetVisibility(False)
 
     ui.aifComboBox.currentIndex = 0
+    ui.t10SpinBox.value = 1.5  # as the simulation has it
     ui.dceButton.click()
     finished()
     cel = nodes["masks"].GetSegmentation().GetSegmentIdBySegmentName("enhancing lesion (CEL)")
@@ -279,8 +280,9 @@ def glio_perfusion(grid_mm: float) -> None:
         composite.SetBackgroundVolumeID(nodes["t1c"].GetID())
         composite.SetForegroundVolumeID(made[quantity].GetID())
         composite.SetForegroundOpacity(0.6)
-        view.node.SetFieldOfView(200, 200, 1)
     jump(lesion)
+    for view in (red, green):
+        view.node.SetFieldOfView(200, 200, 1)
     save(beside(only("dce"), [[p] for p in slices(red, green)]), "perfusion-maps.png")
     ui.regionSegmentationSelector.setCurrentNode(nodes["masks"])
     ui.hideCheckBox.checked = True

@@ -71,12 +71,13 @@ def test_carried_to_another_grid_by_signed_distance(reference):
 def test_names_colors_terminology_and_reference(slicer, reference):
     import vtk
     from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.resources import colors, rgb
 
     node = segmentation_from_masks({"cel": ball(), "CTV_eortc": ball(radius=12)}, reference, "targets")
     segments = node.GetSegmentation()
     lesion, target = segments.GetNthSegment(0), segments.GetNthSegment(1)
     assert lesion.GetName() == "enhancing lesion (CEL)"
-    assert np.allclose(lesion.GetColor(), (1.0, 0x4D / 255, 0x4D / 255), atol=0.01)
+    assert np.allclose(lesion.GetColor(), np.array(rgb(colors(["cel"])["cel"])) / 255, atol=0.01)
     assert target.GetName() == "CTV_eortc"
     tag = vtk.reference("")
     assert target.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)

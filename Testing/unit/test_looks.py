@@ -101,3 +101,47 @@ def test_a_diverging_map_has_its_light_middle_and_two_even_sides():
     assert luminance.argmax() in range(15, 18)
     assert (np.diff(luminance[:16]) > 0).all()
     assert (np.diff(luminance[17:]) < 0).all()
+
+
+# ------------------------------------------------------------------------------------------------------ colour blindness
+
+LESIONS = ("cel", "t2l", "necrosis", "cavity", "progression")
+USUAL = ("RTOG", "EANO", "MODEL", "MODEL_LOW")  # what the panel ticks at first, and what a probability gives
+TOGETHER = (
+    ("RTOG", "RTOG_BOOST"),
+    ("4600", "6000"),
+    ("MODEL", "MODEL_LOW"),
+    ("S3_RTOG", "S3_EORTC"),
+)  # of one scheme or study
+
+
+def closest(colors):
+    """The two of some colours that are least apart: how far, to whom, and which."""
+    from eyes import apart
+
+    pairs = ((*apart(colors[a], colors[b]), a, b) for i, a in enumerate(colors) for b in list(colors)[i + 1 :])
+    return min(pairs)
+
+
+def test_the_measure_of_colours_is_that_of_its_source():
+    """Pairs of Sharma 2005, table 1."""
+    from eyes import ciede2000
+
+    for first, second, difference in (
+        ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+        ((50.0, 2.5, 0.0), (73.0, 25.0, -18.0), 27.1492),
+        ((2.0776, 0.0795, -1.1350), (0.9033, -0.0636, -0.5514), 0.9082),
+    ):
+        assert ciede2000(np.array(first), np.array(second)) == pytest.approx(difference, abs=1e-4)
+
+
+def test_contours_that_are_seen_together_are_told_apart_by_colour_blind_readers():
+    """Bar, chosen: 10 times what is just seen; lines are thin. Among all targets, which nobody draws at once, 6 times."""
+    table = display()
+    targets = table["targets"]
+    together = {name: table["regions"][name]["color"] for name in LESIONS} | {name: targets[name] for name in USUAL}
+    assert closest(together)[0] >= 10, closest(together)
+    for pair in TOGETHER:
+        assert closest({name: targets[name] for name in pair})[0] >= 10, pair
+    assert closest(targets)[0] >= 6, closest(targets)
+    assert closest({str(i): color for i, color in enumerate(table["palette"])})[0] >= 10

@@ -89,7 +89,7 @@ def colors(names: Sequence[str]) -> dict[str, str]:
     Examples
     --------
     >>> colors(["CTV_EANO", "mine", "CTV_RTOG"])
-    {'CTV_EANO': '#ffab40', 'mine': '#40a0ff', 'CTV_RTOG': '#00e676'}
+    {'CTV_EANO': '#eba31a', 'mine': '#5781e4', 'CTV_RTOG': '#75f9a4'}
     """
     own = {name: _own_color(name) for name in names}
     palette = display()["palette"]
