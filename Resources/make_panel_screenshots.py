@@ -6,6 +6,7 @@ by Slicer's displayable managers (slicer-core). So the pictures show what Slicer
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -310,18 +311,20 @@ def thumbnail(view) -> None:
 
 
 def main() -> None:
-    """Draw all; the voxel size of the patient in mm may be given, and which panels: rt, perfusion."""
+    """Draw all; the voxel size of the patient in mm may be given, and which panel: rt or perfusion."""
+    grid_mm = sys.argv[1] if len(sys.argv) > 1 else "1"
+    if len(sys.argv) < 3:
+        for panel in (
+            "rt",
+            "perfusion",
+        ):  # each in a process of its own: views outlive the scene that they were made for
+            subprocess.run([sys.executable, __file__, grid_mm, panel], check=True)
+        return
     from slicerapp import application
 
     slicer = application.start(gui=True)
     slicer.util.errorDisplay = lambda text, detailedText="", **_: sys.exit(f"{text}\n{detailedText}")
-    grid_mm = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    wanted = sys.argv[2:] or ["rt", "perfusion"]
-    if "rt" in wanted:
-        glio_rt(grid_mm)
-        slicer.mrmlScene.Clear(0)
-    if "perfusion" in wanted:
-        glio_perfusion(grid_mm)
+    {"rt": glio_rt, "perfusion": glio_perfusion}[sys.argv[2]](float(grid_mm))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,36 @@ _XYZ = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 
 
+_LESIONS = ("cel", "t2l", "necrosis", "cavity", "progression")
+_USUAL = ("RTOG", "EANO", "MODEL", "MODEL_LOW")  # what the panel ticks at first, and what a probability gives
+_TOGETHER = (("RTOG", "RTOG_BOOST"), ("4600", "6000"), ("S3_RTOG", "S3_EORTC"))  # of one scheme or study
+
+
+def groups() -> list[tuple[str, dict[str, str], float]]:
+    """Contours of `resources.display` that are told apart from each other: what they are, colour by name, and the bar.
+
+    Bars, chosen: lines are thin, so ten times what is just seen where they are drawn together; six times among all targets, which nobody
+    draws at once.
+    """
+    from gliosuite.resources import display
+
+    table = display()
+    targets = table["targets"]
+    usual = {name: table["regions"][name]["color"] for name in _LESIONS} | {name: targets[name] for name in _USUAL}
+    return [
+        ("lesions and usual targets", usual, 10.0),
+        *((" and ".join(pair), {name: targets[name] for name in pair}, 10.0) for pair in _TOGETHER),
+        ("structures without a colour of their own", {str(i): c for i, c in enumerate(table["palette"])}, 10.0),
+        ("all targets", targets, 6.0),
+    ]
+
+
+def closest(colors: dict[str, str]) -> tuple[float, str, str, str]:
+    """The two of some colours that are least apart: how far, to whom, and which."""
+    pairs = ((*apart(colors[a], colors[b]), a, b) for i, a in enumerate(colors) for b in list(colors)[i + 1 :])
+    return min(pairs)
+
+
 def apart(first: str, second: str) -> tuple[float, str]:
     """The least difference between two colours (``#rrggbb``), and to whom."""
     found = {who: ciede2000(_lab(first, sees), _lab(second, sees)) for who, sees in SEEN.items()}

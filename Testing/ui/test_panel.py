@@ -144,3 +144,16 @@ def test_a_widget_that_was_never_set_up_can_be_cleaned_up(slicer):
     widget.enter()
     widget.cleanup()
     assert widget.panel is None
+
+
+def test_the_stand_in_is_as_strict_as_pythonqt(slicer):
+    """What PySide6 would let pass and Slicer would not."""
+    import qt
+
+    with pytest.raises(ValueError, match="QLabel takes no keyword"):
+        qt.QLabel(text="x")
+    label = qt.QLabel("x")
+    with pytest.raises(TypeError, match="not callable"):
+        label.text()
+    with pytest.raises(AttributeError, match="txet"):
+        label.txet = "y"

@@ -1,7 +1,7 @@
 """Stand-in for ``qt``: PySide6 with what PythonQt has in addition, so that the common subset of both runs.
 
 Properties are attributes (``label.text = "x"``), ``connect("clicked()", f)`` works, and, as in PythonQt, an unknown attribute of a Qt
-widget cannot be set.
+widget cannot be set, and constructors take no keywords.
 """
 
 import ctypes
@@ -79,8 +79,13 @@ def _getattribute(self, name):
 QtCore.QObject.__getattribute__ = _getattribute
 
 
+_set = QtCore.QObject.__setattr__
+
+
 def _strict(self, name, value):
-    if self.metaObject().indexOfProperty(name) >= 0:
+    if isinstance(value, QtCore.SignalInstance):  # PySide6 keeps a signal that was looked up
+        _set(self, name, value)
+    elif self.metaObject().indexOfProperty(name) >= 0:
         QtCore.QObject.setProperty(self, name, value)
     elif type(self).__module__.startswith("PySide6"):
         raise AttributeError(f"{type(self).__name__} has no attribute {name} that could be set")
@@ -88,7 +93,25 @@ def _strict(self, name, value):
         self.__dict__[name] = value
 
 
-QtWidgets.QWidget.__setattr__ = _strict
+for _class in _classes():
+    if issubclass(_class, QtWidgets.QWidget):
+        _class.__setattr__ = _strict  # each has its own: what a base class is given does not reach it
+
+
+def _without_keywords(cls):
+    """Refuse keywords of a constructor, which PySide6 takes and PythonQt does not."""
+    make = cls.__init__
+
+    def refusing(self, *arguments, **keywords):
+        if keywords:
+            raise ValueError(f"{cls.__name__} takes no keyword ({', '.join(keywords)}): PythonQt has none")
+        make(self, *arguments)
+
+    cls.__init__ = refusing
+
+
+for _class in _classes():
+    _without_keywords(_class)
 
 
 class QUiLoader(QtUiTools.QUiLoader):
