@@ -4,7 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
+# As the command line has it, before numpy is loaded: BLAS adds up in another order with another number of threads.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("GLIOSUITE_DATA") or ROOT.parent / "shared" / "data")

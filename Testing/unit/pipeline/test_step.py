@@ -131,7 +131,7 @@ def test_a_changed_key_repeats_the_steps_that_read_it(done, copy, change, steps)
         ({"skip": ("t2",)}, {"registered"}),
         ({"barriers": "auto"}, {"rt"}),
         ({"allow_derived": True}, {"rt"}),
-        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "progression", "rt"}),
+        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "synthesis", "progression", "rt"}),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )
@@ -207,7 +207,7 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
     assert not list(out.rglob(".gliosuite-partial-*"))
     assert [p.name for p in out.iterdir()] == ["registered"]
     summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
-    assert [s["status"] for s in summary["steps"]] == ["kept"] + 6 * ["done"]
+    assert [s["status"] for s in summary["steps"]] == ["kept"] + 7 * ["done"]
 
 
 def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
@@ -291,6 +291,7 @@ def test_a_step_whose_process_is_ended_each_time_fails_and_the_others_go_on(done
     summary = run_case(Case.load(done[0]), out, SETTINGS, killing("dce: ", 100), workers=2)
     status = {s["step"]: s["status"] for s in summary["steps"]}
     assert status.pop("dce") == "failed"
+    assert status.pop("synthesis") == "skipped"  # there is nothing to refine
     assert set(status.values()) == {"done"}
     assert summary["losses"][0].startswith("dce failed: its process was ended from outside while it ran alone")
     assert "its process was ended from outside" in (out / "report.html").read_text()
