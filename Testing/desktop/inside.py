@@ -46,4 +46,4 @@ def main(name: str, report: str, folder: str) -> int:
 
 
 if __name__ == "__main__":
-    slicer.util.exit(main(*sys.argv[1:4]))
+    slicer.util.exit(main(*sys.argv[-3:]))
