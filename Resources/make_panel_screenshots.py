@@ -270,6 +270,7 @@ def glio_perfusion(grid_mm: float) -> None:
 
     ui.aifComboBox.currentIndex = 0
     ui.t10SpinBox.value = 1.5  # as the simulation has it
+    ui.refineCheckBox.checked = True
     ui.dceButton.click()
     finished()
     cel = nodes["masks"].GetSegmentation().GetSegmentIdBySegmentName("enhancing lesion (CEL)")
