@@ -4,8 +4,8 @@ Landmarks: BraTSReg-002, set by experts before surgery and after recurrence, 2.3
 the real BRAINSFit reached with all three stages; it is run beside where there is one (``GLIOSUITE_BRAINSFIT``). Known
 moves: a head of known shape, moved by 11 mm and 12 degrees, for the B-spline stage asked for alone, which alone folds the grid. Series:
 DSC and DCE of simulated patients (3 mm grid) onto T1c, as they were taken and in nine more known positions each; of these results none is
-to be questioned, and of the same images as they lay, more than 2.5 mm off, all are. That a turn is tried too was found on 4301 and 4501;
-4701 was not looked at before.
+to be questioned, and of the same images as they lay, more than 2.5 mm off, all are. That a turn is tried too, and how much
+has to be gained, was found on 4301 and 4501; 4701 was not looked at before.
 """
 
 import os
