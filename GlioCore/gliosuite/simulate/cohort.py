@@ -358,8 +358,8 @@ def _write_cases(
                 progress(len(rows) / n, row[0])
         except BrokenProcessPool as error:
             raise InputError(
-                "a process was ended from outside, as happens where memory runs out; cases that are whole stay, and fewer --workers or a "
-                "larger --grid-mm need less"
+                "a process was ended from outside, as happens where memory runs out; cases that are whole stay, and fewer workers or "
+                "larger voxels need less"
             ) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -53,6 +53,19 @@ def test_the_lesion_has_the_t2_volume_asked_for(head, part, total):
     assert found.oedema.max() <= 1
 
 
+def test_swelling_fades_out_within_the_outline_but_not_towards_the_cavity(part):
+    bright, cavity = ball(part.fine, (0, 0, 0), 20), ball(part.fine, (0, 0, 0), 8)
+    level = 0.9 * (bright & ~cavity)
+    soft = lesion.shown(part, level, bright & ~cavity, cavity)
+    away = np.sqrt(sum(p**2 for p in positions(part.fine))) - 20  # mm beyond the outline
+    at = [float(soft[np.abs(away - mm) < 0.5].mean()) for mm in (-6, -1.5, 1.5)]
+    assert at[0] == pytest.approx(0.9, abs=0.02)
+    assert 0.3 < at[1] < 0.75
+    assert at[2] < 0.2
+    inner = soft[(np.abs(away + 10.5) < 0.5) & ~cavity]
+    assert inner.min() > 0.6
+
+
 def test_what_was_bright_stays_bright(head, part):
     nothing = np.zeros(part.fine.shape, bool)
     before = ball(part.fine, head.seed_mm, 14) & part.fine_allowed
