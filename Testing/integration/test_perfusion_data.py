@@ -90,6 +90,19 @@ def test_t1_and_kinetic_maps_of_a_real_slice(invivo, gliosuite):
     assert (invivo / "dce" / "qc.png").exists()
 
 
+def test_a_real_slice_with_frames_longer_than_any_trained_on_shows_its_fit_and_says_so(invivo, gliosuite):
+    known = ("--times", invivo / "times.txt", "--tr-ms", 7.939, "--flip-angle", 20, "--aif", invivo / "aif.csv")
+    out = invivo / "refined"
+    code, printed, err = gliosuite("synthesize", "predict", invivo / "dce.nii.gz", *known, "--out", out)
+    assert code == 0, err
+    result = json.loads(printed)
+    assert result["outside_share"] == 1.0
+    assert any("outside what the network was trained on (frame interval" in note for note in result["notes"])
+    shown, fitted = (array(read_image(f / "ktrans.nii.gz")) for f in (out, out / "fitted"))
+    inside = boolean(read_image(out / "mask.nii.gz"))
+    np.testing.assert_array_equal(shown[inside], fitted[inside])
+
+
 def test_patlak_of_a_brain_region(data):
     """Published: vp 0.0138 to 0.0139, ps 1.87e-4 to 1.88e-4 1/min (fast water exchange, first 7 frames left out)."""
     load = lambda name: np.load(data(f"dce-brain-roi/{name}.npy")).astype(float).ravel()

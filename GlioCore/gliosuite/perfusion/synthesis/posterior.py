@@ -32,7 +32,7 @@ class Synthesis:
     ----------
     maps
         Median of the posterior by ``ktrans ve vp delay``; the fitted value where a voxel lies outside what the network was trained on.
-        0 outside the mask, NaN where nothing was fitted.
+        0 outside the mask.
     sd
         Half the width of the interval that holds 68 %.
     lower, upper
