@@ -238,7 +238,8 @@ def _word(value: Any) -> str:
 
 def _joined(argv: list[str]) -> list[str]:
     """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
-    return [" ".join(argv[:2]), *argv[2:]] if argv[:1] == ["synthesize"] and len(argv) > 1 else argv
+    two = argv[:1] == ["synthesize"] and len(argv) > 1 and not argv[1].startswith("-")
+    return [" ".join(argv[:2]), *argv[2:]] if two else argv
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -113,7 +113,10 @@ def test_bad_input_is_one_sentence_and_nothing_is_left(gliosuite, folder, words,
 
 
 def test_synthesize_alone_and_misspelt(gliosuite):
-    assert gliosuite("synthesize")[0] == 2
+    for words in ((), ("--help",)):
+        code, _, err = gliosuite("synthesize", *words)
+        assert code == 2
+        assert "'synthesize' is not known; did you mean synthesize" in err
     code, _, err = gliosuite("synthesize", "predic", "x")
     assert code == 2
     assert "synthesize predict" in err
