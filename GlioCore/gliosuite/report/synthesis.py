@@ -27,7 +27,7 @@ def _refined(results: Results, draw: bool) -> str:
         text = figure(
             picture,
             "Medians of the posterior and, beside each, the standard deviation in percent of the value. "
-            "The fitted maps stand in the section above; both are in the table of regions.",
+            "The fitted maps stand in the section above; both are in regions.csv.",
         )
     if share is not None:
         said = f"{100 * share:.1f} % of the voxels lie outside what the network was trained on; there the fitted values stand."
