@@ -236,7 +236,7 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _joined(argv: list[str]) -> list[str]:
+def joined(argv: list[str]) -> list[str]:
     """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
     two = argv[:1] == ["synthesize"] and len(argv) > 1 and not argv[1].startswith("-")
     return [" ".join(argv[:2]), *argv[2:]] if two else argv
@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
     reporter = Reporter("gliosuite")
     try:
         parser = build_parser()
-        args = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
+        args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
         if args.version:
             from .steps import version
 

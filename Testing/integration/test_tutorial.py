@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from gliosuite.cli import build_parser
+from gliosuite.cli import build_parser, joined
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "Docs").glob("*.md")))
@@ -38,7 +38,7 @@ def test_the_tutorial_runs_as_it_stands(tmp_path, monkeypatch, gliosuite):
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "commands.md" and commands(p)], ids=lambda p: p.name)
 def test_every_command_of_a_page_has_options_that_there_are(page):
     for words in commands(page):
-        build_parser().parse_args(words)
+        build_parser().parse_args(joined(words))
 
 
 def test_the_errors_that_the_readme_explains_are_said_by_the_program():

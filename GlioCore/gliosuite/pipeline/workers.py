@@ -19,6 +19,7 @@ T = TypeVar("T")
 _ENDED = 130  # exit code of what is cancelled
 _POLL_S = 0.1  # how long is waited before progress is shown: short for an eye
 _messages: Any = None  # of a worker process: the queue to the process that shows progress
+_working = False  # of a worker process: whether it is at a piece of work
 
 
 class Workers:
@@ -51,6 +52,10 @@ class Workers:
         if kind is not None:
             for process in list((self._pool._processes or {}).values()):
                 process.terminate()
+            # One that is ended while it sends a result leaves half of it. With no other end open, the reader sees that nothing more comes.
+            results: Any = self._pool._result_queue
+            if results is not None:
+                results._writer.close()
         self._pool.shutdown(cancel_futures=True)
 
     def start(self) -> None:
@@ -127,17 +132,24 @@ def _begin(messages: Any, threads: int, shared: str | None) -> None:
 
 
 def _end(*_: object) -> NoReturn:
-    raise SystemExit(_ENDED)
+    if _working:  # what is half-written is taken away on the way out
+        raise SystemExit(_ENDED)
+    # While a result is sent, the pool would take that for an error, send it behind half of the result, and stay.
+    os._exit(_ENDED)
 
 
 def _in_worker(name: str, work: Callable[..., T], args: tuple[Any, ...]) -> _Outcome[T]:
+    global _working
     progress: Progress = lambda fraction, message: _messages.put((name, fraction, message))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
+            _working = True
             result = work(*args, progress)
         except SystemExit:  # the pool would take it for a piece of work that failed, and give the process another
             os._exit(_ENDED)
+        finally:
+            _working = False
     release_memory()
     return _Outcome(result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)])
 

@@ -1,6 +1,7 @@
 """``synthesize predict`` and ``synthesize train``: what they write and print, and bad input."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -42,7 +43,9 @@ def test_maps_intervals_and_the_fit_beside_them(predicted):
     assert result["medians"]["ktrans"] == pytest.approx(0.1, rel=0.1)
     fit = json.loads((out / "fitted" / "fit.json").read_text())
     assert fit["medians"]["ktrans"] == pytest.approx(0.1, rel=0.05)
-    assert {"qc.png", "synthesis.json", "regions.csv", "out_of_distribution.nii.gz"} <= set(result["files"])
+    assert {"synthesis.json", "regions.csv", "out_of_distribution.nii.gz"} <= set(result["files"])
+    if find_spec("matplotlib"):
+        assert "qc.png" in result["files"]
     assert "trained on simulated" in json.dumps(result["notes"]) or "simulated patients" in json.dumps(result["notes"])
 
 
