@@ -27,6 +27,7 @@ from gliosuite.perfusion.synthesis.fitted import Fitted
 from gliosuite.perfusion.synthesis.posterior import distribution, posterior
 from gliosuite.simulate.acquisition import CLASSES
 from gliosuite.simulate.cohort import write_cohort
+from gliosuite.statistics.roc import auc
 from gliosuite.training import read_model
 from gliosuite.training.model_folder import shipped
 from scipy.special import ndtr
@@ -168,8 +169,7 @@ def usefulness(patients: list[Patient]) -> list[str]:
         error = np.abs(post - true)
         change = 100 * (1 - rmse(error[sd <= np.quantile(sd, 1 - DROPPED)]) / rmse(error))
         large = error > np.quantile(error, 1 - DROPPED)
-        rank, n = np.argsort(np.argsort(sd)) + 1.0, int(large.sum())
-        auroc = (rank[large].sum() - n * (n + 1) / 2) / (n * (~large).sum())
+        auroc = auc(large, sd).value
         failed += [] if change >= LOWER_BY and auroc >= AUROC else [f"uncertainty {name}"]
         said = f"{change:6.1f} % (>= {LOWER_BY:g}){mark(change >= LOWER_BY)}   {auroc:.2f} (>= {AUROC}){mark(auroc >= AUROC)}"
         print(f"  {name:8}{said}")

@@ -41,11 +41,11 @@ def register(add: Callable) -> None:
 
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict:
-    from ..perfusion.synthesis import Fitted, posterior
+    from ..perfusion.synthesis import KIND, Fitted, posterior
     from ..perfusion.synthesis.output import write
     from ..training import read_model
 
-    model = read_model(args.model_folder, "posterior") if args.model_folder else None
+    model = read_model(args.model_folder, KIND) if args.model_folder else None
     if args.aif == _NO_AIF:
         args.aif = POPULATION_AIFS[0]
     # A population's AIF does not say when the bolus came.

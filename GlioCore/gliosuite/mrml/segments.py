@@ -11,8 +11,7 @@ from vtk.util import numpy_support
 
 from .. import resources
 from ..errors import InputError
-from ..images import Grid, as_grid, boolean, is_draft, resample_mask, said_of
-from ..images.drafted import DRAFT as DRAFT
+from ..images import DRAFT, Grid, as_grid, boolean, is_draft, resample_mask, said_of
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
 
 _DRAFT = "GlioSuite.Draft"  # tag of a segment

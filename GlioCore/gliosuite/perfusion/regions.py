@@ -1,6 +1,6 @@
 """Perfusion maps over regions: which maps count, which voxels, and the two tables that are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +62,10 @@ def write_regions(
     maps = {n: np.where(fitted, array(image), np.nan) for n, image in images.items()}
     sd = result.sd.get("ve") if "ve" in maps else None
     told = only_known_ve(maps, None if sd is None else array(sd))
-    notes = []
-    if max_uncertainty is not None:
-        notes = leave_out(maps, {n: array(image) for n, image in result.sd.items()}, max_uncertainty)
     drafts = {name for name, mask in regions.items() if is_draft(said_of(mask))}
-    table = statistics_table(maps, result.heads, inside, result.mask.GetSpacing(), drafts)
-    write_csv(folder / "regions.csv", *table)
-    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, result.heads, inside))
+    notes = write_tables(
+        folder, maps, result.sd, result.heads, inside, drafts, result.mask.GetSpacing(), max_uncertainty
+    )
     for name, mask in inside.items():
         some = mask & fitted
         if not some.any():
@@ -77,6 +74,25 @@ def write_regions(
             )
         elif told is not None:
             notes.append(share_of_ve(name, told[some]))
+    return notes
+
+
+def write_tables(
+    folder: Path,
+    maps: dict[str, np.ndarray],
+    sd: Mapping[str, sitk.Image],
+    heads: Mapping[str, str],
+    masks: Mapping[str, np.ndarray],
+    drafts: set[str],
+    spacing_mm: Sequence[float],
+    max_uncertainty: float | None,
+) -> list[str]:
+    """Write regions.csv and regions_histogram.csv of maps (z, y, x), without what is known too poorly; the sentences on that."""
+    notes = []
+    if max_uncertainty is not None:
+        notes = leave_out(maps, {n: array(image) for n, image in sd.items()}, max_uncertainty)
+    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, spacing_mm, drafts))
+    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))
     return notes
 
 

@@ -23,6 +23,7 @@ def test_voxels_that_were_not_fitted_count_as_undefined(tmp_path):
     ktrans[1, 2, 3] = np.nan
     result = SimpleNamespace(
         maps={"ktrans": GRID.image(ktrans), "model": GRID.image(ktrans)},
+        sd={},
         heads={"ktrans": "1/min", "model": "1 tofts, 2 patlak, 3 etm"},
         mask=GRID.image(fitted),
         masks={"nawm": GRID.image(fitted), "leakage_reference": GRID.image(fitted)},

@@ -8,6 +8,7 @@ import slicer
 import slicer.util
 
 from ... import resources
+from ...perfusion.regions import certain
 from ..display import show_map
 from ..volumes import QUANTITY, grid_of, ijk_to_ras, place_beside
 
@@ -41,7 +42,7 @@ class Map:
         sd = slicer.util.arrayFromVolume(self.sd)
         defined = (values != 0) | (sd > 0)
         if percent is not None:
-            defined &= (sd > 0) & (sd <= percent / 100.0 * np.abs(values))
+            defined &= certain(values, sd, percent)
         return np.where(defined, values, np.nan)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import slicer
 import vtk
 
-from ..segments import DRAFT, is_unsure
+from ...images import DRAFT
+from ..segments import is_unsure
 
 TITLES = {
     "brain": "Brain",

@@ -8,13 +8,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...compute import each
-from ...files import staged, write_csv, write_json
+from ...files import staged, write_json
 from ...images import array, boolean, is_draft, said_of, write_image
 from ...resources import look
-from ...statistics import histogram_table, statistics_table
 from ...steps import silent
 from ..output import draw, save_figure
-from ..regions import leave_out
+from ..regions import write_tables
 from ..settings import FORMATS
 from .fitted import Fitted
 from .posterior import Synthesis
@@ -77,15 +76,10 @@ def _write_regions(
 ) -> list[str]:
     inside = boolean(made.mask)
     maps = {name: np.where(inside, array(image), np.nan) for name, image in made.maps.items()}
-    notes = []
-    if max_uncertainty is not None:
-        notes = leave_out(maps, {n: array(image) for n, image in made.sd.items()}, max_uncertainty)
     heads = {name: look(name).head for name in maps}
     masks = {name: boolean(mask) for name, mask in regions.items()}
     drafts = {name for name, mask in regions.items() if is_draft(said_of(mask))}
-    write_csv(folder / "regions.csv", *statistics_table(maps, heads, masks, made.mask.GetSpacing(), drafts))
-    write_csv(folder / "regions_histogram.csv", *histogram_table(maps, heads, masks))
-    return notes
+    return write_tables(folder, maps, made.sd, heads, masks, drafts, made.mask.GetSpacing(), max_uncertainty)
 
 
 def _picture(made: Synthesis, fitted: Fitted, path: Path) -> None:

@@ -15,6 +15,7 @@ from ..settings import SynthesisTraining
 from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
 from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
+from .posterior import KIND
 
 LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
@@ -59,7 +60,7 @@ def train_posterior(
     progress(0.96, "calibrating")
     some = slice(ends[1], None)
     about = {
-        "kind": "posterior",
+        "kind": KIND,
         "parameters": PARAMETERS,
         "inputs": NAMES,
         "settings": settings.__dict__,
