@@ -47,6 +47,11 @@ def register(add: Add) -> None:
 
     p = add("report", "write report.html from the results of run or demo")
     p.add_argument("folder", metavar="DIR", help="results folder of gliosuite run")
+    p.add_argument(
+        "--times",
+        action="store_true",
+        help="say how long each registration took (default not: reports of the same results are the same bytes)",
+    )
     p.set_defaults(run=_report)
 
     p = add(
@@ -250,7 +255,7 @@ def _report(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..pipeline import write_report
 
-    path, missing = write_report(args.folder)
+    path, missing = write_report(args.folder, times=args.times)
     if missing:
         warnings.warn(missing, stacklevel=1)
     return {"report": path}

@@ -181,12 +181,16 @@ class Run:
 
 @dataclass
 class Done:
-    """What a step reports; `losses` are those of its notes that tell of something asked for and not got."""
+    """What a step reports; `losses` are those of its notes that tell of something asked for and not got.
+
+    `cpu_seconds`, of parts of the step by name, go to ``provenance.json`` alone: results hold no duration.
+    """
 
     summary: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
     def lose(self, sentence: str) -> None:
         """Note that something was asked for and not got."""

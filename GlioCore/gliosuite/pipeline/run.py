@@ -216,9 +216,9 @@ def _losses(records: list[dict[str, Any]]) -> list[str]:
     return lost
 
 
-def write_report(folder: str | Path, spread: report.Spread = map) -> tuple[Path, str | None]:
+def write_report(folder: str | Path, spread: report.Spread = map, times: bool = False) -> tuple[Path, str | None]:
     """Write the report of a run's results (`report.write_page`): its path, and a sentence where pictures could not be drawn."""
-    return report.write_page(folder, {s.name: s.section for s in (*STEPS, TABLES)}, spread)
+    return report.write_page(folder, {s.name: s.section for s in (*STEPS, TABLES)}, spread, times)
 
 
 def _as_before(out: Path, summary: dict[str, Any]) -> bool:

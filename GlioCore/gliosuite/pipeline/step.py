@@ -164,6 +164,7 @@ def run_step(
             # What is warned of is in the report too; in an order that no number of threads changes.
             done.notes += [s for s in sorted({*early.said, *said}) if s not in done.notes]
             record = {"step": step.name, "status": "done", **plain(done)}
+            cpu_of = record.pop("cpu_seconds")
             write_json(
                 folder / step.note(out).name,
                 {
@@ -174,6 +175,7 @@ def run_step(
                     "device": "cpu",
                     "seconds": round(early.seconds + time.perf_counter() - start, 2),
                     "cpu_seconds": round(early.cpu_seconds + time.process_time() - cpu, 2),
+                    "cpu_seconds_of": cpu_of,
                     "peak_gib": max((p for p in (early.peak_gib, peak_gib()) if p is not None), default=None),
                     "record": record,
                 },

@@ -58,25 +58,28 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
     moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
 
-    def carry(role: str) -> dict[str, Any]:
+    def carry(role: str) -> tuple[dict[str, Any], float | None]:
         stretch = part(named(progress, role), moving.index(role) / len(moving), (moving.index(role) + 1) / len(moving))
         image = before_bolus(run.case.series(role)) if role in SERIES_NEEDS else run.case.image(role)
         transform: sitk.Transform = sitk.Euler3DTransform()
+        cpu_s = None
         if asked or _one_space(outline, image):
             said = {"verdict": _AS_IT_LIES}
         else:
             try:
                 result = register(fixed, image, settings, engine=run.settings.engine, progress=stretch)
             except InputError as error:
-                return {"verdict": "refused", "why": str(error)}
-            transform, said = result.transform, plain(result.quality) | {"engine": result.engine}
+                return {"verdict": "refused", "why": str(error)}, None
+            transform, said, cpu_s = result.transform, plain(result.quality) | {"engine": result.engine}, result.cpu_s
         sitk.WriteTransform(transform, str(folder / f"{role}.tfm"))
         if role not in SERIES_NEEDS:
             write_image(resample(image, run.grid, transform), folder / f"{role}.nii.gz", role)
-        return said
+        return said, cpu_s
 
-    for role, said in zip(moving, each(carry, moving)):
+    for role, (said, cpu_s) in zip(moving, each(carry, moving)):
         done.summary[role] = said
+        if cpu_s is not None:
+            done.cpu_seconds[role] = round(cpu_s, 2)
         if said["verdict"] == "refused":
             done.lose(f"{role} was left out: {said['why']}")
         else:

@@ -46,9 +46,9 @@ details { margin: 8px 0; } summary { cursor: pointer; color: var(--soft); }
 """
 
 
-def _content(source: Results | str | Path, name: str, section: Section, pictures: bool) -> str:
+def _content(source: Results | str | Path, name: str, section: Section, pictures: bool, times: bool) -> str:
     """A step's part of the page; empty where it has none. Another process is told the folder, and reads what this part needs."""
-    results = source if isinstance(source, Results) else load_results(source)
+    results = source if isinstance(source, Results) else load_results(source, times)
     step = results.step(name)
     if section.recorded and step.get("status") not in ("done", "kept"):
         return ""
@@ -56,13 +56,19 @@ def _content(source: Results | str | Path, name: str, section: Section, pictures
     return f'<h2 id="{name}">{section.title}</h2>{content}' if content or section.recorded else ""
 
 
-def build(folder: str | Path, sections: Mapping[str, Section], pictures: bool = True, spread: Spread = map) -> str:
+def build(
+    folder: str | Path,
+    sections: Mapping[str, Section],
+    pictures: bool = True,
+    spread: Spread = map,
+    times: bool = False,
+) -> str:
     """The page as HTML; without `pictures` it has tables and text alone. The others are as in `write_page`."""
-    results = load_results(folder)
+    results = load_results(folder, times)
     run = results.run
     source = results if spread is map else folder
     ordered = sorted(sections.items(), key=lambda entry: entry[1].place)
-    made = list(spread(_content, *zip(*((source, name, section, pictures) for name, section in ordered))))
+    made = list(spread(_content, *zip(*((source, name, section, pictures, times) for name, section in ordered))))
     undone = [
         f"{sections[s['step']].title if s['step'] in sections else s['step']}: {s['status']}. {s.get('why', '')}"
         for s in run.get("steps", [])
@@ -88,7 +94,9 @@ def build(folder: str | Path, sections: Mapping[str, Section], pictures: bool = 
 """
 
 
-def write_page(folder: str | Path, sections: Mapping[str, Section], spread: Spread = map) -> tuple[Path, str | None]:
+def write_page(
+    folder: str | Path, sections: Mapping[str, Section], spread: Spread = map, times: bool = False
+) -> tuple[Path, str | None]:
     """Write ``report.html`` into a results folder.
 
     Parameters
@@ -99,6 +107,8 @@ def write_page(folder: str | Path, sections: Mapping[str, Section], spread: Spre
         The steps' parts of the page by the steps' names.
     spread
         What calls a function for each of several arguments, as `map` does; one that shares the calls among processes is as good.
+    times
+        Whether it says how long registrations took; the page is then another each time.
 
     Returns
     -------
@@ -109,10 +119,10 @@ def write_page(folder: str | Path, sections: Mapping[str, Section], spread: Spre
     """
     missing = None
     try:
-        page = build(folder, sections, spread=spread)
+        page = build(folder, sections, spread=spread, times=times)
     except InputError as error:
         if not (Path(folder) / "run.json").exists():
             raise
         missing = f"report.html has no pictures: {error}"
-        page = build(folder, sections, pictures=False)
+        page = build(folder, sections, pictures=False, times=times)
     return write_text(Path(folder) / "report.html", page), missing

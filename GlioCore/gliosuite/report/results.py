@@ -60,6 +60,8 @@ class Results:
         ``dce``, ``dsc``: where the arterial input function was taken; ``dce_sinus``: where the venous sinus was.
     spacing
         Voxel size (x, y, z) in mm.
+    cpu_seconds
+        Of each registration, where times were asked for.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Results:
     barriers: Volumes = field(default_factory=Volumes)
     maps: Volumes = field(default_factory=Volumes)
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
 
     def step(self, name: str) -> dict[str, Any]:
         """The record of a step in ``run.json``; empty where it is absent."""
@@ -102,8 +105,8 @@ def _arteries(folder: Path, reference: str) -> dict[str, Callable[[], np.ndarray
     return found
 
 
-def load_results(folder: str | Path) -> Results:
-    """What `gliosuite run` left in a folder.
+def load_results(folder: str | Path, times: bool = False) -> Results:
+    """What `gliosuite run` left in a folder, and with `times` how long it took.
 
     Raises
     ------
@@ -116,6 +119,9 @@ def load_results(folder: str | Path) -> Results:
     if not (folder / "run.json").exists():
         raise InputError(f"{folder} holds no run.json; the results folder of gliosuite run or gliosuite demo is needed")
     results = Results(folder, read_json(folder / "run.json"))
+    note = folder / "registered" / "provenance.json"
+    if times and note.exists():
+        results.cpu_seconds = read_json(note).get("cpu_seconds_of", {})
     reference = results.run.get("reference")
     if not reference or not (folder / "registered" / f"{reference}.nii.gz").exists():
         return results

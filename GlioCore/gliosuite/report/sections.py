@@ -204,6 +204,7 @@ def _registration(results: Results, draw: bool) -> str:
                     number(q.get("overlap")),
                     number(q.get("translation_mm")),
                     number(q.get("rotation_deg")),
+                    *([number(results.cpu_seconds.get(role))] if results.cpu_seconds else []),
                     escape(q.get("engine", "")),
                 )
             )
@@ -217,9 +218,10 @@ def _registration(results: Results, draw: bool) -> str:
         "overlap (0 to 1)",
         "shift (mm)",
         "rotation (degrees)",
+        *(["processor time (s)"] if results.cpu_seconds else []),
         "program",
     )
-    text = table(header, rows, (0, 1, 7))
+    text = table(header, rows, (0, 1, len(header) - 1))
     moved = {BACKGROUNDS[r]: v for r, v in results.images.items() if r != results.run.get("reference")}
     if draw and moved:
         fixed = results.images[results.run["reference"]]

@@ -3,9 +3,13 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import gliosuite
 import numpy as np
 import pytest
 from gliosuite.case import Case
@@ -297,6 +301,46 @@ def test_a_step_whose_process_is_ended_each_time_fails_and_the_others_go_on(done
     assert "its process was ended from outside" in (out / "report.html").read_text()
     assert not (out / "dce").exists()
     assert not list(out.rglob(".gliosuite-partial-*"))
+
+
+def children(pid: int) -> list[int]:
+    """The worker processes of a process (Linux)."""
+    ids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(i) for i in ids if b"spawn_main" in Path(f"/proc/{i}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+@pytest.mark.timeout(120)
+def test_a_command_whose_worker_is_killed_ends_with_3_and_a_sentence_and_the_report(done, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done[1], out)
+    shutil.rmtree(out / "dce")  # the rest is kept, but for what reads it
+    command = ["run", done[0], "--out", out, "--spacing-mm", 3, "--no-motion", "--workers", 2, "--progress", "json"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gliosuite", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(gliosuite.__file__).parents[1])},
+    )
+    said = []
+    for line in child.stderr:
+        said.append(line)
+        if '"dce: ' in line:  # it is at work, for the first time or, later, alone
+            for worker in children(child.pid):
+                os.kill(worker, signal.SIGKILL)
+    result = json.loads(child.stdout.read())
+    assert child.wait(60) == 3
+    problems = [line for line in said if line.startswith("problem: ")]
+    assert len(problems) == 1
+    assert problems[0].startswith("problem: dce failed: its process was ended from outside while it ran alone")
+    status = {s["step"]: s["status"] for s in result["steps"]}
+    assert status["dce"] == "failed"
+    assert status["registered"] == status["lesions"] == status["rt"] == "kept"
+    page = (out / "report.html").read_text()
+    assert Path(result["report"]) == out / "report.html"
+    assert "its process was ended from outside" in page
+    assert not (out / "dce").exists()
 
 
 def test_pictures_are_drawn_here_where_their_processes_are_ended():
