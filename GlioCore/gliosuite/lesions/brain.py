@@ -37,7 +37,13 @@ _SPACING_MM = 3.0  # between surface points
 # The template's mask holds the space around the brain, so the surface is rather further in than out; affine registration errs by some mm.
 _OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 2.5
 _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
+# Marrow of the skull is as bright as brain, and bone and fluid before it can be thinner than a voxel; it is a sheet of 2 to 5 mm, and less
+# than this from the skull's tables, while gyri are 7 mm and more: half of what brain measures at least, mm.
+_THIN_MM = 2.0
+_LIKE_TISSUE = 0.6  # of brain tissue's intensity, above which a voxel belongs to such a sheet: half-way between fluid and cortex on T1
+_DOUBTED = 0.2  # how much tissue counts that is thin or behind bone
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
+_RIM_MM = 1.0  # chosen
 _CREST_MM, _CREST_SHARE = (
     4.0,
     65.0,
@@ -268,10 +274,13 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     local = ndimage.map_coordinates(tissue.local, at, order=1, mode="nearest").reshape(shape)
     level = (found - tissue.dark) / local
     gain = tissue.likeness(level)
+    body = _body(fine, tissue, grid, fine_grid)
+    inside = ndimage.map_coordinates(body, (at + 0.5) * scale - 0.5, order=0).reshape(shape)
+    gain = np.where((gain > 0) & ~inside, 0.0, gain)
     seen = np.isfinite(level)
     total = np.cumsum(gain, axis=1)
     behind_bone = np.maximum.accumulate(np.maximum.accumulate(total, axis=1) - total > _BONE, axis=1)
-    total = np.cumsum(np.where(behind_bone & (gain > 0), 0.2 * gain, gain), axis=1)
+    total = np.cumsum(np.where(behind_bone & inside & (gain > 0), _DOUBTED * gain, gain), axis=1)
     off = _OFFSETS_MM - _OFFSET_MEAN_MM
     score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
     progress(0.4, "smoothing the surface")
@@ -297,6 +306,20 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     return grid.image(result.astype(np.float32)), edge
 
 
+def _body(fine: np.ndarray, tissue: "_Tissue", grid: Grid, fine_grid: Grid) -> np.ndarray:
+    """Tissue that is thick and hangs together: brain without marrow, scalp and dura; boolean on the fine grid."""
+    local = array(resample(grid.image(tissue.local), fine_grid, outside=np.nan))
+    relative = np.nan_to_num((fine - tissue.dark) / local)
+    like = (relative > _LIKE_TISSUE * tissue.centre) & (relative < tissue.bright)
+    radius = [max(round(_THIN_MM / s), 1) for s in fine_grid.spacing]
+    core = sitk.BinaryErode(fine_grid.image(like), radius, sitk.sitkBall)
+    labels, n = ndimage.label(boolean(core))
+    if n == 0:
+        return like
+    core = fine_grid.image(labels == np.bincount(labels.ravel())[1:].argmax() + 1)
+    return like & boolean(sitk.BinaryDilate(core, radius, sitk.sitkBall))
+
+
 def _row_percentile(values: np.ndarray, percent: float) -> np.ndarray:
     """A percentile of each row's numbers, as `numpy.nanpercentile` gives it; at least one of a row is not NaN."""
     ordered = np.sort(values, axis=1)  # NaN last
@@ -316,11 +339,16 @@ class _Tissue:
     centre: float
     spread: float
 
+    @property
+    def bright(self) -> float:
+        """The relative intensity above which there is fat, or contrast agent."""
+        return self.centre + max(4.0 * self.spread, 0.35 * self.centre)
+
     def likeness(self, relative: np.ndarray) -> np.ndarray:
         """How much a relative intensity looks like brain tissue (1) rather than CSF, bone or fat (-1.5); 0 where unknown."""
         result = np.clip((relative - 0.5 * self.centre) / (0.25 * self.centre), -1.5, 1.0)
         # Fat, enhancing dura and sinuses are bright; that is less sure than darkness, since tumour enhances too.
-        result[relative > self.centre + max(4.0 * self.spread, 0.35 * self.centre)] = -0.6
+        result[relative > self.bright] = -0.6
         return np.nan_to_num(result)
 
 
@@ -363,4 +391,4 @@ def _crests(offset: np.ndarray, total: np.ndarray, near: np.ndarray) -> np.ndarr
     ahead = _OFFSETS_MM[None] - offset[:, None]
     window = (ahead >= -0.5) & (ahead <= _CREST_MM)
     end = np.maximum(_OFFSETS_MM[np.where(window, total, -np.inf).argmax(axis=1)], offset)
-    return np.maximum(np.percentile(end[near], _CREST_SHARE, axis=1), offset)
+    return np.maximum(np.percentile(end[near], _CREST_SHARE, axis=1), offset) + _RIM_MM
