@@ -241,3 +241,44 @@ def test_registrations_are_kept_with_the_scene(slicer, panel, fake_steps, tmp_pa
     assert accepted(panel.parameters.series)
     slicer.mrmlScene.Clear(0)
     assert panel.ui.registrationTable.rowCount == panel.ui.studyTable.rowCount == 0
+
+
+def test_what_a_case_says_of_t1_and_blood_reaches_the_panel(slicer, panel, patient):
+    from gliosuite.case import Case
+
+    ui, said = panel.ui, Case.load(patient).acquisition("dce")
+    assert {"t10_s", "hematocrit", "relaxivity"} <= set(said)
+    request = panel.request()
+    assert (request.t10_s, request.relaxivity) == (said["t10_s"], said["relaxivity"])
+    assert request.hematocrit == pytest.approx(said["hematocrit"], abs=0.005)  # the box has two decimals
+    assert ui.knownInfo.text.startswith(f"As the case says: T1 {said['t10_s']:g} s, hematocrit ")
+    assert ui.knownInfo.text.endswith(f", relaxivity {said['relaxivity']:g} /mM/s.")
+    ui.t10SpinBox.value = 1.25
+    panel.onChoice()
+    assert "T1" not in ui.knownInfo.text, "what a person typed is nobody else's word"
+    other = panel.nodes["dce"]
+    for key in ("t10_s", "hematocrit", "relaxivity"):
+        other.RemoveAttribute(key)
+    panel.known.read(other)
+    assert (panel.request().t10_s, ui.knownInfo.text) == (1.25, "")
+    assert panel.request().hematocrit == pytest.approx(0.42), "that of the last series goes"
+
+
+def test_a_t1_map_in_the_scene_is_taken_and_one_in_ms_is_not(slicer, panel):
+    ui, p = panel.ui, panel.parameters
+    assert p.t1Map is None
+    late = slicer.util.addVolumeFromArray(np.full((3, 3, 3), 1400.0, np.float32), name="sub-01 T1_map")
+    ui.lookButton.click()
+    assert p.t1Map is None
+    assert "looks like milliseconds" in ui.knownInfo.text
+    slicer.util.updateVolumeFromArray(late, np.full((3, 3, 3), 1.4, np.float32))
+    ui.lookButton.click()
+    assert box_of(panel, late).currentText == "T1 map"
+    assert p.t1Map is late
+    assert p.dscT1Map is late
+    assert ui.t1Selector.currentNode() is late
+    assert not ui.t10SpinBox.enabled
+    assert "sub-01 T1_map was taken as T1 map." in ui.knownInfo.text
+    ui.t1Selector.setCurrentNode(None)
+    panel.onChoice()
+    assert panel.request().t1_map is None

@@ -78,6 +78,7 @@ _HINTS = {
     "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
     "vfa": r"vfa|flip ?angles?|fa ?\d+|flip ?\d+|despot\w*",
     "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
+    "t1_map": r"t1 ?map\w*",
     "quantity": r"(?:t[12]|t2 ?star|t2\*|r[12]|r2 ?star|b[01]|field|phase) ?map\w*|fieldmap|relaxometry",
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
     "map": r"cbv|cbf|rcbv|rcbf|mtt|ttp|tmax|k2|ktrans|gbp|pbp|colou?r|sub|subtr\w*|mip|mpr.?range",
@@ -107,7 +108,11 @@ def judge_name(text: str) -> Verdict:
     --------
     >>> judge_name("sub-01 T1w MPRAGE post gad").role, judge_name("ax FLAIR").role, judge_name("ADC").role
     ('t1c', 'flair', None)
+    >>> judge_name("T1_map pre").role
+    't1_map'
     """
+    if word := _hinted(text, "t1_map"):
+        return Verdict("t1_map", f"its name says {word!r}", 1)
     for kind in ("other", "quantity", "map", "adc", "dwi"):
         if word := _hinted(text, kind):
             return Verdict(None, f"its name says {word!r}", 1)

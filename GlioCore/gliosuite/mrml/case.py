@@ -8,7 +8,7 @@ from .segments import segmentation_from_masks
 from .sequences import node_from_series
 from .volumes import ROLE, node_from_image, place_in_study, unique_name
 
-_ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg")
+_ATTRIBUTES = ("tr_ms", "te_ms", "flip_angle_deg", "t10_s", "hematocrit", "relaxivity")
 _REFERENCES = ("t1c", "t1", "flair", "t2")  # what masks refer to: the first of these that a case has
 
 

@@ -20,6 +20,7 @@ _TAGS = {  # our name: MultiVolume's attribute, DICOM tag
     "te_ms": ("EchoTime", "0018,0081"),
     "flip_angle_deg": ("FlipAngle", "0018,1314"),
 }
+_SAID = ("t10_s", "hematocrit", "relaxivity")  # what a case says of a series, which no DICOM file does
 _TIMELESS = (
     "EchoTime",
     "RepetitionTime",
@@ -303,7 +304,10 @@ def _after_midnight(node: slicer.vtkMRMLNode) -> int:
 
 
 def acquisition(node: slicer.vtkMRMLNode) -> dict[str, float]:
-    """``tr_ms te_ms flip_angle_deg`` as far as attributes of a sequence or MultiVolume, or the DICOM files it was loaded from, say them."""
+    """``tr_ms te_ms flip_angle_deg`` as far as attributes of a sequence or MultiVolume, or the DICOM files it was loaded from, say them.
+
+    Of a series that came with a case also ``t10_s hematocrit relaxivity``, as far as the case says them.
+    """
     first = node.GetNthDataNode(0) if node.IsA("vtkMRMLSequenceNode") and node.GetNumberOfDataNodes() else node
     found = {}
     for key, (attribute, tag) in _TAGS.items():
@@ -311,7 +315,7 @@ def acquisition(node: slicer.vtkMRMLNode) -> dict[str, float]:
         value = next((v for v in map(_number, texts) if v > 0), 0.0) or _database(node, tag)
         if value > 0:
             found[key] = value
-    return found
+    return found | {key: value for key in _SAID if (value := _number(node.GetAttribute(key))) > 0}
 
 
 def node_from_series(series: Series, times_s: tuple[float, ...], name: str) -> slicer.vtkMRMLSequenceNode:

@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 import slicer
 import slicer.util
 
 from ... import resources
 from ...dicom.roles import T2_STAR_TE_MS, Verdict, judge_all, judge_name
+from ...errors import InputError
+from ...perfusion.t1 import check_t10
 from ..sequences import acquisition, frame_values, is_series
 from ..volumes import QUANTITY, ROLE, plain_volumes
 
 _NONE = "none"  # the attribute's value where a person says that an image has no role
-_ONE = ("t1c", "t1", "t2", "flair", "b1")  # what one image alone can be
+_ONE = ("t1c", "t1", "t2", "flair", "b1", "t1_map")  # what one image alone can be
 _HEADERS = 3  # of a volume that are read: first, middle and last; chosen, fewer pass for a localizer
 _STRIDE = 4  # of the voxels, along each axis, that tell DCE from DSC; chosen
 _STRONGEST = 95.0  # percentile of what voxels change by; chosen, vessels and lesions are a twentieth of a head
@@ -47,8 +50,12 @@ def entries() -> list[Entry]:
             found.append(Entry(node, "" if said == _NONE else said, "as it was chosen"))
         elif is_series(node):
             found.append(_of_series(node))
+        elif node.GetAttribute(QUANTITY):
+            found.append(Entry(node, "t1_map", "it was measured here"))
         else:
-            verdict = by_headers.get(node.GetID()) or judge_name(node.GetName())
+            named = judge_name(node.GetName())
+            # Headers tell signals from values, but of values no more than a name does.
+            verdict = named if named.role == "t1_map" else by_headers.get(node.GetID()) or named
             found.append(Entry(node, verdict.role or "", verdict.why))
     known = resources.display()["choices"]["role"]
     found = [e if e.role in known else replace(e, role="") for e in found]
@@ -66,6 +73,15 @@ def with_role(role: str) -> list[Any]:
     return [entry.node for entry in entries() if entry.role == role]
 
 
+def unfit_t1(node: Any) -> str:
+    """Why a volume cannot be a map of T1 in s; empty where it can."""
+    try:
+        check_t10(sitk.GetImageFromArray(slicer.util.arrayFromVolume(node).astype(np.float32)), node.GetName())
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def choose_role(node: Any, role: str) -> None:
     """What a person says: the role of a node, and of no other where one alone can have it."""
     for entry in entries() if role in _ONE else ():
@@ -75,11 +91,11 @@ def choose_role(node: Any, role: str) -> None:
 
 
 def _volumes() -> list[Any]:
-    """Scalar volumes that are images of a patient: no map or picture of ours, and none that is empty."""
+    """Scalar volumes that are images of a patient or maps of T1: no other map or picture of ours, and none that is empty."""
     return [
         node
         for node in plain_volumes()
-        if node.GetImageData() is not None and not node.GetAttribute(QUANTITY) and not is_series(node)
+        if node.GetImageData() is not None and node.GetAttribute(QUANTITY) in (None, "", "t1") and not is_series(node)
     ]
 
 

@@ -19,6 +19,7 @@ from ..packages import FASTER
 from ..panel import Panel, Running, slot
 from ..process import Step
 from .arterial import ArterialSection
+from .known import KnownSection
 from .overlay import OverlaySection
 from .regions import RegionsSection
 from .registration import RegistrationSection
@@ -76,9 +77,11 @@ class PerfusionPanel(Panel):
         ui.dscButton.clicked.connect(self.onApply)
         self._dce: bool | None = None  # the kind whose section was opened last
         self.study = StudySection(self, self.request, self.take)
+        self.known = KnownSection(self, self.study)
         self.overlay = OverlaySection(self, self.study)
         self.sections = (
             self.study,
+            self.known,
             RegistrationSection(self, self.study),
             DraftSection(self, self._drafts_from, self._take_drafts, "statusLabel"),
             ArterialSection(self, self.request),
@@ -144,6 +147,7 @@ class PerfusionPanel(Panel):
         known = acquisition(node)
         for key, name in (("tr_ms", "trMs"), ("te_ms", "teMs"), ("flip_angle_deg", "flipAngleDeg")):
             setattr(p, name, known.get(key, 0.0))
+        self.known.read(node)
 
     def _read_times(self, node: Any) -> None:
         unit = self.parameters.timeUnit
