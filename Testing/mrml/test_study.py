@@ -44,7 +44,7 @@ def roles(entries):
         ("ax T1 pre contrast", "t1"),
         ("AX FLAIR", "flair"),
         ("t2_tse_tra", "t2"),
-        ("t1 map", ""),
+        ("t1 map", "t1_map"),
         ("rCBV", ""),
         ("SWI", ""),
         ("head", ""),

@@ -35,7 +35,7 @@ _GRID_MM = 2.0  # the surface is smooth at this scale; the mask is cut on the im
 _OFFSETS_MM = np.arange(-16.0, 11.0)  # where the brain's surface is looked for, from the template's (positive outwards)
 _SPACING_MM = 3.0  # between surface points
 # The template's mask holds the space around the brain, so the surface is rather further in than out; affine registration errs by some mm.
-_OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -1.5, 5.0, 2.5
+_OFFSET_MEAN_MM, _OFFSET_SD_IN_MM, _OFFSET_SD_OUT_MM = -0.5, 5.0, 4.0
 _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone: tissue behind it is muscle or marrow and counts less
 # Marrow of the skull is as bright as brain, and bone and fluid before it can be thinner than a voxel; it is a sheet of 2 to 5 mm, and less
 # than this from the skull's tables, while gyri are 7 mm and more: half of what brain measures at least, mm.
@@ -43,7 +43,8 @@ _THIN_MM = 2.0
 _LIKE_TISSUE = 0.6  # of brain tissue's intensity, above which a voxel belongs to such a sheet: half-way between fluid and cortex on T1
 _DOUBTED = 0.2  # how much tissue counts that is thin or behind bone
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
-_RIM_MM = 1.0  # chosen
+# Between cortex and what a brain mask is held to end at lies a film of fluid and pia: 1 to 2 mm in simulated heads, less in real ones. Chosen.
+_RIM_MM = 1.25
 _CREST_MM, _CREST_SHARE = (
     4.0,
     65.0,
