@@ -18,7 +18,7 @@ _XYZ = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 
 
-_LESIONS = ("cel", "t2l", "necrosis", "cavity", "progression")
+_LESIONS = ("cel", "t2l", "necrosis", "cavity", "progression", "progression_cel")
 _USUAL = ("RTOG", "EANO", "MODEL", "MODEL_LOW")  # what the panel ticks at first, and what a probability gives
 _TOGETHER = (("RTOG", "RTOG_BOOST"), ("4600", "6000"), ("S3_RTOG", "S3_EORTC"))  # of one scheme or study
 

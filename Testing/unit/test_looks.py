@@ -123,3 +123,8 @@ def test_contours_that_are_seen_together_are_told_apart_by_colour_blind_readers(
 
     for what, found, bar in groups():
         assert closest(found)[0] >= bar, (what, closest(found))
+
+
+def test_both_lesions_at_progression_have_colours_of_their_own():
+    found = colors(["cel", "t2l", "progression_cel", "progression_t2l"])
+    assert len(set(found.values())) == 4

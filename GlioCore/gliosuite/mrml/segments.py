@@ -180,7 +180,7 @@ def segmentation_from_masks(
 def appearance(region: str, color: str) -> tuple[str, tuple[float, float, float], str]:
     """Title, colour (of `resources.colors`, as numbers 0-1) and terminology tag of a region or another structure."""
     regions = resources.display()["regions"]
-    base, _, variant = region.partition("_")  # progression_cel and progression_t2l are progressions
+    base, _, variant = region.partition("_")  # what has no entry of its own: progression_t2l is a progression
     known = regions.get(region) or regions.get(base)
     title = region if known is None else f"{known['title']} ({variant.upper()})" if variant else known["title"]
     red, green, blue = (c / 255 for c in resources.rgb(color))
