@@ -19,6 +19,7 @@ from gliosuite.pipeline.context import RunSettings
 from gliosuite.pipeline.run import run_case
 from gliosuite.registration.quality import landmark_error
 from gliosuite.registration.similarity import positions
+from gliosuite.report.markup import number
 from gliosuite.report.page import NOTICE, SIMULATED
 from gliosuite.resources import colors, rgb
 from gliosuite.simulate.cohort import simulate_case
@@ -160,6 +161,22 @@ def test_the_report_is_one_page_with_notice_pictures_and_no_path(results, case_f
     assert "https://" not in page
     assert str(out) not in page
     assert str(case_folder) not in page
+
+
+def test_the_report_says_how_long_registrations_took_where_that_is_asked_for(results, gliosuite, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(results[0], out)
+    before = (out / "report.html").read_bytes()
+    took = json.loads((out / "registered" / "provenance.json").read_text())["cpu_seconds_of"]
+    assert {"t1", "flair", "dce", "dsc"} <= set(took)
+    assert all(s > 0 for s in took.values())
+    assert gliosuite("report", out, "--times", "--quiet")[0] == 0
+    page = (out / "report.html").read_text()
+    assert '<th class="n">processor time (s)</th><th>program</th>' in page
+    assert all(f'<td class="n">{number(s)}</td><td>simpleitk</td>' in page for s in took.values())
+    assert gliosuite("report", out, "--quiet")[0] == 0
+    assert (out / "report.html").read_bytes() == before, "results hold no duration"
+    assert "cpu_seconds" not in (out / "run.json").read_text()
 
 
 def test_the_contents_name_every_section_and_numbers_are_plain(results):

@@ -41,9 +41,9 @@ _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone
 # than this from the skull's tables, while gyri are 7 mm and more: half of what brain measures at least, mm.
 _THIN_MM = 2.0
 _LIKE_TISSUE = 0.6  # of brain tissue's intensity, above which a voxel belongs to such a sheet: half-way between fluid and cortex on T1
-_DOUBTED = 0.2  # how much tissue counts that is thin or behind bone
+_BEHIND_BONE = 0.2  # how much tissue there counts
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
-# Between cortex and what a brain mask is held to end at lies a film of fluid and pia: 1 to 2 mm in simulated heads, less in real ones. Chosen.
+# Chosen: a film of pia and fluid over the cortex belongs to a brain mask; it is 1 to 2 mm in simulated heads, less in real ones.
 _RIM_MM = 1.25
 _CREST_MM, _CREST_SHARE = (
     4.0,
@@ -281,7 +281,7 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     seen = np.isfinite(level)
     total = np.cumsum(gain, axis=1)
     behind_bone = np.maximum.accumulate(np.maximum.accumulate(total, axis=1) - total > _BONE, axis=1)
-    total = np.cumsum(np.where(behind_bone & inside & (gain > 0), _DOUBTED * gain, gain), axis=1)
+    total = np.cumsum(np.where(behind_bone & (gain > 0), _BEHIND_BONE * gain, gain), axis=1)
     off = _OFFSETS_MM - _OFFSET_MEAN_MM
     score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
     progress(0.4, "smoothing the surface")

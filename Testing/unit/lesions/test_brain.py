@@ -48,6 +48,21 @@ def test_head_by_template():
     assert found.covered > 0.99
 
 
+def test_marrow_behind_thin_bone_is_no_brain():
+    """Marrow as bright as brain, 3 mm thick, behind bone that a voxel of 1 mm blurs to half of that; gyri and fissures stay."""
+    fine = Grid((96, 96, 96), (1.0,) * 3, (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    z, y, x = np.indices(fine.shape) - 47.5
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    level = np.where(radius < 32, 1.0, np.where(radius < 33.2, 0.5, np.where(radius < 36.2, 1.0, 0.1)))
+    level[(np.abs(x) < 1) & (radius < 32) & (z > 0)] = 0.0
+    coarse = fine.isotropic(2.0)
+    tissue = brain._Tissue(np.ones(coarse.shape, np.float32), 0.0, 1.0, 0.1)
+    found = brain._body(level.astype(np.float32), tissue, coarse, fine)
+    inside = (radius < 31) & (level == 1)
+    assert found[inside].mean() > 0.99
+    assert not found[radius > 33].any()
+
+
 def test_part_of_a_head_says_so():
     image, truth = head()
     found = brain.brain_mask(image[:, :, 30:75], method="atlas")
