@@ -41,10 +41,11 @@ _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone
 # than this from the skull's tables, while gyri are 7 mm and more: half of what brain measures at least, mm.
 _THIN_MM = 2.0
 _LIKE_TISSUE = 0.6  # of brain tissue's intensity, above which a voxel belongs to such a sheet: half-way between fluid and cortex on T1
+_UNLIKE = -0.6  # how much such tissue counts, and fat
 _BEHIND_BONE = 0.2  # how much tissue there counts
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
 # Chosen: a film of pia and fluid over the cortex belongs to a brain mask; it is 1 to 2 mm in simulated heads, less in real ones.
-_RIM_MM = 1.25
+_RIM_MM = 1.4
 _CREST_MM, _CREST_SHARE = (
     4.0,
     65.0,
@@ -277,16 +278,20 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     gain = tissue.likeness(level)
     body = _body(fine, tissue, grid, fine_grid)
     inside = ndimage.map_coordinates(body, (at + 0.5) * scale - 0.5, order=0).reshape(shape)
-    gain = np.where((gain > 0) & ~inside, 0.0, gain)
+    gain = np.where((gain > 0) & ~inside, _UNLIKE, gain)
     seen = np.isfinite(level)
     total = np.cumsum(gain, axis=1)
     behind_bone = np.maximum.accumulate(np.maximum.accumulate(total, axis=1) - total > _BONE, axis=1)
     total = np.cumsum(np.where(behind_bone & (gain > 0), _BEHIND_BONE * gain, gain), axis=1)
-    off = _OFFSETS_MM - _OFFSET_MEAN_MM
-    score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
     progress(0.4, "smoothing the surface")
     _, near = cKDTree(points * _GRID_MM).query(points * _GRID_MM, k=9)
-    settled = _settle(score, near[:, 1:])
+    # Twice: a template that is too large or too small all over is known by where the surface settled first.
+    mean = _OFFSET_MEAN_MM
+    for _ in range(2):
+        off = _OFFSETS_MM - mean
+        score = total - off**2 / (2 * np.where(off > 0, _OFFSET_SD_OUT_MM, _OFFSET_SD_IN_MM) ** 2)
+        settled = _settle(score, near[:, 1:])
+        mean = float(np.median(settled))
     offset = _crests(settled, total, near)
 
     # Whether there is an edge is asked where the points settled: crests bridge sulci, where there is none.
@@ -349,7 +354,7 @@ class _Tissue:
         """How much a relative intensity looks like brain tissue (1) rather than CSF, bone or fat (-1.5); 0 where unknown."""
         result = np.clip((relative - 0.5 * self.centre) / (0.25 * self.centre), -1.5, 1.0)
         # Fat, enhancing dura and sinuses are bright; that is less sure than darkness, since tumour enhances too.
-        result[relative > self.bright] = -0.6
+        result[relative > self.bright] = _UNLIKE
         return np.nan_to_num(result)
 
 
