@@ -278,7 +278,9 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     gain = tissue.likeness(level)
     body = _body(fine, tissue, grid, fine_grid)
     inside = ndimage.map_coordinates(body, (at + 0.5) * scale - 0.5, order=0).reshape(shape)
-    gain = np.where((gain > 0) & ~inside, _UNLIKE, gain)
+    # Behind the brain, that is: where none was met, as in a brainstem on thick slices, tissue is taken as it looks.
+    behind = np.maximum.accumulate(inside, axis=1) & ~inside
+    gain = np.where((gain > 0) & behind, _UNLIKE, gain)
     seen = np.isfinite(level)
     total = np.cumsum(gain, axis=1)
     behind_bone = np.maximum.accumulate(np.maximum.accumulate(total, axis=1) - total > _BONE, axis=1)
