@@ -423,7 +423,7 @@ def written(
     with staged(out) as folder:
         drawn = still.write(folder)
         record = write(result, folder, args.format, regions, args.max_uncertainty)
-    names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
+    names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask", *(["t10"] if result.t10 is not None else [])]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {
         "out": str(out),

@@ -430,6 +430,11 @@ class SynthesisTraining:
         Networks of the ensemble, and units of each of their three hidden layers.
     steps, batch
         Of the optimiser, and voxels in each step.
+    heads, calibration_heads, first_head
+        Simulated heads that the stage that looks at neighbours learns from (none without it), those that calibrate intervals, and the
+        seed of the first.
+    spatial_steps
+        Of that stage's optimiser.
     """
 
     seed: int = setting(1, "seed of curves, first weights and batches", low=0, needed="0 or more is needed")
@@ -439,6 +444,12 @@ class SynthesisTraining:
     width: int = setting(96, "units of each hidden layer", low=8, needed="8 at least are needed")
     steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
     batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
+    heads: int = setting(
+        44, "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out", low=0, needed="0 or more are needed"
+    )
+    calibration_heads: int = setting(18, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed")
+    first_head: int = setting(1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed")
+    spatial_steps: int = setting(4000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)

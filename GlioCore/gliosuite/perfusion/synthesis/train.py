@@ -15,9 +15,10 @@ from ..settings import SynthesisTraining
 from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
 from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
-from .posterior import KIND
+from .posterior import KIND, SPATIAL
+from .spatial import LEVELS
+from .spatial_train import Head, train_spatial
 
-LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
 HELD_OUT, CALIBRATION = 0.05, 0.1  # shares of the series, in that order after those trained on
 _RANGE = 0.0005  # of the inputs at either end, beyond which a voxel lies outside what was trained on; chosen
@@ -29,8 +30,11 @@ def train_posterior(
     folder: Path,
     cuda: bool = False,
     progress: Progress = silent,
+    head: Callable[[int], Head] | None = None,
 ) -> Model:
-    """Draw examples, train the ensemble, calibrate its intervals; what was done already in `folder` is taken up again.
+    """Draw examples, train the ensemble, calibrate its intervals, and then the stage that looks at neighbours, by simulated heads.
+
+    What was done already in `folder` is taken up again.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ def train_posterior(
         For examples, checkpoints and pictures.
     cuda
         Train on a CUDA device.
+    head
+        A simulated head of a seed; None, or no heads in the settings, leaves the second stage out.
 
     Raises
     ------
@@ -47,6 +53,7 @@ def train_posterior(
         If torch is missing.
     """
     require("torch", "training")
+    whole, progress = progress, part(progress, 0.0, 0.3 if head and settings.heads else 1.0)
     data, ends = _drawn(series, settings, folder, part(progress, 0.0, 0.45))
     histories: dict[str, list[list[float]]] = {}
     weights: dict[str, np.ndarray] = {}
@@ -56,7 +63,6 @@ def train_posterior(
         found, history = _member(data, ends, settings, member, folder / f"member{member}", cuda, told)
         weights |= {f"{member}.{name}": value for name, value in found.items()}
         histories[f"member {member + 1}"] = history
-    draw_history(histories, folder / PICTURE)
     progress(0.96, "calibrating")
     some = slice(ends[1], None)
     about = {
@@ -66,8 +72,14 @@ def train_posterior(
         "settings": settings.__dict__,
         "intervals": calibrate(weights, _rows(data, some), data.truth[some]),
         "trained_between": np.quantile(data.voxels.told[: ends[0]], (_RANGE, 1.0 - _RANGE), axis=0).round(4).tolist(),
-        "held_out_loss": [rows[-1][2] for rows in histories.values()],
     }
+    if head and settings.heads:
+        found, intervals, history = train_spatial(head, weights, settings, folder, cuda, part(whole, 0.3, 1.0))
+        weights |= {f"{SPATIAL}{name}": values for name, values in found.items()}
+        about["tissue_intervals"] = intervals
+        histories["with neighbours"] = history
+    about["held_out_loss"] = [rows[-1][2] for rows in histories.values()]
+    draw_history(histories, folder / PICTURE)
     return Model(weights, about)
 
 
