@@ -1,7 +1,7 @@
 """Simulated heads as the commands see them: the raw series moved back, T1 mapped, the AIF found, and fitted; with the truth beside it."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -106,9 +106,9 @@ def fitted_head(
 
     scans = ("vfa", "dce") if t1 or b1 else ("dce",)
     patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols)
-    images, said = patient.case.images_held, patient.case.data["images"]
+    said = patient.case.data["images"]
     series = patient.case.series("dce")
-    scale = images["b1"] if b1 else None
+    scale = cast(sitk.Image, patient.case.image("b1")) if b1 else None
     t10: float | sitk.Image = T10_TISSUE_S
     if t1:
         angles = patient.case.series("vfa")
@@ -116,7 +116,9 @@ def fitted_head(
         about = said["vfa"]
         t10 = t1_maps(laid, T1Settings(about["tr_ms"], tuple(about["flip_angle_deg"])), scale).t1
     about = said["dce"]
-    settings = DceSettings(tr_ms=about["tr_ms"], te_ms=about["te_ms"], flip_angle_deg=about["flip_angle_deg"], delay=True)
+    settings = DceSettings(
+        tr_ms=about["tr_ms"], te_ms=about["te_ms"], flip_angle_deg=about["flip_angle_deg"], delay=True
+    )
     if hematocrit:
         settings = replace(settings, hematocrit=about["hematocrit"])
     made = dce_maps(steady(series).series, about["times_s"], settings, "auto", t10, b1=scale)

@@ -445,10 +445,17 @@ class SynthesisTraining:
     steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
     batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
     heads: int = setting(
-        44, "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out", low=0, needed="0 or more are needed"
+        44,
+        "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out",
+        low=0,
+        needed="0 or more are needed",
     )
-    calibration_heads: int = setting(18, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed")
-    first_head: int = setting(1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed")
+    calibration_heads: int = setting(
+        18, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed"
+    )
+    first_head: int = setting(
+        1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed"
+    )
     spatial_steps: int = setting(4000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
 
     def __post_init__(self) -> None:

@@ -39,6 +39,8 @@ class Fitted:
         What all voxels share.
     t10
         T1 before contrast agent in s; None where it was not measured.
+    flip_factor
+        The flip angle that the blood's signal asks for over the one that was given; None where no sinus told.
     """
 
     values: dict[str, sitk.Image]
@@ -48,6 +50,7 @@ class Fitted:
     mask: sitk.Image
     scan: Scan
     t10: sitk.Image | None = None
+    flip_factor: float | None = None
 
     @classmethod
     def of(cls, made: PerfusionMaps) -> "Fitted":
@@ -62,7 +65,16 @@ class Fitted:
         _check(settings)
         scan = _scan(settings, plain(made.record), made.times_s, made.n_baseline, made.aif, made.aif.method)
         pick = lambda images: {name: images[name] for name in _VALUES}
-        return cls(pick(made.maps), pick(made.sd), made.maps["rmse"], made.maps["misfit"], made.mask, scan, made.t10)
+        return cls(
+            pick(made.maps),
+            pick(made.sd),
+            made.maps["rmse"],
+            made.maps["misfit"],
+            made.mask,
+            scan,
+            made.t10,
+            _flip(made.aif.quality),
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Fitted":
@@ -81,7 +93,11 @@ class Fitted:
         scan = _scan(said["settings"], said, said["times_s"], said["n_baseline"], aif, said["aif"]["method"])
         values, sd = ({name: image(f"{name}{end}") for name in _VALUES} for end in ("", "_sd"))
         t10 = image("t10") if (folder / f"t10.{ending}").exists() else None
-        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan, t10)
+        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan, t10, _flip(said["aif"]["quality"]))
+
+
+def _flip(quality: Mapping[str, Any]) -> float | None:
+    return quality.get("sinus_flip_factor")
 
 
 def _check(settings: Mapping[str, Any]) -> None:

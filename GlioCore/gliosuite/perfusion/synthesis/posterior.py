@@ -11,7 +11,8 @@ from ...images import Grid, array, boolean
 from ...steps import Progress, part, silent
 from ...training import Model, read_model
 from ...training.model_folder import shipped
-from .features import NAMES, PARAMETERS, Scan, from_scale, inputs
+from ..aif.venous import FLIP_FACTORS
+from .features import NAMES, PARAMETERS, from_scale, inputs
 from .fitted import Fitted
 from .network import gaussian
 from .spatial import CHANNELS, channels, refine
@@ -109,7 +110,7 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
         likely /= likely.sum(axis=1, keepdims=True)
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
-    return Distribution(mean, spread, outside, held)
+    return Distribution(mean, spread, outside | _other_acquisition(fitted), held)
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
@@ -150,9 +151,15 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
         maps["upper"],
         _image(found.outside, mask, grid),
         fitted.mask,
-        [*_notes(fitted.scan, share, model), *_of_prior(array(fitted.sd["ve"])[mask])],
+        [*_notes(fitted, share, model), *_of_prior(array(fitted.sd["ve"])[mask])],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share},
     )
+
+
+def _other_acquisition(fitted: Fitted) -> bool:
+    """Whether the series cannot have been taken as was said, by its blood."""
+    low, high = FLIP_FACTORS
+    return fitted.flip_factor is not None and not low <= fitted.flip_factor <= high
 
 
 def _outside(told: np.ndarray, between: Any) -> np.ndarray:
@@ -179,7 +186,8 @@ def _of_prior(sd: np.ndarray) -> list[str]:
     ]
 
 
-def _notes(scan: Scan, share: float, model: Model) -> list[str]:
+def _notes(fitted: Fitted, share: float, model: Model) -> list[str]:
+    scan = fitted.scan
     notes = [
         "maps are medians of a posterior learned from simulated patients; look at the fitted maps beside them",
     ]
@@ -191,7 +199,12 @@ def _notes(scan: Scan, share: float, model: Model) -> list[str]:
         for name, n, a, b, r in zip(NAMES[_SHARED:], numbers, low[_SHARED:], high[_SHARED:], room)
         if not a - r <= n <= b + r
     ]
-    if far:
+    if _other_acquisition(fitted):
+        notes.append(
+            f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "
+            "flip angle is not what was said: all voxels show the fitted values, which are wrong for the same reason"
+        )
+    elif far:
         notes.append(
             f"the series lies outside what the network was trained on ({', '.join(far)}): all voxels show the fitted values"
         )

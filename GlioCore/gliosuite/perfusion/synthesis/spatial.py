@@ -125,7 +125,9 @@ def _convolved(
     padded = np.pad(volume, (*((r, r) for r in reach), (0, 0)))
     result = np.empty((nz, ny, nx, weight.shape[2]), np.float32)
     flat = np.ascontiguousarray(weight.reshape(-1, weight.shape[2]))
-    starts = np.stack(np.meshgrid(*(d * np.arange(k) for k, d in zip(kernel, dilation)), indexing="ij"), -1).reshape(-1, 3)
+    starts = np.stack(np.meshgrid(*(d * np.arange(k) for k, d in zip(kernel, dilation)), indexing="ij"), -1).reshape(
+        -1, 3
+    )
 
     def plane(z: int) -> None:
         columns = np.empty((ny, nx, len(starts), n), np.float32)

@@ -50,7 +50,9 @@ def head(fitted: Fitted, truth: Mapping[str, np.ndarray], group: np.ndarray) -> 
     t10 = np.empty(0) if fitted.t10 is None else array(fitted.t10)[mask]
     # Half precision is finer than what any input is known to, and halves what is kept.
     told = voxels.told.astype(np.float16).astype(np.float32)
-    return Head(mask, Inputs(told, voxels.centre, voxels.width), t10.astype(np.float32), scaled, group[mask].astype(np.uint8))
+    return Head(
+        mask, Inputs(told, voxels.centre, voxels.width), t10.astype(np.float32), scaled, group[mask].astype(np.uint8)
+    )
 
 
 class _Volumes(NamedTuple):
@@ -91,18 +93,19 @@ def train_spatial(
     require("torch", "training")
     drawn = _heads(draw, settings, folder / "heads", part(progress, 0.0, 0.6))
     seen, kept = drawn[: settings.heads], drawn[settings.heads :]
-    state, history = _fit([_volumes(one, voxel_weights) for one in seen], settings, folder, cuda, part(progress, 0.6, 0.97))
+    state, history = _fit(
+        [_volumes(one, voxel_weights) for one in seen], settings, folder, cuda, part(progress, 0.6, 0.97)
+    )
     weights = from_torch(state)
     progress(0.97, "calibrating with neighbours")
     return weights, calibrate_tissues(weights, voxel_weights, kept), history
 
 
-def _heads(
-    draw: Callable[[int], Head], settings: SynthesisTraining, folder: Path, progress: Progress
-) -> list[Head]:
+def _heads(draw: Callable[[int], Head], settings: SynthesisTraining, folder: Path, progress: Progress) -> list[Head]:
     """Heads to train on, then those to calibrate on; each from a seed of its own, read where it was drawn before."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, found, seed = settings.heads + settings.calibration_heads, [], settings.first_head
+    wanted, seed = settings.heads + settings.calibration_heads, settings.first_head
+    found: list[Head] = []
     while len(found) < wanted:
         progress(len(found) / wanted, f"simulated head {len(found) + 1} of {wanted}")
         path = folder / f"{seed}.npz"
@@ -155,20 +158,21 @@ def _volumes(one: Head, voxel_weights: Mapping[str, np.ndarray]) -> _Volumes:
 def _cut(one: _Volumes, rng: np.random.Generator) -> list[np.ndarray]:
     """A patch of a head, mirrored half of the time."""
     at = one.tumour if len(one.tumour) and rng.random() < _AT_TUMOUR else one.brain
-    centre, box = at[rng.integers(len(at))], []
-    for c, size, n in zip(centre, _PATCH, one.weight.shape):
+    box = []
+    for c, size, n in zip(at[rng.integers(len(at))], _PATCH, one.weight.shape):
         start = int(np.clip(c - size // 2 + rng.integers(-size // 4, size // 4 + 1), 0, max(n - size, 0)))
         box.append(slice(start, start + min(size, n)))
+    z, y, x = box
     mirrored = rng.random() < 0.5
-    parts = [values[(..., *box)] for values in one[:6]]
+    parts = [values[..., z, y, x] for values in one[:6]]
     return [np.ascontiguousarray(v[..., ::-1] if mirrored else v) for v in parts]
 
 
 def _network() -> Any:
     """The network of `spatial.refine` in torch; it begins with the voxels' own posterior as it is."""
-    import torch
+    torch: Any = require("torch", "training")
 
-    class Network(torch.nn.Module):
+    class Network(torch.nn.Module):  # type: ignore[misc]  # torch is imported here alone
         def __init__(self) -> None:
             super().__init__()
             sizes = [CHANNELS, *[WIDTH] * (len(LAYERS) - 1), N_OUT + len(GROUPS)]
@@ -203,9 +207,8 @@ def _fit(
 
     def batch(some: list[_Volumes], rng: np.random.Generator, n: int) -> list[Any]:
         parts = [_cut(some[rng.integers(len(some))], rng) for _ in range(n)]
-        least = [min(p[0].shape[axis] for p in parts) for axis in (1, 2, 3)]
-        box = tuple(slice(0, size) for size in least)
-        return [torch.from_numpy(np.stack([p[k][(..., *box)] for p in parts])).to(device) for k in range(6)]
+        nz, ny, nx = (min(p[0].shape[axis] for p in parts) for axis in (1, 2, 3))
+        return [torch.from_numpy(np.stack([p[k][..., :nz, :ny, :nx] for p in parts])).to(device) for k in range(6)]
 
     priors = [torch.tensor([PRIOR[name][i] for name in PARAMETERS], device=device).view(1, N, 1, 1, 1) for i in (0, 1)]
 
