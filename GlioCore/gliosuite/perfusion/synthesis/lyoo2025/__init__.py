@@ -1,0 +1,1 @@
+"""Lyoo et al. 2025 (S4): ktrans, vp and ve from raw DCE signal by a temporal network and a probabilistic U-Net, without an AIF."""
