@@ -99,3 +99,11 @@ def _unlike(
     if not all(SPACINGS_MM[0] <= s <= SPACINGS_MM[1] for s in spacing):
         found.append(f"its voxels are {spacing[0]:.3g} x {spacing[1]:.3g} mm wide in a slice")
     return found
+
+
+def summary(curves: np.ndarray) -> np.ndarray:
+    """Numbers (n, 4) of curves (n, 60) by which one unlike those trained on is known: baseline, least, most, end."""
+    before = int(ARRIVAL_S / INTERVAL_S) - 1
+    return np.stack(
+        [curves[:, :before].mean(axis=1), curves.min(axis=1), curves.max(axis=1), curves[:, -12:].mean(axis=1)], axis=1
+    )
