@@ -34,7 +34,7 @@ def slices(
     cases: Sequence[TrainingCase],
     maps: Sequence[np.ndarray],
     chosen: Sequence[tuple[int, int]],
-    flipped: Sequence[bool] | None = None,
+    flipped: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Maps (n, 3, y, x), labels (n, 3, y, x) and the head (n, 1, y, x), float32, of slices given as case and number.
 
@@ -48,5 +48,5 @@ def slices(
         found.append([v[..., ::-1] if flipped is not None and flipped[i] else v for v in three])
     height, width = (max(one[0].shape[axis] for one in found) for axis in (1, 2))
     pad = lambda v: np.pad(v, ((0, 0), (0, height - v.shape[1]), (0, width - v.shape[2])))
-    a, b, c = (np.stack([pad(one[k]) for one in found]) for k in range(3))
-    return a, b, c
+    images, labels, inside = (np.stack([pad(one[k]) for one in found]) for k in range(3))
+    return images, labels, inside

@@ -20,8 +20,8 @@ def card(model: Model) -> str:
 The two networks of Lyoo YW et al. (Eur Radiol 2025, doi 10.1007/s00330-025-11588-z): a temporal convolutional network of each voxel's 60
 frames, and a probabilistic U-Net of its maps, slice by slice. They give ktrans, vp and ve as the mean of four samples, and their SD.
 
-* **Trained on** {settings["patients"]} simulated patients (seed {settings["seed"]}), {settings["slices"]} slices of each, the last eighth of them held out;
-  the labels are the truth of the simulation. No patient's data, and not the weights of the paper.
+* **Trained on** {settings["patients"]} simulated patients (seed {settings["seed"]}), {settings["slices"]} slices of each, the last
+  eighth of them held out; the labels are the truth of the simulation. No patient's data, and not the weights of the paper.
 * **Made by** `{about.get("command", "")}`
 * **Weights** float16, without the posterior net, which sees the label and which inference must not use.
 * **Loss on patients held out** temporal network {about["held_out_loss"]["tcn"]:.3f}, U-Net {about["held_out_loss"]["unet"]:.3f}

@@ -15,6 +15,7 @@ from ...prepared import prepare
 from ...settings import DceSettings
 from .raw import raw_curves
 
+KIND = "lyoo2025"
 NAMES = ("ktrans", "vp", "ve")  # the order of the networks' maps
 # What the networks' numbers are in units of, by map: 1/min, fraction, fraction. Chosen: typical of brain and tumour, so that an error of
 # ve, whose values are the largest, does not outweigh the others.

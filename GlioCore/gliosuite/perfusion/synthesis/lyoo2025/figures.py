@@ -21,7 +21,7 @@ def range_of(cases: Sequence[TrainingCase]) -> list[list[float]]:
 
 def _seen(networks: Networks, cases: Sequence[TrainingCase]) -> list[tuple[np.ndarray, ...]]:
     """Of each case's voxels (n, 3): truth, the temporal network's maps, mean and SD of the samples; and the lesion (n,)."""
-    found = []
+    found: list[tuple[np.ndarray, ...]] = []
     for case in cases:
         maps = networks.first(case.curves)
         inside = case.rows >= 0

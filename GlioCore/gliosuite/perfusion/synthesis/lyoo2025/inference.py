@@ -87,4 +87,4 @@ def loaded(network: Any, weights: Mapping[str, np.ndarray], prefix: str, device:
 def values_of(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD over samples (k, n, 3, y, x), in 1/min and fractions; no sample is below 0."""
     real = np.maximum(samples, 0.0) * UNITS[:, None, None]
-    return real.mean(axis=0), real.std(axis=0, ddof=1)
+    return real.mean(axis=0), real.std(axis=0, ddof=1) if len(real) > 1 else np.zeros_like(real[0])

@@ -25,9 +25,7 @@ def build_tcn(normed: bool = False) -> Any:
     for before, width, by in zip((1, *CHANNELS), CHANNELS, DILATIONS):
         shortcut = nn.Identity() if before == width else nn.Conv2d(before, width, 1)
         blocks.append(
-            nn.ModuleDict(
-                {"first": layer(before, width, by), "second": layer(width, width, by), "shortcut": shortcut}
-            )
+            nn.ModuleDict({"first": layer(before, width, by), "second": layer(width, width, by), "shortcut": shortcut})
         )
     network = nn.ModuleDict({"blocks": nn.ModuleList(blocks), "last": nn.Linear(FRAMES, MAPS)})
     return quick(network)

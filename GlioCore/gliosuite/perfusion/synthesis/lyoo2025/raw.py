@@ -6,6 +6,7 @@ import numpy as np
 
 from ....curves import resample_time
 from ...prepared import Prepared
+from ...settings import DceSettings
 
 FRAMES, INTERVAL_S, ARRIVAL_S = 60, 5.0, 30.0
 # Shares of the span of the networks' frames (from the agent's arrival on) that a series must show, chosen: below the first its ends are
@@ -13,8 +14,8 @@ FRAMES, INTERVAL_S, ARRIVAL_S = 60, 5.0, 30.0
 _LEAST_SHOWN = 0.9
 _LEAST_BASELINE_S = 10.0  # before the arrival; chosen: two frames, below which the baseline is no mean of anything
 _SAME_S = 0.01  # frame intervals that differ by no more are the same
-# Intervals of frames, mm in the slice: what was trained on, chosen about it.
-INTERVALS_S, SPACINGS_MM = (2.0, 8.0), (1.5, 2.5)
+# Chosen about what was trained on: frames of 5 s, voxels of 1.875 mm in the slice, TR 3.5 ms, 10 degrees.
+INTERVALS_S, SPACINGS_MM, TR_MS, FLIP_ANGLES_DEG = (2.0, 8.0), (1.5, 2.5), (2.8, 4.2), (8.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Raw:
     unlike: list[str]
 
 
-def raw_curves(prepared: Prepared) -> Raw:
+def raw_curves(prepared: Prepared, settings: DceSettings | None = None) -> Raw:
     """Scale and resample the curves of a series whose bolus is found.
 
     The signal keeps what a voxel's T1 and proton density make of it: it is divided by one number for the whole series, the median over the
@@ -50,6 +51,8 @@ def raw_curves(prepared: Prepared) -> Raw:
     ----------
     prepared
         Of signal, from steady state on.
+    settings
+        Repetition time and flip angle, where they are known: the networks were trained on one of each.
     """
     times, first = prepared.times_s, prepared.n_baseline
     baseline = prepared.raw[:, :first].mean(axis=1)
@@ -64,7 +67,7 @@ def raw_curves(prepared: Prepared) -> Raw:
         np.ascontiguousarray(curves, np.float32),
         prepared.region,
         _notes(times, wanted, interval),
-        _unlike(times, wanted, first, interval, prepared.series.grid.spacing[:2]),
+        [*_unlike(times, wanted, first, interval, prepared.series.grid.spacing[:2]), *_other_scan(settings)],
     )
 
 
@@ -98,6 +101,16 @@ def _unlike(
         found.append(f"its frames last {interval:.3g} s")
     if not all(SPACINGS_MM[0] <= s <= SPACINGS_MM[1] for s in spacing):
         found.append(f"its voxels are {spacing[0]:.3g} x {spacing[1]:.3g} mm wide in a slice")
+    return found
+
+
+def _other_scan(settings: DceSettings | None) -> list[str]:
+    found = []
+    tr, flip = (settings.tr_ms, settings.flip_angle_deg) if settings else (None, None)
+    if tr is not None and not TR_MS[0] <= tr <= TR_MS[1]:
+        found.append(f"its repetition time is {tr:.3g} ms")
+    if flip is not None and not FLIP_ANGLES_DEG[0] <= flip <= FLIP_ANGLES_DEG[1]:
+        found.append(f"its flip angle is {flip:.3g} degrees")
     return found
 
 

@@ -13,12 +13,11 @@ from ....training import LoopSettings, Model, train
 from ....training.loop import PICTURE, draw_history
 from ...settings import Lyoo2025Training
 from .batches import patches, slices
-from .cases import NAMES, UNITS, Labelled, TrainingCase, load_case, save_case, training_case
+from .cases import KIND, NAMES, UNITS, Labelled, TrainingCase, load_case, save_case, training_case
 from .figures import calibrated, figures, range_of
 from .inference import Networks
 from .networks import LATENT, PURPOSE, apply_tcn, build_tcn, build_unet, combined, divergence, features, latent, plain
 
-KIND = "lyoo2025"
 HELD_OUT = 8  # one patient in so many, the last ones
 # How much more an error counts where there is more of a parameter, by map of `NAMES`, as in the released code; the U-Net's is 40 in each.
 TCN_ALPHA, UNET_ALPHA = (35.0, 35.0, 5.0), (40.0, 40.0, 40.0)
@@ -56,14 +55,10 @@ def train_lyoo2025(
     held = max(settings.patients // HELD_OUT, 1)
     device = "cuda" if cuda else "cpu"
     some = "-".join(str(v) for v in (settings.patients, settings.tcn_steps, settings.tcn_patches))
-    tcn, first = _tcn(
-        found[:-held], found[-held:], settings, folder / f"tcn-{some}", device, part(progress, *_FROM)
-    )
+    tcn, first = _tcn(found[:-held], found[-held:], settings, folder / f"tcn-{some}", device, part(progress, *_FROM))
     maps = _maps(tcn, found, folder / f"tcn-{some}", device)
     some += f"-{settings.unet_steps}-{settings.unet_slices}-{settings.divergence:g}"
-    unet, second = _unet(
-        found, maps, held, settings, folder / f"unet-{some}", device, part(progress, _FROM[1], 0.95)
-    )
+    unet, second = _unet(found, maps, held, settings, folder / f"unet-{some}", device, part(progress, _FROM[1], 0.95))
     draw_history({"temporal network": first, "U-Net": second}, folder / PICTURE)
     progress(0.95, "measuring on the patients held out")
     weights = {f"tcn.{k}": _half(v) for k, v in tcn.state_dict().items()}
@@ -171,7 +166,7 @@ def _maps(tcn: Any, cases: list[TrainingCase], folder: Path, device: str) -> lis
     networks = Networks(tcn, None, device)
     maps = [networks.first(case.curves) for case in cases]
     with atomic(path) as file, open(file, "wb") as out:
-        np.savez(out, **{str(i): values for i, values in enumerate(maps)})
+        np.savez(out, allow_pickle=False, **{str(i): values for i, values in enumerate(maps)})
     return maps
 
 
