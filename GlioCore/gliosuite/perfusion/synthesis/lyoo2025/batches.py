@@ -23,7 +23,7 @@ def patches(cases: Sequence[TrainingCase], rng: np.random.Generator, count: int)
     """Curves (n, 60) and labels (n, 3), float32, of `count` patches, half of them about lesions."""
     curves, labels = [], []
     for k in range(count):
-        case = cases[rng.integers(len(cases))]
+        case = cases[int(rng.integers(len(cases)))]
         rows = patch_rows(case, rng, k % 2 == 0)
         curves.append(case.curves[rows])
         labels.append(case.labels[rows])
