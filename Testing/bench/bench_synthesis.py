@@ -3,9 +3,9 @@
 Run alone: ``python Testing/bench/bench_synthesis.py [--model posterior|lyoo2025] [--cohort DIR] [--patients N] [--seed S] [--preset NAME]
 [--work DIR]``. Each patient's DCE series goes through ``gliosuite t1 --onto`` and ``gliosuite synthesize predict`` with the T1 and B1 maps
 and the patient's haematocrit, nothing else; what ``--work`` holds already is not computed again. ``--model lyoo2025`` takes the raw series
-alone, its motion corrected as the command does it, and prints the same figures, and then the paper's ablation: both stages against the first
-alone. That bar alone binds it; the others bind the posterior. Seeds of patients are none of training's: the posterior's curves have no images
-and seeds of their own, lyoo2025's patients have seeds from 1 200 000 on.
+alone, its motion corrected as the command does it, and prints the same figures, and then the paper's ablation: both stages against
+the first alone. That bar alone binds it; the others bind the posterior. Seeds of patients are none of training's: the posterior's
+curves have no images and seeds of their own, lyoo2025's patients have seeds from 1 200 000 on.
 
 A voxel counts for a tissue where that fills at least 97 % of it by the truth. The fit's 95 % interval is 1.96 SDs either way. NRMSE
 is the RMSE over the range of the truth, in %, over enhancing tumour; SSIM is scikit-image's (window 7, data range the 99.9th
