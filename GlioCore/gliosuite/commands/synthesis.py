@@ -69,8 +69,8 @@ def _predict_posterior(args: argparse.Namespace, progress: Progress) -> dict:
         args.aif = POPULATION_AIFS[0]
     # A population's AIF does not say when the bolus came.
     args.delay = True if args.delay is None else args.delay
-    # Of the fit; the network's own name stands in `args.model` until here.
-    args.model = None
+    # From here on the fit's model, which is the one that the network knows.
+    args.model = "etm"
     result, still, regions = fitted_series(args, part(progress, 0.0, 0.9))
     fitted = Fitted.of(result)
     made = posterior(fitted, model, part(progress, 0.9, 1.0))
