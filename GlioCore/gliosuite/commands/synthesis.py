@@ -14,7 +14,6 @@ from .perfusion import dce_series_options, fitted_series, written
 from .series import format_option, mask_of, read, region_option, regions_of, steadied, times_of
 
 if TYPE_CHECKING:
-    from ..perfusion.synthesis.lyoo2025.cases import Labelled
     from ..training import Model
 
 _NO_AIF = "none"
@@ -49,6 +48,12 @@ def register(add: Callable) -> None:
     p.add_argument("--model", choices=tuple(_TRAINED), default="posterior", help="what to train (default posterior)")
     add_options(p, SynthesisTraining, "seed", *_POSTERIOR[1:])
     add_options(p, Lyoo2025Training, *_LYOO2025[1:])
+    p.add_argument(
+        "--cases",
+        metavar="DIR",
+        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are the "
+        "labels",
+    )
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the model; what a stopped run left lies in it"
     )
@@ -148,22 +153,33 @@ def _said(args: argparse.Namespace, files: list[str], record: dict) -> dict:
 
 def _train(args: argparse.Namespace, progress: Progress) -> dict:
     from ..training import write_model
+    from .labelled import folders
 
     if args.device not in ("auto", "cpu", "cuda"):
         raise InputError(f"{option('--device')} is {args.device}; auto, cpu or cuda is needed")
     names, trained = _TRAINED[args.model]
-    out = Path(args.out)
+    out, settings = Path(args.out), {name: getattr(args, name) for name in names}
+    cases = folders(args.cases) if args.cases else []
+    if cases and args.model != "lyoo2025":
+        raise InputError(
+            f"{option('--cases')} is for {option('--model')} lyoo2025; the posterior is trained on simulated curves, whose truth is known"
+        )
+    if cases:
+        settings["patients"] = len(cases)
     model, card = trained(
-        {name: getattr(args, name) for name in names}, out / "training", args.device == "cuda", progress
+        settings, out / ("training-cases" if cases else "training"), args.device == "cuda", progress, cases
     )
-    said = " ".join(f"--{name.replace('_', '-')} {getattr(args, name)}" for name in names)
-    command = f"gliosuite synthesize train --model {args.model} {said}" + " --device cuda" * (args.device == "cuda")
+    said = " ".join(f"--{name.replace('_', '-')} {settings[name]}" for name in names)
+    command = f"gliosuite synthesize train --model {args.model} {said}"
+    command += " --device cuda" * (args.device == "cuda") + f" --cases {args.cases}" * bool(cases)
     model.about["command"] = command
     write_model(out / "model", model, card(model))
     return {"out": str(out / "model"), "held_out_loss": model.about["held_out_loss"], "command": command}
 
 
-def _train_posterior(settings: dict, folder: Path, cuda: bool, progress: Progress) -> "tuple[Model, Callable]":
+def _train_posterior(
+    settings: dict, folder: Path, cuda: bool, progress: Progress, cases: list[Path]
+) -> "tuple[Model, Callable]":
     from ..perfusion.synthesis.examples import examples
     from ..perfusion.synthesis.train import card, train_posterior
     from ..simulate.curves import draw_curves
@@ -172,44 +188,16 @@ def _train_posterior(settings: dict, folder: Path, cuda: bool, progress: Progres
     return train_posterior(series, SynthesisTraining(**settings), folder, cuda, progress), card
 
 
-def _train_lyoo2025(settings: dict, folder: Path, cuda: bool, progress: Progress) -> "tuple[Model, Callable]":
+def _train_lyoo2025(
+    settings: dict, folder: Path, cuda: bool, progress: Progress, cases: list[Path]
+) -> "tuple[Model, Callable]":
     from ..perfusion.synthesis.lyoo2025.card import card
     from ..perfusion.synthesis.lyoo2025.train import train_lyoo2025
+    from .labelled import fitted, simulated
 
     chosen = Lyoo2025Training(**settings)
-    return train_lyoo2025(lambda i: _patient(chosen.seed, i), chosen, folder, cuda, progress), card
-
-
-# Seeds of the patients that the first seed trains on, and how far on those of the next lie. Chosen: away from all that tests and
-# benches make, development's from 1 250 000 on among them.
-_PATIENTS, _APART = 1_200_000, 1_000_000
-# What differs from one scan to the next; chosen: white matter's signal over the noise, and when the contrast agent comes, s.
-_SNR, _ARRIVAL_S = (15.0, 35.0), (20.0, 45.0)
-_GRID_MM = 1.875  # as the DCE series' voxels are wide
-_LESION = ("cel", "necrosis", "oedema")
-
-
-def _patient(seed: int, i: int) -> "Labelled":
-    """The i-th simulated patient to train `lyoo2025` on; its motion is left out, as it is corrected before the networks are used."""
-    import numpy as np
-
-    from ..images import Grid, array
-    from ..perfusion.synthesis.lyoo2025.cases import NAMES, Labelled
-    from ..simulate.acquisition import CLASSES, Effects
-    from ..simulate.cohort import simulate_case
-    from ..simulate.protocols import DEFAULT, changed
-
-    own = _PATIENTS + _APART * (seed - 1) + i
-    rng = np.random.default_rng(own)
-    protocols = changed(DEFAULT, (f"dce.snr={rng.uniform(*_SNR):.2f}", f"dce.arrival_s={rng.uniform(*_ARRIVAL_S):.2f}"))
-    made = simulate_case(
-        own, grid_mm=_GRID_MM, scans=("dce",), effects=Effects.without(("motion",)), protocols=protocols
-    )
-    tissue = made.truth["dce_tissue"]
-    lesion = np.isin(array(tissue), [CLASSES.index(name) + 1 for name in _LESION])
-    maps = {name: made.truth[f"dce_{name}"] for name in NAMES}
-    times = made.case.acquisition("dce")["times_s"]
-    return Labelled(made.case.series("dce"), times, maps, Grid.of(tissue).image(lesion))
+    patient = (lambda i: fitted(cases[i])) if cases else (lambda i: simulated(chosen.seed, i))
+    return train_lyoo2025(patient, chosen, folder, cuda, progress), card
 
 
 # By model: the settings that make it, and what trains it.

@@ -186,3 +186,36 @@ def test_a_model_of_the_other_kind_is_refused(gliosuite, folder):
     code, _, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *words)
     assert code == 2
     assert "holds a model of kind 'posterior'; one of kind 'lyoo2025' is needed" in err
+
+
+def test_own_cases_are_fitted_for_their_labels(folder):
+    from gliosuite.commands.labelled import fitted, folders
+    from gliosuite.errors import InputError
+    from gliosuite.files import write_json
+
+    with pytest.raises(InputError, match=r"--cases\) holds no case folder with a DCE series"):
+        folders(str(folder))
+    known = {
+        "path": "../dce.nii.gz",
+        "tr_ms": 5.0,
+        "flip_angle_deg": 15.0,
+        "times_s": [2.0 * i for i in range(50)],
+        "t10_s": 1.2,
+    }
+    write_json(
+        folder / "one" / "case.json", {"id": "one", "images": {"dce": known}, "masks": {"cel": "../mask.nii.gz"}}
+    )
+    write_json(folder / "two" / "case.json", {"id": "two", "images": {"t1c": {"path": "../t1_ms.nii.gz"}}})
+    (own,) = folders(str(folder))
+    assert own.name == "one"
+    made = fitted(own)
+    inside = boolean(made.lesion)
+    assert inside.sum() == boolean(read_image(folder / "mask.nii.gz")).sum()
+    assert np.nanmedian(array(made.maps["ktrans"])[inside]) == pytest.approx(0.1, rel=0.3)
+
+
+def test_the_posterior_is_not_trained_on_cases(gliosuite, folder):
+    words = ("synthesize", "train", "--cases", folder, "--out", folder / "model")
+    code, _, err = gliosuite(*words)
+    assert code == 2
+    assert "holds no case folder" in err
