@@ -51,8 +51,8 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--cases",
         metavar="DIR",
-        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are the "
-        "labels",
+        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are "
+        "the labels",
     )
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the model; what a stopped run left lies in it"
@@ -159,11 +159,11 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict:
         raise InputError(f"{option('--device')} is {args.device}; auto, cpu or cuda is needed")
     names, trained = _TRAINED[args.model]
     out, settings = Path(args.out), {name: getattr(args, name) for name in names}
-    cases = folders(args.cases) if args.cases else []
-    if cases and args.model != "lyoo2025":
+    if args.cases and args.model != "lyoo2025":
         raise InputError(
             f"{option('--cases')} is for {option('--model')} lyoo2025; the posterior is trained on simulated curves, whose truth is known"
         )
+    cases = folders(args.cases) if args.cases else []
     if cases:
         settings["patients"] = len(cases)
     model, card = trained(

@@ -285,7 +285,7 @@ def test_curves_unlike_those_trained_on_are_marked(trained):
     *_, model = trained
     made, times, lesion = series()
     frames = made.frames.copy()
-    frames[20:, boolean(lesion)] *= 0.6
+    frames[20:, boolean(lesion)] *= 0.4
     found = lyoo2025(Series(frames, GRID, "test"), times, DceSettings(), model=model)
     assert (array(found.outside)[boolean(lesion)] == 1).all()
     assert array(found.outside).sum() < boolean(found.mask).sum()
