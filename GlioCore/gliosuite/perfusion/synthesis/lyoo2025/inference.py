@@ -13,7 +13,7 @@ from .cases import UNITS
 from .networks import LATENT, PURPOSE, apply_tcn, build_tcn, build_unet, combined, features, latent, quick
 
 SAMPLES = 4  # as the paper
-_BLOCK = 8192  # curves at a time; chosen
+_BLOCK = 1024  # curves at a time; chosen: their layers stay in a processor's cache, three times as quick as with 8192
 _SEED = 2025  # of the samples
 
 

@@ -43,7 +43,7 @@ def plain(network: Any) -> Any:
         for name in ("first", "second"):
             if parametrize.is_parametrized(block[name]):
                 parametrize.remove_parametrizations(block[name], "weight")
-    return network
+    return quick(network)
 
 
 def apply_tcn(network: Any, curves: Any) -> Any:
