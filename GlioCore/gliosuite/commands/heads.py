@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 if TYPE_CHECKING:
+    from ..images import Series
+    from ..perfusion.settings import DceSettings
     from ..perfusion.synthesis import Fitted
     from ..perfusion.synthesis.spatial_train import Head
     from ..simulate.protocols import Protocols
@@ -21,16 +23,24 @@ class FittedHead:
 
     Attributes
     ----------
+    series, times_s, settings
+        The DCE series after motion correction, its times (t,) in s, and how it was fitted.
     fitted
         The fit of extended Tofts with delay.
     truth
         What voxels hold of ktrans (1/min), ve and vp, and the delay (s) of their main tissue, by name, (z, y, x).
+    main
+        ktrans, ve and vp of each voxel's main tissue, by name, (z, y, x).
     tissue, share
         1 + index in `simulate.acquisition.CLASSES` of what most of a voxel is, and how much of it that is, (z, y, x).
     """
 
+    series: "Series"
+    times_s: list[float]
+    settings: "DceSettings"
     fitted: "Fitted"
     truth: dict[str, np.ndarray]
+    main: dict[str, np.ndarray]
     tissue: np.ndarray
     share: np.ndarray
 
@@ -121,7 +131,10 @@ def fitted_head(
     )
     if hematocrit:
         settings = replace(settings, hematocrit=about["hematocrit"])
-    made = dce_maps(steady(series).series, about["times_s"], settings, "auto", t10, b1=scale)
+    still = steady(series).series
+    made = dce_maps(still, about["times_s"], settings, "auto", t10, b1=scale)
     of = lambda name: array(patient.truth.maps[f"dce_{name}"])
-    truth = {name: of(f"held_{name}") for name in ("ktrans", "ve", "vp")} | {"delay": of("delay")}
-    return FittedHead(Fitted.of(made), truth, of("tissue").astype(np.uint8), of("share"))
+    held, main = ({name: of(f"{kind}{name}") for name in ("ktrans", "ve", "vp")} for kind in ("held_", ""))
+    tissue = of("tissue").astype(np.uint8)
+    truth = held | {"delay": of("delay")}
+    return FittedHead(still, about["times_s"], settings, Fitted.of(made), truth, main, tissue, of("share"))

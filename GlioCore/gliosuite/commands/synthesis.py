@@ -183,9 +183,10 @@ def _train_posterior(
     from ..perfusion.synthesis.examples import examples
     from ..perfusion.synthesis.train import card, train_posterior
     from ..simulate.curves import draw_curves
+    from .heads import example
 
     series = lambda rng, n: examples(draw_curves(rng, n), rng)
-    return train_posterior(series, SynthesisTraining(**settings), folder, cuda, progress), card
+    return train_posterior(series, SynthesisTraining(**settings), folder, cuda, progress, example), card
 
 
 def _train_lyoo2025(
@@ -201,6 +202,6 @@ def _train_lyoo2025(
 
 
 # By model: the settings that make it, and what trains it.
-_POSTERIOR = ("seed", "series", "voxels", "members", "width", "steps", "batch")
+_POSTERIOR = tuple(settings_of(SynthesisTraining))
 _LYOO2025 = tuple(settings_of(Lyoo2025Training))
 _TRAINED = {"posterior": (_POSTERIOR, _train_posterior), "lyoo2025": (_LYOO2025, _train_lyoo2025)}
