@@ -8,7 +8,8 @@ motion, T1 and B1, automatic AIF, fit with the patient's haematocrit, and the mo
 against the first alone. That bar alone binds it; the others bind the posterior. Seeds of patients are none of training's (curves without
 images; heads from 1 300 010 on; lyoo2025's patients from 1 200 000 on).
 
-The truth of a voxel is what it holds of all its tissues. A voxel counts for a tissue where that fills at least 97 % of it by the truth. The fit's 95 % interval is 1.96 SDs either way. NRMSE
+The truth of a voxel is what it holds of all its tissues. A voxel counts for a tissue where that fills at least 97 % of it by the truth.
+The fit's 95 % interval is 1.96 SDs either way. NRMSE
 is the RMSE over the range of the truth, in %, over enhancing tumour; SSIM is scikit-image's (window 7, data range the 99.9th
 percentile of the truth in the brain, 0 outside the brain), over the head's box and over the tumour's.
 """
@@ -168,8 +169,10 @@ def coverage(patients: list[Patient], preset: str) -> list[str]:
             if true.size < FEW:
                 continue
             off = np.concatenate([p.off[name][p.of[tissue][p.mask]] for p in patients])
-            some = lambda p, q: p.covered[name][q][p.of[tissue][p.mask]]
-            shares = {q: 100 * float(np.mean(np.concatenate([some(p, q) for p in patients]))) for q in LEVELS}
+            shares = {
+                q: 100 * float(np.mean(np.concatenate([p.covered[name][q][p.of[tissue][p.mask]] for p in patients])))
+                for q in LEVELS
+            }
             missed = [q for q, v in shares.items() if abs(v - 100 * q) > COVERED[preset]]
             failed += [f"coverage {name} {tissue} {q:g}" for q in missed]
             said = " ".join(f"{v:5.1f}{'*' if q in missed else ' '}" for q, v in shares.items())

@@ -91,14 +91,13 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
     mean, spread = np.empty((n, len(PARAMETERS)), np.float32), np.empty((n, len(PARAMETERS)), np.float32)
     outside, held = np.empty(n, bool), model.about["intervals"]
     together = {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
-    alone = {name: v for name, v in model.weights.items() if not name.startswith(SPATIAL)}
     read = np.empty((n if together else 0, CHANNELS), np.float32)
 
     def block(rows: slice) -> None:
         some = lambda of: {name: v[rows] for name, v in of.items()}
         voxels = inputs(some(values), some(sd), rmse[rows], misfit[rows], fitted.scan)
         outside[rows] = _outside(voxels.told, model.about["trained_between"])
-        mean[rows], spread[rows] = gaussian(alone, voxels)
+        mean[rows], spread[rows] = gaussian(model.weights, voxels)
         if together:
             read[rows] = channels(voxels.told, mean[rows], spread[rows], None if t10 is None else t10[rows])
 
