@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing" / "bench")]
 
 import numpy as np
 from bench_patients import LEAKY, gliosuite, truth_of
-from gliosuite.commands.heads import FittedHead, fitted_head
+from gliosuite.commands.heads import FittedHead, Measured, fitted_head
 from gliosuite.dicom import read_dicom_series
 from gliosuite.errors import InputError
 from gliosuite.images import array, boolean, read_image
@@ -92,9 +92,8 @@ def of_case(case: Path, work: Path, raw: bool) -> FittedHead:
     settings = DceSettings(tr_ms=known.get("tr_ms"), flip_angle_deg=known.get("flip_angle_deg"))
     still = steady(series).series if raw else None
     truths = held | {"delay": image("delay")}
-    return FittedHead(
-        still, known["times_s"], settings, Fitted.read(folder), truths, main, image("tissue"), image("share")
-    )
+    measured = Measured(still, known["times_s"], settings, 1.0, None)
+    return FittedHead(measured, Fitted.read(folder), truths, main, image("tissue"), image("share"))
 
 
 def of_seed(seed: int, preset: str, model: Model) -> "Patient | None":
@@ -125,7 +124,8 @@ class Patient:
             self.off = {n: (scaled[n] - found.mean[:, i]) / found.spread[:, i] for n, i in at.items()}
             held = found.held
         else:
-            by = lambda alone: lyoo2025(head.series, head.times_s, head.settings, model=model, one_stage=alone)
+            raw = head.measured
+            by = lambda alone: lyoo2025(raw.series, raw.times_s, raw.settings, model=model, one_stage=alone)
             made = by(False)
             self.first = {n: array(by(True).maps[n]) for n in SHOWN}
             sds = {n: np.maximum(array(made.sd[n]), LEAST_SD) for n in SHOWN}

@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from ..images import Series
+    from ..perfusion.result import PerfusionMaps
     from ..perfusion.settings import DceSettings
     from ..perfusion.synthesis import Fitted
     from ..perfusion.synthesis.spatial_train import Head
+    from ..simulate.patient import SimulatedVisit
     from ..simulate.protocols import Protocols
 
 GRID_MM = 2.0  # of the anatomy; chosen, a third of the time of 1 mm, and no coarser than a DCE series
@@ -23,8 +27,8 @@ class FittedHead:
 
     Attributes
     ----------
-    series, times_s, settings
-        The DCE series after motion correction, its times (t,) in s, and how it was fitted.
+    measured
+        What was fitted.
     fitted
         The fit of extended Tofts with delay.
     truth
@@ -35,9 +39,7 @@ class FittedHead:
         1 + index in `simulate.acquisition.CLASSES` of what most of a voxel is, and how much of it that is, (z, y, x).
     """
 
-    series: "Series"
-    times_s: list[float]
-    settings: "DceSettings"
+    measured: "Measured"
     fitted: "Fitted"
     truth: dict[str, np.ndarray]
     main: dict[str, np.ndarray]
@@ -80,6 +82,48 @@ def draw_head(seed: int) -> FittedHead:
     return fitted_head(seed, preset, replace(DEFAULT, dce=dce, vfa=vfa), t1, b1, hematocrit)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a visit's DCE gives before the fit: the series after motion correction, its times (t,) in s, settings, T1 and B1."""
+
+    series: "Series"
+    times_s: list[float]
+    settings: "DceSettings"
+    t10: "float | sitk.Image"
+    b1: "sitk.Image | None"
+
+    @classmethod
+    def of(cls, visit: "SimulatedVisit", t1: bool = True, b1: bool = True, hematocrit: bool = True) -> "Measured":
+        """Of a visit in memory, with what is known of it: a T1 map from flip angles, a B1 map for both, the haematocrit."""
+        import SimpleITK as sitk
+
+        from ..curves import before_bolus
+        from ..perfusion.settings import T10_TISSUE_S, DceSettings, T1Settings
+        from ..perfusion.t1 import t1_maps
+        from ..registration.motion import align_onto
+        from ..registration.steady import steady
+
+        said, series = visit.data["images"], visit.series("dce")
+        scale = cast(sitk.Image, visit.image("b1")) if b1 else None
+        t10: float | sitk.Image = T10_TISSUE_S
+        if t1:
+            about = said["vfa"]
+            laid = align_onto(visit.series("vfa"), before_bolus(series)).series
+            t10 = t1_maps(laid, T1Settings(about["tr_ms"], tuple(about["flip_angle_deg"])), scale).t1
+        about = said["dce"]
+        given = {key: about[key] for key in ("tr_ms", "te_ms", "flip_angle_deg")}
+        settings = DceSettings(**given, delay=True)
+        if hematocrit:
+            settings = replace(settings, hematocrit=about["hematocrit"])
+        return cls(steady(series).series, about["times_s"], settings, t10, scale)
+
+    def fit(self, aif: "str | sitk.Image" = "auto", mask: "sitk.Image | None" = None) -> "PerfusionMaps":
+        """Fit extended Tofts with delay, as `dce_maps`."""
+        from ..perfusion.dce import dce_maps
+
+        return dce_maps(self.series, self.times_s, self.settings, aif, self.t10, mask, b1=self.b1)
+
+
 def fitted_head(
     seed: int,
     preset: str = "default",
@@ -95,46 +139,22 @@ def fitted_head(
     protocols
         How scans are taken; the preset's scanner where None.
     t1, b1, hematocrit
-        What is known of the patient: a T1 map from flip angles, a B1 map for both, the haematocrit.
+        What is known of the patient, as in `Measured.of`.
 
     Raises
     ------
     InputError
         If the series cannot be fitted, as that of a patient without a usable artery.
     """
-    import SimpleITK as sitk
-
-    from ..curves import before_bolus
     from ..images import array
-    from ..perfusion.dce import dce_maps
-    from ..perfusion.settings import T10_TISSUE_S, DceSettings, T1Settings
     from ..perfusion.synthesis import Fitted
-    from ..perfusion.t1 import t1_maps
-    from ..registration.motion import align_onto
-    from ..registration.steady import steady
     from ..simulate.cohort import simulate_case
 
     scans = ("vfa", "dce") if t1 or b1 else ("dce",)
     patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols)
-    said = patient.case.data["images"]
-    series = patient.case.series("dce")
-    scale = cast(sitk.Image, patient.case.image("b1")) if b1 else None
-    t10: float | sitk.Image = T10_TISSUE_S
-    if t1:
-        angles = patient.case.series("vfa")
-        laid = align_onto(angles, before_bolus(series)).series
-        about = said["vfa"]
-        t10 = t1_maps(laid, T1Settings(about["tr_ms"], tuple(about["flip_angle_deg"])), scale).t1
-    about = said["dce"]
-    settings = DceSettings(
-        tr_ms=about["tr_ms"], te_ms=about["te_ms"], flip_angle_deg=about["flip_angle_deg"], delay=True
-    )
-    if hematocrit:
-        settings = replace(settings, hematocrit=about["hematocrit"])
-    still = steady(series).series
-    made = dce_maps(still, about["times_s"], settings, "auto", t10, b1=scale)
+    measured = Measured.of(patient.case, t1, b1, hematocrit)
+    fitted = Fitted.of(measured.fit())
     of = lambda name: array(patient.truth.maps[f"dce_{name}"])
     held, main = ({name: of(f"{kind}{name}") for name in ("ktrans", "ve", "vp")} for kind in ("held_", ""))
     tissue = of("tissue").astype(np.uint8)
-    truth = held | {"delay": of("delay")}
-    return FittedHead(still, about["times_s"], settings, Fitted.of(made), truth, main, tissue, of("share"))
+    return FittedHead(measured, fitted, held | {"delay": of("delay")}, main, tissue, of("share"))
