@@ -313,6 +313,10 @@ def main() -> int:
     source = args.cohort.name if args.cohort else f"seeds {args.seed} to {args.seed + args.patients - 1}"
     weights = f"{args.model} {model.about['weights_sha256'][:8]}"
     print(f"{len(patients)} simulated patients, preset {args.preset}, {source}; weights {weights}")
+    flagged = [p for p in patients if p.outside[p.mask].all()]
+    if flagged:
+        print(f"{len(flagged)} series are flagged as unlike what was trained on and show the fit; they are left out of what follows")
+    patients = [p for p in patients if not p.outside[p.mask].all()]
     failed = [*coverage(patients, args.preset), *accuracy(patients), *usefulness(patients), *likeness(patients)]
     if args.model == "lyoo2025":
         print(f"of the posterior's bars (*) these maps miss {len(failed)}; none of them binds lyoo2025")

@@ -103,10 +103,8 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
 
     each(block, list(blocks(n, _BLOCK)), part(progress, 0.0, 0.4), "posterior of each voxel")
     if together and n:
-        mean, spread, tissues = refine(together, mask, read, mean, spread, part(progress, 0.4, 1.0))
+        mean, spread, likely = refine(together, mask, read, mean, spread, part(progress, 0.4, 1.0))
         # Each voxel's interval is that of the tissues that it may be, by how likely it is of each.
-        likely = np.exp(tissues - tissues.max(axis=1, keepdims=True))
-        likely /= likely.sum(axis=1, keepdims=True)
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
     return Distribution(mean, spread, outside | _other_acquisition(fitted), held)

@@ -80,7 +80,10 @@ def refine(
     spread: np.ndarray,
     progress: Progress = silent,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and SD (n, 4) of voxels with their neighbours, on the scales of `features.PARAMETERS`, and what else the network gives (n, k).
+    """Mean and SD (n, 4) of voxels with their neighbours, on the scales of `features.PARAMETERS`, and how likely each tissue is (n, k).
+
+    Where a voxel is of enhancing tumour its neighbours are not heard: a tumour's texture is wider than what simulated heads teach, and the
+    data are strong there.
 
     Parameters
     ----------
@@ -106,7 +109,10 @@ def refine(
             new[~inside] = 0.0  # so that what lies beyond the head says nothing, however far the image reaches
         volume, held = (new + held if i == 2 else new), new
     out = volume[inside]
-    return *product(np, out, mean, spread, _MEAN, _SD), out[:, N_OUT:]
+    likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
+    likely /= likely.sum(axis=1, keepdims=True)
+    tumour = GROUPS.index("cel")
+    return *product(np, out, mean, spread, _MEAN, _SD, 1.0 - likely[:, tumour : tumour + 1]), likely
 
 
 def _convolved(
@@ -139,11 +145,16 @@ def _convolved(
     return result
 
 
-def product(library: Any, out: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any) -> tuple[Any, Any]:
-    """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; the channels of `out` are its second axis."""
+def product(
+    library: Any, out: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, heard: Any = 1.0
+) -> tuple[Any, Any]:
+    """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; the channels of `out` are its second axis.
+
+    `heard` (0-1) is the weight of the neighbours.
+    """
     around = prior_mean + prior_sd * out[:, :N]
     width = prior_sd * library.exp(_within(library, out[:, N : 2 * N] + _BEGINS, WIDTH_LIMITS))
-    own, other = 1.0 / spread**2, 1.0 / width**2
+    own, other = 1.0 / spread**2, heard / width**2
     factor = library.exp(_within(library, out[:, 2 * N : N_OUT], FACTOR_LIMITS))
     return (own * mean + other * around) / (own + other), factor / library.sqrt(own + other)
 

@@ -16,7 +16,7 @@ from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
 from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
 from .posterior import KIND, SPATIAL
-from .spatial import LEVELS
+from .spatial import GROUPS, LEVELS
 from .spatial_train import Head, train_spatial
 
 _DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
@@ -199,24 +199,36 @@ def _member(
 
 def card(model: Model) -> str:
     """The model card as Markdown: what it is, how it was made, what it must not be taken for."""
-    about = model.about
-    held = about["intervals"]["0.95"]
-    rows = "\n".join(f"| {name} | {held[name]:.2f} |" for name in PARAMETERS)
-    return f"""# Posterior of DCE parameters, voxel by voxel
+    about, settings = model.about, model.about["settings"]
+    spatial = "tissue_intervals" in about
+    if spatial:
+        held = about["tissue_intervals"]["0.95"]
+        head = " | ".join(("parameter", *GROUPS))
+        rows = [" | ".join((name, *(f"{v:.2f}" for v in held[name]))) for name in PARAMETERS]
+    else:
+        head, rows = "parameter | SDs", [f"{name} | {about['intervals']['0.95'][name]:.2f}" for name in PARAMETERS]
+    table = "\n".join(f"| {row} |" for row in (head, " | ".join(["---"] * len(head.split(" | "))), *rows))
+    size = sum(values.size for name, values in model.weights.items() if name.startswith(SPATIAL))
+    of = settings.get
+    neighbours = f"""* **Neighbours.** A convolutional network of {size} numbers gives each voxel the Gaussian of its surroundings, which is
+  multiplied with its own but in enhancing tumour. It learned from {of("heads")} simulated heads from seed {of("first_head")}
+  on; the {of("calibration_heads")} after those calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity, "beside"
+  what lies outside the brain).
+"""
+    figures = "".join(f"\n{line}" for line in about.get("figures", []))
+    return f"""# Posterior of DCE parameters
 
-An ensemble of {about["settings"]["members"]} perceptrons that refine a fit of extended Tofts with delay: they read the fit, its standard
+An ensemble of {settings["members"]} perceptrons that refine a fit of extended Tofts with delay: they read the fit, its standard
 deviations and how the series was taken, and give a Gaussian of ktrans, ve, vp and delay.
 
-* **Trained on** simulated curves alone ({about["settings"]["series"]} series, seed {about["settings"]["seed"]}); no patient's data.
-* **Made by** `{about.get("command", "")}`
+* **Trained on** simulated curves ({settings["series"]} series, seed {settings["seed"]}) and heads; no patient's data.
+{neighbours if spatial else ""}* **Made by** `{about.get("command", "")}`
 * **Held-out loss** {", ".join(f"{v:.3f}" for v in about["held_out_loss"])}
-* **Intervals** are calibrated on simulated series of their own. SDs on either side of the median that hold 95 % of the truth (a Gaussian's
+* **Intervals** are calibrated on simulated data of their own. SDs on either side of the median that hold 95 % of the truth (a Gaussian's
   would be 1.96):
 
-| parameter | SDs |
-|---|---|
-{rows}
-
+{table}
+{figures}
 **Limits.** Frames of 1.5 to 8.5 s, a baseline and 110 s behind the arrival at least; brain; a gadolinium agent. Errors of the AIF that are
 larger than those simulated are not in the intervals. What real tissue does that extended Tofts does not is not in them either. Research use
 only.

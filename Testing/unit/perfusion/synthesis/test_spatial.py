@@ -69,9 +69,11 @@ def test_convolutions_are_those_of_torch():
         new = torch.relu(new) * inside
         x, before = (new + before if i == 2 else new), new
     out = new[0].numpy()[:, mask].T
-    expected = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    likely = np.exp(out[:, N_OUT:]) / np.exp(out[:, N_OUT:]).sum(axis=1, keepdims=True)
+    heard = 1 - likely[:, [GROUPS.index("cel")]]
+    expected = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD, heard)
     found = refine(weights, mask, read, mean, spread)
-    for one, other in zip(found, (*expected, out[:, N_OUT:])):
+    for one, other in zip(found, (*expected, likely)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
