@@ -66,7 +66,7 @@ TABLE_1 = {
 def cases(args: argparse.Namespace) -> list[Path]:
     """The cohort's cases, simulated where they are not there yet."""
     if not (args.cohort / "cohort.json").exists() and not args.ids:
-        write_cohort(args.cohort, args.patients, args.seed, args.preset, scans=("structural", "vfa", "dce"), dicom=True)
+        write_cohort(args.cohort, args.patients, args.seed, args.preset, scans=("vfa", "dce"), dicom=True)
     names = args.ids or [c["id"] for c in json.loads((args.cohort / "cohort.json").read_text())["cases"]]
     return [args.cohort / name for name in names][: args.patients]
 

@@ -68,7 +68,7 @@ class Networks:
                 mean, log_sd = latent(self.unet, "prior", x)
                 for k, draw in enumerate(draws):
                     z = mean + log_sd.exp() * torch.from_numpy(draw).to(self.device)
-                    found[k, i] = combined(self.unet, seen, z)[0].cpu().numpy()
+                    found[k, i] = combined(self.unet, x, seen, z)[0].cpu().numpy()
         return found
 
 

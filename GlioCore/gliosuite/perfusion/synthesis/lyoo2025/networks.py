@@ -92,6 +92,8 @@ def build_unet(posterior: bool = False) -> Any:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+    # It begins with the temporal network's maps as they are: to learn them anew takes longer than a processor's schedule has.
+    nn.init.zeros_(network["combine"][-1].weight)
     return quick(network)
 
 
@@ -128,15 +130,18 @@ def latent(network: Any, name: str, images: Any) -> tuple[Any, Any]:
     return numbers[:, :LATENT], numbers[:, LATENT:].clamp(*_LOG_SD)
 
 
-def combined(network: Any, found: Any, z: Any) -> Any:
-    """Maps (n, 3, y, x) of features (n, 32, y, x) and a latent (n, 2), which is the same all over a slice."""
+def combined(network: Any, maps: Any, found: Any, z: Any) -> Any:
+    """Maps (n, 3, y, x): those of the temporal network (n, 3, y, x) and what features (n, 32, y, x) and a latent (n, 2) add to them.
+
+    The latent is the same all over a slice.
+    """
     torch = require("torch", PURPOSE)
     n, _, height, width = found.shape
     x = torch.cat([found, z[:, :, None, None].expand(n, LATENT, height, width)], dim=1)
     *layers, last = network["combine"]
     for layer in layers:
         x = torch.nn.functional.relu(layer(x))
-    return last(x)
+    return maps + last(x)
 
 
 def divergence(posterior: tuple[Any, Any], prior: tuple[Any, Any]) -> Any:

@@ -199,7 +199,7 @@ def _unet(
         prior = latent(model, "prior", x)
         mean, log_sd = latent(model, "posterior", torch.cat([x, y / units], dim=1))
         noise = torch.from_numpy(rng.standard_normal((len(chosen), LATENT)).astype(np.float32)).to(device)
-        out = combined(model, features(model, x), mean + log_sd.exp() * noise)
+        out = combined(model, x, features(model, x), mean + log_sd.exp() * noise)
         apart = divergence((mean, log_sd), prior).mean()
         return weighted(out - y / units, y, UNET_ALPHA, inside) + settings.divergence * apart
 
@@ -211,7 +211,7 @@ def _unet(
         total = 0.0
         for one in seen:
             x, y, inside = (put(v) for v in slices(cases, maps, [one]))
-            out = combined(model, features(model, x), latent(model, "prior", x)[0])
+            out = combined(model, x, features(model, x), latent(model, "prior", x)[0])
             total += float(weighted(out - y / units, y, UNET_ALPHA, inside))
         return total / len(seen)
 
