@@ -315,7 +315,9 @@ def main() -> int:
     print(f"{len(patients)} simulated patients, preset {args.preset}, {source}; weights {weights}")
     flagged = [p for p in patients if p.outside[p.mask].all()]
     if flagged:
-        print(f"{len(flagged)} series are flagged as unlike what was trained on and show the fit; they are left out of what follows")
+        print(
+            f"{len(flagged)} series are flagged as unlike what was trained on and show the fit; they are left out of what follows"
+        )
     patients = [p for p in patients if not p.outside[p.mask].all()]
     failed = [*coverage(patients, args.preset), *accuracy(patients), *usefulness(patients), *likeness(patients)]
     if args.model == "lyoo2025":

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
+from ..errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import SimpleITK as sitk
 
     from ..images import Series
@@ -41,19 +42,32 @@ class FittedHead:
 
     measured: "Measured"
     fitted: "Fitted"
-    truth: dict[str, np.ndarray]
-    main: dict[str, np.ndarray]
-    tissue: np.ndarray
-    share: np.ndarray
+    truth: "dict[str, np.ndarray]"
+    main: "dict[str, np.ndarray]"
+    tissue: "np.ndarray"
+    share: "np.ndarray"
 
 
-def example(seed: int) -> "Head":
-    """What the posterior's spatial stage is trained on, of the head of a seed."""
+def example(seed: int, calibration: bool = False) -> "Head":
+    """What the posterior's spatial stage learns from, or is calibrated on, of the head of a seed.
+
+    Half of the heads for calibration are taken by the protocol of S0, whose T1, B1 and haematocrit are known, as studies plan it.
+
+    Raises
+    ------
+    InputError
+        If the series cannot be fitted; for calibration also where its blood contradicts the acquisition, since such a series shows the fit.
+    """
+    import numpy as np
+
+    from ..perfusion.synthesis.posterior import contradicted
     from ..perfusion.synthesis.spatial import GROUPS
     from ..perfusion.synthesis.spatial_train import head
     from ..simulate.acquisition import CLASSES
 
-    one = draw_head(seed)
+    one = fitted_head(seed) if calibration and seed % 2 else draw_head(seed)
+    if calibration and contradicted(one.fitted):
+        raise InputError(f"the blood of simulated head {seed} contradicts its acquisition")
     other = {"csf": "fluid", "cavity": "fluid"}
     names = ["beside", *(other.get(name, name if name in GROUPS else "beside") for name in CLASSES)]
     return head(one.fitted, one.truth, np.array([GROUPS.index(name) for name in names])[one.tissue])
@@ -61,6 +75,8 @@ def example(seed: int) -> "Head":
 
 def draw_head(seed: int) -> FittedHead:
     """A head to train on: patient, protocol and what is known of it are drawn; a patient's seed is one of `simulate_case`'s."""
+    import numpy as np
+
     from ..simulate.protocols import DEFAULT
 
     rng = np.random.default_rng([seed, 16])
@@ -146,6 +162,8 @@ def fitted_head(
     InputError
         If the series cannot be fitted, as that of a patient without a usable artery.
     """
+    import numpy as np
+
     from ..images import array
     from ..perfusion.synthesis import Fitted
     from ..simulate.cohort import simulate_case

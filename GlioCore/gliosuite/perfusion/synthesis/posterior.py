@@ -107,7 +107,7 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
         # Each voxel's interval is that of the tissues that it may be, by how likely it is of each.
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
-    return Distribution(mean, spread, outside | _other_acquisition(fitted), held)
+    return Distribution(mean, spread, outside | contradicted(fitted), held)
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
@@ -153,8 +153,8 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
     )
 
 
-def _other_acquisition(fitted: Fitted) -> bool:
-    """Whether the series cannot have been taken as was said, by its blood."""
+def contradicted(fitted: Fitted) -> bool:
+    """Whether a series' blood says that it was not taken as was said, or that its AIF is wrong."""
     low, high = FLIP_FACTORS
     return fitted.flip_factor is not None and not low <= fitted.flip_factor <= high
 
@@ -196,7 +196,7 @@ def _notes(fitted: Fitted, share: float, model: Model) -> list[str]:
         for name, n, a, b, r in zip(NAMES[_SHARED:], numbers, low[_SHARED:], high[_SHARED:], room)
         if not a - r <= n <= b + r
     ]
-    if _other_acquisition(fitted):
+    if contradicted(fitted):
         notes.append(
             f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "
             "flip angle is not what was said: all voxels show the fitted values, which are wrong for the same reason"

@@ -69,7 +69,7 @@ class _Volumes(NamedTuple):
 
 
 def train_spatial(
-    draw: Callable[[int], Head],
+    draw: Callable[[int, bool], Head],
     voxel_weights: Mapping[str, np.ndarray],
     settings: SynthesisTraining,
     folder: Path,
@@ -81,7 +81,8 @@ def train_spatial(
     Parameters
     ----------
     draw
-        A simulated head of a seed; an `InputError` where its series cannot be fitted, and then the next is taken.
+        A simulated head of a seed, and whether it is for calibration; an `InputError` where its series cannot be used, and then the next
+        is taken.
     voxel_weights
         Of the voxel stage, as `network.gaussian` takes them.
 
@@ -101,17 +102,20 @@ def train_spatial(
     return weights, calibrate_tissues(weights, voxel_weights, kept), history
 
 
-def _heads(draw: Callable[[int], Head], settings: SynthesisTraining, folder: Path, progress: Progress) -> list[Head]:
+def _heads(
+    draw: Callable[[int, bool], Head], settings: SynthesisTraining, folder: Path, progress: Progress
+) -> list[Head]:
     """Heads to train on, then those to calibrate on; each from a seed of its own, read where it was drawn before."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted, seed = settings.heads + settings.calibration_heads, settings.first_head
     found: list[Head] = []
     while len(found) < wanted:
         progress(len(found) / wanted, f"simulated head {len(found) + 1} of {wanted}")
-        path = folder / f"{seed}.npz"
+        calibration = len(found) >= settings.heads
+        path = folder / f"{'calibration-' * calibration}{seed}.npz"
         if not path.exists():
             try:
-                one = draw(seed)
+                one = draw(seed, calibration)
                 saved = {**one.voxels.__dict__, **{k: getattr(one, k) for k in Head._fields if k != "voxels"}}
                 saved["told"] = saved["told"].astype(np.float16)
             except InputError as error:  # an artery that cannot be found, as happens in patients

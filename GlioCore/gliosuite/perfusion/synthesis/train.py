@@ -30,7 +30,7 @@ def train_posterior(
     folder: Path,
     cuda: bool = False,
     progress: Progress = silent,
-    head: Callable[[int], Head] | None = None,
+    head: Callable[[int, bool], Head] | None = None,
 ) -> Model:
     """Draw examples, train the ensemble, calibrate its intervals, and then the stage that looks at neighbours, by simulated heads.
 
@@ -45,7 +45,7 @@ def train_posterior(
     cuda
         Train on a CUDA device.
     head
-        A simulated head of a seed; None, or no heads in the settings, leaves the second stage out.
+        As `spatial_train.train_spatial` draws them; None, or no heads in the settings, leaves the second stage out.
 
     Raises
     ------

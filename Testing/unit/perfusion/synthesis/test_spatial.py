@@ -109,7 +109,7 @@ def test_a_t1_that_is_none_is_not_known():
     np.testing.assert_array_equal(channels(told, mean, spread)[:, -3:-1], 0)
 
 
-def simulated_head(seed):
+def simulated_head(seed, calibration=False):
     """A ball whose voxels are far too noisy, with two tissues in halves whose parameters hardly vary."""
     rng = np.random.default_rng(seed)
     mask = ball((6, 18, 18))
@@ -144,7 +144,7 @@ def test_it_learns_from_neighbours_and_its_intervals_hold_in_each_tissue(tmp_pat
         for i, name in enumerate(PARAMETERS):
             assert (off[:, i] <= intervals["0.9"][name][group]).mean() == pytest.approx(0.9, abs=0.08)
     # What was drawn is not drawn again, and a run that was stopped goes on: here it is done.
-    again = train_spatial(lambda seed: pytest.fail("drawn again"), silent_network(), settings, tmp_path)[0]
+    again = train_spatial(lambda *_: pytest.fail("drawn again"), silent_network(), settings, tmp_path)[0]
     for name in weights:
         np.testing.assert_array_equal(again[name], weights[name])
 
@@ -153,14 +153,20 @@ def test_a_head_that_cannot_be_fitted_is_passed_over(tmp_path, silent_network):
     pytest.importorskip("torch")
     from gliosuite.errors import InputError
 
-    def draw(seed):
+    def draw(seed, calibration):
+        assert calibration == (seed > 52)
         if seed == 51:
             raise InputError("no artery")
         return simulated_head(seed)
 
     settings = SynthesisTraining(heads=2, calibration_heads=1, first_head=50, spatial_steps=2)
     train_spatial(draw, silent_network(), settings, tmp_path)
-    assert sorted(p.name for p in (tmp_path / "heads").iterdir()) == [f"{n}.npz" for n in (50, 51, 52, 53)]
+    assert sorted(p.name for p in (tmp_path / "heads").iterdir()) == [
+        "50.npz",
+        "51.npz",
+        "52.npz",
+        "calibration-53.npz",
+    ]
 
 
 def test_rare_tissues_take_the_interval_of_all(silent_network):
