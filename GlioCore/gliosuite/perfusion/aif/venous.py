@@ -23,7 +23,7 @@ _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pas
 _POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
 # Of the flip angle at the sinus, as fitted, over the one that was given. B1 at 3 T varies by some 20 %; a repetition time that is wrong by
 # two looks like a flip angle that is wrong by the square root of it.
-FLIP_FACTORS = (0.8, 1.25)
+FLIP_FACTORS = (0.8, 1.2)
 _MOST_PEAK_SD = 0.25  # chosen: beyond, the tail's factor is nearer
 _SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and what may be left of it then; chosen
 _LEAST_NOISE = 0.008  # of the signal; chosen, because the mean of a dozen voxels still pulsates
