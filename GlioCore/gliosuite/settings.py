@@ -83,7 +83,7 @@ class Setting:
             return ""
         if self.default is True:
             return "yes"
-        return f"{self.default:g}" if isinstance(self.default, (int, float)) else str(self.default)
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
 
 def setting(default: Any, help: str = "", **more: Any) -> Any:

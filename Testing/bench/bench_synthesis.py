@@ -1,11 +1,15 @@
-"""The posterior's maps against the truth of simulated patients, from the raw series by the commands as they come, beside the fit's.
+"""A model's maps against the truth of simulated patients, from raw series, beside the fit's.
 
-Run alone: ``python Testing/bench/bench_synthesis.py [--cohort DIR] [--patients N] [--seed S] [--preset NAME] [--work DIR]``. Each
-patient's DCE series goes through ``gliosuite t1 --onto`` and ``gliosuite synthesize predict`` with the T1 and B1 maps and the
-patient's haematocrit, nothing else; what ``--work`` holds already is not computed again. Seeds of patients are none of training's,
-which draws curves without images from seeds of its own.
+Run alone: ``python Testing/bench/bench_synthesis.py [--model posterior|lyoo2025] [--patients N] [--seed S] [--preset NAME] [--cohort DIR
+[--work DIR]]``. Each patient's DCE and flip angle series are simulated in memory (anatomy of 2 mm) and go through what the commands call:
+motion, T1 and B1, automatic AIF, fit with the patient's haematocrit, and the model. With ``--cohort`` patients of 1 mm go through
+``gliosuite t1 --onto`` and ``gliosuite synthesize predict`` themselves, from DICOM; what ``--work`` holds is not computed again.
+``--model lyoo2025`` takes the raw series alone, its motion corrected, prints the same figures, and then the paper's ablation: both stages
+against the first alone. That bar alone binds it; the others bind the posterior. Seeds of patients are none of training's (curves without
+images; heads from 1 300 010 on; lyoo2025's patients from 1 200 000 on).
 
-A voxel counts for a tissue where that fills at least 97 % of it by the truth. The fit's 95 % interval is 1.96 SDs either way. NRMSE
+The truth of a voxel is what it holds of all its tissues. A voxel counts for a tissue where that fills at least 97 % of it by the truth.
+The fit's 95 % interval is 1.96 SDs either way. NRMSE
 is the RMSE over the range of the truth, in %, over enhancing tumour; SSIM is scikit-image's (window 7, data range the 99.9th
 percentile of the truth in the brain, 0 outside the brain), over the head's box and over the tumour's.
 """
@@ -21,16 +25,25 @@ sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing" / "bench")]
 
 import numpy as np
 from bench_patients import LEAKY, gliosuite, truth_of
+from gliosuite.commands.heads import FittedHead, Measured, fitted_head
+from gliosuite.dicom import read_dicom_series
+from gliosuite.errors import InputError
 from gliosuite.images import array, boolean, read_image
+from gliosuite.perfusion.settings import DceSettings
 from gliosuite.perfusion.synthesis.features import PARAMETERS, to_scale
 from gliosuite.perfusion.synthesis.fitted import Fitted
+from gliosuite.perfusion.synthesis.lyoo2025 import lyoo2025
+from gliosuite.perfusion.synthesis.lyoo2025.figures import LEAST_SD
 from gliosuite.perfusion.synthesis.posterior import distribution, posterior
+from gliosuite.perfusion.synthesis.spatial import LEVELS
+from gliosuite.registration.steady import steady
 from gliosuite.simulate.acquisition import CLASSES
 from gliosuite.simulate.cohort import write_cohort
 from gliosuite.statistics.roc import auc
-from gliosuite.training import read_model
+from gliosuite.training import Model, read_model
 from gliosuite.training.model_folder import shipped
 from scipy.special import ndtr
+from scipy.stats import ttest_rel
 
 SEED = 97771
 PURE = 0.97
@@ -42,13 +55,18 @@ NRMSE = {"ktrans": 1.0, "vp": 1.0, "ve": 0.7}  # of the fit's (clipped to 0-1, w
 SSIM = {"ktrans": 0.961, "vp": 0.962, "ve": 0.890}  # S4's, over the whole brain
 DROPPED, LOWER_BY, AUROC = 0.2, 15.0, 0.7
 FEW = 20  # voxels of a tissue
-MODEL = read_model(shipped("posterior"), "posterior")
+# S4's Table 1 by map: SSIM of the first stage alone and of both, NRMSE likewise over the whole brain and the tumour.
+TABLE_1 = {
+    "ktrans": ((0.948, 0.961), (3.505, 2.657), (16.27, 14.82)),
+    "vp": ((0.941, 0.962), (3.152, 2.422), (9.06, 9.061)),
+    "ve": ((0.816, 0.890), (8.547, 6.053), (43.64, 37.06)),
+}
 
 
 def cases(args: argparse.Namespace) -> list[Path]:
     """The cohort's cases, simulated where they are not there yet."""
     if not (args.cohort / "cohort.json").exists() and not args.ids:
-        write_cohort(args.cohort, args.patients, args.seed, args.preset, scans=("structural", "vfa", "dce"), dicom=True)
+        write_cohort(args.cohort, args.patients, args.seed, args.preset, scans=("vfa", "dce"), dicom=True)
     names = args.ids or [c["id"] for c in json.loads((args.cohort / "cohort.json").read_text())["cases"]]
     return [args.cohort / name for name in names][: args.patients]
 
@@ -65,24 +83,59 @@ def predicted(case: Path, work: Path) -> Path:
     return work / "synthesis"
 
 
-class Patient:
-    """One patient's maps and truth (z, y, x): ``true``, ``fit``, ``fit_sd``, ``post``, ``sd`` by parameter; the posterior on its scales."""
+def of_case(case: Path, work: Path, raw: bool) -> FittedHead:
+    """A patient of a cohort as the commands left it; the series only where it is needed (`raw`)."""
+    folder, truth = predicted(case, work) / "fitted", truth_of(case)
+    image = lambda name: array(read_image(truth / f"dce_{name}.nii.gz"))
+    held, main = ({name: image(f"{kind}{name}") for name in SHOWN} for kind in ("held_", ""))
+    series, known = read_dicom_series(case / "dicom" / "dce") if raw else (None, {"times_s": []})
+    settings = DceSettings(tr_ms=known.get("tr_ms"), flip_angle_deg=known.get("flip_angle_deg"))
+    still = steady(series).series if raw else None
+    truths = held | {"delay": image("delay")}
+    measured = Measured(still, known["times_s"], settings, 1.0, None)
+    return FittedHead(measured, Fitted.read(folder), truths, main, image("tissue"), image("share"))
 
-    def __init__(self, truth: Path, folder: Path) -> None:
-        image = lambda path: array(read_image(path))
-        fitted = Fitted.read(folder / "fitted")
-        found = distribution(fitted, MODEL)
-        made = posterior(fitted, MODEL)
-        self.mask = boolean(fitted.mask)
-        share, tissue = image(truth / "dce_share.nii.gz"), image(truth / "dce_tissue.nii.gz")
-        self.true = {n: image(truth / f"dce_{n}.nii.gz") for n in SHOWN}
+
+def of_seed(seed: int, preset: str, model: Model) -> "Patient | None":
+    """A patient of a seed; None, and a line, where the series is refused, as of one without a usable artery."""
+    try:
+        return Patient(fitted_head(seed, preset), model)
+    except InputError as error:
+        print(f"patient {seed} is refused: {error}")
+        return None
+
+
+class Patient:
+    """One patient's maps and truth (z, y, x) by parameter: ``true`` (held), ``main``, ``fit``, ``fit_sd``, ``post``, ``sd``.
+
+    ``off`` is the error in SDs on the model's scales and ``covered`` by level whether the interval holds the truth, in the order of the
+    mask's voxels; ``first`` is the map of lyoo2025's first stage alone.
+    """
+
+    def __init__(self, head: FittedHead, model: Model) -> None:
+        fitted = head.fitted
+        self.mask, self.true, self.main = boolean(fitted.mask), head.truth, head.main
         self.fit = {n: array(fitted.values[n]) for n in SHOWN}
         self.fit_sd = {n: array(fitted.sd[n]) for n in SHOWN}
+        if model.about["kind"] == "posterior":
+            found, made = distribution(fitted, model), posterior(fitted, model)
+            scaled = {n: to_scale(n, self.true[n][self.mask]) for n in SHOWN}
+            at = {n: PARAMETERS.index(n) for n in SHOWN}
+            self.off = {n: (scaled[n] - found.mean[:, i]) / found.spread[:, i] for n, i in at.items()}
+            held = found.held
+        else:
+            raw = head.measured
+            by = lambda alone: lyoo2025(raw.series, raw.times_s, raw.settings, model=model, one_stage=alone)
+            made = by(False)
+            self.first = {n: array(by(True).maps[n]) for n in SHOWN}
+            sds = {n: np.maximum(array(made.sd[n]), LEAST_SD) for n in SHOWN}
+            self.off = {n: ((self.true[n] - array(made.maps[n])) / sds[n])[self.mask] for n in SHOWN}
+            held = model.about["intervals"]
+        self.covered = {n: {q: np.abs(self.off[n]) <= held[f"{q:g}"][n] for q in LEVELS} for n in SHOWN}
         self.post, self.sd = ({n: array(of[n]) for n in SHOWN} for of in (made.maps, made.sd))
-        self.gaussians = {n: (found.mean[:, i], found.spread[:, i]) for i, n in enumerate(PARAMETERS)}
         self.outside = array(made.outside) > 0
-        self.of = {t: self.mask & (tissue == CLASSES.index(t) + 1) & (share >= PURE) for t in TISSUES}
-        self.brain = np.isin(tissue, [CLASSES.index(t) + 1 for t in (*TISSUES, "csf", "cavity")])
+        self.of = {t: self.mask & (head.tissue == CLASSES.index(t) + 1) & (head.share >= PURE) for t in TISSUES}
+        self.brain = np.isin(head.tissue, [CLASSES.index(t) + 1 for t in (*TISSUES, "csf", "cavity")])
 
 
 def rmse(error: np.ndarray) -> float:
@@ -109,17 +162,17 @@ def mark(good: bool) -> str:
 def coverage(patients: list[Patient], preset: str) -> list[str]:
     """Print how often intervals hold the truth, by tissue; the bars that were missed."""
     failed = []
-    print(f"coverage of 50/90/95 % intervals, % of voxels ({preset}); CRPS in SDs of the posterior; fit's 95 %")
+    print(f"coverage of 50/90/95 % intervals, % of voxels ({preset}); CRPS in SDs of the model; fit's 95 %")
     for name in SHOWN:
-        held = {q: MODEL.about["intervals"][f"{q:g}"][name] for q in (0.5, 0.9, 0.95)}
         for tissue in TISSUES:
             true, fit, sd = (together(patients, of, name, tissue) for of in ("true", "fit", "fit_sd"))
             if true.size < FEW:
                 continue
-            some = [[v[p.of[tissue][p.mask]] for v in p.gaussians[name]] for p in patients]
-            mean, spread = (np.concatenate(v) for v in zip(*some))
-            off = (to_scale(name, true) - mean) / spread
-            shares = {q: 100 * float(np.mean(np.abs(off) <= v)) for q, v in held.items()}
+            off = np.concatenate([p.off[name][p.of[tissue][p.mask]] for p in patients])
+            shares = {
+                q: 100 * float(np.mean(np.concatenate([p.covered[name][q][p.of[tissue][p.mask]] for p in patients])))
+                for q in LEVELS
+            }
             missed = [q for q, v in shares.items() if abs(v - 100 * q) > COVERED[preset]]
             failed += [f"coverage {name} {tissue} {q:g}" for q in missed]
             said = " ".join(f"{v:5.1f}{'*' if q in missed else ' '}" for q, v in shares.items())
@@ -132,7 +185,7 @@ def coverage(patients: list[Patient], preset: str) -> list[str]:
 def accuracy(patients: list[Patient]) -> list[str]:
     """Print errors in enhancing tumour and normal brain beside the fit's; the bars that were missed."""
     failed = []
-    print("enhancing tumour: NRMSE posterior, fit (clipped to 0-1), ratio (bar); bias of the median posterior, fit")
+    print("enhancing tumour: NRMSE of the model, fit (clipped to 0-1), ratio (bar); bias of the median model, fit")
     for name in SHOWN:
         true, fit, post = (together(patients, of, name, "cel") for of in ("true", "fit", "post"))
         both = np.isfinite(fit)
@@ -176,49 +229,100 @@ def usefulness(patients: list[Patient]) -> list[str]:
     return failed
 
 
-def likeness(patients: list[Patient]) -> list[str]:
-    """Print SSIM of the whole brain and of the tumour's box, means over patients; the bars that were missed."""
+def likenesses(p: Patient, name: str, maps: tuple[str, ...], truth: str = "true") -> list[float]:
+    """SSIM of a patient's maps ``post``, ``fit`` ... against a truth: over the head's box, each, and then over the tumour's."""
     from skimage.metrics import structural_similarity
 
-    failed = []
-    print("SSIM over the head's box: posterior, fit (bar: S4's); over the tumour's: posterior, fit")
     box = lambda m: tuple(slice(w.min(), w.max() + 1) for w in np.nonzero(m))
+    brain = p.brain & p.mask
+    right = getattr(p, truth)[name]
+    top = float(np.percentile(right[brain], 99.9))
+    true = np.where(brain, right, 0.0)
+    shown = [np.where(brain, np.clip(np.nan_to_num(getattr(p, of)[name]), 0, 1), 0.0) for of in maps]
+    seen = [structural_similarity(true, v, win_size=7, data_range=top, full=True)[1] for v in shown]
+    tumour = p.of["cel"].sum() >= FEW
+    return [float(s[box(brain)].mean()) for s in seen] + [
+        float(s[box(p.of["cel"])].mean()) if tumour else np.nan for s in seen
+    ]
+
+
+def likeness(patients: list[Patient]) -> list[str]:
+    """Print SSIM of the whole brain and of the tumour's box, means over patients; the bars that were missed."""
+    failed = []
+    print("SSIM over the head's box: model, fit (bar: S4's); over the tumour's: model, fit")
     for name in SHOWN:
-        rows = []
-        for p in patients:
-            brain = p.brain & p.mask
-            top = float(np.percentile(p.true[name][brain], 99.9))
-            true, post, fit = (np.where(brain, np.nan_to_num(v[name]), 0.0) for v in (p.true, p.post, p.fit))
-            seen = [
-                structural_similarity(true, v, win_size=7, data_range=top, full=True)[1]
-                for v in (post, np.clip(fit, 0, 1))
-            ]
-            row = [float(s[box(brain)].mean()) for s in seen]
-            tumour = p.of["cel"].sum() >= FEW
-            rows.append(row + [float(s[box(p.of["cel"])].mean()) if tumour else np.nan for s in seen])
-        mean = np.nanmean(rows, axis=0)
+        mean = np.nanmean([likenesses(p, name, ("post", "fit")) for p in patients], axis=0)
         good = bool(mean[0] >= SSIM[name])
         failed += [] if good else [f"SSIM {name}"]
         print(f"  {name:8}{mean[0]:.3f} {mean[1]:.3f} (>= {SSIM[name]}){mark(good)}   {mean[2]:.3f} {mean[3]:.3f}")
     return failed
 
 
+def ablation(patients: list[Patient]) -> list[str]:
+    """Print S4's Table 1: both stages of lyoo2025 against the first alone, means over patients; the bars that were missed.
+
+    The truth is that of each voxel's main tissue, which is what the networks were taught.
+    """
+    failed = []
+    print("Table 1, first stage alone and both stages (S4's beside them), P of a paired t-test over patients")
+    for name in SHOWN:
+        ssim = np.array([likenesses(p, name, ("first", "post"), "main")[:2] for p in patients])
+        rows = [("SSIM brain", ssim)]
+        for said, of in (("NRMSE brain", lambda p: p.brain & p.mask), ("NRMSE tumour", lambda p: p.of["cel"])):
+            some = [p for p in patients if of(p).sum() >= FEW]
+            error = lambda p, maps, of=of, name=name: 100 * rmse((maps[name] - p.main[name])[of(p)])
+            span = lambda p, of=of, name=name: float(np.ptp(p.main[name][of(p)]))
+            rows.append((said, np.array([[error(p, m) / span(p) for m in (p.first, p.post)] for p in some])))
+        good = bool(ssim[:, 1].mean() > ssim[:, 0].mean())
+        failed += [] if good else [f"ablation {name}"]
+        for (said, values), theirs in zip(rows, TABLE_1[name]):
+            if not len(values):
+                continue
+            one, both = values.mean(axis=0)
+            p_value = float(ttest_rel(values[:, 0], values[:, 1]).pvalue) if len(values) > 1 else np.nan
+            bar = mark(good) if said == "SSIM brain" else ""
+            print(
+                f"  {name:8}{said:13}{one:7.3f} {both:7.3f}{bar}   S4 {theirs[0]:.3f} {theirs[1]:.3f}   P {p_value:.2g}"
+            )
+    return failed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cohort", type=Path)
-    parser.add_argument("--ids", nargs="*", help="cases of the cohort (default all)")
-    parser.add_argument("--patients", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--model", choices=("posterior", "lyoo2025"), default="posterior")
+    parser.add_argument(
+        "--model-folder", type=Path, help="of `gliosuite synthesize train` (default: the shipped model)"
+    )
+    parser.add_argument("--patients", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first patient or, with --cohort, of the cohort")
     parser.add_argument("--preset", choices=COVERED, default="default")
-    parser.add_argument("--work", type=Path)
+    parser.add_argument(
+        "--cohort", type=Path, help="folder of a cohort, made where it is not there, for the commands themselves"
+    )
+    parser.add_argument("--ids", nargs="*", help="cases of the cohort (default all)")
+    parser.add_argument("--work", type=Path, help="folder for what the commands make of it")
     args = parser.parse_args()
+    model = read_model(args.model_folder or shipped(args.model), args.model)
     with tempfile.TemporaryDirectory() as folder:
-        args.cohort = args.cohort or Path(folder) / "cohort"
-        work = args.work or Path(folder) / "work"
-        patients = [Patient(truth_of(case), predicted(case, work / case.name)) for case in cases(args)]
-    weights = MODEL.about["weights_sha256"][:8]
-    print(f"{len(patients)} simulated patients, preset {args.preset}, of {args.cohort.name}; weights {weights}")
+        work = args.work or Path(folder)
+        if args.cohort:
+            raw = args.model == "lyoo2025"
+            patients = [Patient(of_case(case, work / case.name, raw), model) for case in cases(args)]
+        else:
+            patients = list(filter(None, (of_seed(args.seed + i, args.preset, model) for i in range(args.patients))))
+    source = args.cohort.name if args.cohort else f"seeds {args.seed} to {args.seed + args.patients - 1}"
+    weights = f"{args.model} {model.about['weights_sha256'][:8]}"
+    print(f"{len(patients)} simulated patients, preset {args.preset}, {source}; weights {weights}")
+    flagged = [p for p in patients if p.outside[p.mask].all()]
+    if flagged:
+        print(
+            f"{len(flagged)} series are flagged as unlike what was trained on and show the fit; they are left out of what follows"
+        )
+    patients = [p for p in patients if not p.outside[p.mask].all()]
     failed = [*coverage(patients, args.preset), *accuracy(patients), *usefulness(patients), *likeness(patients)]
+    if args.model == "lyoo2025":
+        print(f"of the posterior's bars (*) these maps miss {len(failed)}; none of them binds lyoo2025")
+        failed = ablation(patients)
     print(f"bars missed: {len(failed)}" + (f" ({', '.join(failed)})" if failed else ""))
     return bool(failed)
 

@@ -127,8 +127,8 @@ def _register_aif(add: Callable) -> None:
     p.set_defaults(run=_aif)
 
 
-def dce_series_options(p: argparse.ArgumentParser) -> None:
-    """Add what turns a DCE series into a fit: all of ``dce`` but where results go."""
+def dce_series_options(p: argparse.ArgumentParser, kinetic: bool = True) -> None:
+    """Add what turns a DCE series into a fit: all of ``dce`` but where results go, and the model where it is not `kinetic`."""
     signal_options(p)
     motion_option(p)
     _dce_options(p)
@@ -145,7 +145,8 @@ def dce_series_options(p: argparse.ArgumentParser) -> None:
     )
     _aif_options(p)
     add_options(p, DceSettings, "sinus", "aif_fit", "noise_floor", unset=True)
-    add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
+    if kinetic:
+        add_options(p, DceSettings, "model", unset=True, more=", or the preset's")
     add_options(p, DceSettings, "delay", "dispersion_s", unset=True)
     p.add_argument(
         "--bounds",
@@ -423,7 +424,7 @@ def written(
     with staged(out) as folder:
         drawn = still.write(folder)
         record = write(result, folder, args.format, regions, args.max_uncertainty)
-    names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask"]
+    names = [*result.maps, *(f"{n}_sd" for n in result.sd), "mask", *(["t10"] if result.t10 is not None else [])]
     tables = ["aif.csv", "fit.json", *(["regions.csv", "regions_histogram.csv"] if args.regions else [])]
     return {
         "out": str(out),

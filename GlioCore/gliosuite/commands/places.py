@@ -22,7 +22,7 @@ READS = {
     *("validation", "schemes", "ctvs", "reference", "dose", "append", "transform", "planning", "check", "source"),
     *("case", "folder"),
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
-    *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder"),
+    *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),

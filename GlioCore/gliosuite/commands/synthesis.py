@@ -3,14 +3,18 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import InputError, option
+from ..errors import InputError, option, require
 from ..files import staged
-from ..perfusion.settings import POPULATION_AIFS, SynthesisTraining
-from ..settings import add_options
+from ..perfusion.settings import POPULATION_AIFS, Lyoo2025Training, SynthesisTraining
+from ..settings import add_options, settings_of
 from ..steps import Progress, part
 from .perfusion import dce_series_options, fitted_series, written
-from .series import format_option, region_option
+from .series import format_option, mask_of, read, region_option, regions_of, steadied, times_of
+
+if TYPE_CHECKING:
+    from ..training import Model
 
 _NO_AIF = "none"
 
@@ -19,21 +23,37 @@ def register(add: Callable) -> None:
     """Add ``synthesize predict`` and ``synthesize train``."""
     p = add(
         "synthesize predict",
-        "ktrans, ve, vp and delay with their uncertainty: the fit of a DCE series refined by a network trained on simulated patients",
+        "ktrans, ve and vp of a DCE series with their uncertainty by networks trained on simulated patients: a fit refined, or raw "
+        "signal alone",
     )
-    dce_series_options(p)
+    dce_series_options(p, kinetic=False)
+    p.add_argument(
+        "--model",
+        choices=tuple(_TRAINED),
+        default="posterior",
+        help="posterior: refines the fit voxel by voxel; lyoo2025: the networks of Lyoo et al. 2025 on the raw signal, without AIF and T1, "
+        "which need torch (default posterior)",
+    )
     p.add_argument("--model-folder", metavar="DIR", help="of `gliosuite synthesize train` (default: the shipped model)")
     format_option(p)
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for maps, *_sd, *_lower, *_upper, synthesis.json"
     )
     region_option(p)
-    p.set_defaults(run=_predict)
+    p.set_defaults(run=_predict, defaults={a.dest: a.default for a in p._actions})
     p = add(
         "synthesize train",
-        "train the network of `synthesize predict` on simulated curves; a run that was stopped goes on where it was",
+        "train a model of `synthesize predict` on simulated curves or patients; a run that was stopped goes on where it was",
     )
-    add_options(p, SynthesisTraining, "seed", "series", "voxels", "members", "width", "steps", "batch")
+    p.add_argument("--model", choices=tuple(_TRAINED), default="posterior", help="what to train (default posterior)")
+    add_options(p, SynthesisTraining, "seed", *_POSTERIOR[1:])
+    add_options(p, Lyoo2025Training, *_LYOO2025[1:])
+    p.add_argument(
+        "--cases",
+        metavar="DIR",
+        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are "
+        "the labels",
+    )
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the model; what a stopped run left lies in it"
     )
@@ -41,6 +61,10 @@ def register(add: Callable) -> None:
 
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict:
+    return (_predict_lyoo2025 if args.model == "lyoo2025" else _predict_posterior)(args, progress)
+
+
+def _predict_posterior(args: argparse.Namespace, progress: Progress) -> dict:
     from ..perfusion.synthesis import KIND, Fitted, posterior
     from ..perfusion.synthesis.output import write
     from ..training import read_model
@@ -50,6 +74,8 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict:
         args.aif = POPULATION_AIFS[0]
     # A population's AIF does not say when the bolus came.
     args.delay = True if args.delay is None else args.delay
+    # From here on the fit's model, which is the one that the network knows.
+    args.model = "etm"
     result, still, regions = fitted_series(args, part(progress, 0.0, 0.9))
     fitted = Fitted.of(result)
     made = posterior(fitted, model, part(progress, 0.9, 1.0))
@@ -57,30 +83,125 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict:
         record = write(made, fitted, folder, args.format, regions, args.max_uncertainty)
         fit = written(args, result, still, regions, folder / "fitted")
         files = sorted(p.name for p in folder.iterdir())
-    return {
-        "out": args.out,
-        "files": files,
-        **{key: record[key] for key in ("model", "units", "medians", "outside_share")},
-        "aif": fit["aif"],
-        "notes": [*record["notes"], *fit["notes"]],
-    }
+    return _said(args, files, record) | {"aif": fit["aif"], "notes": [*record["notes"], *fit["notes"]]}
+
+
+# What `lyoo2025` has a use for beside what places and what all commands take.
+_OF_LYOO2025 = {
+    *("series", "times", "dt", "tr_ms", "flip_angle", "mask", "motion", "allow_invalid_voxels", "baseline", "arrival"),
+    *(
+        "input",
+        "model",
+        "model_folder",
+        "format",
+        "out",
+        "regions",
+        "max_uncertainty",
+        "device",
+        "threads",
+        "quiet",
+        "progress",
+    ),
+}
+
+
+def _predict_lyoo2025(args: argparse.Namespace, progress: Progress) -> dict:
+    from dataclasses import replace
+
+    from ..compute import choose_device
+    from ..perfusion.settings import DceSettings, check_known
+    from ..perfusion.synthesis.lyoo2025 import KIND, lyoo2025
+    from ..perfusion.synthesis.lyoo2025.networks import PURPOSE
+    from ..perfusion.synthesis.output import write
+    from ..training import read_model
+
+    require("torch", f"{PURPOSE} (or take {option('--model')} posterior, which needs none)")
+    model = read_model(args.model_folder, KIND) if args.model_folder else None
+    device = choose_device(args.device).place or "cpu"
+    series, acquisition = read(args.series)
+    known = lambda name, key: getattr(args, name) if getattr(args, name) is not None else acquisition.get(key)
+    settings = DceSettings(
+        tr_ms=known("tr_ms", "tr_ms"),
+        flip_angle_deg=known("flip_angle", "flip_angle_deg"),
+        input=args.input,
+        allow_invalid_voxels=args.allow_invalid_voxels,
+        baseline=args.baseline,
+        arrival_s=args.arrival,
+    )
+    told = [name for name in ("tr_ms", "flip_angle_deg") if getattr(settings, name) is not None]
+    times = times_of(args, series, acquisition)
+    check_known(settings, series, *told)
+    regions, mask = regions_of(args, series), mask_of(args.mask, series)
+    still = steadied(args, series, part(progress, 0.0, 0.4))
+    made = lyoo2025(still.series, times, settings, mask, model, device, part(progress, 0.4, 1.0))
+    unused = [n for n, v in args.defaults.items() if n not in _OF_LYOO2025 and getattr(args, n, v) != v]
+    if unused:
+        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
+        made.notes.append(f"without effect on {KIND}, which needs neither AIF nor T1: {flags}")
+    made = replace(made, notes=[*still.notes, *made.notes], record={**made.record, **still.record})
+    with staged(args.out) as folder:
+        still.write(folder)
+        record = write(made, None, folder, args.format, regions, args.max_uncertainty)
+        files = sorted(p.name for p in folder.iterdir())
+    return _said(args, files, record) | {"notes": record["notes"]}
+
+
+def _said(args: argparse.Namespace, files: list[str], record: dict) -> dict:
+    shown = ("model", "units", "medians", "outside_share")
+    return {"out": args.out, "files": files, **{key: record[key] for key in shown}}
 
 
 def _train(args: argparse.Namespace, progress: Progress) -> dict:
-    from ..perfusion.synthesis.examples import examples
-    from ..perfusion.synthesis.train import card, train_posterior
-    from ..simulate.curves import draw_curves
     from ..training import write_model
+    from .labelled import folders
 
     if args.device not in ("auto", "cpu", "cuda"):
         raise InputError(f"{option('--device')} is {args.device}; auto, cpu or cuda is needed")
-    names = ("seed", "series", "voxels", "members", "width", "steps", "batch")
-    settings = SynthesisTraining(**{name: getattr(args, name) for name in names})
-    out = Path(args.out)
-    model = train_posterior(
-        lambda rng, n: examples(draw_curves(rng, n), rng), settings, out / "training", args.device == "cuda", progress
+    names, trained = _TRAINED[args.model]
+    out, settings = Path(args.out), {name: getattr(args, name) for name in names}
+    if args.cases and args.model != "lyoo2025":
+        raise InputError(
+            f"{option('--cases')} is for {option('--model')} lyoo2025; the posterior is trained on simulated curves, whose truth is known"
+        )
+    cases = folders(args.cases) if args.cases else []
+    if cases:
+        settings["patients"] = len(cases)
+    model, card = trained(
+        settings, out / ("training-cases" if cases else "training"), args.device == "cuda", progress, cases
     )
-    command = " ".join(["gliosuite synthesize train", *(f"--{name} {getattr(args, name)}" for name in names)])
+    said = " ".join(f"--{name.replace('_', '-')} {settings[name]}" for name in names)
+    command = f"gliosuite synthesize train --model {args.model} {said}"
+    command += " --device cuda" * (args.device == "cuda") + f" --cases {args.cases}" * bool(cases)
     model.about["command"] = command
     write_model(out / "model", model, card(model))
     return {"out": str(out / "model"), "held_out_loss": model.about["held_out_loss"], "command": command}
+
+
+def _train_posterior(
+    settings: dict, folder: Path, cuda: bool, progress: Progress, cases: list[Path]
+) -> "tuple[Model, Callable]":
+    from ..perfusion.synthesis.examples import examples
+    from ..perfusion.synthesis.train import card, train_posterior
+    from ..simulate.curves import draw_curves
+    from .heads import example
+
+    series = lambda rng, n: examples(draw_curves(rng, n), rng)
+    return train_posterior(series, SynthesisTraining(**settings), folder, cuda, progress, example), card
+
+
+def _train_lyoo2025(
+    settings: dict, folder: Path, cuda: bool, progress: Progress, cases: list[Path]
+) -> "tuple[Model, Callable]":
+    from ..perfusion.synthesis.lyoo2025.card import card
+    from ..perfusion.synthesis.lyoo2025.train import train_lyoo2025
+    from .labelled import fitted, simulated
+
+    chosen = Lyoo2025Training(**settings)
+    patient = (lambda i: fitted(cases[i])) if cases else (lambda i: simulated(chosen.seed, i))
+    return train_lyoo2025(patient, chosen, folder, cuda, progress), card
+
+
+# By model: the settings that make it, and what trains it.
+_POSTERIOR = tuple(settings_of(SynthesisTraining))
+_LYOO2025 = tuple(settings_of(Lyoo2025Training))
+_TRAINED = {"posterior": (_POSTERIOR, _train_posterior), "lyoo2025": (_LYOO2025, _train_lyoo2025)}

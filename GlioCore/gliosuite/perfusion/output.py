@@ -79,6 +79,8 @@ def write(
         if result.aif.sinus is not None:
             masks["sinus_mask"] = Grid.of(result.mask).image(result.aif.sinus)
         tasks += [(mask, name, f"{name} [0 or 1]") for name, mask in masks.items()]
+        if result.t10 is not None:
+            tasks.append((result.t10, "t10", _description("t10", "s")))
         save = lambda task: write_image(task[0], folder / f"{task[1]}.{format}", task[2])
         each(save, tasks, silent, "writing maps")
         write_aif(result.aif, folder / "aif.csv")

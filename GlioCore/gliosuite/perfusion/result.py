@@ -56,6 +56,8 @@ class PerfusionMaps:
         What more fit.json says.
     made
         How maps were made that can be made in several ways, in a few words by name; for the heads of tables.
+    t10
+        The T1 map before contrast agent that was used, in s on the grid of the maps; None where T1 was a number.
     """
 
     step: str
@@ -74,6 +76,7 @@ class PerfusionMaps:
     masks: dict[str, sitk.Image] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
+    t10: sitk.Image | None = None
 
     @property
     def units(self) -> dict[str, str]:

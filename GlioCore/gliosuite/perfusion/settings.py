@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, option
 from ..resources import read_text
-from ..settings import DEVICES, check, setting, settings_of
+from ..settings import DEVICES, check, same, setting, settings_of
 
 if TYPE_CHECKING:
     from ..images import Series
@@ -430,6 +430,11 @@ class SynthesisTraining:
         Networks of the ensemble, and units of each of their three hidden layers.
     steps, batch
         Of the optimiser, and voxels in each step.
+    heads, calibration_heads, first_head
+        Simulated heads that the stage that looks at neighbours learns from (none without it), those that calibrate intervals, and the
+        seed of the first.
+    spatial_steps
+        Of that stage's optimiser.
     """
 
     seed: int = setting(1, "seed of curves, first weights and batches", low=0, needed="0 or more is needed")
@@ -439,6 +444,52 @@ class SynthesisTraining:
     width: int = setting(96, "units of each hidden layer", low=8, needed="8 at least are needed")
     steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
     batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
+    heads: int = setting(
+        46,
+        "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out",
+        low=0,
+        needed="0 or more are needed",
+    )
+    calibration_heads: int = setting(
+        30, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed"
+    )
+    first_head: int = setting(
+        1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed"
+    )
+    spatial_steps: int = setting(4000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
+
+    def __post_init__(self) -> None:
+        check(self, *self.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Lyoo2025Training:
+    """How the networks of Lyoo 2025 are trained.
+
+    Parameters
+    ----------
+    seed
+        Of patients, first weights and batches.
+    patients, slices
+        Simulated patients, the last eighth of them held out, and slices of each.
+    tcn_steps, tcn_patches
+        Of the temporal network's optimiser, and patches in each step.
+    unet_steps, unet_slices
+        Of the U-Net's optimiser, and slices in each step.
+    divergence
+        Weight of the latent's Kullback-Leibler divergence in the U-Net's loss.
+    """
+
+    seed: int = same(SynthesisTraining, "seed")
+    patients: int = setting(48, "simulated patients", low=8, needed="8 at least are needed")
+    slices: int = setting(6, "slices of each patient", low=1, needed="1 at least is needed")
+    tcn_steps: int = setting(2500, "steps of the temporal network", low=1, needed="1 at least is needed")
+    tcn_patches: int = setting(2, "patches in each of its steps", low=1, needed="1 at least is needed")
+    unet_steps: int = setting(3500, "steps of the U-Net", low=1, needed="1 at least is needed")
+    unet_slices: int = setting(2, "slices in each of its steps", low=1, needed="1 at least is needed")
+    divergence: float = setting(
+        1e-3, "weight of the latent's divergence in the U-Net's loss", low=0, needed="0 or more is needed"
+    )
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)

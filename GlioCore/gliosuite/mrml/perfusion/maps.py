@@ -68,7 +68,9 @@ def arguments(request: PerfusionRequest, folder: Path) -> list[str]:
         source = str(folder / "aif_mask.nii")
     result += ["--aif", source]
     if request.kind == "DCE":
-        result += ["--t10", _t10(request, folder), "--model", request.model, "--relaxivity", f"{request.relaxivity:g}"]
+        result += ["--t10", _t10(request, folder), "--relaxivity", f"{request.relaxivity:g}"]
+        # What is refined is always extended Tofts; there --model is the network.
+        result += [] if request.refined else ["--model", request.model]
         if request.aif != "CSV file":  # which holds plasma already
             result += ["--hematocrit", f"{request.hematocrit:g}"]
         result += [] if request.sinus else ["--no-sinus"]

@@ -21,6 +21,9 @@ _LONGEST_FRAME_S = 6.0  # above it the samples no longer determine the first pas
 # What is taken in a fit's place is an AIF read near the highest signal, whose peak is far too low: a poor fit is nearer. Chosen: where the
 # model describes the signals the residual is about 1.
 _POOR_RESIDUAL, _MOST_RESIDUAL = 2.0, 4.0
+# Of the flip angle at the sinus, as fitted, over the one that was given. B1 at 3 T varies by some 20 %; a repetition time that is wrong by
+# two looks like a flip angle that is wrong by the square root of it.
+FLIP_FACTORS = (0.8, 1.2)
 _MOST_PEAK_SD = 0.25  # chosen: beyond, the tail's factor is nearer
 _SUSPECT, _EXPLAINS = 1.0, 0.7  # a residual that a movement may explain, and what may be left of it then; chosen
 _LEAST_NOISE = 0.008  # of the signal; chosen, because the mean of a dozen voxels still pulsates
@@ -177,6 +180,11 @@ def _fitted(
         )
     if fit.share < _LEAST_SHARE:
         notes.append(f"only {100 * fit.share:.0f} % of the signal of the AIF's voxels is an artery's")
+    if not FLIP_FACTORS[0] <= fit.flip_sinus <= FLIP_FACTORS[1]:
+        notes.append(
+            f"the blood's signal asks for {fit.flip_sinus:.2f} times the flip angle that was given: check {option('--tr-ms')} and "
+            f"{option('--flip-angle')}; all maps hang on them"
+        )
     numbers = _numbers(sinus) | {
         "sinus_flip_factor": fit.flip_sinus,
         "flip_factor": fit.flip_artery,

@@ -139,7 +139,8 @@ def dce_maps(
             f"preset {settings.preset}: {name} is {values['used']} in place of the preset's {values['preset']}"
         )
     record = {"t10_s": "map" if one_t10 is None else one_t10, "b1": "nominal" if b1 is None else "map", **more}
-    return _collect(p, settings, chosen, curves, fit, record, lesion)
+    made = _collect(p, settings, chosen, curves, fit, record, lesion)
+    return made if isinstance(t10_s, float) else replace(made, t10=p.image(t10_s, np.isfinite(fit.sse)))
 
 
 def _resolved(settings: DceSettings, curves: np.ndarray, p: Prepared, aif: Aif) -> DceSettings:

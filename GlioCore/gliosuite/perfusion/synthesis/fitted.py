@@ -17,7 +17,7 @@ from ..settings import FORMATS, HEMATOCRIT
 from .features import Scan
 
 _VALUES = ("ktrans", "ve", "vp", "kep", "delay")
-# What is read of a folder of ``gliosuite dce``.
+# What is read of a folder of ``gliosuite dce``, beside T1 where that was a map.
 FILES = (
     "aif.csv",
     "fit.json",
@@ -37,6 +37,10 @@ class Fitted:
         Residual in mM, 1 where the model does not fit, and the voxels that were fitted.
     scan
         What all voxels share.
+    t10
+        T1 before contrast agent in s; None where it was not measured.
+    flip_factor
+        The flip angle that the blood's signal asks for over the one that was given; None where no sinus told.
     """
 
     values: dict[str, sitk.Image]
@@ -45,6 +49,8 @@ class Fitted:
     misfit: sitk.Image
     mask: sitk.Image
     scan: Scan
+    t10: sitk.Image | None = None
+    flip_factor: float | None = None
 
     @classmethod
     def of(cls, made: PerfusionMaps) -> "Fitted":
@@ -59,7 +65,16 @@ class Fitted:
         _check(settings)
         scan = _scan(settings, plain(made.record), made.times_s, made.n_baseline, made.aif, made.aif.method)
         pick = lambda images: {name: images[name] for name in _VALUES}
-        return cls(pick(made.maps), pick(made.sd), made.maps["rmse"], made.maps["misfit"], made.mask, scan)
+        return cls(
+            pick(made.maps),
+            pick(made.sd),
+            made.maps["rmse"],
+            made.maps["misfit"],
+            made.mask,
+            scan,
+            made.t10,
+            _flip(made.aif.quality),
+        )
 
     @classmethod
     def read(cls, folder: Path) -> "Fitted":
@@ -77,7 +92,12 @@ class Fitted:
         aif = read_aif(folder / "aif.csv", said["times_s"])
         scan = _scan(said["settings"], said, said["times_s"], said["n_baseline"], aif, said["aif"]["method"])
         values, sd = ({name: image(f"{name}{end}") for name in _VALUES} for end in ("", "_sd"))
-        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan)
+        t10 = image("t10") if (folder / f"t10.{ending}").exists() else None
+        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan, t10, _flip(said["aif"]["quality"]))
+
+
+def _flip(quality: Mapping[str, Any]) -> float | None:
+    return quality.get("sinus_flip_factor")
 
 
 def _check(settings: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ LOG_LIMITS = (-3.0, 4.0)
 
 def members(weights: Mapping[str, np.ndarray]) -> int:
     """How many networks the ensemble has."""
-    return 1 + max(int(name.split(".")[0]) for name in weights)
+    return 1 + max(int(name.split(".")[0]) for name in weights if name[0].isdigit())
 
 
 def layers(weights: Mapping[str, np.ndarray], member: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -32,7 +32,7 @@ def images(made: Synthesis) -> dict[str, sitk.Image]:
 
 def write(
     made: Synthesis,
-    fitted: Fitted,
+    fitted: Fitted | None,
     out: str | Path,
     format: str = FORMATS[0],
     regions: Mapping[str, sitk.Image] | None = None,
@@ -43,7 +43,7 @@ def write(
     Parameters
     ----------
     fitted
-        What was refined; the picture shows it beside the result.
+        What was refined, if anything was; the picture shows it beside the result.
     regions, max_uncertainty
         As in `perfusion.regions.write_regions`.
 
@@ -82,8 +82,8 @@ def _write_regions(
     return write_tables(folder, maps, made.sd, heads, masks, drafts, made.mask.GetSpacing(), max_uncertainty)
 
 
-def _picture(made: Synthesis, fitted: Fitted, path: Path) -> None:
-    """Fit, posterior and uncertainty of each parameter beside each other, in the slice that leaks most."""
+def _picture(made: Synthesis, fitted: Fitted | None, path: Path) -> None:
+    """Fit (where there is one), result and uncertainty of each parameter beside each other, in the slice that leaks most."""
     from matplotlib.figure import Figure
 
     inside = boolean(made.mask)
@@ -94,8 +94,9 @@ def _picture(made: Synthesis, fitted: Fitted, path: Path) -> None:
     spacing = made.mask.GetSpacing()
     tall, wide = len(range(*cut[0].indices(inside.shape[1]))), len(range(*cut[1].indices(inside.shape[2])))
     height = 2.6 * tall * spacing[1] / (wide * spacing[0])
-    figure = Figure(figsize=(10.2, 3 * (height + 0.35) + 0.4), layout="constrained")
-    axes = figure.subplots(3, 3)
+    columns_shown = 2 if fitted is None else 3
+    figure = Figure(figsize=(3.4 * columns_shown, 3 * (height + 0.35) + 0.4), layout="constrained")
+    axes = figure.subplots(3, columns_shown)
     for row, name in zip(axes, SHOWN):
         own = look(name)
         value, sd = array(made.maps[name])[z], array(made.sd[name])[z]
@@ -103,11 +104,12 @@ def _picture(made: Synthesis, fitted: Fitted, path: Path) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             percent = 100 * sd / np.abs(value)
         uncertainty = look(f"{name}_uncertainty")
-        shown = (
-            (array(fitted.values[name])[z], f"{own.title}, fitted", own.colormap, high, own.unit),
-            (value, f"{own.title}, posterior", own.colormap, high, own.unit),
+        shown = [
+            (value, f"{own.title}, {made.record['model']}", own.colormap, high, own.unit),
             (percent, f"{own.title}, uncertainty", uncertainty.colormap, 100.0, uncertainty.unit),
-        )
+        ]
+        if fitted is not None:
+            shown.insert(0, (array(fitted.values[name])[z], f"{own.title}, fitted", own.colormap, high, own.unit))
         for one, (values, title, colors, top, unit) in zip(row, shown):
             there = np.where(inside[z], values, np.nan)[cut]
             picture = one.imshow(there, cmap=colors, vmin=0, vmax=top, aspect=spacing[1] / spacing[0])

@@ -15,9 +15,10 @@ from ..settings import SynthesisTraining
 from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
 from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
-from .posterior import KIND
+from .posterior import KIND, SPATIAL
+from .spatial import GROUPS, LEVELS
+from .spatial_train import Head, train_spatial
 
-LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
 HELD_OUT, CALIBRATION = 0.05, 0.1  # shares of the series, in that order after those trained on
 _RANGE = 0.0005  # of the inputs at either end, beyond which a voxel lies outside what was trained on; chosen
@@ -29,8 +30,11 @@ def train_posterior(
     folder: Path,
     cuda: bool = False,
     progress: Progress = silent,
+    head: Callable[[int, bool], Head] | None = None,
 ) -> Model:
-    """Draw examples, train the ensemble, calibrate its intervals; what was done already in `folder` is taken up again.
+    """Draw examples, train the ensemble, calibrate its intervals, and then the stage that looks at neighbours, by simulated heads.
+
+    What was done already in `folder` is taken up again.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ def train_posterior(
         For examples, checkpoints and pictures.
     cuda
         Train on a CUDA device.
+    head
+        As `spatial_train.train_spatial` draws them; None, or no heads in the settings, leaves the second stage out.
 
     Raises
     ------
@@ -47,6 +53,7 @@ def train_posterior(
         If torch is missing.
     """
     require("torch", "training")
+    whole, progress = progress, part(progress, 0.0, 0.3 if head and settings.heads else 1.0)
     data, ends = _drawn(series, settings, folder, part(progress, 0.0, 0.45))
     histories: dict[str, list[list[float]]] = {}
     weights: dict[str, np.ndarray] = {}
@@ -56,7 +63,6 @@ def train_posterior(
         found, history = _member(data, ends, settings, member, folder / f"member{member}", cuda, told)
         weights |= {f"{member}.{name}": value for name, value in found.items()}
         histories[f"member {member + 1}"] = history
-    draw_history(histories, folder / PICTURE)
     progress(0.96, "calibrating")
     some = slice(ends[1], None)
     about = {
@@ -66,8 +72,14 @@ def train_posterior(
         "settings": settings.__dict__,
         "intervals": calibrate(weights, _rows(data, some), data.truth[some]),
         "trained_between": np.quantile(data.voxels.told[: ends[0]], (_RANGE, 1.0 - _RANGE), axis=0).round(4).tolist(),
-        "held_out_loss": [rows[-1][2] for rows in histories.values()],
     }
+    if head and settings.heads:
+        found, intervals, history = train_spatial(head, weights, settings, folder, cuda, part(whole, 0.3, 1.0))
+        weights |= {f"{SPATIAL}{name}": values for name, values in found.items()}
+        about["tissue_intervals"] = intervals
+        histories["with neighbours"] = history
+    about["held_out_loss"] = [rows[-1][2] for rows in histories.values()]
+    draw_history(histories, folder / PICTURE)
     return Model(weights, about)
 
 
@@ -187,24 +199,36 @@ def _member(
 
 def card(model: Model) -> str:
     """The model card as Markdown: what it is, how it was made, what it must not be taken for."""
-    about = model.about
-    held = about["intervals"]["0.95"]
-    rows = "\n".join(f"| {name} | {held[name]:.2f} |" for name in PARAMETERS)
-    return f"""# Posterior of DCE parameters, voxel by voxel
+    about, settings = model.about, model.about["settings"]
+    spatial = "tissue_intervals" in about
+    if spatial:
+        held = about["tissue_intervals"]["0.95"]
+        head = " | ".join(("parameter", *GROUPS))
+        rows = [" | ".join((name, *(f"{v:.2f}" for v in held[name]))) for name in PARAMETERS]
+    else:
+        head, rows = "parameter | SDs", [f"{name} | {about['intervals']['0.95'][name]:.2f}" for name in PARAMETERS]
+    table = "\n".join(f"| {row} |" for row in (head, " | ".join(["---"] * len(head.split(" | "))), *rows))
+    size = sum(values.size for name, values in model.weights.items() if name.startswith(SPATIAL))
+    of = settings.get
+    neighbours = f"""* **Neighbours.** A convolutional network of {size} numbers gives each voxel the Gaussian of its surroundings, which is
+  multiplied with its own but in enhancing tumour. It learned from {of("heads")} simulated heads from seed {of("first_head")}
+  on; the {of("calibration_heads")} after those calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity, "beside"
+  what lies outside the brain).
+"""
+    figures = "".join(f"\n{line}" for line in about.get("figures", []))
+    return f"""# Posterior of DCE parameters
 
-An ensemble of {about["settings"]["members"]} perceptrons that refine a fit of extended Tofts with delay: they read the fit, its standard
+An ensemble of {settings["members"]} perceptrons that refine a fit of extended Tofts with delay: they read the fit, its standard
 deviations and how the series was taken, and give a Gaussian of ktrans, ve, vp and delay.
 
-* **Trained on** simulated curves alone ({about["settings"]["series"]} series, seed {about["settings"]["seed"]}); no patient's data.
-* **Made by** `{about.get("command", "")}`
+* **Trained on** simulated curves ({settings["series"]} series, seed {settings["seed"]}) and heads; no patient's data.
+{neighbours if spatial else ""}* **Made by** `{about.get("command", "")}`
 * **Held-out loss** {", ".join(f"{v:.3f}" for v in about["held_out_loss"])}
-* **Intervals** are calibrated on simulated series of their own. SDs on either side of the median that hold 95 % of the truth (a Gaussian's
+* **Intervals** are calibrated on simulated data of their own. SDs on either side of the median that hold 95 % of the truth (a Gaussian's
   would be 1.96):
 
-| parameter | SDs |
-|---|---|
-{rows}
-
+{table}
+{figures}
 **Limits.** Frames of 1.5 to 8.5 s, a baseline and 110 s behind the arrival at least; brain; a gadolinium agent. Errors of the AIF that are
 larger than those simulated are not in the intervals. What real tissue does that extended Tofts does not is not in them either. Research use
 only.

@@ -177,7 +177,8 @@ def scan_dce(
             signal = signal * np.exp(-protocol.te_s * blood_decay(concentration, Dsc()))
         frames[:, inside] += (signal.astype(np.float32) * scale[:, None].astype(np.float32)).T
     white = TISSUE["wm"].pd * spgr_signal(1 / TYPICAL["wm"].t1, protocol.tr_s, protocol.flip_angle_deg)
-    maps = scan_truth("dce", grid, fractions, fields, physiology, effects, ("ktrans", "ve", "vp", "delay", "t1"))
+    names = ("ktrans", "ve", "vp")
+    maps = scan_truth("dce", grid, fractions, fields, physiology, effects, (*names, "delay", "t1"), names)
     series, path = finish(frames, grid, float(white), protocol.snr, effects, rng)
     acquisition = _acquisition(protocol, blood, times) | {"t10_s": T10_ASSUMED_S, "relaxivity": RELAXIVITY}
     plasma = blood.arterial(fine, protocol.arrival_s) / (1 - blood.hematocrit)

@@ -70,7 +70,8 @@ class Scanned:
         What ``case.json`` says of them, by role; without paths.
     maps
         Truth on the scan's own grid by name (``dce_ktrans``): each voxel has the values of its main tissue, ``..._tissue`` is that tissue
-        (1 + index in `CLASSES`, 0 air), ``..._share`` how much of the voxel it takes.
+        (1 + index in `CLASSES`, 0 air), ``..._share`` how much of the voxel it takes. ``dce_held_ktrans`` (and ``ve``, ``vp``) is what
+        the voxel holds of all its tissues together.
     curves
         True AIF (n, 2): time in s, every 0.1 s, and concentration.
     motion
@@ -92,8 +93,9 @@ def scan_truth(
     physiology: Physiology,
     effects: Effects,
     names: tuple[str, ...],
+    held: tuple[str, ...] = (),
 ) -> dict[str, sitk.Image]:
-    """The truth of a scan as `Scanned.maps` holds it; parameters `names` (t1 is called t10 there)."""
+    """The truth of a scan as `Scanned.maps` holds it; parameters `names` (t1 is called t10 there), those `held` too."""
     shares = np.stack([fractions[name] for name in CLASSES])
     most = shares.max(axis=0)
     main = np.where(most > 0.05, shares.argmax(axis=0) + 1, 0).astype(np.uint8)
@@ -103,7 +105,28 @@ def scan_truth(
     if "cbv" in maps:
         maps["cbf"] = flow(maps["cbv"], maps["mtt"])
     maps |= {"tissue": main, "share": most}
+    maps |= {f"held_{name}": values for name, values in _held(fractions, fields, physiology, effects, held).items()}
     return {f"{prefix}_{name}": grid.image(values) for name, values in maps.items()}
+
+
+def _held(
+    fractions: Mapping[str, np.ndarray],
+    fields: Mapping[str, np.ndarray],
+    physiology: Physiology,
+    effects: Effects,
+    names: tuple[str, ...],
+) -> dict[str, np.ndarray]:
+    """What voxels hold of ktrans, ve and vp: the sum over their tissues; fluid that no agent reaches adds nothing."""
+    result = {name: np.zeros(fractions[CLASSES[0]].shape, np.float32) for name in names}
+    for tissue in CLASSES if names else ():
+        inside = fractions[tissue] > LEAST_FRACTION
+        if not inside.any():
+            continue
+        p = physiology.values(tissue, {k: v[inside] for k, v in fields.items()}, effects, ("ktrans", "ve", "vp"))
+        p["ve"] = np.where(p["ktrans"] > 0, p["ve"], np.float32(0))
+        for name in names:
+            result[name][inside] += fractions[tissue][inside] * p[name]
+    return result
 
 
 def motion(rng: np.random.Generator, frames: int) -> np.ndarray:

@@ -6,44 +6,14 @@ import numpy as np
 import pytest
 from gliosuite.errors import InputError
 from gliosuite.perfusion.synthesis.examples import examples
-from gliosuite.perfusion.synthesis.features import NAMES, PARAMETERS, PRIOR, Scan, from_scale, inputs, to_scale
-from gliosuite.perfusion.synthesis.network import LOWER, N_OUT, N, cholesky, gaussian, members
+from gliosuite.perfusion.synthesis.features import NAMES, PARAMETERS, PRIOR, from_scale, inputs, to_scale
+from gliosuite.perfusion.synthesis.network import LOWER, N, cholesky, gaussian, members
 from gliosuite.perfusion.synthesis.train import LEVELS, calibrate
 from gliosuite.simulate.curves import SHARES, draw_curves
 from gliosuite.training import read_model
 from gliosuite.training.model_folder import shipped
 
 TESTS = 900_000  # seeds of these tests begin here; those of training are small
-
-
-def scan(**changed):
-    times = 4.0 * np.arange(60)
-    aif = np.where(times > 30, 6 * np.exp(-(((times - 40) / 8) ** 2)) + 1.0, 0.0)
-    return replace(Scan(times, 7, times, aif, 5.0, True, False), **changed)
-
-
-def fit_of(ktrans, sd, n=3):
-    full = lambda v: np.full(n, v)
-    values = {"ktrans": full(ktrans), "ve": full(0.3), "vp": full(0.05), "kep": full(ktrans / 0.3), "delay": full(1.0)}
-    spread = {
-        "ktrans": full(sd),
-        "ve": full(0.3 * sd / ktrans),
-        "vp": full(0.05 * sd / ktrans),
-        "kep": full(sd),
-        "delay": full(10 * sd),
-    }
-    return values, spread, full(1e-4), full(False)
-
-
-def silent_network():
-    """One that adds nothing: its last layer is 0."""
-    rng = np.random.default_rng(0)
-    return {
-        "0.0.weight": rng.normal(size=(len(NAMES), 8)).astype(np.float32),
-        "0.0.bias": np.zeros(8, np.float32),
-        "0.1.weight": np.zeros((8, N_OUT), np.float32),
-        "0.1.bias": np.zeros(N_OUT, np.float32),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +38,14 @@ def test_scales_go_there_and_back(name):
     assert (np.diff(to_scale(name, values)) > 0).all()
 
 
-def test_where_the_fit_is_sharp_a_network_that_adds_nothing_gives_it_back():
+def test_where_the_fit_is_sharp_a_network_that_adds_nothing_gives_it_back(fit_of, scan, silent_network):
     voxels = inputs(*fit_of(0.1, 0.0005), scan())
     mean, spread = gaussian(silent_network(), voxels)
     assert from_scale("ktrans", mean[:, 0]) == pytest.approx(0.1, rel=1e-3)
     assert spread[:, 0] == pytest.approx(0.0005 / 0.101, rel=1e-3)
 
 
-def test_what_the_fit_does_not_tell_is_the_prior():
+def test_what_the_fit_does_not_tell_is_the_prior(fit_of, scan, silent_network):
     values, sd, rmse, misfit = fit_of(0.1, 0.0005)
     sd["ve"][:] = np.nan
     mean, spread = gaussian(silent_network(), inputs(values, sd, rmse, misfit, scan()))
@@ -83,7 +53,7 @@ def test_what_the_fit_does_not_tell_is_the_prior():
     assert spread[:, 1] == pytest.approx(PRIOR["ve"][1])
 
 
-def test_no_input_of_a_hopeless_voxel_is_undefined():
+def test_no_input_of_a_hopeless_voxel_is_undefined(fit_of, scan):
     values, sd, rmse, misfit = fit_of(0.1, 0.0005)
     for of in (values, sd):
         for v in of.values():
@@ -93,7 +63,7 @@ def test_no_input_of_a_hopeless_voxel_is_undefined():
     assert voxels.told.shape == (3, len(NAMES))
 
 
-def test_numpy_and_torch_agree(model):
+def test_numpy_and_torch_agree(model, fit_of, scan):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(4)
     told = rng.normal(size=(50, len(NAMES))).astype(np.float32)
@@ -148,7 +118,7 @@ def test_it_is_nearer_to_the_truth_than_the_fit(model, unseen):
     assert rmse(refined["vp"]) < 1.05 * rmse(fitted["vp"])
 
 
-def test_calibration_finds_the_share_that_is_asked_for(unseen):
+def test_calibration_finds_the_share_that_is_asked_for(unseen, silent_network):
     one = unseen[0]
     weights = silent_network()
     held = calibrate(weights, one.voxels, one.truth)

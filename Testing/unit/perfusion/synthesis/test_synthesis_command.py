@@ -1,6 +1,7 @@
 """``synthesize predict`` and ``synthesize train``: what they write and print, and bad input."""
 
 import json
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_without_an_aif_a_population_stands_in_and_intervals_are_wider(gliosuite
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--model", "patlak"), "synthesis refines maps of extended Tofts with delay; these are of patlak"),
+        (("--model", "patlak"), "'patlak' is not known; choose from posterior, lyoo2025"),
         (("--no-delay",), "these are of etm without delay"),
         (("--model-folder", "."), "is no model folder"),
     ],
@@ -138,3 +139,83 @@ def test_training_makes_a_model_that_predicts(gliosuite, predicted):
     known = ("--dt", 2, *DCE, "--mask", folder / "mask.nii.gz", "--aif", folder / "aif.csv", "--no-motion")
     model = ("--model-folder", folder / "trained" / "model", "--out", folder / "mine")
     assert gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known, *model)[0] == 0
+
+
+RAW = ("--dt", 2, "--no-motion", "--model", "lyoo2025")
+
+
+def test_lyoo2025_takes_raw_signal_and_no_aif_and_says_what_it_did(gliosuite, folder):
+    pytest.importorskip("torch")
+    mask, out = folder / "mask.nii.gz", folder / "raw"
+    known = (*RAW, *DCE, "--mask", mask, "--regions", f"all={mask}", "--max-uncertainty", 30)
+    code, printed, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known, "--out", out)
+    assert code == 0, err
+    result = json.loads(printed)
+    assert result["model"] == "lyoo2025"
+    assert set(result["medians"]) == {"ktrans", "ve", "vp"}
+    inside = boolean(read_image(mask))
+    for name in ("ktrans", "ve", "vp"):
+        value, low, high = (array(read_image(out / f"{name}{e}.nii.gz")) for e in ("", "_lower", "_upper"))
+        assert (value[~inside] == 0).all()
+        assert (low <= value).all()
+        assert (value <= high).all()
+    notes = " ".join(result["notes"])
+    assert "the series has 50 frames of 2 s; lyoo2025 takes 60 of 5 s" in notes
+    assert "without effect on lyoo2025, which needs neither AIF nor T1: --t10" in notes
+    assert "the series is unlike those the networks were trained on" in notes
+    assert result["outside_share"] == 1.0
+    assert {"synthesis.json", "regions.csv", "out_of_distribution.nii.gz", "mask.nii.gz"} <= set(result["files"])
+    again = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *known, "--out", folder / "again")
+    assert again[0] == 0
+    assert (folder / "again" / "ktrans_sd.nii.gz").read_bytes() == (out / "ktrans_sd.nii.gz").read_bytes()
+
+
+def test_lyoo2025_without_torch_is_one_sentence(gliosuite, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *RAW, "--out", folder / "raw")
+    assert code == 2
+    assert "torch is needed for the networks of lyoo2025 (or take --model posterior, which needs none)" in err
+    assert not (folder / "raw").exists()
+
+
+def test_a_model_of_the_other_kind_is_refused(gliosuite, folder):
+    pytest.importorskip("torch")
+    from gliosuite.training.model_folder import shipped
+
+    words = (*RAW, "--model-folder", shipped("posterior"), "--out", folder / "raw")
+    code, _, err = gliosuite("synthesize", "predict", folder / "dce.nii.gz", *words)
+    assert code == 2
+    assert "holds a model of kind 'posterior'; one of kind 'lyoo2025' is needed" in err
+
+
+def test_own_cases_are_fitted_for_their_labels(folder):
+    from gliosuite.commands.labelled import fitted, folders
+    from gliosuite.errors import InputError
+    from gliosuite.files import write_json
+
+    with pytest.raises(InputError, match=r"--cases\) holds no case folder with a DCE series"):
+        folders(str(folder))
+    known = {
+        "path": "../dce.nii.gz",
+        "tr_ms": 5.0,
+        "flip_angle_deg": 15.0,
+        "times_s": [2.0 * i for i in range(50)],
+        "t10_s": 1.2,
+    }
+    write_json(
+        folder / "one" / "case.json", {"id": "one", "images": {"dce": known}, "masks": {"cel": "../mask.nii.gz"}}
+    )
+    write_json(folder / "two" / "case.json", {"id": "two", "images": {"t1c": {"path": "../t1_ms.nii.gz"}}})
+    (own,) = folders(str(folder))
+    assert own.name == "one"
+    made = fitted(own)
+    inside = boolean(made.lesion)
+    assert inside.sum() == boolean(read_image(folder / "mask.nii.gz")).sum()
+    assert np.nanmedian(array(made.maps["ktrans"])[inside]) == pytest.approx(0.1, rel=0.3)
+
+
+def test_the_posterior_is_not_trained_on_cases(gliosuite, folder):
+    words = ("synthesize", "train", "--cases", folder, "--out", folder / "model")
+    code, _, err = gliosuite(*words)
+    assert code == 2
+    assert "--cases is for --model lyoo2025; the posterior is trained on simulated curves" in err

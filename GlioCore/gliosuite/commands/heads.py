@@ -1,0 +1,178 @@
+"""Simulated heads as the commands see them: the raw series moved back, T1 mapped, the AIF found, and fitted; with the truth beside it."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import SimpleITK as sitk
+
+    from ..images import Series
+    from ..perfusion.result import PerfusionMaps
+    from ..perfusion.settings import DceSettings
+    from ..perfusion.synthesis import Fitted
+    from ..perfusion.synthesis.spatial_train import Head
+    from ..simulate.patient import SimulatedVisit
+    from ..simulate.protocols import Protocols
+
+GRID_MM = 2.0  # of the anatomy; chosen, a third of the time of 1 mm, and no coarser than a DCE series
+# Shares of the heads in training whose T1, B1 and haematocrit are known, and whose tumours are those of another cohort; chosen.
+_T1, _B1, _HEMATOCRIT, _OTHER = 0.85, 0.7, 0.7, 0.4
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A simulated DCE series as the fit sees it, and what is true.
+
+    Attributes
+    ----------
+    measured
+        What was fitted.
+    fitted
+        The fit of extended Tofts with delay.
+    truth
+        What voxels hold of ktrans (1/min), ve and vp, and the delay (s) of their main tissue, by name, (z, y, x).
+    main
+        ktrans, ve and vp of each voxel's main tissue, by name, (z, y, x).
+    tissue, share
+        1 + index in `simulate.acquisition.CLASSES` of what most of a voxel is, and how much of it that is, (z, y, x).
+    """
+
+    measured: "Measured"
+    fitted: "Fitted"
+    truth: "dict[str, np.ndarray]"
+    main: "dict[str, np.ndarray]"
+    tissue: "np.ndarray"
+    share: "np.ndarray"
+
+
+def example(seed: int, calibration: bool = False) -> "Head":
+    """What the posterior's spatial stage learns from, or is calibrated on, of the head of a seed.
+
+    Half of the heads for calibration are taken by the protocol of S0, whose T1, B1 and haematocrit are known, as studies plan it.
+
+    Raises
+    ------
+    InputError
+        If the series cannot be fitted; for calibration also where its blood contradicts the acquisition, since such a series shows the fit.
+    """
+    import numpy as np
+
+    from ..perfusion.synthesis.posterior import contradicted
+    from ..perfusion.synthesis.spatial import GROUPS
+    from ..perfusion.synthesis.spatial_train import head
+    from ..simulate.acquisition import CLASSES
+
+    one = fitted_head(seed) if calibration and seed % 2 else draw_head(seed)
+    if calibration and contradicted(one.fitted):
+        raise InputError(f"the blood of simulated head {seed} contradicts its acquisition")
+    other = {"csf": "fluid", "cavity": "fluid"}
+    names = ["beside", *(other.get(name, name if name in GROUPS else "beside") for name in CLASSES)]
+    return head(one.fitted, one.truth, np.array([GROUPS.index(name) for name in names])[one.tissue])
+
+
+def draw_head(seed: int) -> FittedHead:
+    """A head to train on: patient, protocol and what is known of it are drawn; a patient's seed is one of `simulate_case`'s."""
+    import numpy as np
+
+    from ..simulate.protocols import DEFAULT
+
+    rng = np.random.default_rng([seed, 16])
+    dt_s = float(rng.uniform(2.5, 6.5))
+    thick = float(rng.choice([3.0, 3.0, 4.0, 5.0]))
+    dce = replace(
+        DEFAULT.dce,
+        tr_s=float(rng.uniform(0.003, 0.0055)),
+        flip_angle_deg=float(rng.uniform(8.0, 16.0)),
+        dt_s=dt_s,
+        frames=round(float(rng.uniform(240.0, 360.0)) / dt_s),
+        spacing_mm=(2.0, 2.0, thick),
+        snr=float(np.exp(rng.uniform(np.log(12.0), np.log(45.0)))),
+        arrival_s=float(rng.uniform(18.0, 40.0)),
+    )
+    vfa = replace(DEFAULT.vfa, spacing_mm=dce.spacing_mm, snr=float(rng.uniform(20.0, 40.0)))
+    preset = str(rng.choice(["default", "idh-grade"], p=[1 - _OTHER, _OTHER]))
+    t1, b1, hematocrit = (bool(rng.random() < share) for share in (_T1, _B1, _HEMATOCRIT))
+    return fitted_head(seed, preset, replace(DEFAULT, dce=dce, vfa=vfa), t1, b1, hematocrit)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a visit's DCE gives before the fit: the series after motion correction, its times (t,) in s, settings, T1 and B1."""
+
+    series: "Series"
+    times_s: list[float]
+    settings: "DceSettings"
+    t10: "float | sitk.Image"
+    b1: "sitk.Image | None"
+
+    @classmethod
+    def of(cls, visit: "SimulatedVisit", t1: bool = True, b1: bool = True, hematocrit: bool = True) -> "Measured":
+        """Of a visit in memory, with what is known of it: a T1 map from flip angles, a B1 map for both, the haematocrit."""
+        import SimpleITK as sitk
+
+        from ..curves import before_bolus
+        from ..perfusion.settings import T10_TISSUE_S, DceSettings, T1Settings
+        from ..perfusion.t1 import t1_maps
+        from ..registration.motion import align_onto
+        from ..registration.steady import steady
+
+        said, series = visit.data["images"], visit.series("dce")
+        scale = cast(sitk.Image, visit.image("b1")) if b1 else None
+        t10: float | sitk.Image = T10_TISSUE_S
+        if t1:
+            about = said["vfa"]
+            laid = align_onto(visit.series("vfa"), before_bolus(series)).series
+            t10 = t1_maps(laid, T1Settings(about["tr_ms"], tuple(about["flip_angle_deg"])), scale).t1
+        about = said["dce"]
+        given = {key: about[key] for key in ("tr_ms", "te_ms", "flip_angle_deg")}
+        settings = DceSettings(**given, delay=True)
+        if hematocrit:
+            settings = replace(settings, hematocrit=about["hematocrit"])
+        return cls(steady(series).series, about["times_s"], settings, t10, scale)
+
+    def fit(self, aif: "str | sitk.Image" = "auto", mask: "sitk.Image | None" = None) -> "PerfusionMaps":
+        """Fit extended Tofts with delay, as `dce_maps`."""
+        from ..perfusion.dce import dce_maps
+
+        return dce_maps(self.series, self.times_s, self.settings, aif, self.t10, mask, b1=self.b1)
+
+
+def fitted_head(
+    seed: int,
+    preset: str = "default",
+    protocols: "Protocols | None" = None,
+    t1: bool = True,
+    b1: bool = True,
+    hematocrit: bool = True,
+) -> FittedHead:
+    """Simulate a patient's DCE series and fit it as ``gliosuite dce`` does, after ``gliosuite t1 --onto``.
+
+    Parameters
+    ----------
+    protocols
+        How scans are taken; the preset's scanner where None.
+    t1, b1, hematocrit
+        What is known of the patient, as in `Measured.of`.
+
+    Raises
+    ------
+    InputError
+        If the series cannot be fitted, as that of a patient without a usable artery.
+    """
+    import numpy as np
+
+    from ..images import array
+    from ..perfusion.synthesis import Fitted
+    from ..simulate.cohort import simulate_case
+
+    scans = ("vfa", "dce") if t1 or b1 else ("dce",)
+    patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols)
+    measured = Measured.of(patient.case, t1, b1, hematocrit)
+    fitted = Fitted.of(measured.fit())
+    of = lambda name: array(patient.truth.maps[f"dce_{name}"])
+    held, main = ({name: of(f"{kind}{name}") for name in ("ktrans", "ve", "vp")} for kind in ("held_", ""))
+    tissue = of("tissue").astype(np.uint8)
+    return FittedHead(measured, fitted, held | {"delay": of("delay")}, main, tissue, of("share"))
