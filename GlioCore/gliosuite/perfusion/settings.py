@@ -485,7 +485,7 @@ class Lyoo2025Training:
     slices: int = setting(6, "slices of each patient", low=1, needed="1 at least is needed")
     tcn_steps: int = setting(2500, "steps of the temporal network", low=1, needed="1 at least is needed")
     tcn_patches: int = setting(2, "patches in each of its steps", low=1, needed="1 at least is needed")
-    unet_steps: int = setting(3500, "steps of the U-Net", low=1, needed="1 at least is needed")
+    unet_steps: int = setting(1000, "steps of the U-Net", low=1, needed="1 at least is needed")
     unet_slices: int = setting(2, "slices in each of its steps", low=1, needed="1 at least is needed")
     divergence: float = setting(
         1e-3, "weight of the latent's divergence in the U-Net's loss", low=0, needed="0 or more is needed"

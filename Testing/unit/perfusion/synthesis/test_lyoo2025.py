@@ -12,6 +12,7 @@ from gliosuite.perfusion.synthesis.lyoo2025.batches import patch_rows, patches, 
 from gliosuite.perfusion.synthesis.lyoo2025.cases import KIND, NAMES, Labelled, load_case, save_case, training_case
 from gliosuite.perfusion.synthesis.lyoo2025.raw import ARRIVAL_S, FRAMES, INTERVAL_S, raw_curves, summary
 from gliosuite.training import read_model, write_model
+from gliosuite.training.model_folder import shipped
 
 GRID = Grid((20, 24, 4), (1.875, 1.875, 3.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -244,10 +245,10 @@ def test_a_changed_label_changes_no_map(trained):
             asked.append(name)
             return super().__getitem__(name)
 
-    shipped = Networks.of(model)
+    ready = Networks.of(model)
     full = networks.build_unet(posterior=True)
-    full.load_state_dict(shipped.unet.state_dict(), strict=False)
-    watched = replace(shipped, unet=Watched(full.items()))
+    full.load_state_dict(ready.unet.state_dict(), strict=False)
+    watched = replace(ready, unet=Watched(full.items()))
     images = np.random.default_rng(0).random((2, 3, 12, 10)).astype(np.float32)
     before = watched.samples(images)
     assert not [name for name in asked if name.startswith("posterior")]
@@ -257,7 +258,7 @@ def test_a_changed_label_changes_no_map(trained):
             parameter.add_(1.0)
     np.testing.assert_array_equal(watched.samples(images), before)
     assert (before[0] != before[1]).any()
-    assert shipped.first(raw.curves[:7]).shape == (7, 3)
+    assert ready.first(raw.curves[:7]).shape == (7, 3)
 
 
 def test_maps_are_means_of_samples_and_do_not_depend_on_the_mask(trained):
@@ -313,3 +314,14 @@ def test_a_summary_knows_a_baseline_from_an_end():
     assert abs(np.median(told[:, 0])) < 0.01
     assert (told[:, 1] <= told[:, 0]).all()
     assert (told[:, 2] >= told[:, 3]).all()
+
+
+def test_the_shipped_weights_are_small_and_have_no_net_that_sees_labels():
+    model = read_model(shipped(KIND), KIND)
+    assert not [name for name in model.weights if "posterior" in name]
+    assert {values.dtype for values in model.weights.values()} == {np.dtype(np.float16)}
+    assert sum(values.nbytes for values in model.weights.values()) <= 10e6
+    assert sum(values.size for name, values in model.weights.items() if name.startswith("unet.")) > 3.6e6
+    # The default schedule is the one that made them.
+    made = model.about["settings"]
+    assert {name: made[name] for name in vars(Lyoo2025Training())} == vars(Lyoo2025Training())

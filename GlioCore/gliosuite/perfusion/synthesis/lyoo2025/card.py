@@ -18,7 +18,8 @@ def card(model: Model) -> str:
     return f"""# Lyoo 2025: DCE maps from raw signal without an AIF
 
 The two networks of Lyoo YW et al. (Eur Radiol 2025, doi 10.1007/s00330-025-11588-z): a temporal convolutional network of each voxel's 60
-frames, and a probabilistic U-Net of its maps, slice by slice. They give ktrans, vp and ve as the mean of four samples, and their SD.
+frames, and a probabilistic U-Net that adds to its maps, slice by slice. They give ktrans, vp and ve as the mean of four samples, and
+their SD.
 
 * **Trained on** {settings["patients"]} simulated patients (seed {settings["seed"]}), {settings["slices"]} slices of each, the last
   eighth of them held out; the labels are the truth of the simulation. No patient's data, and not the weights of the paper.

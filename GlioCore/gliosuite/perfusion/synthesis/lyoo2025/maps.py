@@ -116,7 +116,7 @@ def _image(p: Prepared, values: np.ndarray) -> sitk.Image:
 def _notes(share: float, unlike: list[str]) -> list[str]:
     notes = [
         f"maps are means of {SAMPLES} samples of networks trained on simulated patients, which saw neither AIF nor T1; their SD says what "
-        "the latent of two numbers leaves open, not what the noise does; look at fitted maps beside them"
+        "the latent of two numbers leaves open, not what the noise does; they are for comparison: work with fitted maps"
     ]
     if unlike:
         notes.append(f"the series is unlike those the networks were trained on: {', and '.join(unlike)}")
