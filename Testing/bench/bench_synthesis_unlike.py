@@ -1,9 +1,9 @@
 """Whether the posterior says that a series is none of its kind (wrong TR, no agent, DSC as DCE), and takes what is.
 
 Run alone: ``python Testing/bench/bench_synthesis_unlike.py [--patients N]``. Patients are simulated in memory (anatomy of 2 mm) and go
-through what the commands call; their seeds are used for nothing else. A series is flagged where it is refused, or where all voxels show the
-fit and a note says why; 95 % of the unlike ones must be. Series of 20 frames every 8 s and of 120 frames every 2 s must be taken; of each kind
-at most one in ten may be flagged.
+through what the commands call; their seeds are used for nothing else. A series is flagged where it is refused, or where all voxels show
+the fit and a note says why; 95 % of the unlike ones must be. Series of 20 frames every 8 s and of 120 frames every 2 s must be taken; of
+each kind at most one in ten may be flagged.
 """
 
 import argparse

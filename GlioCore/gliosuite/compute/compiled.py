@@ -57,10 +57,12 @@ def worthwhile(voxels: int, repeated: bool = False) -> bool:
     """
     if voxels < FEWEST and not repeated:
         return False
-    try:
-        importlib.import_module("numba")
-    except ImportError:
-        return False
+    # One thread alone loads numba: another that asks meanwhile could find half of it, and would take the arrays' way.
+    with _lock:
+        try:
+            importlib.import_module("numba")
+        except ImportError:
+            return False
     return True
 
 
