@@ -129,7 +129,24 @@ def test_synthesize_alone_and_misspelt(gliosuite):
 def test_training_makes_a_model_that_predicts(gliosuite, predicted):
     pytest.importorskip("torch")
     folder, _ = predicted
-    small = ("--series", 20, "--voxels", 16, "--members", 2, "--width", 8, "--steps", 20, "--batch", 64, "--seed", 5)
+    small = (
+        "--series",
+        20,
+        "--voxels",
+        16,
+        "--members",
+        2,
+        "--width",
+        8,
+        "--steps",
+        20,
+        "--batch",
+        64,
+        "--seed",
+        5,
+        "--heads",
+        0,
+    )
     code, out, err = gliosuite("synthesize", "train", *small, "--out", folder / "trained")
     assert code == 0, err
     assert "--seed 5" in json.loads(out)["command"]
