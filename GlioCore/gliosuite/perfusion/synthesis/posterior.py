@@ -172,9 +172,9 @@ def _image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:
     return grid.image(result)
 
 
-def _of_prior(sd: np.ndarray) -> list[str]:
-    """The sentence on voxels whose ve the fit does not tell, from its SDs (n,); none where it tells all."""
-    share = float(np.mean(~np.isfinite(sd))) if len(sd) else 0.0
+def _of_prior(sd: np.ndarray, count: int) -> list[str]:
+    """The sentence on voxels whose ve the fit does not tell, from its SDs (n,) where the network speaks, of `count` voxels; none without any."""
+    share = float(np.sum(~np.isfinite(sd))) / max(count, 1)
     if not share:
         return []
     return [
