@@ -22,7 +22,7 @@ KIND = "posterior"
 SPATIAL = "spatial."  # before the names of the weights of the stage that looks at neighbours
 _SD_OF_HALF = 1.0 / 0.6745  # a Gaussian's SD over the half width of the interval that holds half of it
 _95 = 1.96
-_MARGIN = 0.1  # of the range of an input that was trained on, by which it may lie outside; chosen
+_MARGIN = 0.15  # of the range of an input that was trained on, by which it may lie outside; chosen
 # Inputs that all voxels of a series share begin here.
 _SHARED = NAMES.index("frame interval")
 
@@ -148,7 +148,7 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
         maps["upper"],
         _image(found.outside, mask, grid),
         fitted.mask,
-        [*_notes(fitted, share, model), *_of_prior(array(fitted.sd["ve"])[mask])],
+        [*_notes(fitted, share, model), *_of_prior(array(fitted.sd["ve"])[mask][~found.outside], len(found.outside))],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share},
     )
 
@@ -173,7 +173,7 @@ def _image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:
 
 
 def _of_prior(sd: np.ndarray, count: int) -> list[str]:
-    """The sentence on voxels whose ve the fit does not tell, from its SDs (n,) where the network speaks, of `count` voxels; none without any."""
+    """The sentence on voxels whose ve the fit does not tell, from its SDs (n,) where the network speaks; `count` voxels in all."""
     share = float(np.sum(~np.isfinite(sd))) / max(count, 1)
     if not share:
         return []
