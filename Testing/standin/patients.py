@@ -48,9 +48,8 @@ def manual_aif(case: Path, ras: list[tuple[float, ...]], out: Path, *more: str) 
     times = out.with_suffix(".times.txt")
     times.write_text("\n".join(f"{t!r}" for t in known["times_s"]))
     points = ";".join(",".join(f"{v:.9g}" for v in point) for point in ras)
-    acquired = [
-        f"--{n}={known[k]:g}" for n, k in (("tr-ms", "tr_ms"), ("te-ms", "te_ms"), ("flip-angle", "flip_angle_deg"))
-    ]
+    given = (("tr-ms", "tr_ms"), ("te-ms", "te_ms"), ("flip-angle", "flip_angle_deg"), ("hematocrit", "hematocrit"))
+    acquired = [f"--{n}={known[k]:g}" for n, k in given]
     command = ["aif", str(case / "dce.nii.gz"), "--kind", "dce", "--method", "manual", f"--times={times}", *acquired]
     with contextlib.redirect_stdout(io.StringIO()):
         assert main([*command, f"--aif-points={points}", *more, f"--out={out}", "--quiet"]) == 0
