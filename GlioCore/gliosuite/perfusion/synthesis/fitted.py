@@ -10,10 +10,10 @@ import SimpleITK as sitk
 
 from ...errors import InputError, option
 from ...files import plain, read_json
-from ...images import read_image
+from ...images import array, boolean, read_image
 from ..aif import POPULATIONS, Aif, read_aif
 from ..result import PerfusionMaps
-from ..settings import FORMATS, HEMATOCRIT
+from ..settings import FORMATS, HEMATOCRIT, T10_TISSUE_S
 from .features import Scan
 
 _VALUES = ("ktrans", "ve", "vp", "kep", "delay")
@@ -41,6 +41,8 @@ class Fitted:
         T1 before contrast agent in s; None where it was not measured.
     flip_factor
         The flip angle that the blood's signal asks for over the one that was given; None where no sinus told.
+    assumed_t10_s
+        The T1 that was taken for all voxels where none was measured; None with a map, or where the series holds concentrations.
     """
 
     values: dict[str, sitk.Image]
@@ -51,6 +53,18 @@ class Fitted:
     scan: Scan
     t10: sitk.Image | None = None
     flip_factor: float | None = None
+    assumed_t10_s: float | None = None
+
+    def voxels(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Values, SDs, residual and misfit (n,) of the mask's voxels, as they would be with the T1 that the network takes for unmeasured.
+
+        Concentrations, and with them ktrans, ve, vp and the residual, go with 1 / T1 (small flip angles).
+        """
+        mask = boolean(self.mask)
+        factor = 1.0 if self.assumed_t10_s is None else self.assumed_t10_s / T10_TISSUE_S
+        scale = lambda name: factor if name in ("ktrans", "ve", "vp") else 1.0
+        values, sd = ({n: scale(n) * array(image)[mask] for n, image in of.items()} for of in (self.values, self.sd))
+        return values, sd, factor * array(self.rmse)[mask], array(self.misfit)[mask] > 0
 
     @classmethod
     def of(cls, made: PerfusionMaps) -> "Fitted":
@@ -74,6 +88,7 @@ class Fitted:
             scan,
             made.t10,
             _flip(made.aif.quality),
+            _assumed(settings, made.record),
         )
 
     @classmethod
@@ -93,11 +108,26 @@ class Fitted:
         scan = _scan(said["settings"], said, said["times_s"], said["n_baseline"], aif, said["aif"]["method"])
         values, sd = ({name: image(f"{name}{end}") for name in _VALUES} for end in ("", "_sd"))
         t10 = image("t10") if (folder / f"t10.{ending}").exists() else None
-        return cls(values, sd, image("rmse"), image("misfit"), image("mask"), scan, t10, _flip(said["aif"]["quality"]))
+        return cls(
+            values,
+            sd,
+            image("rmse"),
+            image("misfit"),
+            image("mask"),
+            scan,
+            t10,
+            _flip(said["aif"]["quality"]),
+            _assumed(said["settings"], said),
+        )
 
 
 def _flip(quality: Mapping[str, Any]) -> float | None:
     return quality.get("sinus_flip_factor")
+
+
+def _assumed(settings: Mapping[str, Any], said: Mapping[str, Any]) -> float | None:
+    t10 = said.get("t10_s")
+    return float(t10) if isinstance(t10, (int, float)) and settings["input"] == "signal" else None
 
 
 def _check(settings: Mapping[str, Any]) -> None:

@@ -83,9 +83,7 @@ class Distribution:
 def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> Distribution:
     """What the network says of each voxel of a fit's mask, with its neighbours where the model has a stage for them."""
     mask = boolean(fitted.mask)
-    pick = lambda images: {name: array(image)[mask] for name, image in images.items()}
-    values, sd = pick(fitted.values), pick(fitted.sd)
-    rmse, misfit = array(fitted.rmse)[mask], array(fitted.misfit)[mask] > 0
+    values, sd, rmse, misfit = fitted.voxels()
     n = len(rmse)
     t10 = None if fitted.t10 is None else array(fitted.t10)[mask]
     mean, spread = np.empty((n, len(PARAMETERS)), np.float32), np.empty((n, len(PARAMETERS)), np.float32)

@@ -42,10 +42,7 @@ class Head(NamedTuple):
 def head(fitted: Fitted, truth: Mapping[str, np.ndarray], group: np.ndarray) -> Head:
     """From a fit, the truth by parameter and the tissue's index in `GROUPS`, (z, y, x)."""
     mask = boolean(fitted.mask)
-    pick = lambda images: {name: array(image)[mask] for name, image in images.items()}
-    voxels = inputs(
-        pick(fitted.values), pick(fitted.sd), array(fitted.rmse)[mask], array(fitted.misfit)[mask] > 0, fitted.scan
-    )
+    voxels = inputs(*fitted.voxels(), fitted.scan)
     scaled = np.stack([to_scale(name, truth[name][mask]) for name in PARAMETERS], axis=1).astype(np.float32)
     t10 = np.empty(0) if fitted.t10 is None else array(fitted.t10)[mask]
     # Half precision is finer than what any input is known to, and halves what is kept.

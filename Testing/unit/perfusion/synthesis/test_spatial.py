@@ -218,3 +218,13 @@ def test_blood_that_contradicts_the_acquisition_sends_the_series_back_to_the_fit
     assert any("times the flip angle that was given" in note for note in made.notes) == outside
     if outside:
         np.testing.assert_allclose(array(made.maps["ktrans"]), array(fitted.values["ktrans"]), rtol=1e-6)
+
+
+def test_an_assumed_t1_is_brought_to_the_one_that_was_trained_with(fitted_ball):
+    values, sd, rmse, _ = fitted_ball().voxels()
+    scaled, wide, far, _ = fitted_ball(assumed_t10_s=1.5).voxels()
+    for name in ("ktrans", "ve", "vp"):
+        np.testing.assert_allclose(scaled[name], 1.5 * values[name])
+        np.testing.assert_allclose(wide[name], 1.5 * sd[name])
+    np.testing.assert_allclose(scaled["kep"], values["kep"])
+    np.testing.assert_allclose(far, 1.5 * rmse)
