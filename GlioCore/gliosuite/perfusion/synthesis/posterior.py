@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...compute import blocks, each
-from ...images import Grid, array, boolean
+from ...images import Grid, array, boolean, map_image
 from ...steps import Progress, part, silent
 from ...training import Model, read_model
 from ...training.model_folder import shipped
@@ -137,14 +137,14 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
             for end in values:
                 values[end][found.outside] = fit[end]
         for end, of in values.items():
-            maps[end][name] = _image(of, mask, grid)
+            maps[end][name] = map_image(of, mask, grid)
     share = float(found.outside.mean()) if len(found.outside) else 0.0
     return Synthesis(
         maps[""],
         maps["sd"],
         maps["lower"],
         maps["upper"],
-        _image(found.outside, mask, grid),
+        map_image(found.outside, mask, grid),
         fitted.mask,
         [*_notes(fitted, share, model), *_of_prior(array(fitted.sd["ve"])[mask][~found.outside], len(found.outside))],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share},
@@ -162,12 +162,6 @@ def _outside(told: np.ndarray, between: Any) -> np.ndarray:
     low, high = (np.asarray(v, np.float32) for v in between)
     room = _MARGIN * (high - low) + 1e-3
     return np.asarray(((told < low - room) | (told > high + room)).any(axis=1))
-
-
-def _image(values: np.ndarray, mask: np.ndarray, grid: Grid) -> sitk.Image:
-    result = np.zeros(mask.shape, np.float32)
-    result[mask] = values
-    return grid.image(result)
 
 
 def _of_prior(sd: np.ndarray, count: int) -> list[str]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..spatial import LEVELS
 from .cases import NAMES, UNITS, TrainingCase
 from .inference import Networks, values_of
 from .raw import summary
 
-LEVELS = (0.5, 0.9, 0.95)  # of intervals
 _RANGE = 0.0005  # of the curves at either end, beyond which a voxel lies outside what was trained on; chosen
 LEAST_SD = 1e-5  # below which four samples do not differ
 

@@ -5,11 +5,11 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ....errors import InputError, option
-from ....images import Series
+from ....images import Series, map_image
 from ....steps import Progress, silent
 from ....training import Model, read_model
 from ....training.model_folder import shipped
-from ...prepared import Prepared, prepare
+from ...prepared import prepare
 from ...settings import DceSettings
 from ..posterior import Synthesis
 from .cases import KIND, NAMES
@@ -86,13 +86,13 @@ def lyoo2025(
         wide = model.about["intervals"]["0.95"][name] * np.maximum(spread[:, k], LEAST_SD)
         ends = {"lower": np.maximum(values[:, k] - wide, 0.0), "upper": values[:, k] + wide}
         for key, of in ({"maps": values[:, k], "sd": spread[:, k]} | ends).items():
-            found[key][name] = _image(p, of)
+            found[key][name] = map_image(of, p.fitted, series.grid)
     return Synthesis(
         found["maps"],
         found["sd"],
         found["lower"],
         found["upper"],
-        _image(p, outside),
+        map_image(outside, p.fitted, series.grid),
         series.grid.image(p.fitted),
         [*p.notes, *raw.notes, *_notes(share, raw.unlike, model.about["intervals"]["0.95"])],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share, "samples": SAMPLES},
@@ -105,13 +105,6 @@ def _outside(curves: np.ndarray, model: Model) -> np.ndarray:
     room = _MARGIN * (high - low)
     told = summary(curves)
     return np.asarray(((told < low - room) | (told > high + room)).any(axis=1))
-
-
-def _image(p: Prepared, values: np.ndarray) -> sitk.Image:
-    """A map of values (n,) of the fitted voxels; 0 outside them."""
-    result = np.zeros(p.fitted.shape, np.float32)
-    result[p.fitted] = values
-    return p.series.grid.image(result)
 
 
 def _notes(share: float, unlike: list[str], held: dict[str, float]) -> list[str]:
