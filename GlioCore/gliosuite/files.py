@@ -15,6 +15,7 @@ from typing import Any
 from .errors import InputError, option
 
 _PARTIAL = ".gliosuite-partial-"
+_TRIES = 20  # to make a folder that another process removes
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
 
 
@@ -71,24 +72,46 @@ def check_room(path: str | Path, is_folder: bool) -> None:
 
 
 @contextlib.contextmanager
-def _making_folder(folder: Path) -> Iterator[None]:
-    """Make `folder` and its parents; remove those that were made here again if the body fails and left them empty."""
-    made = []
+def _partial_in(folder: Path, what: Path) -> Iterator[Path]:
+    """Make a folder of a temporary name in `folder`, from which `what` is to be written.
+
+    Parents that were made are removed again if the body fails and leaves them empty.
+    """
+    made: list[Path] = []
     try:
-        for parent in [*reversed(folder.parents), folder]:
-            if not parent.exists():
-                parent.mkdir()
-                made.append(parent)
-        if not folder.is_dir():
-            raise InputError(f"{folder} is a file; an output folder is needed")
-        yield
+        partial = _make_partial(folder, made)
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     except BaseException as error:
         for parent in reversed(made):
             with contextlib.suppress(OSError):
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise _sentence(folder, error) from error
+            raise _sentence(what, error) from error
         raise
+
+
+def _make_partial(folder: Path, made: list[Path]) -> Path:
+    """The temporary folder; what had to be made for it is noted in `made`.
+
+    Another process may make the same folders at the same time, or remove those that it had made and found empty again.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            for parent in [*reversed(folder.parents), folder]:
+                if not parent.exists():
+                    with contextlib.suppress(FileExistsError):
+                        parent.mkdir()
+                        made.append(parent)
+            if not folder.is_dir() and folder.exists():
+                raise InputError(f"{folder} is a file; an output folder is needed")
+            return Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder))
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager
@@ -102,19 +125,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path).absolute()
     _refuse_replacing(path)
-    with _making_folder(path.parent):
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
-        except OSError as error:
-            raise _sentence(path, error) from error
-        try:
-            partial = folder / path.name
-            yield partial
-            os.replace(partial, path)
-        except OSError as error:
-            raise _sentence(path, error) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with _partial_in(path.parent, path) as folder:
+        partial = folder / path.name
+        yield partial
+        os.replace(partial, path)
 
 
 @contextlib.contextmanager
@@ -130,29 +144,20 @@ def staged(out: str | Path, replace: bool = False) -> Iterator[Path]:
         If `out` cannot be written, is a file, or the disk is full.
     """
     out = Path(out).absolute()
-    with _making_folder(out):
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=out))
-        except OSError as error:
-            raise _sentence(out, error) from error
-        try:
-            yield folder
-            kept = set()
-            made = sorted(p for p in folder.rglob("*") if p.is_file())
-            for source in made if _inputs else ():
-                _refuse_replacing(out / source.relative_to(folder))
-            for source in made:
-                target = out / source.relative_to(folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, target)
-                kept.add(target)
-            for old in [p for p in out.rglob("*") if p.is_file()] if replace else ():
-                if old not in kept and folder not in old.parents:
-                    old.unlink()
-        except OSError as error:
-            raise _sentence(out, error) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with _partial_in(out, out) as folder:
+        yield folder
+        kept = set()
+        made = sorted(p for p in folder.rglob("*") if p.is_file())
+        for source in made if _inputs else ():
+            _refuse_replacing(out / source.relative_to(folder))
+        for source in made:
+            target = out / source.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            kept.add(target)
+        for old in [p for p in out.rglob("*") if p.is_file()] if replace else ():
+            if old not in kept and folder not in old.parents:
+                old.unlink()
 
 
 def clear_partial(folder: str | Path) -> None:

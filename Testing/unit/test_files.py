@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,64 @@ def test_a_file_in_the_place_of_a_folder_is_said(tmp_path):
         with pytest.raises(InputError, match=_FILE_THERE):
             files.write_text(out / "a.txt", "x")
     assert content(tmp_path) == {"file": b"x"}
+
+
+def test_a_folder_that_another_process_makes_at_the_same_moment_is_taken(tmp_path, monkeypatch):
+    mkdir = Path.mkdir
+
+    def made_before(self, *args, **kwargs):
+        if not self.exists():
+            mkdir(self)
+        mkdir(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", made_before)
+    files.write_text(tmp_path / "x" / "y" / "a.txt", "a")
+    assert content(tmp_path) == {"x/y/a.txt": b"a"}
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_folder_that_another_process_removes_at_the_same_moment_is_made_again(tmp_path, monkeypatch, lost):
+    """A step that is skipped removes the results folder that it had made, where another is about to begin."""
+    mkdir, mkdtemp, removed = Path.mkdir, tempfile.mkdtemp, []
+
+    def remove(folder):
+        if len(removed) < lost:
+            removed.append(folder)
+            folder.rmdir()
+
+    def into_what_goes(self, *args, **kwargs):
+        if lost == 2 and self.name == "y":
+            remove(self.parent)
+        mkdir(self, *args, **kwargs)
+
+    def beside_what_goes(*, prefix, dir):
+        remove(dir)
+        return mkdtemp(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(Path, "mkdir", into_what_goes)
+    monkeypatch.setattr(tempfile, "mkdtemp", beside_what_goes)
+    with files.staged(tmp_path / "x" / "y") as folder:
+        (folder / "a.txt").write_text("a")
+    assert len(removed) == lost
+    assert content(tmp_path) == {"x/y/a.txt": b"a"}
+    assert [p.name for p in (tmp_path / "x" / "y").iterdir()] == ["a.txt"]
+
+
+def test_processes_that_make_and_remove_the_same_folder_do_not_disturb_each_other(tmp_path):
+    """In threads, which meet more often."""
+
+    def one(index):
+        try:
+            if index % 2:
+                half_staged(tmp_path / "x" / "y", ValueError())
+            files.write_text(tmp_path / "x" / "y" / f"{index}.txt", "x")
+            (tmp_path / "x" / "y" / f"{index}.txt").unlink()
+        except ValueError:
+            return 1
+        return 0
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(400))) == 200
 
 
 def test_json_holds_what_arrays_and_dataclasses_hold(tmp_path):
