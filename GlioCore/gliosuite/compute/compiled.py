@@ -94,7 +94,13 @@ def _compile(module: ModuleType) -> None:
                 inline = "always" if function.__name__ in _inside else "never"
                 maths: set[str] | bool = False if function.__name__ in _exact else _MATHS
                 ready = numba.njit(
-                    function, nogil=True, fastmath=maths, error_model="numpy", cache=folder is not None, inline=inline
+                    function,
+                    nogil=True,
+                    fastmath=maths,
+                    error_model="numpy",
+                    cache=folder is not None,
+                    inline=inline,
+                    forceinline=True,
                 )
                 setattr(home, function.__name__, ready)
     finally:
