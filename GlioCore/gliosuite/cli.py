@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "t1",
     "perfusion",
     "synthesis",
+    "recurrence",
     "barriers",
     "ctv",
     "compare",
@@ -238,7 +239,7 @@ def _word(value: Any) -> str:
 
 def joined(argv: list[str]) -> list[str]:
     """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
-    two = argv[:1] == ["synthesize"] and len(argv) > 1 and not argv[1].startswith("-")
+    two = argv[:1] in (["synthesize"], ["recurrence"]) and len(argv) > 1 and not argv[1].startswith("-")
     return [" ".join(argv[:2]), *argv[2:]] if two else argv
 
 

@@ -111,7 +111,14 @@ def _options(p: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="T",
-        help="of a recurrence probability (image role probability): the least that CTV_MODEL includes, 0-1 (default 0.5)",
+        help="of the recurrence probability: the least that CTV_MODEL includes, 0-1 (default: what the model's validation chose; 0.5 for a "
+        "probability of the case, image role probability)",
+    )
+    p.add_argument(
+        "--recurrence-model",
+        default="shipped",
+        metavar="DIR",
+        help="of `gliosuite recurrence train` (default shipped, which was trained on simulated patients)",
     )
     p.add_argument("--like", metavar="SCHEME", help="give CTV_MODEL the volume of this scheme, in place of --threshold")
     p.add_argument(
@@ -188,6 +195,7 @@ def _settings(args: argparse.Namespace) -> Any:
         "barriers": args.barriers,
         "through": tuple(args.through),
         "like": args.like,
+        "recurrence_model": args.recurrence_model,
         "allow_derived": args.allow_derived,
         "drafts_accepted_by": accepting(args.drafts_accepted_by),
     }

@@ -23,14 +23,15 @@ READS = {
     *("case", "folder"),
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
+    *("recurrence_model", "results"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
-    *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol"),
+    *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou")  # in place of a file
+_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped")  # in place of a file
 _WORDY = (
     "aif",
     "t10",

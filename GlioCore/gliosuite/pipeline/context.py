@@ -23,6 +23,7 @@ PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
 BARRIERS = ("none", "auto")  # what the setting `barriers` can be but a folder of masks
+SHIPPED = "shipped"  # what the setting `recurrence_model` can be but a folder
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
 ACQUISITION_NEEDS = SERIES_NEEDS | {"vfa": ("flip_angle_deg", "tr_ms")}
 
@@ -56,8 +57,10 @@ class RunSettings:
     barriers, through
         As in ``gliosuite ctv``: a folder of masks, auto or none; which of brainstem and chiasm stop no margin.
     threshold, like
-        Of the CTV from a recurrence probability, where the case has one: the least probability included, 0-1, or, in its place, the
-        scheme whose volume it gets.
+        Of the CTV from a recurrence probability: the least probability included, 0-1 (None: what the model's validation chose, .5 for a
+        probability of the case), or, in its place, the scheme whose volume it gets.
+    recurrence_model
+        A folder of ``gliosuite recurrence train``, or ``shipped``.
     allow_derived, drafts_accepted_by
         As in ``gliosuite rtstruct``; drafts that are accepted give target volumes where they are unsure, too.
     """
@@ -92,9 +95,11 @@ class RunSettings:
     engine: str = setting("auto", "registration engine", choices=ENGINES)
     barriers: str = "none"
     through: tuple[str, ...] = ()
-    # Chosen, because a voxel is included where a recurrence is more likely than not.
-    threshold: float = setting(0.5, "the least probability that CTV_MODEL includes, 0-1", metavar="T", low=0, high=1)
+    threshold: float | None = setting(
+        None, "the least probability that CTV_MODEL includes, 0-1", metavar="T", low=0, high=1
+    )
     like: str | None = None
+    recurrence_model: str = SHIPPED
     allow_derived: bool = False
     drafts_accepted_by: str = ""
 

@@ -18,8 +18,9 @@ from ..images import array, check_file, read_ahead, shared_reading
 from ..perfusion.settings import DceSettings, DscSettings
 from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
-from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, Run, RunSettings
+from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, SHIPPED, Run, RunSettings
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
+from .recurrence import recurrence
 from .scored import scored
 from .seen import Files
 from .step import Step, kept, run_steps
@@ -34,7 +35,8 @@ STEPS = (
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
     Step("synthesis", synthesis, report.SYNTHESIS, after=("registered", "dce")),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
-    Step("rt", rt, report.TARGETS, after=("lesions", "progression")),
+    Step("recurrence", recurrence, report.RECURRENCE, after=("registered", "lesions", "dce", "dsc")),
+    Step("rt", rt, report.TARGETS, after=("lesions", "progression", "recurrence")),
     Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
 TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc", "synthesis"), among_results=True)
@@ -54,7 +56,7 @@ def check_settings(case: Case, settings: RunSettings) -> None:
 
     for name in (*settings.schemes, *([settings.like] if settings.like else [])):
         scheme(name)
-    if not 0 < settings.threshold < 1:
+    if settings.threshold is not None and not 0 < settings.threshold < 1:
         raise InputError(f"threshold {settings.threshold} is out of range; a probability between 0 and 1 is needed")
 
 
@@ -231,8 +233,9 @@ def _as_before(out: Path, summary: dict[str, Any]) -> bool:
 
 
 def _unnamed(settings: RunSettings) -> dict[str, str]:
-    """The folder of barriers is known by its hash: a path can hold a patient's name."""
-    return {} if settings.barriers in BARRIERS else {"barriers": "masks given"}
+    """Folders are known by their hash: a path can hold a patient's name."""
+    barriers = {} if settings.barriers in BARRIERS else {"barriers": "masks given"}
+    return barriers | ({} if settings.recurrence_model == SHIPPED else {"recurrence_model": "a folder given"})
 
 
 def _provenance(settings: RunSettings, out: Path) -> dict[str, Any]:

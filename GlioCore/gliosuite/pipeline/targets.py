@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..rt.targets import Structures
 
 
+LESION = ("cel", "t2l", "cavity", "necrosis")
+# Of a probability whose model is not known; chosen, because a voxel is included where a recurrence is more likely than not.
+USUAL_THRESHOLD = 0.5
 _BRAIN = {"file": "file", "image": "the image's own foreground", "draft": "draft"}  # by its source
 
 
@@ -27,24 +30,11 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     masks = run.masks()
     if "brain" not in masks:
         raise SkippedStep("there is no brain mask")
-    parts: tuple[str, ...] = ("cel", "t2l", "cavity", "necrosis")
-    lesion = {n: masks[n] for n in parts if n in masks and boolean(masks[n]).any()}
-    drawn_by = run.record("lesions").get("summary", {})
-    sources = {n: e["source"] for n, e in drawn_by.items()}
-    accepted_by = run.settings.drafts_accepted_by
-    unsure = {} if accepted_by else {n: drawn_by[n]["unsure"] for n in lesion if "unsure" in drawn_by.get(n, {})}
-    if "cel" in unsure and sources.get("necrosis") == "draft":
-        unsure["necrosis"] = "it was found by the draft of cel"
-    lesion = {n: m for n, m in lesion.items() if n not in unsure}
-    left_out = [
-        f"The draft of {n} is in no target volume ({why}): correct it and give it as a mask, or accept it with "
-        f"{option('--drafts-accepted-by')} NAME."
-        for n, why in unsure.items()
-    ]
+    lesion, left_out = usable_lesion(run, masks)
     if not {"cel", "t2l", "cavity"} & set(lesion):
         why = " ".join(left_out) or "CEL, T2L and cavity are all absent or empty"
         raise SkippedStep(f"there is no lesion that a target volume can rest on: {why}")
-    cel, t2l, cavity, necrosis = (lesion.get(n) for n in parts)
+    cel, t2l, cavity, necrosis = (lesion.get(n) for n in LESION)
     structures = Structures(masks["brain"], cel, t2l, cavity, necrosis)
     progress(0.02, "barriers")
     barriers, lost = _barriers(run, structures)
@@ -55,7 +45,9 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     )
     if lost:
         done.lose(lost)
+    sources = {n: e["source"] for n, e in run.record("lesions").get("summary", {}).items()}
     drafts = [n for n in lesion if sources.get(n) == "draft"]
+    accepted_by = run.settings.drafts_accepted_by
     done.notes += left_out
     if drafts and accepted_by:
         done.notes.append(
@@ -70,7 +62,9 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     options, predicted = _prediction(run)
     schemes = [n for n in run.settings.schemes if n != "model"] + (["model"] if options else [])
     if "model" in run.settings.schemes and not options:
-        done.lose(f"Scheme model was left out: the case has no recurrence probability (images.{PROBABILITY}).")
+        done.lose(
+            f"Scheme model was left out: there is no recurrence probability, neither the case's (images.{PROBABILITY}) nor a predicted one."
+        )
     done.settings |= {"schemes": schemes} | ({"probability": predicted} if predicted else {})
     ctvs: dict[str, sitk.Image] = {}
     gtvs: dict[str, sitk.Image] = {}
@@ -126,6 +120,23 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     return done
 
 
+def usable_lesion(run: Run, masks: dict[str, sitk.Image]) -> tuple[dict[str, sitk.Image], list[str]]:
+    """The parts of the lesion that something can rest on, and a sentence for each draft that is too unsure for it."""
+    drawn_by = run.record("lesions").get("summary", {})
+    lesion = {n: masks[n] for n in LESION if n in masks and boolean(masks[n]).any()}
+    if run.settings.drafts_accepted_by:
+        return lesion, []
+    unsure = {n: drawn_by[n]["unsure"] for n in lesion if "unsure" in drawn_by.get(n, {})}
+    if "cel" in unsure and drawn_by.get("necrosis", {}).get("source") == "draft":
+        unsure["necrosis"] = "it was found by the draft of cel"
+    left_out = [
+        f"The draft of {n} is in no target volume ({why}): correct it and give it as a mask, or accept it with "
+        f"{option('--drafts-accepted-by')} NAME."
+        for n, why in unsure.items()
+    ]
+    return {n: m for n, m in lesion.items() if n not in unsure}, left_out
+
+
 def _barriers(run: Run, structures: "Structures") -> tuple["BarrierMasks | None", str]:
     """The barriers that are asked for, on the common grid, or a sentence where they cannot be placed: the CTVs are worth having without."""
     from ..rt.barriers import find_barriers, read_barriers
@@ -159,15 +170,20 @@ def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of `target_volumes` that the scheme ``model`` takes from the case, and as they are told; nothing without a probability."""
     from ..rt.targets import told
 
-    if PROBABILITY not in run:
+    settings = run.settings
+    if PROBABILITY in run:
+        path, image = run.case.path(PROBABILITY), carried_image(run, PROBABILITY)
+        source = str(run.case.acquisition(PROBABILITY).get("source") or told(run.case.image(PROBABILITY), path.name))
+        threshold = USUAL_THRESHOLD
+    elif (made := run.result("recurrence", f"{PROBABILITY}.nii.gz")) is not None:
+        image = read_image(made)
+        source, threshold = told(image, made.name), run.record("recurrence")["summary"]["threshold"]
+    else:
         return {}, {}
-    path = run.case.path(PROBABILITY)
-    source = str(run.case.acquisition(PROBABILITY).get("source") or told(run.case.image(PROBABILITY), path.name))
-    like = run.settings.like
-    cut = {"like_scheme": like} if like else {"threshold": run.settings.threshold}
-    return {"probability": carried_image(run, PROBABILITY), "probability_source": source} | cut, {
-        "source": source
-    } | cut
+    cut: dict[str, Any] = {"like_scheme": settings.like}
+    if not settings.like:
+        cut = {"threshold": threshold if settings.threshold is None else settings.threshold}
+    return {"probability": image, "probability_source": source} | cut, {"source": source} | cut
 
 
 def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[str, sitk.Image]:

@@ -4,6 +4,7 @@ from .followup import PROGRESSION
 from .page import Spread, write_page
 from .pictures import canonical, contours_figure
 from .plots import dvh_figure
+from .recurrence import RECURRENCE
 from .scored import SCORED
 from .sections import DCE, DSC, LESIONS, REGIONS, REGISTRATION, Section
 from .synthesis import SYNTHESIS
@@ -14,6 +15,7 @@ __all__ = [
     "DSC",
     "LESIONS",
     "PROGRESSION",
+    "RECURRENCE",
     "REGIONS",
     "REGISTRATION",
     "SCORED",

@@ -15,6 +15,7 @@ from ..images import Grid, read_image, resample
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
 REFINED = ("ktrans", "vp", "ve")  # of the posterior, in S4's order
+LEAST_PROBABILITY = 0.01  # chosen: below it, the anatomy is worth more than a colour
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
@@ -56,6 +57,8 @@ class Results:
         Registered images likewise, of this visit and of the follow-up.
     refined
         Maps of the posterior, and their uncertainty in % (``ktrans_uncertainty``).
+    recurrence
+        The probability of recurrence and its SD, NaN where it is next to nothing.
     arteries
         ``dce``, ``dsc``: where the arterial input function was taken; ``dce_sinus``: where the venous sinus was.
     spacing
@@ -69,6 +72,7 @@ class Results:
     images: Volumes = field(default_factory=Volumes)
     later: Volumes = field(default_factory=Volumes)
     refined: Volumes = field(default_factory=Volumes)
+    recurrence: Volumes = field(default_factory=Volumes)
     arteries: Volumes = field(default_factory=Volumes)
     masks: Volumes = field(default_factory=Volumes)
     ctvs: Volumes = field(default_factory=Volumes)
@@ -158,6 +162,7 @@ def load_results(folder: str | Path, times: bool = False) -> Results:
         maps["ve"] = lambda: sure(volume(spread))
     results.maps = Volumes(maps)
     results.refined = Volumes(_refined(found, volume, folder / "synthesis" / "on_t1c"))
+    results.recurrence = Volumes(_recurrence(volume, folder / "recurrence"))
     results.ctvs = Volumes(found(iter(sorted((folder / "rt").glob("CTV*.nii.gz"))), True))
     results.barriers = Volumes(found(iter(sorted((folder / "rt" / "barriers").glob("*.nii.gz"))), True))
     return results
@@ -177,3 +182,13 @@ def _refined(
     for name, read in readers.items():
         shown |= {name: read, f"{name}_uncertainty": partial(uncertainty, name)}
     return shown
+
+
+def _recurrence(volume: Callable[[Path], np.ndarray], folder: Path) -> dict[str, Callable[[], np.ndarray]]:
+    """Readers of the probability of recurrence and of its SD."""
+    path = folder / "probability.nii.gz"
+    if not path.exists():
+        return {}
+    where = lambda values: np.where(volume(path) >= LEAST_PROBABILITY, values, np.nan)
+    read = lambda name: where(volume(folder / f"{name}.nii.gz"))
+    return {name: partial(read, name) for name in ("probability", "probability_sd")}

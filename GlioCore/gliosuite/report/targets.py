@@ -103,4 +103,4 @@ def _structure_set(summary: Mapping[str, Any]) -> str:
     return text
 
 
-TARGETS = Section(6, "Target volumes", _targets)
+TARGETS = Section(7, "Target volumes", _targets)

@@ -15,7 +15,10 @@ from ..errors import InputError
 from ..files import plain, staged, write_bytes, write_json, write_text
 
 WEIGHTS, ABOUT, CARD = "weights.safetensors", "model.json", "card.md"
-_TYPES = {"F32": np.float32, "F16": np.float16, "F64": np.float64, "I64": np.int64}
+_TYPES = {
+    **{"F16": np.float16, "F32": np.float32, "F64": np.float64},
+    **{"U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64},
+}
 
 
 class Folder(Protocol):

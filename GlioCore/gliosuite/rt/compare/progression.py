@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from ...errors import InputError
 from ...images import Grid, array, boolean, resample_mask, signed_distance
+from ...statistics import coverage_coefficient
 from .distances import edge_distances
 
 # Column -> what it is, for tables.
@@ -41,7 +42,7 @@ class CtvMetrics:
     tversky
         TP / (TP + .02 FP + .98 FN).
     pcc
-        Prediction coverage coefficient, Tran 2025 eq. 1: TP / (TP + a FP + b FN) with b = 1/(f + 1), a = 1 - b.
+        Prediction coverage coefficient (`statistics.coverage_coefficient`).
     f
         Target voxels / brain voxels.
     ctv_cc, progression_cc, brain_cc
@@ -98,7 +99,6 @@ def compare_ctv(ctv: sitk.Image, progression: sitk.Image, brain: sitk.Image) -> 
     f = (tp + fn) / n
     ratio = lambda a, b: a / b if b else float("nan")
     weighted = lambda a, b: ratio(tp, tp + a * fp + b * fn) if tp + fn else float("nan")
-    beta = 1 / (f + 1)
     surface_mean, hd95 = edge_distances(planned, target, grid)
     return CtvMetrics(
         sensitivity=ratio(tp, tp + fn),
@@ -107,7 +107,7 @@ def compare_ctv(ctv: sitk.Image, progression: sitk.Image, brain: sitk.Image) -> 
         surface_mean_mm=surface_mean,
         hd95_mm=hd95,
         tversky=weighted(0.02, 0.98),
-        pcc=weighted(1 - beta, beta),
+        pcc=coverage_coefficient(tp, fp, fn, n),
         f=f,
         ctv_cc=(tp + fp) * grid.voxel_cc,
         progression_cc=(tp + fn) * grid.voxel_cc,

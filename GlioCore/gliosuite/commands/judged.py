@@ -1,0 +1,114 @@
+"""Predicted target volumes beside those by margins, on patients whose progression is known: the comparison of Tran 2025."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..steps import Progress, silent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..recurrence import Inputs
+    from ..rt.targets.predicted import Candidates
+
+MODEL, NULL = "model", "distance"
+SCHEMES = ("s3-rtog", "s3-eortc")  # as Tran 2025 draws them
+COLUMNS = ("sensitivity", "specificity", "pcc", "ctv_cc", "missed_cc", "f")
+_LEVELS = (0.004, 0.5, 36)  # from, to and number of the thresholds that are tried
+
+
+def candidates(patient: "Inputs", probability: "np.ndarray") -> "Candidates":
+    """The nested target volumes of a patient's probability (z, y, x), as the scheme ``model`` makes them."""
+    from ..rt.targets.predicted import Candidates
+
+    brain = patient.masks["brain"]
+    return Candidates.of(patient.masks["t2l"], brain, patient.grid.image(probability), patient.grid)
+
+
+def reached(patients: "Sequence[Inputs]", probabilities: "Sequence[np.ndarray]") -> "tuple[np.ndarray, np.ndarray]":
+    """Thresholds (l,) and the PCC (Tran 2025, eq. 1) that each patient's target volume has at each of them (n, l)."""
+    import numpy as np
+
+    levels = np.geomspace(*_LEVELS)
+    rows = []
+    for patient, probability in zip(patients, probabilities):
+        nested = candidates(patient, probability)
+        rows.append([_pcc(patient, nested.whole(nested.ctv(level))) for level in levels])
+    return levels, np.array(rows)
+
+
+def best_threshold(patients: "Sequence[Inputs]", probabilities: "Sequence[np.ndarray]") -> float:
+    """The threshold of the highest mean PCC over patients whose probabilities were held out."""
+    levels, pcc = reached(patients, probabilities)
+    return float(levels[int(pcc.mean(axis=0).argmax())])
+
+
+def _pcc(patient: "Inputs", ctv: "np.ndarray") -> float:
+    from ..statistics import coverage_coefficient
+
+    assert patient.target is not None
+    inside = ctv & ~patient.masks["cavity"]
+    hit, target = int((inside & patient.target).sum()), int(patient.target.sum())
+    brain = int((patient.masks["brain"] & ~patient.masks["cavity"]).sum())
+    return coverage_coefficient(hit, int(inside.sum()) - hit, target - hit, brain)
+
+
+def judged(
+    patients: "Sequence[Inputs]",
+    probabilities: "Sequence[np.ndarray]",
+    threshold: "float | Sequence[float]",
+    progress: Progress = silent,
+) -> list[dict[str, Any]]:
+    """Rows with `COLUMNS` of each patient and target volume.
+
+    Target volumes are the model's at `threshold` (one, or one a patient); those of `SCHEMES`; the model's at the volume of each of these
+    (``model at s3-rtog``); and what a plain margin has at the volume of the model's (``distance at model``). The cavity belongs to none.
+    """
+    import numpy as np
+
+    from ..images import boolean
+    from ..rt.compare import compare_ctv
+    from ..rt.targets import Structures, target_volumes
+
+    rows = []
+    thresholds = np.broadcast_to(threshold, len(patients))
+    for i, (patient, probability) in enumerate(zip(patients, probabilities)):
+        progress(i / len(patients), f"patient {i + 1} of {len(patients)}")
+        grid, masks = patient.grid, patient.masks
+        assert patient.target is not None
+        image = lambda mask, grid=grid: grid.image(mask.astype(np.uint8))
+        brain = masks["brain"] & ~masks["cavity"]
+        given = {n: image(masks[n]) if masks[n].any() else None for n in ("cel", "t2l", "cavity")}
+        structures = Structures(image(masks["brain"]), given["cel"], given["t2l"], given["cavity"], None)
+        nested = candidates(patient, probability)
+        near = candidates(patient, np.exp(-patient.away("t2l") / 20.0).astype(np.float32))
+        volumes = {MODEL: nested.whole(nested.ctv(float(thresholds[i])))}
+        for name in SCHEMES:
+            volumes[name] = boolean(target_volumes(name, structures, grid).ctv)
+            level = nested.level_for(float(volumes[name].sum()))
+            volumes[f"{MODEL} at {name}"] = nested.whole(nested.ctv(level))
+        level = near.level_for(float(volumes[MODEL].sum()))
+        volumes[f"{NULL} at {MODEL}"] = near.whole(near.ctv(level))
+        for name, ctv in volumes.items():
+            found = compare_ctv(image(ctv & brain), image(patient.target), image(brain))
+            rows.append({"patient": i, "ctv": name} | {c: float(getattr(found, c)) for c in COLUMNS})
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and SD of `COLUMNS` by target volume over patients, and exact Wilcoxon tests of the model against the margins."""
+    import numpy as np
+
+    from ..statistics.groups import wilcoxon
+
+    of = lambda ctv, column: np.array([r[column] for r in rows if r["ctv"] == ctv])
+    names = list(dict.fromkeys(r["ctv"] for r in rows))
+    table = {n: {c: [float(of(n, c).mean()), float(of(n, c).std(ddof=1))] for c in COLUMNS} for n in names}
+    tests = {
+        f"{column}, {MODEL} and {other}": wilcoxon(of(MODEL, column), of(other, column))
+        for other in names
+        if other != MODEL and " at " not in other
+        for column in ("sensitivity", "specificity", "pcc")
+    }
+    tests[f"pcc, {MODEL} and {NULL} at {MODEL}"] = wilcoxon(of(MODEL, "pcc"), of(f"{NULL} at {MODEL}", "pcc"))
+    return {"patients": len({r["patient"] for r in rows}), "mean_and_sd": table, "p_wilcoxon": tests}

@@ -1,0 +1,80 @@
+"""Simulated patients as a recurrence model sees them: scans of one visit brought together, perfusion fitted, progression beside it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..perfusion.result import PerfusionMaps
+    from ..recurrence import Inputs
+    from ..simulate.patient import SimulatedCase
+
+# Error of the transforms in training, about what registration leaves between scans of a visit; chosen.
+_SHIFT_MM, _TURN_DEG = 0.5, 0.3
+_SCANS = ("structural", "diffusion", "mrsi")
+_FLOW = ("vfa", "dce", "dsc")  # what perfusion needs
+_SCAN_OF = {"adc": "diffusion", "fa": "diffusion", "t1": "t1", "flair": "flair"}  # of other roles: spectroscopy
+_MAPS = {"dce": ("ktrans", "ve", "vp"), "dsc": ("cbv", "tmax")}
+
+
+def recurred(seed: int, preset: str = "default", perfusion: bool = True) -> "Inputs | None":
+    """What a model sees of the simulated patient of a seed, with its target; None for one without lesion or progression.
+
+    Images are laid together by the simulation's transforms with a small error, as a registration leaves one; perfusion is fitted to the raw
+    series. The masks are the simulation's own.
+
+    Parameters
+    ----------
+    perfusion
+        Whether DCE and DSC are scanned and fitted, which takes ten times as long. A series that cannot be fitted is left out.
+    """
+    import numpy as np
+    import SimpleITK as sitk
+
+    from ..images import Grid
+    from ..recurrence.inputs import CHANNELS, GRID_MM, TARGET, Inputs
+    from ..simulate.cohort import simulate_case
+
+    patient = simulate_case(seed, preset, GRID_MM, _SCANS + (_FLOW if perfusion else ()))
+    held = {n: v for n, v in patient.case.images_held.items() if isinstance(v, sitk.Image)}
+    truth = patient.truth
+    masks = {n: truth[n] for n in ("brain", "cel", "t2l", "cavity", *TARGET) if n in truth.maps}
+    if not set(TARGET) & set(masks) or not {"cel", "t2l"} & set(masks):
+        return None
+    images = {n: held[n] for n in CHANNELS if n in held}
+    scan_of = {n: _SCAN_OF.get(n, "mrsi") for n in images if n != "t1c"}
+    measured: dict[str, sitk.Image] = {}
+    for scan, fit in (("dce", _dce), ("dsc", _dsc)) if perfusion else ():
+        try:
+            found = fit(patient)
+        except InputError:
+            continue
+        for name in _MAPS[scan]:
+            images[name], measured[name], scan_of[name] = found.maps[name], found.mask, scan
+    rng = np.random.default_rng([seed, 17])
+    moved: dict[str, sitk.Transform] = {}
+    for scan in sorted(set(scan_of.values())):
+        error = sitk.Euler3DTransform()
+        error.SetRotation(*(float(v) for v in np.deg2rad(_TURN_DEG) * rng.standard_normal(3)))
+        error.SetTranslation([float(v) for v in _SHIFT_MM * rng.standard_normal(3)])
+        moved[scan] = sitk.CompositeTransform([truth.transforms[scan], error])
+    transforms = {name: moved[scan] for name, scan in scan_of.items()}
+    return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(GRID_MM), transforms, measured)
+
+
+def _dce(patient: "SimulatedCase") -> "PerfusionMaps":
+    from .heads import Measured
+
+    return Measured.of(patient.case).fit()
+
+
+def _dsc(patient: "SimulatedCase") -> "PerfusionMaps":
+    from ..perfusion.dsc import dsc_maps
+    from ..perfusion.settings import DscSettings
+    from ..registration.steady import steady
+
+    about = patient.case.data["images"]["dsc"]
+    settings = DscSettings(te_ms=about["te_ms"], tr_ms=about["tr_ms"])
+    settings = replace(settings, flip_angle_deg=about.get("flip_angle_deg", settings.flip_angle_deg))
+    return dsc_maps(steady(patient.case.series("dsc")).series, about["times_s"], settings)

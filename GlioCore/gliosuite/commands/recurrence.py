@@ -1,0 +1,189 @@
+"""Where a glioma recurs: ``recurrence train``, ``recurrence predict``, ``recurrence evaluate``."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..recurrence.settings import VoxelwiseTraining
+from ..settings import add_options, settings_of
+from ..steps import Progress, part
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..recurrence import Inputs
+
+KINDS = ("voxelwise",)
+
+
+def register(add: Callable) -> None:
+    """Add ``recurrence train``, ``recurrence predict`` and ``recurrence evaluate``."""
+    p = add(
+        "recurrence train",
+        "train a model of where a glioma recurs, on results of `gliosuite run` with a follow-up or on simulated patients; a run that was "
+        "stopped goes on where it was",
+    )
+    _kind(p)
+    p.add_argument(
+        "--cases",
+        metavar="DIR",
+        help="a folder of results folders of `gliosuite run`, a patient each, with a progression (default: simulated patients)",
+    )
+    add_options(p, VoxelwiseTraining, *settings_of(VoxelwiseTraining))
+    p.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for the model, held-out figures, and what a stopped run left",
+    )
+    p.set_defaults(run=_train)
+    p = add(
+        "recurrence predict",
+        "the probability of recurrence in each voxel of a patient, from results of `gliosuite run`",
+    )
+    p.add_argument("results", metavar="RESULTS", help="a results folder of `gliosuite run`")
+    _kind(p)
+    _model(p)
+    p.add_argument(
+        "--out", required=True, metavar="DIR", help="folder for probability, probability_sd, recurrence.json"
+    )
+    p.set_defaults(run=_predict)
+    p = add(
+        "recurrence evaluate",
+        "hold predicted target volumes and those by margins against the progression of patients that a model has not seen",
+    )
+    p.add_argument(
+        "--cases",
+        required=True,
+        metavar="DIR",
+        help="a folder of results folders of `gliosuite run`, with a progression",
+    )
+    _kind(p)
+    _model(p)
+    p.add_argument("--out", required=True, metavar="DIR", help="folder for evaluation.csv and evaluation.json")
+    p.set_defaults(run=_evaluate)
+
+
+def _kind(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--kind", choices=KINDS, default=KINDS[0], help="voxelwise: boosted trees, voxel by voxel (default voxelwise)"
+    )
+
+
+def _model(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--model-folder", metavar="DIR", help="of `gliosuite recurrence train` (default: the shipped model)")
+
+
+def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..recurrence.card import card
+    from ..recurrence.results import read_results, result_folders
+    from ..recurrence.train import grow
+    from ..training import Model, write_model
+    from .judged import best_threshold, judged, summary
+
+    names = tuple(settings_of(VoxelwiseTraining))
+    settings, out = VoxelwiseTraining(**{n: getattr(args, n) for n in names}), Path(args.out)
+    if args.cases:
+        folders = result_folders(args.cases)
+        patients = [read_results(f, target=True) for f in folders]
+        said = f"{len(patients)} cases of the user"
+    else:
+        patients = simulated(settings, out / "training", part(progress, 0.0, 0.6))
+        said = f"{len(patients)} simulated patients"
+    grown = grow(patients, settings, part(progress, 0.6, 0.8))
+    threshold = best_threshold(patients, grown.held_out)
+    rows = judged(patients, grown.held_out, threshold, part(progress, 0.8, 1.0))
+    flags = " ".join(f"--{n.replace('_', '-')} {getattr(args, n)}" for n in names)
+    command = f"gliosuite recurrence train --kind {args.kind} {flags}" + f" --cases {args.cases}" * bool(args.cases)
+    about = grown.about | {
+        "simulated": not args.cases,
+        "trained_on": said,
+        "threshold": threshold,
+        "figures": summary(rows),
+        "command": command,
+    }
+    model = Model(grown.weights, about)
+    write_model(out / "model", model, card(model))
+    return {"out": str(out / "model"), "threshold": threshold, **about["figures"], "command": command}
+
+
+def simulated(settings: VoxelwiseTraining, folder: Path, progress: Progress) -> "list[Inputs]":
+    """Simulated patients who progressed, each kept in a file of `folder`, so that a stopped run goes on."""
+    from ..recurrence import Inputs
+    from .recurred import recurred
+
+    found = []
+    for i in range(settings.patients):
+        seed = settings.first_patient + i
+        progress(i / settings.patients, f"patient {i + 1} of {settings.patients}")
+        path, none = folder / f"patient-{seed}.npz", folder / f"patient-{seed}.none"
+        if not path.exists() and not none.exists():
+            patient = recurred(seed)
+            if patient is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                none.touch()
+            else:
+                patient.write(path)
+        if path.exists():
+            found.append(Inputs.read(path))
+    return found
+
+
+def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..files import staged
+    from ..images import read_image
+    from ..recurrence import predict
+    from ..recurrence.output import write
+    from ..recurrence.results import lesion_of, read_results
+
+    inputs = read_results(args.results)
+    made = predict(inputs, _read(args), part(progress, 0.0, 0.8))
+    results = Path(args.results)
+    cavity = results / "lesions" / "cavity.nii.gz"
+    with staged(args.out) as folder:
+        record = write(
+            made,
+            folder,
+            read_image(results / "lesions" / "brain.nii.gz"),
+            lesion_of(results),
+            read_image(cavity) if cavity.exists() else None,
+        )
+        files = sorted(p.name for p in folder.iterdir())
+    return {"out": args.out, "files": files, **record}
+
+
+def _read(args: argparse.Namespace) -> Any:
+    from ..recurrence import KIND
+    from ..training import read_model
+
+    return read_model(args.model_folder, KIND) if args.model_folder else None
+
+
+def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..files import staged, write_csv, write_json
+    from ..recurrence import predict
+    from ..recurrence.results import read_results, result_folders
+    from ..recurrence.voxelwise import shipped
+    from .judged import COLUMNS, judged, summary
+
+    folders = result_folders(args.cases)
+    patients = [read_results(f, target=True) for f in folders]
+    model = _read(args) or shipped()
+    maps: list[np.ndarray] = []
+    for i, patient in enumerate(patients):
+        progress(0.5 * i / len(patients), folders[i].name)
+        try:
+            maps.append(predict(patient, model).probability)
+        except InputError as error:
+            raise InputError(f"{folders[i]}: {error}") from None
+    rows = judged(patients, maps, float(model.about["threshold"]), part(progress, 0.5, 1.0))
+    found = summary(rows)
+    with staged(args.out) as folder:
+        table: Sequence[Sequence[Any]] = [
+            [folders[r["patient"]].name, r["ctv"], *(f"{r[c]:.6g}" for c in COLUMNS)] for r in rows
+        ]
+        write_csv(folder / "evaluation.csv", ["case", "ctv", *COLUMNS], table)
+        write_json(folder / "evaluation.json", found)
+    return {"out": args.out, **found}

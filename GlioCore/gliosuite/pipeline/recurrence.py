@@ -1,0 +1,58 @@
+"""The probability of recurrence of a case."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..images import boolean, write_image
+from ..steps import Progress, part
+from .context import PROBABILITY, SHIPPED, Done, Run, SkippedStep
+from .targets import usable_lesion
+
+
+def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
+    """Where the tumour is likely to recur, from this visit's images alone; not where the case brings a probability of its own."""
+    from ..recurrence import KIND, predict
+    from ..recurrence.inputs import CHANNELS, REQUIRED
+    from ..recurrence.output import write
+    from ..recurrence.results import SPECTROSCOPY, gathered
+    from ..training import read_model
+
+    if PROBABILITY in run:
+        raise SkippedStep("the case has a recurrence probability of its own")
+    lacking = [CHANNELS[r].title for r in REQUIRED if run.result("registered", f"{r}.nii.gz") is None]
+    if lacking:
+        raise SkippedStep(f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} needed and not there")
+    masks = run.masks()
+    if "brain" not in masks:
+        raise SkippedStep("there is no brain mask")
+    lesion, left_out = usable_lesion(run, masks)
+    sick = [lesion[n] for n in ("cel", "t2l") if n in lesion]
+    if not sick:
+        why = " ".join(left_out) or "CEL and T2L are absent or empty"
+        raise SkippedStep(f"there is no lesion around which it could recur: {why}")
+    # Voxels of spectroscopy are too coarse to be registered: they lie where the scanner says.
+    spectra = {name: run.case.image(name) for name, c in CHANNELS.items() if c.kind == SPECTROSCOPY and name in run}
+    for name, image in spectra.items():
+        write_image(image, folder / SPECTROSCOPY / f"{name}.nii.gz", name)
+    chosen = run.settings.choice_or_folder("recurrence_model", (SHIPPED,))
+    model = None if chosen == SHIPPED else read_model(chosen, KIND)
+    given = {n: m for n, m in lesion.items() if n != "necrosis"} | {"brain": masks["brain"]}
+    try:
+        inputs = gathered(run.result, given, spectra)
+    except InputError as error:
+        raise SkippedStep(str(error)) from None
+    found = predict(inputs, model, part(progress, 0.1, 0.8))
+    whole = run.grid.image(np.any([boolean(m) for m in sick], axis=0))
+    record = write(found, folder, masks["brain"], whole, lesion.get("cavity"))
+    drafts = run.record("lesions").get("summary", {})
+    resting = [n for n in given if n != "brain" and drafts.get(n, {}).get("source") == "draft"]
+    notes = list(record.pop("notes"))
+    if resting and not run.settings.drafts_accepted_by:
+        notes.append(f"The prediction rests on drafts ({', '.join(resting)}): a wrong lesion makes a wrong map.")
+    if run.case.clinical.get("resection") is None and "cavity" not in lesion:
+        notes.append(
+            "Neither a cavity nor the kind of resection is known; the model was trained on scans after surgery or biopsy."
+        )
+    return Done(record, {"model": record["weights_sha256"]}, notes)

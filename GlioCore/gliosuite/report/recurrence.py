@@ -1,0 +1,45 @@
+"""The report's section on where the tumour is likely to recur: the probability beside how far the members of the model differ."""
+
+from .markup import escape, figure
+from .parts import Section, focus, outlines
+from .results import Results
+
+_SLICES = 3  # of each map, so that the two stand side by side
+
+
+def _recurrence(results: Results, draw: bool) -> str:
+    summary = results.step("recurrence").get("summary", {})
+    if not summary:
+        return ""
+    text = ""
+    if draw and results.images and results.recurrence:
+        from .pictures import maps_figure
+
+        picture = maps_figure(
+            results.images.get("t1c", next(iter(results.images.values()))),
+            dict(results.recurrence),
+            outlines(results, ("t2l", "cel", "progression_cel")),
+            results.masks["brain"],
+            focus(results),
+            results.spacing,
+            count=_SLICES,
+        )
+        text = figure(
+            picture,
+            "Probability that tissue belongs to the lesion now or at progression, which in the lesion is 1 by definition, and beside "
+            "it the standard deviation among the members of the model: how much it hangs on the patients that were trained on, not "
+            "how far it may be wrong.",
+        )
+    kinds, channels = (", ".join(summary[key]) for key in ("kinds", "channels"))
+    said = f"Model: {summary['model']}, trained on {summary['trained_on']}. It looked at {kinds} ({channels}). "
+    return f"{text}<p>{escape(said + _level(summary['threshold']))}</p>"
+
+
+def _level(threshold: float) -> str:
+    return (
+        f"CTV_MODEL takes in what reaches {threshold:.3f}, where the model's held-out patients were covered best (PCC), unless a threshold "
+        "or a volume is given."
+    )
+
+
+RECURRENCE = Section(6, "Where it is likely to recur", _recurrence)

@@ -1,0 +1,242 @@
+"""Recurrence predicted voxel by voxel (``--kind voxelwise``) against target volumes by margins, five folds by patient, with a bar for each.
+
+All patients are simulated, of seeds that no model was chosen on. The threshold of a fold is chosen on the held-out probabilities of the
+other folds. Patients are simulated once and kept under ``--cache``; each takes seconds, a dozen with perfusion.
+
+``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N]``
+"""
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
+
+import numpy as np
+from gliosuite.commands.judged import judged, reached, summary
+from gliosuite.commands.recurred import recurred
+from gliosuite.recurrence import Inputs, predict
+from gliosuite.recurrence.settings import VoxelwiseTraining
+from gliosuite.recurrence.train import folds_of, grow
+from gliosuite.statistics.groups import bootstrap, wilcoxon
+from gliosuite.statistics.roc import auc
+from gliosuite.training import Model
+
+SETTINGS = VoxelwiseTraining()
+FIRST = {"default": 1610000, "null": 1620000, "random-field": 1620000, "shifted": 1620000}
+# Of S3 (Tran 2025), test set of 18: sensitivity, specificity, PCC.
+S3 = {"model": (0.92, 0.89, 0.81), "s3-rtog": (0.95, 0.79, 0.79), "s3-eortc": (0.74, 0.92, 0.68)}
+WITHOUT = {
+    "T1c, T1, FLAIR": ("diffusion", "perfusion", "spectroscopy"),
+    "+ diffusion": ("perfusion", "spectroscopy"),
+    "+ perfusion": ("diffusion", "spectroscopy"),
+    "+ spectroscopy": ("diffusion", "perfusion"),
+    "+ diffusion, spectroscopy (S3)": ("perfusion",),
+}
+missed = 0
+
+
+def bar(name: str, said: str, met: bool) -> None:
+    """Print a bar, and whether it is met."""
+    global missed
+    missed += not met
+    print(f"{name:<66} {said:<44} {'met' if met else 'MISSED'}", flush=True)
+
+
+def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
+    """Patients of a preset who progressed."""
+    found = []
+    for seed in range(FIRST[preset], FIRST[preset] + n):
+        path = cache / f"{preset}-{seed}.npz"
+        if not path.exists():
+            patient = recurred(seed, preset, perfusion=preset == "default")
+            if patient is None:
+                continue
+            patient.write(path)
+        found.append(Inputs.read(path))
+    return found
+
+
+def held_out_pcc(patients: list[Inputs], maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each patient, the threshold that the other folds chose, and the PCC at it."""
+    levels, pcc = reached(patients, maps)
+    fold = folds_of(len(patients), SETTINGS.folds, SETTINGS.seed)
+    best = np.array([int(pcc[fold != f].mean(axis=0).argmax()) for f in fold])
+    return levels[best], pcc[np.arange(len(patients)), best]
+
+
+def grown_pcc(patients: list[Inputs]) -> np.ndarray:
+    return held_out_pcc(patients, grow(patients, SETTINGS).held_out)[1]
+
+
+def distance_only(patients: list[Inputs]) -> list[Inputs]:
+    return [replace(p, images={}) for p in patients]
+
+
+def said(p: float) -> str:
+    return f"P = {p:.2g}"
+
+
+def main_bars(patients: list[Inputs]) -> np.ndarray:
+    grown = grow(patients, SETTINGS)
+    thresholds, pcc = held_out_pcc(patients, grown.held_out)
+    rows = judged(patients, grown.held_out, thresholds)
+    found = summary(rows)
+    print(
+        f"\n{len(patients)} simulated patients of preset default, mean +- SD; S3's test set (18 patients) beside it\n"
+    )
+    print("| target volume | sensitivity | specificity | PCC | cc | S3 |\n|---|---|---|---|---|---|")
+    for name, values in found["mean_and_sd"].items():
+        cells = " | ".join(f"{values[c][0]:.3f} +- {values[c][1]:.3f}" for c in ("sensitivity", "specificity", "pcc"))
+        print(f"| {name} | {cells} | {values['ctv_cc'][0]:.0f} | {', '.join(map(str, S3.get(name, ())))} |")
+    print()
+    mean = lambda ctv, column: found["mean_and_sd"][ctv][column][0]
+    tests = found["p_wilcoxon"]
+    p = tests["sensitivity, model and s3-eortc"]
+    gain = mean("model", "sensitivity") - mean("s3-eortc", "sensitivity")
+    bar("sensitivity, model > EORTC (P < .01)", f"{gain:+.3f}, {said(p)}", gain > 0 and p < 0.01)
+    p = tests["specificity, model and s3-rtog"]
+    gain = mean("model", "specificity") - mean("s3-rtog", "specificity")
+    bar("specificity, model > RTOG (P < .01)", f"{gain:+.3f}, {said(p)}", gain > 0 and p < 0.01)
+    gain = mean("model", "pcc") - mean("s3-rtog", "pcc")
+    bar("PCC, model - RTOG >= .02", f"{gain:+.4f}, {said(tests['pcc, model and s3-rtog'])}", gain >= 0.02)
+    for name in ("s3-rtog", "s3-eortc"):
+        gain = mean(f"model at {name}", "sensitivity") - mean(name, "sensitivity")
+        bar(f"sensitivity at the volume of {name}, model >= margin", f"{gain:+.4f}", gain >= 0)
+    other = np.mean([r["sensitivity"] / (2 - r["specificity"]) for r in rows if r["ctv"] == "model"])
+    bar(
+        "PCC agrees with sens / (2 - spec) within .02",
+        f"{pcc.mean():.4f}, {other:.4f}",
+        abs(pcc.mean() - other) <= 0.02,
+    )
+    for name in ("s3-rtog", "s3-eortc"):
+        share = np.mean(
+            [r["pcc"] for r in rows if r["ctv"] == "model"] > np.array([r["pcc"] for r in rows if r["ctv"] == name])
+        )
+        print(f"model has the higher PCC than {name} in {100 * share:.0f} % of patients (S3: 72, 94 %)")
+    new = [(p.target[w], m[w]) for p, m in zip(patients, grown.held_out) for w in [(m > 0) & ~p.masks["t2l"]]]
+    areas = [auc(*one).value for one in new if one[0].any()]
+    print(f"AUC of voxels that progress, outside the lesion, mean over patients: {np.mean(areas):.3f}")
+    print("\nheld-out probability, share that came true, voxels:")
+    for r in grown.about["reliability"]:
+        print(f"  {r['predicted']:.3f}  {r['recurred']:.3f}  {r['voxels']}")
+    return pcc
+
+
+def modalities(patients: list[Inputs], whole: np.ndarray) -> None:
+    print("\nPCC by what the model is shown (mean, difference from all channels, exact Wilcoxon):")
+    print(f"  all                               {whole.mean():.4f}")
+    for name, kinds in WITHOUT.items():
+        pcc = grown_pcc([p.without(kinds) for p in patients])
+        print(
+            f"  {name:<33} {pcc.mean():.4f}  {pcc.mean() - whole.mean():+.4f}  {said(wilcoxon(pcc, whole))}", flush=True
+        )
+    pcc = grown_pcc([p.without(("diffusion", "spectroscopy")) for p in patients])
+    p = wilcoxon(pcc, whole)
+    lost = whole.mean() - pcc.mean()
+    bar(
+        "removing MRSI and diffusion lowers PCC by >= .01 (P < .05)",
+        f"{lost:.4f}, {said(p)}",
+        lost >= 0.01 and p < 0.05,
+    )
+
+
+def gain_of(name: str, pcc: np.ndarray, null: np.ndarray, wanted: bool) -> None:
+    """PCC of the model less that of the distance-only model, with its interval."""
+    e = bootstrap([pcc - null], lambda d: float(d.mean()), seed=3)
+    met = e.low > 0 if wanted else e.low <= 0
+    bar(
+        f"{name}: gain over the distance-only model {'> 0' if wanted else 'none'}",
+        f"{e.value:+.4f} ({e.low:+.4f} to {e.high:+.4f})",
+        met,
+    )
+
+
+def controls(patients: list[Inputs], whole: np.ndarray, others: dict[str, list[Inputs]]) -> None:
+    print()
+    null = grown_pcc(distance_only(patients))
+    gain_of("default", whole, null, True)
+    own = others["null"]
+    gain_of("null", grown_pcc(own), grown_pcc(distance_only(own)), False)
+    order = np.roll(np.arange(len(patients)), 1)
+    mixed = [
+        replace(p, images={n: _laid(v, p) for n, v in patients[i].images.items()}) for p, i in zip(patients, order)
+    ]
+    gain_of("images of another patient", grown_pcc(mixed), null, False)
+    rng = np.random.default_rng(4)
+    shuffled = []
+    for p in patients:
+        target = p.masks["t2l"].copy()
+        where = p.masks["brain"] & ~p.masks["cavity"] & ~target & (p.away("t2l") <= 40)
+        target[where] = rng.permutation(p.target[where])
+        shuffled.append(replace(p, target=target))
+    maps = grow(shuffled, SETTINGS).held_out
+    areas = [
+        auc(p.target[w], m[w]).value
+        for p, m in zip(shuffled, maps)
+        for w in [(m > 0) & ~p.masks["t2l"]]
+        if p.target[w].any()
+    ]
+    bar("labels shuffled among voxels: AUC .5 +- .03", f"{np.mean(areas):.3f}", abs(np.mean(areas) - 0.5) <= 0.03)
+    models = {}
+    for name, shown in (("images", patients), ("distance", distance_only(patients))):
+        grown = grow(shown, SETTINGS)
+        levels, pcc = reached(patients, grown.held_out)
+        more = {"trained_on": "bench", "threshold": float(levels[pcc.mean(axis=0).argmax()]), "weights_sha256": ""}
+        models[name] = Model(grown.weights, grown.about | more)
+    for preset in ("random-field", "shifted"):
+        cases = others[preset]
+        maps = [predict(p, models["images"]).probability for p in cases]
+        plain = [_without_images(p, models["distance"]) for p in cases]
+        scores = []
+        for found, model in ((maps, models["images"]), (plain, models["distance"])):
+            levels, pcc = reached(cases, found)
+            scores.append(pcc[:, int(np.abs(levels - model.about["threshold"]).argmin())])
+        gain_of(f"trained on default, {preset}", *scores, True)
+
+
+def _laid(values: np.ndarray, patient: Inputs) -> np.ndarray:
+    """An image of another patient in the field of view of this one, middle on middle."""
+    result = np.full(patient.grid.shape, np.nan, np.float32)
+    here, there = [], []
+    for mine, theirs in zip(result.shape, values.shape):
+        n = min(mine, theirs)
+        here.append(slice((mine - n) // 2, (mine - n) // 2 + n))
+        there.append(slice((theirs - n) // 2, (theirs - n) // 2 + n))
+    result[tuple(here)] = values[tuple(there)]
+    return result
+
+
+def _without_images(patient: Inputs, model: Model) -> np.ndarray:
+    """What a model of distances alone says."""
+    from gliosuite.recurrence.features import NAMES, features
+    from gliosuite.recurrence.trees import Trees
+    from gliosuite.recurrence.voxelwise import calibrated
+
+    values, where = features(replace(patient, images={}))
+    scores = Trees.of(model.weights).log_odds(values[:, [NAMES.index(n) for n in model.about["features"]]])
+    probability = np.zeros(patient.grid.shape, np.float32)
+    probability[where] = calibrated(scores, model.about["calibration"]).mean(axis=0)
+    probability[patient.masks["t2l"]] = 1.0
+    return probability
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--patients", type=int, default=66)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = args.cache or Path(scratch)
+        patients = cohort("default", args.patients, cache)
+        pcc = main_bars(patients)
+        modalities(patients, pcc)
+        controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in FIRST if p != "default"})
+    print(f"\n{missed} bars missed")
+
+
+if __name__ == "__main__":
+    main()

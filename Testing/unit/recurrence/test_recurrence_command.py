@@ -1,0 +1,117 @@
+"""``recurrence train``, ``predict``, ``evaluate`` on results folders; the patients are balls."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from gliosuite.images import Grid, array, boolean, read_image, said_of, write_image
+
+from .conftest import patient
+
+
+def results_of(one, folder):
+    """What ``gliosuite run`` would have left."""
+    mask = lambda where: one.grid.image(where.astype(np.uint8))
+    for name, values in one.images.items():
+        write_image(one.grid.image(values), folder / "registered" / f"{name}.nii.gz")
+    for name, where in one.masks.items():
+        if where.any():
+            write_image(mask(where), folder / "lesions" / f"{name}.nii.gz")
+    write_image(mask(one.target), folder / "progression" / "progression_t2l.nii.gz")
+    (folder / "run.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    for i in range(6):
+        results_of(patient(i), folder / f"case-{i}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(cases, tmp_path_factory):
+    pytest.importorskip("sklearn")
+    from gliosuite.cli import main
+
+    out = tmp_path_factory.mktemp("trained")
+    quick = ["--folds", "3", "--rounds", "20", "--least", "20"]
+    assert main(["recurrence", "train", "--cases", str(cases), *quick, "--out", str(out)]) == 0
+    return out / "model"
+
+
+def test_a_model_of_own_cases_says_what_it_is(trained):
+    about = json.loads((trained / "model.json").read_text())
+    assert about["trained_on"] == "6 cases of the user"
+    assert about["simulated"] is False
+    figures = about["figures"]["mean_and_sd"]
+    assert figures["model"]["pcc"][0] > figures["distance at model"]["pcc"][0]
+    card = (trained / "card.md").read_text()
+    assert "cases of its user" in card
+    assert "Trained on simulated patients alone" not in card
+    assert about["command"] in card
+
+
+def test_a_patient_is_predicted(trained, tmp_path, gliosuite):
+    folder = results_of(patient(40), tmp_path / "results")
+    code, _, err = gliosuite("recurrence", "predict", folder, "--model-folder", trained, "--out", tmp_path / "out")
+    assert code == 0, err
+    probability = read_image(tmp_path / "out" / "probability.nii.gz")
+    values, truth = array(probability), patient(40)
+    lesion = boolean(read_image(folder / "lesions" / "t2l.nii.gz"))
+    assert Grid.of(probability) == truth.grid
+    assert (values[lesion] == 1).all()
+    assert values[truth.target & ~lesion].mean() > 0.5
+    assert values[truth.masks["brain"] & ~truth.target].mean() < 0.1
+    assert "6 cases of the user" in said_of(probability)
+    record = json.loads((tmp_path / "out" / "recurrence.json").read_text())
+    assert record["channels"] == ["t1c", "flair", "adc"]
+
+
+def test_others_are_judged_beside_the_margins(trained, tmp_path, gliosuite):
+    for i in range(3):
+        results_of(patient(60 + i), tmp_path / "others" / f"p{i}")
+    code, _, err = gliosuite(
+        "recurrence", "evaluate", "--cases", tmp_path / "others", "--model-folder", trained, "--out", tmp_path / "out"
+    )
+    assert code == 0, err
+    rows = list(csv.DictReader((tmp_path / "out" / "evaluation.csv").open()))
+    assert {r["case"] for r in rows} == {"p0", "p1", "p2"}
+    assert {r["ctv"] for r in rows} >= {"model", "s3-rtog", "s3-eortc", "model at s3-rtog", "distance at model"}
+    of = lambda ctv, column: np.array([float(r[column]) for r in rows if r["ctv"] == ctv])
+    # At a margin's volume there is no more than the margin takes, but one level of probability.
+    assert (of("model at s3-rtog", "ctv_cc") <= of("s3-rtog", "ctv_cc") + 1e-6).all()
+    assert (of("model", "specificity") > of("s3-rtog", "specificity")).all()
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert found["mean_and_sd"]["model"]["sensitivity"][0] == pytest.approx(of("model", "sensitivity").mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "lost, sentence",
+    [
+        ("run.json", "holds no run.json"),
+        ("registered/flair.nii.gz", "no registered FLAIR image"),
+        ("lesions/brain.nii.gz", "no brain mask"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(trained, tmp_path, gliosuite, lost, sentence):
+    folder = results_of(patient(41), tmp_path / "results")
+    (folder / lost).unlink()
+    code, _, err = gliosuite("recurrence", "predict", folder, "--model-folder", trained, "--out", tmp_path / "out")
+    assert code == 2
+    assert sentence in err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_results_and_a_case_without_progression_are_said(tmp_path, cases, gliosuite):
+    (tmp_path / "empty").mkdir()
+    code, _, err = gliosuite("recurrence", "train", "--cases", tmp_path / "empty", "--out", tmp_path / "out")
+    assert code == 2
+    assert "holds no results folders" in err
+    folder = results_of(patient(42), tmp_path / "cases" / "a")
+    (folder / "progression" / "progression_t2l.nii.gz").unlink()
+    code, _, err = gliosuite("recurrence", "train", "--cases", tmp_path / "cases", "--out", tmp_path / "out")
+    assert code == 2
+    assert "no lesion at progression" in err.strip().splitlines()[-1]
