@@ -26,8 +26,8 @@ def _recurrence(results: Results, draw: bool) -> str:
         )
         text = figure(
             picture,
-            "Probability that tissue belongs to the lesion now or at progression, which in the lesion is 1 by definition, and beside "
-            "it the standard deviation among the members of the model: how much it hangs on the patients that were trained on, not "
+            "Probability that tissue belongs to the lesion at progression, from 2 % on (in the lesion of today it is 1 by definition), and "
+            "beside it the standard deviation among the members of the model: how much it hangs on the patients that were trained on, not "
             "how far it may be wrong.",
         )
     kinds, channels = (", ".join(summary[key]) for key in ("kinds", "channels"))

@@ -15,7 +15,7 @@ from ..images import Grid, read_image, resample
 # What a DCE or DSC map is shown over and listed by, in this order.
 DCE_MAPS = ("ktrans", "ve", "vp")
 REFINED = ("ktrans", "vp", "ve")  # of the posterior, in S4's order
-LEAST_PROBABILITY = 0.01  # chosen: below it, the anatomy is worth more than a colour
+LEAST_PROBABILITY = 0.02  # chosen: below it, the anatomy is worth more than a colour
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
@@ -58,7 +58,7 @@ class Results:
     refined
         Maps of the posterior, and their uncertainty in % (``ktrans_uncertainty``).
     recurrence
-        The probability of recurrence and its SD, NaN where it is next to nothing.
+        The probability of recurrence and its SD, NaN in the lesion and where it is next to nothing.
     arteries
         ``dce``, ``dsc``: where the arterial input function was taken; ``dce_sinus``: where the venous sinus was.
     spacing
@@ -189,6 +189,10 @@ def _recurrence(volume: Callable[[Path], np.ndarray], folder: Path) -> dict[str,
     path = folder / "probability.nii.gz"
     if not path.exists():
         return {}
-    where = lambda values: np.where(volume(path) >= LEAST_PROBABILITY, values, np.nan)
-    read = lambda name: where(volume(folder / f"{name}.nii.gz"))
-    return {name: partial(read, name) for name in ("probability", "probability_sd")}
+
+    def read(name: str) -> np.ndarray:
+        known = volume(path)
+        shown = (known >= LEAST_PROBABILITY) & (known < 1)
+        return np.where(shown, volume(folder / f"{name}.nii.gz"), np.nan)
+
+    return {"recurrence": partial(read, "probability"), "recurrence_sd": partial(read, "probability_sd")}

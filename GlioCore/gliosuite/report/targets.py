@@ -32,7 +32,10 @@ def _targets(results: Results, draw: bool) -> str:
 def _pictures(results: Results, summary: Mapping[str, Any], shades: Mapping[str, str], drafts: set[str]) -> str:
     from .pictures import contours_figure
 
-    drawn = outlines(results, ("brain",)) | {n + DRAFT * (n in drafts): (m, shades[n]) for n, m in results.ctvs.items()}
+    # What is the rest of another volume shares its outline, and lies beneath it.
+    rest = lambda name: any(name.startswith(f"{other}_") for other in results.ctvs)
+    names = sorted(results.ctvs, key=lambda name: not rest(name))
+    drawn = outlines(results, ("brain",)) | {n + DRAFT * (n in drafts): (results.ctvs[n], shades[n]) for n in names}
     drawn |= outlines(results, ("cel",))
     later = later_lesion(results)
     if later is not None:

@@ -113,7 +113,7 @@ def look(name: str) -> Look:
 
     What ends in ``_uncertainty`` is the SD in % of the value. Free maps have no unit and the colours of viridis.
     """
-    ending = next((e for e in _ENDS if name.endswith(e)), "")
+    ending = "" if name in display()["maps"] else next((e for e in _ENDS if name.endswith(e)), "")
     base = name.removesuffix(ending).removesuffix("_uncertainty")
     found = Look(**display()["maps"].get(base, {"title": base, "unit": "", "colormap": "viridis", "range": None}))
     if name.endswith("_uncertainty"):
