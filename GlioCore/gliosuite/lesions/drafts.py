@@ -17,6 +17,7 @@ from ..images import Grid, array, box_around
 SEED_SD, GROW_SD = 3.0, 2.0
 # Oedema fades out: it goes on to 1.5 SD, but ends where it falls to a fifth of its peak within 10 mm, which is the blur of a sharp edge.
 _FLAIR_GROW_SD, _FLAIR_EDGE, _FLAIR_PEAK_MM = 1.5, 0.2, 10.0
+_CLEAR = 0.1  # chosen: part of a lesion's volume; on real images half of it is clear, of what a coil brightens 1 in 50
 _SMOOTH_MM = 0.7  # noise; far below the size of a lesion
 _THIN_MM = 2.0  # vessels, dura and the bright lining of ventricles are thinner than twice this
 MIN_CC = 0.1  # 1/10 cc: smaller enhancing foci are below what RANO calls measurable, smaller T2 foci are not glioma
@@ -253,13 +254,20 @@ def lined(rim: np.ndarray, fluid: np.ndarray, brain: np.ndarray, grid: Grid) -> 
     return ((volume > MIN_CC) & (share(np.where(wall, labels, 0), len(volume), dilate(rim, grid, 3.0)) > 0.5))[labels]
 
 
-def t2_lesion(candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, grid: Grid) -> np.ndarray:
-    """Of FLAIR hyperintensity, what belongs to the lesion: parts at the enhancing core, or large ones that the other side does not have."""
+def t2_lesion(
+    candidates: np.ndarray, core: np.ndarray, asymmetry: np.ndarray, clear: np.ndarray, grid: Grid
+) -> np.ndarray:
+    """Of FLAIR hyperintensity, what belongs to the lesion.
+
+    Parts at the enhancing core, and large ones that the other side does not have and that are `clear` (above `SEED_SD`) in some of their
+    volume: what a coil brightens is one-sided too, but hardly ever reaches that.
+    """
     labels, volume = parts(candidates, grid)
     at_core = np.zeros(len(volume), bool)
     at_core[np.unique(labels[dilate(core, grid, 3.0)])] = True
     one_sided = share(labels, len(volume), asymmetry > 1.0) > 0.5
-    kept = (volume > MIN_CC) & (at_core | ((volume > 2.0) & one_sided))
+    distinct = share(labels, len(volume), clear) > _CLEAR
+    kept = (volume > MIN_CC) & (at_core | ((volume > 2.0) & one_sided & distinct))
     kept[0] = False
     if kept.any():
         kept &= at_core | (volume > 0.1 * volume[kept].max())

@@ -29,6 +29,7 @@ from .drafts import (
 _SLOPE = 0.25
 # Clear enhancement is above this many SDs: misregistered T1, walls of vessels and coil shading reach 3 to 5 on real images.
 _PEAK_SD = 6.0
+_BRIGHT = 99.0  # chosen: per cent of normal voxels that clear enhancement exceeds on T1c
 _EDGE = (
     0.25  # chosen: enhancement ends where it falls to a quarter of its peak within 6 mm; beyond lies the image's blur
 )
@@ -59,10 +60,14 @@ def enhancement(t1c: Relative, t1: Relative | None) -> np.ndarray:
     spread = max(1.4826 * float(np.median(np.abs(inner - centre))), 0.02)
     z = (difference - centre) / spread
     # A tenth of tissue's signal is the least that counts (Ellingson et al., Radiology 2014), whatever the noise; and what is dark on T1c
-    # is not enhancing, however dark T1 is there (necrosis). A seed is brighter than tissue on T1c as well.
+    # is not enhancing, however dark T1 is there (necrosis).
     least = 0.1 + _SLOPE * np.maximum(t1.level - 1.0, 0.0)
     z[(difference - centre < least) | (t1c.z < -0.5)] = 0.0
-    return np.where(t1c.z > 0.5, z, np.minimum(z, SEED_SD)).astype(np.float32)
+    # Oedema that leaks a little exceeds by many SDs what its dark T1 lets expect, and is no brighter on T1c than brain. Clear enhancement
+    # is brighter than all normal tissue, white matter included.
+    z = np.where(t1c.z > 0.5, z, np.minimum(z, SEED_SD))
+    bright = t1c.level > np.percentile(t1c.level[t1c.normal], _BRIGHT)
+    return np.where(bright, z, np.minimum(z, _PEAK_SD)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -377,9 +377,9 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
             suggestions["necrosis"] = hole
         elif "necrosis" not in masks:
             put("necrosis", hole, "draft", "dark on T1c and enclosed by the enhancing lesion")
-    if "t2l" not in masks and candidates is not None and one_sided is not None:
+    if "t2l" not in masks and flair is not None and candidates is not None and one_sided is not None:
         core = np.zeros_like(inside) if rim is None else rim | masks.get("necrosis", suggestions.get("necrosis"))
-        lesion = drafts.t2_lesion(candidates, core, one_sided, grid) & out
+        lesion = drafts.t2_lesion(candidates, core, one_sided, flair.z > drafts.SEED_SD, grid) & out
         if "cavity" in masks:
             lesion &= ~masks["cavity"]
         put(

@@ -92,6 +92,31 @@ def test_enhancement_is_what_t1_does_not_explain():
     assert enhancement(a, None)[ball((30, 30, 16), 4)].min() > 3  # T1c alone cannot tell
 
 
+def test_oedema_that_leaks_a_little_is_not_clearly_enhancing():
+    rng = np.random.default_rng(3)
+    white = np.broadcast_to(X // 6 % 3 == 0, GRID.shape)
+    oedema, tumour = ball((30, 30, 16), 6), ball((30, 30, 44), 6)
+
+    def scan(wm: float, gm: float, leaky: float, leaking: float) -> drafts.Relative:
+        level = np.where(tumour, leaking, np.where(oedema, leaky, np.where(white, wm, gm)))
+        level = (level + rng.normal(0, 0.02, GRID.shape)).astype(np.float32)
+        return drafts.Relative(level, (level - gm) / (wm - gm), ~(oedema | tumour))
+
+    z = enhancement(scan(1.25, 0.9, 1.2, 1.8), scan(1.5, 0.8, 0.7, 0.7))
+    assert (z[oedema] > 4).mean() > 0.99, "it enhances"
+    assert not (z[oedema] > 6).any(), "and is no brighter than white matter"
+    assert (z[tumour] > 6).all()
+
+
+def test_what_a_coil_brightens_on_one_side_is_no_t2_lesion():
+    lesion, shading, nothing = ball((30, 30, 16), 9), ball((30, 30, 44), 9), np.zeros(GRID.shape, bool)
+    clear = ball((30, 30, 16), 6) | ball((30, 30, 44), 3)  # a third and a fiftieth of the volume
+    z = np.where(lesion | shading, 2.0, 0.0)
+    found = lambda core: drafts.t2_lesion(lesion | shading, core, z, clear, GRID)
+    assert np.array_equal(found(nothing), lesion)
+    assert np.array_equal(found(ball((30, 30, 44), 2)), lesion | shading), "at the enhancing core it is oedema"
+
+
 def test_closed_bridges_gaps_up_to_its_size():
     mask = np.zeros(GRID.shape, bool)
     mask[15:25, 20:40, 10:20] = mask[15:25, 20:40, 24:34] = True
