@@ -1,5 +1,6 @@
 """What a step of a run is, and how steps are carried out: whole or not at all, kept where nothing that they read has changed."""
 
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -183,16 +184,25 @@ def run_step(
         step.trace(out).unlink(missing_ok=True)
         return record
     except SkippedStep as reason:
+        _clear(step, out)
         return {"step": step.name, "status": "skipped", "why": str(reason)}
     except InputError as error:
+        _clear(step, out)
         return {"step": step.name, "status": "refused", "why": str(error)}
     except Exception as error:  # one step must not take the others and the report with it
+        _clear(step, out)
         sentence, trace = (error if isinstance(error, Defect) else Defect.of(error)).args
         write_text(step.trace(out), trace)
         why = f"{sentence}; its traceback is in {step.trace(out).name}"
         return {"step": step.name, "status": "failed", "why": why}
     finally:
         _written(step, out, files)
+
+
+def _clear(step: Step, out: Path) -> None:
+    """Remove what an earlier run left of a step that has no result now: later steps and the report would take it for this run's."""
+    if not step.among_results:
+        shutil.rmtree(step.folder(out), ignore_errors=True)
 
 
 def _written(step: Step, out: Path, files: Files) -> None:

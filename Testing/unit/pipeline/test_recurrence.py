@@ -111,7 +111,11 @@ def test_without_flair_there_are_still_margins(made, tmp_path):
     assert step(summary, "recurrence")["status"] == "skipped"
     assert "FLAIR is needed" in step(summary, "recurrence")["why"]
     assert step(summary, "rt")["status"] == "done"
+    # What an earlier run left of the step plays no part.
     assert "probability" not in step(summary, "rt")["summary"]
+    assert not (tmp_path / "out" / "recurrence").exists()
+    assert not (tmp_path / "out" / "rt" / "CTV_MODEL.nii.gz").exists()
+    assert "beyond the lesion" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_threshold_and_a_volume_are_obeyed(made, again):
