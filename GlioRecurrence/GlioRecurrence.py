@@ -1,8 +1,13 @@
-"""GlioRecurrence: where a glioma is likely to recur. An empty room for now: nothing is predicted yet."""
+"""GlioRecurrence: where a glioma is likely to recur, voxel by voxel."""
 
+from typing import Annotated
+
+import slicer
 from gliosuite.ui.module import ModuleWidget
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -18,31 +23,114 @@ class GlioRecurrence(ScriptedLoadableModule):
         self.parent.dependencies = ["GlioCore"]
         self.parent.contributors = ["GlioSuite contributors"]
         self.parent.helpText = _(
-            "Will show where a glioma is likely to recur. Nothing is predicted yet. For research use only."
+            "The probability that a glioma recurs in a voxel, from T1c, FLAIR and, where there are any, diffusion and perfusion maps; "
+            "GlioRT draws a target volume from it. The shipped model was trained on simulated patients alone: it shows the way and is "
+            "no evidence of where a tumour will recur. For research use only."
         )
-        self.parent.acknowledgementText = _("No model ships with this version.")
+        self.parent.acknowledgementText = _("After Tran et al., npj Digital Medicine 2025, 10.1038/s41746-025-01861-2.")
+
+
+@parameterNodeWrapper
+class GlioRecurrenceParameterNode:
+    reference: vtkMRMLScalarVolumeNode
+    flair: vtkMRMLScalarVolumeNode
+    t1: vtkMRMLScalarVolumeNode
+    adc: vtkMRMLScalarVolumeNode
+    fa: vtkMRMLScalarVolumeNode
+    ktrans: vtkMRMLScalarVolumeNode
+    ve: vtkMRMLScalarVolumeNode
+    vp: vtkMRMLScalarVolumeNode
+    cbv: vtkMRMLScalarVolumeNode
+    tmax: vtkMRMLScalarVolumeNode
+    leftOut: str = ""
+    segmentation: vtkMRMLSegmentationNode
+    roles: str = "{}"
+    probability: vtkMRMLScalarVolumeNode
+    opacityPercent: Annotated[float, WithinRange(0, 100)] = 60.0
+    thresholdPercent: Annotated[float, WithinRange(0.5, 95)] = 5.0
+    model: str = "shipped"
+    modelFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
     def setup(self):
+        from gliosuite.ui.recurrence import RecurrencePanel
+
         self.logic = GlioRecurrenceLogic()
-        self.page().statusLabel.text = self.logic.state()
+        self.host(RecurrencePanel(self.page(), self.logic, self.logic.getParameterNode()))
 
 
 class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
-    def state(self):
-        return _("No recurrence model is installed: nothing can be predicted.")
+    """Batch use: ``GlioRecurrenceLogic().predict(RecurrenceRequest({"t1c": node, "flair": node}, {"brain": (node, id), ...}))``."""
 
-    def predict(self, *_args):
-        from gliosuite.errors import InputError
+    def getParameterNode(self):
+        return GlioRecurrenceParameterNode(super().getParameterNode())
 
-        raise InputError(self.state())
+    def predict(self, request):
+        from gliosuite.mrml import recurrence
+
+        return recurrence.predict(request)
+
+    def recall(self, node):
+        from gliosuite.mrml import recurrence
+
+        return recurrence.recall(node)
+
+    def show(self, result, opacity, least):
+        from gliosuite.mrml import recurrence
+
+        recurrence.show(result, opacity, least)
+
+    def look(self, node, opacity, least):
+        from gliosuite.mrml import recurrence
+
+        recurrence.look(node, opacity, least)
+
+    def card(self, folder):
+        from gliosuite.mrml import recurrence
+
+        return recurrence.card(folder)
+
+    def toRT(self, node, thresholdPercent):
+        """Open GlioRT with a probability, cut at a threshold, as its prediction."""
+        from gliosuite.mrml.rt.choices import THRESHOLD
+
+        parameters = slicer.util.getModuleWidget("GlioRT").logic.getParameterNode()
+        parameters.probability, parameters.cut, parameters.thresholdPercent = node, THRESHOLD, thresholdPercent
+        slicer.util.selectModule("GlioRT")
 
 
 class GlioRecurrenceTest(ScriptedLoadableModuleTest):
     def runTest(self):
+        slicer.mrmlScene.Clear()
+        self.test_what_is_missing_is_one_sentence()
+        self.test_panel_on_a_digital_patient()
+        self.delayDisplay("GlioRecurrence: test passed")
+
+    def test_what_is_missing_is_one_sentence(self):
         from gliosuite.errors import InputError
+        from gliosuite.mrml.recurrence import RecurrenceRequest
 
         with self.assertRaises(InputError):
-            GlioRecurrenceLogic().predict()
-        self.delayDisplay("GlioRecurrence: test passed")
+            GlioRecurrenceLogic().predict(RecurrenceRequest({}))
+
+    def test_panel_on_a_digital_patient(self):
+        from gliosuite.ui import selftest
+
+        nodes = selftest.patient()
+        panel = slicer.util.getModuleWidget("GlioRecurrence").panel
+        panel.bind(panel.logic.getParameterNode())
+        ui = panel.ui
+        self.assertIs(panel.parameters.reference, nodes["t1c"])
+        ui.predictButton.click()
+        node = panel.parameters.probability
+        self.assertIsNotNone(node, ui.statusLabel.text)
+        self.assertIn("simulated patients alone", ui.notesLabel.text)
+        values = slicer.util.arrayFromVolume(node)
+        self.assertEqual(values.max(), 1)
+        between = ((values > 0) & (values < 1)).sum()
+        self.assertGreater(between, 1000)
+        ui.thresholdSlider.value = 40
+        selftest.save_and_load()
+        self.assertEqual(panel.parameters.thresholdPercent, 40)
+        self.assertIn("simulated patients alone", ui.notesLabel.text)

@@ -23,6 +23,29 @@ def simulated(folder: Path, seed: int, scans: str = "structural,dce", grid_mm: f
     return next(p for p in sorted(out.iterdir()) if (p / "case.json").exists())
 
 
+def brain_of(case: Path) -> Any:
+    """The simulation's own brain mask of a patient."""
+    from gliosuite.images import read_mask
+
+    return read_mask(case.parent / "truth" / case.name / "brain.nii.gz")
+
+
+def predicted_by_library(case: Path, folder: Path) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The recurrence of a patient with the masks and images of its case (T1c, FLAIR, T1), and the maps (z, y, x) written to `folder`."""
+    from gliosuite.images import Grid, array, boolean, read_image, read_mask
+    from gliosuite.recurrence import Inputs, predict
+    from gliosuite.recurrence.inputs import GRID_MM
+    from gliosuite.recurrence.output import write
+
+    images = {name: read_image(case / f"{name}.nii.gz") for name in ("t1c", "flair", "t1")}
+    masks = {role: read_mask(p) for role in ("cel", "t2l", "cavity") if (p := case / f"{role}.nii.gz").exists()}
+    brain, grid = brain_of(case), Grid.of(images["t1c"])
+    found = predict(Inputs.of(images, masks | {"brain": brain}, grid.isotropic(GRID_MM)))
+    write(found, folder, brain, grid.image(boolean(masks["cel"]) | boolean(masks["t2l"])), masks.get("cavity"))
+    probability, sd = (array(read_image(folder / f"{name}.nii.gz")) for name in ("probability", "probability_sd"))
+    return found, probability, sd
+
+
 def m1_points(case: Path, count: int, role: str = "dce") -> list[tuple[float, float, float]]:
     """The centres (RAS, mm) of `count` voxels of a series, of those near M1 that hold most of the artery."""
     from gliosuite.images import array, read_image, read_series, resample

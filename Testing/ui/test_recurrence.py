@@ -1,20 +1,216 @@
-"""The GlioRecurrence panel says that nothing is predicted yet, and so does its logic."""
+"""The GlioRecurrence panel: what is found and chosen is predicted from, what is shown and said, and what a scene keeps."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from gliosuite.errors import InputError
+from gliosuite.images import Grid
+
+from Testing.standin.patients import brain_of, predicted_by_library, simulated
+
+GRID = Grid((10, 10, 6), (2.0, 2.0, 3.0), (-10.0, -10.0, -9.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+NOTE = "The recurrence model was trained on simulated patients alone."
 
 
-def test_the_room_is_empty_and_says_so(module, grab):
-    loaded = module("GlioRecurrence")
-    widget = loaded.GlioRecurrenceWidget()
-    labels = [w.text for w in widget.parent.findChildren(type(widget.parent.findChild(object, "statusLabel")))]
-    assert any("Nothing is predicted yet" in text for text in labels)
-    assert any("No recurrence model is installed" in text for text in labels)
-    assert grab(widget.parent) > 5
-    widget.parent.hide()
+class FakeLogic:
+    """Does what takes time, and remembers what it was asked for."""
+
+    def __init__(self, slicer):
+        self.slicer = slicer
+        self.asked, self.seen, self.handed, self.kept = [], [], [], {}
+
+    def predict(self, request):
+        self.asked.append(request)
+        if "flair" not in request.images:
+            raise InputError("no FLAIR is chosen; T1c and FLAIR are needed")
+        node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Recurrence probability")
+        result = SimpleNamespace(probability=node, channels=("t1c", "flair"), threshold=0.1234, notes=(NOTE, "Second."))
+        self.kept[node] = result
+        return result
+
+    def recall(self, node):
+        return self.kept.get(node)
+
+    def show(self, result, opacity, least):
+        self.seen.append(("show", opacity, least))
+
+    def look(self, node, opacity, least):
+        self.seen.append((node.GetName(), opacity, least))
+
+    def card(self, folder):
+        if folder == "/nowhere":
+            raise InputError("/nowhere holds no card.md")
+        return f"# Card of {folder or 'the shipped model'}"
+
+    def toRT(self, node, percent):  # noqa: N802
+        self.handed.append((node.GetName(), percent))
 
 
-def test_its_logic_refuses(module):
-    logic = module("GlioRecurrence").GlioRecurrenceLogic()
-    with pytest.raises(InputError, match="No recurrence model is installed"):
-        logic.predict("T1c")
+@pytest.fixture
+def scene(slicer):
+    """T1c, FLAIR, T1 and ADC, and two lesions in a brain; node by name."""
+    from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.mrml.volumes import node_from_image
+
+    image = lambda name: node_from_image(GRID.image(np.ones(GRID.shape, np.float32)), name)
+    nodes = {
+        name: image(title) for name, title in (("t1c", "T1 post gad"), ("flair", "FLAIR"), ("t1", "T1"), ("adc", "ADC"))
+    }
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[2:4, 3:6, 3:6] = 1
+    masks = {"brain": GRID.image(np.ones(GRID.shape, np.uint8)), "cel": GRID.image(mask), "t2l": GRID.image(mask)}
+    return nodes | {"masks": segmentation_from_masks(masks, nodes["t1c"], "structures")}
+
+
+@pytest.fixture
+def panel(slicer, scene, module):
+    widget = module("GlioRecurrence").GlioRecurrenceWidget()
+    widget.panel.widget, widget.panel.logic = widget, FakeLogic(slicer)
+    widget.panel.nodes = scene
+    return widget.panel
+
+
+def test_what_is_found_is_predicted_from(panel, grab):
+    panel.ui.predictButton.click()
+    (request,) = panel.logic.asked
+    assert request.images == {name: panel.nodes[name] for name in ("t1c", "flair", "t1", "adc")}
+    assert set(request.segments) == {"brain", "cel", "t2l"}
+    assert request.model_folder == ""
+    assert panel.ui.brainFound.text == "by code"
+    assert grab(panel.widget.parent) > 5
+    panel.widget.parent.hide()
+
+
+def test_the_result_is_shown_from_the_models_threshold_on(panel):
+    ui = panel.ui
+    assert not ui.rtButton.enabled
+    ui.predictButton.click()
+    assert ui.thresholdSlider.value == 12.3
+    assert panel.logic.seen[-1] == ("show", 0.6, pytest.approx(0.123))
+    assert ui.statusLabel.text == "Recurrence probability: T1c, FLAIR looked at; the model's threshold is 12.3 %"
+    assert ui.notesLabel.text.splitlines() == [NOTE, "Second."]
+    assert ui.rtButton.enabled
+
+
+def test_a_missing_flair_is_one_sentence_and_what_was_predicted_stays(panel):
+    ui = panel.ui
+    ui.predictButton.click()
+    before = panel.parameters.probability
+    ui.flairSelector.setCurrentNode(None)
+    ui.predictButton.click()
+    assert ui.statusLabel.text == "no FLAIR is chosen; T1c and FLAIR are needed"
+    assert panel.parameters.probability is before
+
+
+def test_sliders_change_the_display(panel):
+    ui = panel.ui
+    ui.thresholdSlider.value = 20
+    assert not panel.logic.seen, "there is nothing to look at"
+    ui.predictButton.click()
+    ui.thresholdSlider.value = 30
+    ui.opacitySlider.value = 45
+    assert panel.logic.seen[-1] == ("Recurrence probability", 0.45, 0.3)
+    assert (panel.parameters.opacityPercent, panel.parameters.thresholdPercent) == (45, 30)
+
+
+def test_an_image_that_a_person_left_out_stays_so(panel, slicer):
+    panel.ui.adcSelector.setCurrentNode(None)
+    fa = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "FA")
+    panel.widget.enter()
+    assert (panel.parameters.adc, panel.parameters.fa) == (None, fa)
+    panel.ui.adcSelector.setCurrentNode(panel.nodes["adc"])
+    assert panel.parameters.leftOut == ""
+    panel.ui.predictButton.click()
+    assert panel.logic.asked[-1].images["adc"] is panel.nodes["adc"]
+
+
+def test_a_model_in_a_folder(panel):
+    ui = panel.ui
+    ui.modelComboBox.currentIndex = 1
+    assert ui.cardEdit.plainText == ""
+    ui.predictButton.click()
+    assert not panel.logic.asked
+    assert "no model folder is chosen" in ui.statusLabel.text
+    ui.modelFolderEdit.currentPath = "/models/own"
+    assert ui.cardEdit.plainText == "# Card of /models/own"
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == "/models/own"
+    ui.modelFolderEdit.currentPath = "/nowhere"
+    assert ui.modelStatus.text == "/nowhere holds no card.md"
+    ui.modelComboBox.currentIndex = 0
+    assert ui.cardEdit.plainText == "# Card of the shipped model"
+    assert ui.modelStatus.text == ""
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == ""
+
+
+def test_the_shown_threshold_goes_to_gliort(panel):
+    panel.ui.predictButton.click()
+    panel.ui.thresholdSlider.value = 25
+    panel.ui.rtButton.click()
+    assert panel.logic.handed == [("Recurrence probability", 25)]
+
+
+def test_gliort_takes_it_as_its_prediction(slicer, scene, module, monkeypatch):
+    from gliosuite.mrml.display import show_map
+    from gliosuite.mrml.volumes import node_from_image
+
+    opened = []
+    monkeypatch.setattr(slicer.util, "selectModule", opened.append)
+    module("GlioRT")
+    image = lambda: node_from_image(GRID.image(np.full(GRID.shape, 0.5, np.float32)), "Recurrence probability")
+    first, second = image(), image()
+    show_map(first, "probability")
+    panel = slicer.util.getModuleWidget("GlioRT").panel
+    assert panel.parameters.probability is first
+    panel.ui.cutComboBox.currentIndex = 2
+    module("GlioRecurrence").GlioRecurrenceLogic().toRT(second, 25.0)
+    asked = panel.request().prediction
+    assert (asked.probability, asked.cut, asked.value) == (second, "a probability", 0.25)
+    assert opened == ["GlioRT"]
+
+
+def test_a_saved_scene_has_its_parameters(slicer, panel):
+    from gliosuite.ui.selftest import save_and_load
+
+    ui = panel.ui
+    ui.predictButton.click()
+    ui.thresholdSlider.value, ui.opacitySlider.value = 33, 80
+    ui.adcSelector.setCurrentNode(None)
+    ui.modelComboBox.currentIndex = 1
+    ui.modelFolderEdit.currentPath = "/models/own"
+    save_and_load()
+    p = panel.parameters
+    assert (p.thresholdPercent, p.opacityPercent, p.model, p.modelFolder) == (33, 80, "folder", "/models/own")
+    assert (ui.thresholdSlider.value, ui.opacitySlider.value, ui.modelComboBox.currentIndex) == (33, 80, 1)
+    assert ui.modelFolderEdit.currentPath == "/models/own"
+    assert p.adc is None
+    assert p.reference.GetName() == "T1 post gad"
+    assert p.probability.GetName() == "Recurrence probability"
+    panel.logic.kept[p.probability] = SimpleNamespace(
+        probability=p.probability, channels=("t1c",), threshold=0.2, notes=(NOTE,)
+    )
+    panel.widget.enter()
+    assert ui.notesLabel.text == NOTE
+    slicer.mrmlScene.Clear(0)
+    assert (ui.notesLabel.text, ui.statusLabel.text) == ("", "")
+    assert not ui.rtButton.enabled
+
+
+def test_on_a_simulated_patient_it_is_what_the_library_gives(slicer, module, tmp_path):
+    from gliosuite.mrml.case import load_case
+    from gliosuite.mrml.segments import segmentation_from_masks
+
+    case = simulated(tmp_path, 1690102, "structural")
+    nodes = load_case(case)
+    segmentation_from_masks({"brain": brain_of(case)}, nodes["t1c"], "", nodes["masks"])
+    panel = module("GlioRecurrence").GlioRecurrenceWidget().panel
+    panel.ui.predictButton.click()
+    node = panel.parameters.probability
+    assert node is not None, panel.ui.statusLabel.text
+    found, probability, _sd = predicted_by_library(case, tmp_path / "written")
+    assert np.abs(slicer.util.arrayFromVolume(node) - probability).max() < 1e-6
+    assert panel.ui.notesLabel.text.startswith(found.notes[0])
+    panel.ui.thresholdSlider.value = 40
+    assert node.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.4)

@@ -15,7 +15,7 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     """Where the tumour is likely to recur, from this visit's images alone; not where the case brings a probability of its own."""
     from ..recurrence import KIND, predict
     from ..recurrence.inputs import CHANNELS, REQUIRED
-    from ..recurrence.output import write
+    from ..recurrence.output import cautions, write
     from ..recurrence.results import SPECTROSCOPY, gathered
     from ..training import read_model
 
@@ -48,11 +48,7 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     record = write(found, folder, masks["brain"], whole, lesion.get("cavity"))
     drafts = run.record("lesions").get("summary", {})
     resting = [n for n in given if n != "brain" and drafts.get(n, {}).get("source") == "draft"]
-    notes = list(record.pop("notes"))
-    if resting and not run.settings.drafts_accepted_by:
-        notes.append(f"The prediction rests on drafts ({', '.join(resting)}): a wrong lesion makes a wrong map.")
-    if run.case.clinical.get("resection") is None and "cavity" not in lesion:
-        notes.append(
-            "Neither a cavity nor the kind of resection is known; the model was trained on scans after surgery or biopsy."
-        )
+    resting = [] if run.settings.drafts_accepted_by else resting
+    operated = run.case.clinical.get("resection") is not None or "cavity" in lesion
+    notes = [*record.pop("notes"), *cautions(resting, operated)]
     return Done(record, {"model": record["weights_sha256"]}, notes)

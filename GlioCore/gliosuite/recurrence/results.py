@@ -12,7 +12,7 @@ from .inputs import CHANNELS, GRID_MM, REQUIRED, TARGET, Inputs
 
 SPECTROSCOPY = "spectroscopy"  # folder of metabolite maps among the step's own results, on their own grid
 _LESION = ("brain", "cel", "t2l", "cavity")
-_STEPS = {"ktrans": "dce", "ve": "dce", "vp": "dce", "cbv": "dsc", "tmax": "dsc"}
+STEPS = {"ktrans": "dce", "ve": "dce", "vp": "dce", "cbv": "dsc", "tmax": "dsc"}
 
 
 def gathered(
@@ -44,7 +44,7 @@ def gathered(
         masks |= {n: read_image(p) for n in TARGET if (p := find("progression", f"{n}.nii.gz"))}
     images, measured = dict(more or {}), {}
     for name, channel in CHANNELS.items():
-        step = _STEPS.get(name)
+        step = STEPS.get(name)
         place = (
             (step, "on_t1c")
             if step

@@ -48,7 +48,7 @@ def slot(work: Callable[..., None]) -> Callable[..., None]:
 class Panel:
     """Binds the widgets of a .ui file to a parameter node and a logic.
 
-    The page has a statusLabel, a progressBar and a cancelButton, and a logEdit where it keeps what was said.
+    The page has a statusLabel; a progressBar and a cancelButton where it has steps; a logEdit where it keeps what was said.
 
     A panel connects its widgets in ``__init__``, lists in `bindings` what Slicer does not bind by itself, and then calls `bind`.
 
@@ -77,7 +77,8 @@ class Panel:
         self._failed: Callable[[Exception], None] | None = None
         self._running: Running | None = None
         self._ending: list[Running] = []  # of a scene that was closed
-        ui.cancelButton.clicked.connect(self.onCancel)
+        if hasattr(ui, "cancelButton"):
+            ui.cancelButton.clicked.connect(self.onCancel)
 
     def bind(self, parameters: Any) -> None:
         """Show a parameter node in the widgets, and store what is chosen in it; called anew for each scene."""
@@ -207,7 +208,8 @@ class Panel:
         if running is not None:
             self._ending.append(running)
             running.cancel()
-        self.ui.progressBar.value = 0
+        if hasattr(self.ui, "progressBar"):
+            self.ui.progressBar.value = 0
         self._say("")
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from .request import Prediction, TargetsRequest, critical_of, structures_of
 SCHEME = "model"
 _LESION = ("cel", "cavity", "t2l")  # what the scheme joins with what is predicted
 _PREVIEW = "Predicted target preview"
+SOURCE = "GlioSuite.Source"  # attribute of a probability: what made it
 _MAPPED = "probability"  # quantity of a map that a model of ours made
 
 
@@ -27,7 +28,7 @@ def first_probability() -> Any:
 
 def source(node: Any) -> str:
     """What made a probability, for the record."""
-    return node.GetAttribute("GlioSuite.Source") or f"{node.GetName()} (its source is not stated)"
+    return node.GetAttribute(SOURCE) or f"{node.GetName()} (its source is not stated)"
 
 
 def options(prediction: Prediction) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Section 1: the images, and which segment is which structure."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -17,13 +18,13 @@ _FLAIR = "flair"
 
 
 class Structures(Section):
-    """Images, segmentation, and a segment for each role; what a person chose is kept, also that there is none."""
+    """Images, segmentation, and a segment for each of the roles; what a person chose is kept, also that there is none."""
 
     place = "inputStatus"
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Any, roles: Sequence[str] = ROLES) -> None:
         super().__init__(panel)
-        self._boxes = {role: Choices(getattr(self.ui, f"{role}ComboBox")) for role in ROLES}
+        self._boxes = {role: Choices(getattr(self.ui, f"{role}ComboBox")) for role in roles}
         self.ui.referenceSelector.currentNodeChanged.connect(panel.onChoice)
         self.ui.flairSelector.currentNodeChanged.connect(panel.onChoice)
         self.ui.segmentationSelector.currentNodeChanged.connect(self.onSegmentation)

@@ -1,0 +1,183 @@
+"""The probability of recurrence in the scene: from images and segments to two volumes on the grid of T1c, and how they are shown."""
+
+import json
+from collections.abc import Container
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import slicer.util
+
+from ..errors import InputError
+from ..images import Grid, array, boolean
+from ..recurrence import CHANNELS, KIND, Inputs
+from ..recurrence import predict as ask
+from ..recurrence.inputs import GRID_MM, REQUIRED
+from ..recurrence.output import about, cautions, on_grid
+from ..recurrence.results import STEPS
+from ..training.model_folder import CARD, read_model, shipped
+from .display import show_map, show_over
+from .rt.matching import TITLES
+from .rt.prediction import SOURCE
+from .segments import is_drafted, mask_from_segment, refuse_shared
+from .volumes import QUANTITY, ROLE, first_image, node_from_image, place_beside, plain_volumes, seen_image, unique_name
+
+ROLES = ("brain", "cel", "t2l", "cavity")
+# Images that may be missing, and the names that tell of them: maps of GlioPerfusion say themselves what they are.
+_WORD = r"(?<![a-z0-9])({})(?![a-z0-9])"
+OPTIONAL = {
+    "t1": r"^(?!.*(contrast|gad|post|map|flair|t1[^a-z0-9]*(c|ce|gd|km)(?![a-z0-9])))(.*[^a-z0-9])?t1w?(?![a-z0-9])",
+    "adc": _WORD.format("adc|apparent diffusion.*"),
+    "fa": _WORD.format("fa|fractional anisotropy"),
+    "ktrans": _WORD.format("ktrans"),
+    "ve": _WORD.format("ve"),
+    "vp": _WORD.format("vp"),
+    "cbv": _WORD.format("r?cbv"),
+    "tmax": _WORD.format("tmax"),
+}
+_NAME, _ENDINGS = "Recurrence probability", ("", " SD")
+_RECORD = "GlioSuite.Recurrence"  # attribute of a probability that `predict` makes: what was said of it, as JSON
+_T1C, _SD = "GlioSuite.T1c", "GlioSuite.SD"  # its references
+
+
+@dataclass(frozen=True)
+class RecurrenceRequest:
+    """What a prediction is made from.
+
+    Parameters
+    ----------
+    images
+        Name of `gliosuite.recurrence.CHANNELS` to volume node, all in one position; T1c and FLAIR are needed.
+    segments
+        Role of `ROLES` to ``(segmentation node, segment id)``; the brain and CEL or T2L are needed.
+    model_folder
+        Empty for the shipped model.
+    """
+
+    images: dict[str, Any]
+    segments: dict[str, tuple[Any, str]] = field(default_factory=dict)
+    model_folder: str = ""
+
+
+@dataclass(frozen=True)
+class RecurrenceResult:
+    """Volume nodes on the grid of T1c, 0-1; `threshold` is where the model's own validation found the best coverage; `channels` are
+    the images that were looked at, `notes` what a reader must know.
+    """
+
+    probability: Any
+    sd: Any
+    t1c: Any
+    channels: tuple[str, ...]
+    threshold: float
+    notes: tuple[str, ...]
+
+
+def guessed(name: str, taken: Container[Any]) -> slicer.vtkMRMLScalarVolumeNode | None:
+    """The scene's first volume that is an image of `OPTIONAL`, by what its node says or by its name; None where no other than `taken`."""
+    says = (n for n in plain_volumes() if name in (n.GetAttribute(ROLE), n.GetAttribute(QUANTITY)))
+    found = next(says, None) or first_image(OPTIONAL[name])
+    return None if found in taken else found
+
+
+def predict(request: RecurrenceRequest) -> RecurrenceResult:
+    """Predict where it is likely to recur; two new volumes beside T1c.
+
+    Raises
+    ------
+    InputError
+        If an image or a segment that is needed is missing or unfit, or the model folder is none.
+    """
+    for name in REQUIRED:
+        if request.images.get(name) is None:
+            raise InputError(f"no {CHANNELS[name].title} is chosen; T1c and FLAIR are needed")
+    refuse_shared({TITLES[role]: segment for role, segment in request.segments.items()})
+    model = read_model(request.model_folder, KIND) if request.model_folder else None
+    images = {name: seen_image(node) for name, node in request.images.items()}
+    grid = Grid.of(images["t1c"])
+    masks = {role: mask_from_segment(*segment, grid) for role, segment in request.segments.items()}
+    inputs = Inputs.of(images, masks, grid.isotropic(GRID_MM), measured=_measured(images))
+    found = ask(inputs, model)
+    lesion = np.any([boolean(masks[role]) for role in ("cel", "t2l") if role in masks], axis=0)
+    drafts = [role for role, segment in request.segments.items() if is_drafted(*segment)]
+    t1c, name = request.images["t1c"], unique_name(_NAME, _ENDINGS)
+    nodes = []
+    for image, ending, quantity in zip(
+        on_grid(found, masks["brain"], grid.image(lesion), masks.get("cavity")),
+        _ENDINGS,
+        ("probability", "probability_sd"),
+        strict=True,
+    ):
+        node = node_from_image(image, name + ending)
+        show_map(node, quantity)
+        place_beside(node, t1c)
+        looked_at = ", ".join(CHANNELS[n].title for n in found.channels)
+        node.SetAttribute(SOURCE, about(found))
+        node.SetDescription(
+            f"{'SD among the members of the ensemble; ' if ending else ''}{about(found)}; looked at {looked_at}; weights "
+            f"{found.record['weights_sha256'][:12]}. Research use only."
+        )
+        nodes.append(node)
+    probability, sd = nodes
+    notes = (*found.notes, *cautions(drafts, "cavity" in masks))
+    record = {"channels": found.channels, "threshold": found.threshold, "notes": notes}
+    probability.SetAttribute(_RECORD, json.dumps(record))
+    probability.SetNodeReferenceID(_T1C, t1c.GetID())
+    probability.SetNodeReferenceID(_SD, sd.GetID())
+    return RecurrenceResult(probability, sd, t1c, found.channels, found.threshold, notes)
+
+
+def _measured(images: dict[str, sitk.Image]) -> dict[str, sitk.Image]:
+    """Where the maps of a perfusion series were measured: in the scene all of them are 0 elsewhere."""
+    found = {}
+    for name in STEPS.keys() & images.keys():
+        grid = Grid.of(images[name])
+        same = [array(i) for n, i in images.items() if STEPS.get(n) == STEPS[name] and Grid.of(i).matches(grid)]
+        found[name] = grid.image(np.any([values != 0 for values in same], axis=0))
+    return found
+
+
+def recall(node: Any) -> RecurrenceResult | None:
+    """What `predict` gave when it made a volume, also in another session; None for another node."""
+    text = None if node is None else node.GetAttribute(_RECORD)
+    if text is None:
+        return None
+    record = json.loads(text)
+    t1c, sd = node.GetNodeReference(_T1C), node.GetNodeReference(_SD)
+    return RecurrenceResult(node, sd, t1c, tuple(record["channels"]), record["threshold"], tuple(record["notes"]))
+
+
+def show(result: RecurrenceResult, opacity: float, least: float) -> None:
+    """The probability over its T1c in all slice views, see `look`."""
+    show_over(result.probability, result.t1c, opacity)
+    look(result.probability, opacity, least)
+
+
+def look(node: slicer.vtkMRMLScalarVolumeNode, opacity: float, least: float) -> None:
+    """How opaque a probability is (0-1) in the views that it lies over, and from where on (0-1) it is seen."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if composite.GetForegroundVolumeID() == node.GetID():
+            composite.SetForegroundOpacity(opacity)
+    display = node.GetDisplayNode()
+    display.SetThreshold(least, display.GetUpperThreshold())
+    display.SetApplyThreshold(True)
+
+
+def card(model_folder: str = "") -> str:
+    """The card of the model in a folder, or of the shipped one.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none.
+    """
+    folder = Path(model_folder) if model_folder else shipped(KIND)
+    try:
+        return str(folder.joinpath(CARD).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{model_folder} holds no {CARD} ({error.strerror}); a model folder as `gliosuite recurrence train` writes it is needed"
+        ) from None

@@ -1,0 +1,5 @@
+"""The GlioRecurrence panel, a file for each of its sections."""
+
+from .panel import RecurrencePanel
+
+__all__ = ["RecurrencePanel"]
