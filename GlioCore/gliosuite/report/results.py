@@ -195,4 +195,4 @@ def _recurrence(volume: Callable[[Path], np.ndarray], folder: Path) -> dict[str,
         shown = (known >= LEAST_PROBABILITY) & (known < 1)
         return np.where(shown, volume(folder / f"{name}.nii.gz"), np.nan)
 
-    return {"recurrence": partial(read, "probability"), "recurrence_sd": partial(read, "probability_sd")}
+    return {"recurrence": partial(read, "probability"), "probability_sd": partial(read, "probability_sd")}
