@@ -14,10 +14,9 @@ from ...training import LoopSettings, train
 from ..settings import SynthesisTraining
 from .features import PARAMETERS, PRIOR, Inputs, inputs, to_scale
 from .fitted import Fitted
-from .network import gaussian
+from .network import DEGREES, gaussian
 from .spatial import CHANNELS, GROUPS, LAYERS, LEVELS, N_OUT, WIDTH, N, channels, from_torch, product, refine
 
-_DEGREES = 6.0  # of freedom of the loss, as of the voxels' own
 _PATCH = (12, 48, 48)  # voxels (z, y, x) at a time; chosen, several times the network's reach
 _AT_TUMOUR = 0.35  # share of the patches that lie at an enhancing tumour; chosen, one voxel in 500 is one
 # Weight of a voxel by tissue; chosen: tumours are small and what maps are read for, what lies outside the brain is not.
@@ -217,7 +216,7 @@ def _fit(
         read, mean, spread, truth, group, weight = data
         out = model(read)
         found, sd = product(torch, out, mean, spread, *priors)
-        fits = (_DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / _DEGREES) + torch.log(sd / spread)
+        fits = (DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / DEGREES) + torch.log(sd / spread)
         named = torch.nn.functional.cross_entropy(out[:, N_OUT:], group, reduction="none")
         return ((fits.mean(1) + _TISSUE * named) * weight).sum() / weight.sum()
 

@@ -14,12 +14,11 @@ from ...training.loop import PICTURE, draw_history
 from ..settings import SynthesisTraining
 from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
-from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
+from .network import DEGREES, DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
 from .posterior import KIND, SPATIAL
 from .spatial import GROUPS, LEVELS
 from .spatial_train import Head, train_spatial
 
-_DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
 HELD_OUT, CALIBRATION = 0.05, 0.1  # shares of the series, in that order after those trained on
 _RANGE = 0.0005  # of the inputs at either end, beyond which a voxel lies outside what was trained on; chosen
 
@@ -173,7 +172,7 @@ def _member(
             solved.append(value * torch.exp(-diagonal[:, i]))
         square = torch.stack(solved, dim=1) ** 2
         # As of Student's t with few degrees of freedom where the truth is far: one AIF that went wrong must not decide.
-        return (_DEGREES + 1.0) / 2.0 * torch.log1p(square / _DEGREES).sum(1).mean() + diagonal.sum(1).mean()
+        return (DEGREES + 1.0) / 2.0 * torch.log1p(square / DEGREES).sum(1).mean() + diagonal.sum(1).mean()
 
     def step(model: Any, i: int) -> Any:
         rng = np.random.default_rng([settings.seed, member, i])
