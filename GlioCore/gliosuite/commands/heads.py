@@ -4,17 +4,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from ..errors import InputError
+from ..perfusion.settings import T10_TISSUE_S
 
 if TYPE_CHECKING:
     import numpy as np
     import SimpleITK as sitk
 
+    from ..case import Case
     from ..images import Series
     from ..perfusion.result import PerfusionMaps
     from ..perfusion.settings import DceSettings
     from ..perfusion.synthesis import Fitted
     from ..perfusion.synthesis.spatial_train import Head
-    from ..simulate.patient import SimulatedVisit
     from ..simulate.protocols import Protocols
 
 GRID_MM = 2.0  # of the anatomy; chosen, a third of the time of 1 mm, and no coarser than a DCE series
@@ -100,7 +101,7 @@ def draw_head(seed: int) -> FittedHead:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a visit's DCE gives before the fit: the series after motion correction, its times (t,) in s, settings, T1 and B1."""
+    """What a case's DCE gives before the fit: the series after motion correction, its times (t,) in s, settings, T1 and B1."""
 
     series: "Series"
     times_s: list[float]
@@ -109,29 +110,36 @@ class Measured:
     b1: "sitk.Image | None"
 
     @classmethod
-    def of(cls, visit: "SimulatedVisit", t1: bool = True, b1: bool = True, hematocrit: bool = True) -> "Measured":
-        """Of a visit in memory, with what is known of it: a T1 map from flip angles, a B1 map for both, the haematocrit."""
+    def of(
+        cls, case: "Case", t1: bool = True, b1: bool = True, hematocrit: bool = True, t10_s: float = T10_TISSUE_S
+    ) -> "Measured":
+        """Of a case with what is known of it: a T1 map from flip angles (else `t10_s`), a B1 map for both, the haematocrit.
+
+        Raises
+        ------
+        InputError
+            If case.json lacks the repetition time, flip angle or times of a series that is used, or the series cannot be moved back.
+        """
         import SimpleITK as sitk
 
         from ..curves import before_bolus
-        from ..perfusion.settings import T10_TISSUE_S, DceSettings, T1Settings
+        from ..perfusion.settings import DceSettings, T1Settings
         from ..perfusion.t1 import t1_maps
         from ..registration.motion import align_onto
         from ..registration.steady import steady
 
-        said, series = visit.data["images"], visit.series("dce")
-        scale = cast(sitk.Image, visit.image("b1")) if b1 else None
-        t10: float | sitk.Image = T10_TISSUE_S
+        series = case.series("dce")
+        scale = cast(sitk.Image, case.image("b1")) if b1 else None
+        t10: float | sitk.Image = t10_s
         if t1:
-            about = said["vfa"]
-            laid = align_onto(visit.series("vfa"), before_bolus(series)).series
-            t10 = t1_maps(laid, T1Settings(about["tr_ms"], tuple(about["flip_angle_deg"])), scale).t1
-        about = said["dce"]
-        given = {key: about[key] for key in ("tr_ms", "te_ms", "flip_angle_deg")}
-        settings = DceSettings(**given, delay=True)
-        if hematocrit:
-            settings = replace(settings, hematocrit=about["hematocrit"])
-        return cls(steady(series).series, about["times_s"], settings, t10, scale)
+            tr_ms, angles = case.need("vfa", "tr_ms", "flip_angle_deg")
+            laid = align_onto(case.series("vfa"), before_bolus(series)).series
+            t10 = t1_maps(laid, T1Settings(tr_ms, tuple(angles)), scale).t1
+        tr_ms, angle, times = case.need("dce", "tr_ms", "flip_angle_deg", "times_s")
+        known = ("relaxivity", "te_ms", *(("hematocrit",) if hematocrit else ()))
+        said = {key: value for key, value in case.acquisition("dce").items() if key in known and value is not None}
+        settings = DceSettings(tr_ms=tr_ms, flip_angle_deg=angle, delay=True, **said)
+        return cls(steady(series).series, times, settings, t10, scale)
 
     def fit(self, aif: "str | sitk.Image" = "auto", mask: "sitk.Image | None" = None) -> "PerfusionMaps":
         """Fit extended Tofts with delay, as `dce_maps`."""
