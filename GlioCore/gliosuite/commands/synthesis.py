@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ def register(add: Callable) -> None:
         "--out", required=True, metavar="DIR", help="folder for maps, *_sd, *_lower, *_upper, synthesis.json"
     )
     region_option(p)
-    p.set_defaults(run=_predict, defaults={a.dest: a.default for a in p._actions})
+    # The command with no options, so that those that were given can be told.
+    p.set_defaults(run=_predict, bare=partial(p.parse_args, ["series", "--out", "folder"]))
     p = add(
         "synthesize train",
         "train a model of `synthesize predict` on simulated curves or patients; a run that was stopped goes on where it was",
@@ -134,7 +136,7 @@ def _predict_lyoo2025(args: argparse.Namespace, progress: Progress) -> dict:
     regions, mask = regions_of(args, series), mask_of(args.mask, series)
     still = steadied(args, series, part(progress, 0.0, 0.4))
     made = lyoo2025(still.series, times, settings, mask, model, device, part(progress, 0.4, 1.0))
-    unused = [n for n, v in args.defaults.items() if n not in _OF_LYOO2025 and getattr(args, n, v) != v]
+    unused = [n for n, v in vars(args.bare()).items() if n not in _OF_LYOO2025 and getattr(args, n) != v]
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
         made.notes.append(f"without effect on {KIND}, which needs neither AIF nor T1: {flags}")

@@ -178,7 +178,7 @@ def test_lyoo2025_takes_raw_signal_and_no_aif_and_says_what_it_did(gliosuite, fo
         assert (value <= high).all()
     notes = " ".join(result["notes"])
     assert "the series has 50 frames of 2 s; lyoo2025 takes 60 of 5 s" in notes
-    assert "without effect on lyoo2025, which needs neither AIF nor T1: --t10" in notes
+    assert "without effect on lyoo2025, which needs neither AIF nor T1: --t10" in result["notes"]
     assert "the series is unlike those the networks were trained on" in notes
     assert "the SD is far too small" in notes
     assert result["outside_share"] == 1.0
