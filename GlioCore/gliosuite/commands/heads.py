@@ -7,6 +7,9 @@ from ..errors import InputError
 from ..perfusion.settings import T10_TISSUE_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import numpy as np
     import SimpleITK as sitk
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 GRID_MM = 2.0  # of the anatomy; chosen, a third of the time of 1 mm, and no coarser than a DCE series
 # Shares of the heads in training whose T1, B1 and haematocrit are known, and whose tumours are those of another cohort; chosen.
 _T1, _B1, _HEMATOCRIT, _OTHER = 0.85, 0.7, 0.7, 0.4
+_TRUE = ("ktrans", "ve", "vp")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,46 @@ class FittedHead:
     tissue: "np.ndarray"
     share: "np.ndarray"
 
+    @classmethod
+    def of(cls, measured: "Measured", truth: "Callable[[str], sitk.Image]") -> "FittedHead":
+        """Of what was measured and the maps of the truth by name, as a simulation gives them on the series' grid.
+
+        Raises
+        ------
+        InputError
+            If the series cannot be fitted, as that of a patient without a usable artery.
+        """
+        import numpy as np
+
+        from ..images import array
+        from ..perfusion.synthesis import Fitted
+
+        fitted = Fitted.of(measured.fit())
+        of = lambda name: array(truth(f"dce_{name}"))
+        held, main = ({name: of(f"{kind}{name}") for name in _TRUE} for kind in ("held_", ""))
+        return cls(measured, fitted, held | {"delay": of("delay")}, main, of("tissue").astype(np.uint8), of("share"))
+
+    def learned(self, name: str = "") -> "Head":
+        """What the spatial stage learns from it; with a name, what it is calibrated on.
+
+        Raises
+        ------
+        InputError
+            For calibration, where the blood contradicts the acquisition, since such a series shows the fit.
+        """
+        import numpy as np
+
+        from ..perfusion.synthesis.posterior import contradicted
+        from ..perfusion.synthesis.spatial import GROUPS
+        from ..perfusion.synthesis.spatial_train import head
+        from ..simulate.acquisition import CLASSES
+
+        if name and contradicted(self.fitted):
+            raise InputError(f"the blood of {name} contradicts its acquisition")
+        other = {"csf": "fluid", "cavity": "fluid"}
+        names = ["beside", *(other.get(name, name if name in GROUPS else "beside") for name in CLASSES)]
+        return head(self.fitted, self.truth, np.array([GROUPS.index(name) for name in names])[self.tissue])
+
 
 def example(seed: int, calibration: bool = False) -> "Head":
     """What the posterior's spatial stage learns from, or is calibrated on, of the head of a seed.
@@ -59,19 +103,44 @@ def example(seed: int, calibration: bool = False) -> "Head":
     InputError
         If the series cannot be fitted; for calibration also where its blood contradicts the acquisition, since such a series shows the fit.
     """
-    import numpy as np
-
-    from ..perfusion.synthesis.posterior import contradicted
-    from ..perfusion.synthesis.spatial import GROUPS
-    from ..perfusion.synthesis.spatial_train import head
-    from ..simulate.acquisition import CLASSES
-
     one = fitted_head(seed) if calibration and seed % 2 else draw_head(seed)
-    if calibration and contradicted(one.fitted):
-        raise InputError(f"the blood of simulated head {seed} contradicts its acquisition")
-    other = {"csf": "fluid", "cavity": "fluid"}
-    names = ["beside", *(other.get(name, name if name in GROUPS else "beside") for name in CLASSES)]
-    return head(one.fitted, one.truth, np.array([GROUPS.index(name) for name in names])[one.tissue])
+    return one.learned(f"simulated head {seed}" if calibration else "")
+
+
+def check_truth(folder: "Path") -> None:
+    """Refuse a case folder that says nothing of the truth of its DCE series.
+
+    Raises
+    ------
+    InputError
+        Of a case that is not simulated.
+    """
+    from ..case import Case
+
+    truth = Case.load(folder).truth
+    if truth is None or not (truth / f"dce_held_{_TRUE[0]}.nii.gz").exists():
+        raise InputError(
+            f"{folder} has no truth of its DCE series: intervals are calibrated on how far maps lie from what is true, which is known of "
+            "simulated cases alone (`gliosuite simulate` by your protocol); a fit cannot stand in: its errors are the maps' own"
+        )
+
+
+def own_example(folder: "Path") -> "Head":
+    """What the posterior is calibrated on of a simulated case folder, taken by T1, B1 and haematocrit as far as the case has them.
+
+    Raises
+    ------
+    InputError
+        If the series cannot be fitted, or its blood contradicts the acquisition.
+    """
+    from ..case import Case
+    from ..images import read_image
+
+    case = Case.load(folder)
+    measured = Measured.of(case, "vfa" in case.images, "b1" in case.images, t10_s=None)
+    return FittedHead.of(measured, lambda name: read_image(cast("Path", case.truth) / f"{name}.nii.gz")).learned(
+        case.id
+    )
 
 
 def draw_head(seed: int) -> FittedHead:
@@ -111,9 +180,16 @@ class Measured:
 
     @classmethod
     def of(
-        cls, case: "Case", t1: bool = True, b1: bool = True, hematocrit: bool = True, t10_s: float = T10_TISSUE_S
+        cls,
+        case: "Case",
+        t1: bool = True,
+        b1: bool = True,
+        hematocrit: bool = True,
+        t10_s: float | None = T10_TISSUE_S,
     ) -> "Measured":
-        """Of a case with what is known of it: a T1 map from flip angles (else `t10_s`), a B1 map for both, the haematocrit.
+        """Of a case with what is known of it: a T1 map from flip angles, a B1 map for both, the haematocrit.
+
+        Without flip angles T1 is `t10_s` or, where that is None, what case.json says.
 
         Raises
         ------
@@ -130,7 +206,7 @@ class Measured:
 
         series = case.series("dce")
         scale = cast(sitk.Image, case.image("b1")) if b1 else None
-        t10: float | sitk.Image = t10_s
+        t10: float | sitk.Image = t10_s or float(case.acquisition("dce").get("t10_s") or T10_TISSUE_S)
         if t1:
             tr_ms, angles = case.need("vfa", "tr_ms", "flip_angle_deg")
             laid = align_onto(case.series("vfa"), before_bolus(series)).series
@@ -170,17 +246,8 @@ def fitted_head(
     InputError
         If the series cannot be fitted, as that of a patient without a usable artery.
     """
-    import numpy as np
-
-    from ..images import array
-    from ..perfusion.synthesis import Fitted
     from ..simulate.cohort import simulate_case
 
     scans = ("vfa", "dce") if t1 or b1 else ("dce",)
     patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols)
-    measured = Measured.of(patient.case, t1, b1, hematocrit)
-    fitted = Fitted.of(measured.fit())
-    of = lambda name: array(patient.truth.maps[f"dce_{name}"])
-    held, main = ({name: of(f"{kind}{name}") for name in ("ktrans", "ve", "vp")} for kind in ("held_", ""))
-    tissue = of("tissue").astype(np.uint8)
-    return FittedHead(measured, fitted, held | {"delay": of("delay")}, main, tissue, of("share"))
+    return FittedHead.of(Measured.of(patient.case, t1, b1, hematocrit), patient.truth.maps.__getitem__)

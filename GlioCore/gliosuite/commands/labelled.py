@@ -69,13 +69,11 @@ def fitted(folder: Path) -> "Labelled":
 
     from ..case import Case
     from ..images import boolean
-    from ..perfusion.settings import T10_TISSUE_S
     from ..perfusion.synthesis.lyoo2025.cases import NAMES, Labelled
     from .heads import Measured
 
     case = Case.load(folder)
-    t10_s = float(case.acquisition("dce").get("t10_s", T10_TISSUE_S))
-    measured = Measured.of(case, t1=False, b1=False, t10_s=t10_s)
+    measured = Measured.of(case, t1=False, b1=False, t10_s=None)
     maps, grid = measured.fit().maps, measured.series.grid
     lesion = np.zeros(grid.shape, bool)
     for role in ("cel", "necrosis", "t2l"):

@@ -15,6 +15,9 @@ from .perfusion import dce_series_options, fitted_series, written
 from .series import format_option, mask_of, read, region_option, regions_of, steadied, times_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..perfusion.synthesis.spatial_train import Head
     from ..training import Model
 
 _NO_AIF = "none"
@@ -53,8 +56,8 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--cases",
         metavar="DIR",
-        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are "
-        "the labels",
+        help="a folder of case folders. lyoo2025 is trained on them: each DCE series is fitted, and its maps are the labels. Of the "
+        "posterior, the shipped networks stay and their intervals are calibrated anew on these cases, which must be simulated",
     )
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the model; what a stopped run left lies in it"
@@ -159,12 +162,10 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict:
 
     if args.device not in ("auto", "cpu", "cuda"):
         raise InputError(f"{option('--device')} is {args.device}; auto, cpu or cuda is needed")
+    if args.cases and args.model == "posterior":
+        return _recalibrate(args, progress)
     names, trained = _TRAINED[args.model]
     out, settings = Path(args.out), {name: getattr(args, name) for name in names}
-    if args.cases and args.model != "lyoo2025":
-        raise InputError(
-            f"{option('--cases')} is for {option('--model')} lyoo2025; the posterior is trained on simulated curves, whose truth is known"
-        )
     cases = folders(args.cases) if args.cases else []
     if cases:
         settings["patients"] = len(cases)
@@ -177,6 +178,55 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict:
     model.about["command"] = command
     write_model(out / "model", model, card(model))
     return {"out": str(out / "model"), "held_out_loss": model.about["held_out_loss"], "command": command}
+
+
+# Cases to calibrate on, below which one whose AIF went wrong is more than a twentieth of them.
+_FEW_CASES = 19
+
+
+def _recalibrate(args: argparse.Namespace, progress: Progress) -> dict:
+    """The shipped posterior with intervals calibrated on a folder of simulated cases."""
+    from ..perfusion.synthesis import KIND
+    from ..perfusion.synthesis.posterior import beyond, trained_within
+    from ..perfusion.synthesis.train import card, recalibrate
+    from ..training import read_model, write_model
+    from ..training.model_folder import shipped
+    from .heads import check_truth, own_example
+    from .labelled import folders
+
+    cases, left_out = folders(args.cases), {}
+    for case in cases:
+        check_truth(case)
+    model = read_model(shipped(KIND), KIND)
+
+    def heads() -> "Iterator[Head]":
+        for i, case in enumerate(cases):
+            progress(i / len(cases), f"{case.name}, {i + 1} of {len(cases)}")
+            try:
+                one = own_example(case)
+                if beyond(one.voxels.told, *trained_within(model)).all():
+                    raise InputError(f"{case.name} lies outside what the network was trained on, as a whole")
+                yield one
+            except InputError as error:  # or an artery that cannot be found, as happens in patients
+                left_out[case.name] = str(error)
+        if len(left_out) == len(cases):
+            raise InputError(f"no case of {args.cases} can be used; the last: {next(reversed(left_out.values()))}")
+
+    made = recalibrate(model, heads())
+    used = len(cases) - len(left_out)
+    command = f"gliosuite synthesize train --model {KIND} --cases {args.cases}"
+    made.about["recalibrated"] = {"cases": used, "command": command}
+    write_model(Path(args.out) / "model", made, card(made))
+    few = f"{used} cases calibrate the intervals; with fewer than {_FEW_CASES}, one whose AIF went wrong decides how wide they are"
+    notes = [few] if used < _FEW_CASES else []
+    return {
+        "out": str(Path(args.out) / "model"),
+        "cases": used,
+        "left_out": left_out,
+        "intervals": made.about["tissue_intervals"]["0.95"],
+        "command": command,
+        "notes": notes,
+    }
 
 
 def _train_posterior(

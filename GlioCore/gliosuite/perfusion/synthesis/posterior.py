@@ -89,13 +89,13 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
     t10 = None if fitted.t10 is None else array(fitted.t10)[mask]
     mean, spread = np.empty((n, len(PARAMETERS)), np.float32), np.empty((n, len(PARAMETERS)), np.float32)
     outside, held = np.empty(n, bool), model.about["intervals"]
-    together = {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
+    together = of_neighbours(model)
     read = np.empty((n if together else 0, CHANNELS), np.float32)
 
     def block(rows: slice) -> None:
         some = lambda of: {name: v[rows] for name, v in of.items()}
         voxels = inputs(some(values), some(sd), rmse[rows], misfit[rows], fitted.scan)
-        outside[rows] = beyond(voxels.told, *_limits(model))
+        outside[rows] = beyond(voxels.told, *trained_within(model))
         mean[rows], spread[rows] = gaussian(model.weights, voxels)
         if together:
             read[rows] = channels(voxels.told, mean[rows], spread[rows], None if t10 is None else t10[rows])
@@ -107,6 +107,11 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
     return Distribution(mean, spread, outside | contradicted(fitted), held)
+
+
+def of_neighbours(model: Model) -> dict[str, np.ndarray]:
+    """The weights of the stage that looks at neighbours, as `spatial.refine` takes them; empty without one."""
+    return {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
@@ -170,7 +175,8 @@ def beyond(told: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return np.asarray(((told < low) | (told > high)).any(axis=1))
 
 
-def _limits(model: Model) -> tuple[np.ndarray, np.ndarray]:
+def trained_within(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """The `limits` (k,) of a posterior's inputs."""
     return limits(model.about["trained_between"], _MARGIN, _LEAST_ROOM)
 
 
@@ -190,7 +196,7 @@ def _notes(fitted: Fitted, share: float, model: Model) -> list[str]:
     notes = [
         "maps are medians of a posterior learned from simulated patients; look at the fitted maps beside them",
     ]
-    shared = zip(NAMES[_SHARED:], scan.numbers(), *(end[_SHARED:] for end in _limits(model)))
+    shared = zip(NAMES[_SHARED:], scan.numbers(), *(end[_SHARED:] for end in trained_within(model)))
     far = [name for name, value, low, high in shared if not low <= value <= high]
     if contradicted(fitted):
         notes.append(

@@ -1,6 +1,6 @@
 """Training of the spatial stage on simulated heads, and the calibration of its intervals, tissue by tissue, on heads of their own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -235,13 +235,18 @@ def _fit(
 
 
 def calibrate_tissues(
-    weights: Mapping[str, np.ndarray], voxel_weights: Mapping[str, np.ndarray], heads: list[Head]
+    weights: Mapping[str, np.ndarray],
+    voxel_weights: Mapping[str, np.ndarray],
+    heads: Iterable[Head],
+    counts: Callable[[Head], np.ndarray] = lambda one: np.ones(len(one.group), bool),
 ) -> dict[str, dict[str, list[float]]]:
     """How many SDs hold the truth in 50, 90 and 95 % of a tissue's voxels, by level and parameter, in the order of `GROUPS`.
 
+    `counts` says which voxels (n,) of a head are looked at.
+
     Split conformal calibration within groups (Mondrian; Vovk V et al., Algorithmic learning in a random world, Springer 2005).
     """
-    off, group = (np.concatenate(parts) for parts in zip(*_errors(weights, voxel_weights, heads)))
+    off, group = (np.concatenate(parts) for parts in zip(*_errors(weights, voxel_weights, heads, counts)))
     result: dict[str, dict[str, list[float]]] = {f"{level:g}": {} for level in LEVELS}
     for level in LEVELS:
         for i, name in enumerate(PARAMETERS):
@@ -257,10 +262,14 @@ def calibrate_tissues(
 
 
 def _errors(
-    weights: Mapping[str, np.ndarray], voxel_weights: Mapping[str, np.ndarray], heads: list[Head]
+    weights: Mapping[str, np.ndarray],
+    voxel_weights: Mapping[str, np.ndarray],
+    heads: Iterable[Head],
+    counts: Callable[[Head], np.ndarray],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Errors in SDs (n, 4) and tissues (n,) of each head."""
+    """Errors in SDs (n, 4) and tissues (n,) of each head's voxels that count."""
     for one in heads:
         mean, spread = gaussian(voxel_weights, one.voxels)
         mean, spread, _ = refine(weights, one.mask, _read(one, mean, spread), mean, spread)
-        yield np.abs(one.truth - mean) / spread, one.group
+        some = counts(one)
+        yield (np.abs(one.truth - mean) / spread)[some], one.group[some]
