@@ -360,11 +360,16 @@ def main() -> int:
     less = f", without {' and '.join(args.without)}" if args.without else ""
     print(f"{len(patients)} simulated patients, preset {args.preset}{less}, {source}; weights {weights}")
     flagged = [p for p in patients if p.outside[p.mask].all()]
-    if flagged:
+    if flagged and args.model == "lyoo2025":
+        print(f"{len(flagged)} series are flagged as unlike what was trained on; their maps stand and are looked at")
+    elif flagged:
         print(
             f"{len(flagged)} series are flagged as unlike what was trained on and show the fit; they are left out of what follows"
         )
-    patients = [p for p in patients if not p.outside[p.mask].all()]
+        patients = [p for p in patients if not p.outside[p.mask].all()]
+    if not patients:
+        print("no patient is left")
+        return 1
     failed += [*coverage(patients, args.preset), *accuracy(patients), *usefulness(patients), *likeness(patients)]
     if args.model == "lyoo2025":
         print(f"of the posterior's bars (*) these maps miss {len(failed)}; none of them binds lyoo2025")
