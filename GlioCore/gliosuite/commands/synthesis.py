@@ -188,6 +188,7 @@ def _recalibrate(args: argparse.Namespace, progress: Progress) -> dict:
     """The shipped posterior with intervals calibrated on a folder of simulated cases."""
     from ..perfusion.synthesis import KIND
     from ..perfusion.synthesis.posterior import beyond, trained_within
+    from ..perfusion.synthesis.spatial import GROUPS
     from ..perfusion.synthesis.train import card, recalibrate
     from ..training import read_model, write_model
     from ..training.model_folder import shipped
@@ -223,7 +224,9 @@ def _recalibrate(args: argparse.Namespace, progress: Progress) -> dict:
         "out": str(Path(args.out) / "model"),
         "cases": used,
         "left_out": left_out,
-        "intervals": made.about["tissue_intervals"]["0.95"],
+        "sds_that_hold_95_percent": {
+            n: dict(zip(GROUPS, v)) for n, v in made.about["tissue_intervals"]["0.95"].items()
+        },
         "command": command,
         "notes": notes,
     }

@@ -262,6 +262,7 @@ def test_simulated_cases_recalibrate_the_posterior_and_leave_its_networks(gliosu
     assert result["cases"] == 1
     assert "no tr_ms" in result["left_out"]["broken"]
     assert "1 cases calibrate the intervals" in result["notes"][0]
+    assert result["sds_that_hold_95_percent"]["ktrans"]["wm"] > 0
     mine, old = read_model(tmp_path / "mine" / "model", "posterior"), read_model(shipped("posterior"), "posterior")
     assert mine.about["weights_sha256"] == old.about["weights_sha256"]
     assert mine.about["tissue_intervals"] != old.about["tissue_intervals"]
