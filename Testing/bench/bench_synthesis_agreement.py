@@ -1,8 +1,9 @@
 """What a choice changes in the tumour means of fit and posterior: the AIF picked, the visit, the protocol; and IDH and grade told by them.
 
-Run alone: ``python Testing/bench/bench_synthesis_agreement.py [part ...] [--patients N]``, parts as in `PARTS`. Patients are simulated in
-memory (anatomy of 2 mm) and go through what the commands call; their seeds are used for nothing else. Means are over voxels that enhancing
-tumour fills to 90 % or more (whole tumour for ``idh``, where low grades do not enhance), of maps clipped to 0-1; a patient counts with 20.
+Run alone: ``python Testing/bench/bench_synthesis_agreement.py [part ...] [--patients N] [--seed S]``, parts as in `PARTS`. Patients are
+simulated in memory (anatomy of 2 mm) and go through what the commands call; their seeds are used for nothing else. Means are over voxels
+that enhancing tumour fills to 90 % or more (whole tumour for ``idh``, where low grades do not enhance), of maps clipped to 0-1; a patient
+counts with 20.
 
 * ``aif``: eight picks of three voxels among the 80 that rise highest while the artery does, as readers choose. "raw" takes the curve as it
   is measured, "scaled" brings it to the level of the sagittal sinus (what every command does). ICC(2,1) of the tumour means beside their
@@ -36,7 +37,8 @@ from gliosuite.statistics.roc import auc, compare_aucs
 from scipy import ndimage
 
 SHOWN = ("ktrans", "vp", "ve")
-SEEDS = {"aif": 1_401_000, "visits": 1_402_000, "protocols": 1_403_000, "idh": 1_404_000}
+SEED = 1_401_000  # of the first part's first patient
+APART = 1000  # seeds from one part to the next
 COUNTS = {"aif": 10, "visits": 10, "protocols": 10, "idh": 150}
 PICKS, OF, EACH = 8, 80, 3  # picks of a patient, voxels to choose from, voxels of a pick
 FULL, FEW = 0.9, 20
@@ -86,10 +88,10 @@ def picks(measured: Measured, rng: np.random.Generator) -> Iterator[Any]:
         yield grid.image(mask)
 
 
-def patients(part: str, n: int, one: Callable[[int], Any]) -> list[Any]:
-    """What `one` gives for patients of a part's seeds; those without enough tumour, or refused, are passed over."""
+def patients(part: str, n: int, first: int, one: Callable[[int], Any]) -> list[Any]:
+    """What `one` gives for patients of seeds from `first` on; those without enough tumour, or refused, are passed over."""
     found, refused = [], 0
-    for seed in range(SEEDS[part], SEEDS[part] + 4 * n):
+    for seed in range(first, first + 4 * n):
         if len(found) == n:
             break
         try:
@@ -100,7 +102,7 @@ def patients(part: str, n: int, one: Callable[[int], Any]) -> list[Any]:
             continue
         if made is not None:
             found.append(made)
-    print(f"{part}: {len(found)} simulated patients from seed {SEEDS[part]} on, {refused} refused", flush=True)
+    print(f"{part}: {len(found)} simulated patients from seed {first} on, {refused} refused", flush=True)
     return found
 
 
@@ -123,7 +125,7 @@ def table(rows: list[tuple[dict[str, np.ndarray], dict[str, float]]], binding: s
             )
 
 
-def aif(n: int) -> None:
+def aif(n: int, first: int) -> None:
     """ICC over eight picks of the AIF."""
 
     def one(seed: int) -> Any:
@@ -140,10 +142,10 @@ def aif(n: int) -> None:
                     rows.setdefault(f"{of}, {kind}", []).append(means)
         return {k: np.array(v) for k, v in rows.items()}, tumour.true
 
-    table(patients("aif", n, one), "posterior, scaled")
+    table(patients("aif", n, first, one), "posterior, scaled")
 
 
-def visits(n: int) -> None:
+def visits(n: int, first: int) -> None:
     """ICC over two visits of the same tissue."""
 
     def one(seed: int) -> Any:
@@ -155,10 +157,10 @@ def visits(n: int) -> None:
         true = {k: (places[0].true[k] + places[1].true[k]) / 2 for k in SHOWN}
         return {k: np.array([f[k] for f in found]) for k in found[0]}, true
 
-    table(patients("visits", n, one), "posterior")
+    table(patients("visits", n, first, one), "posterior")
 
 
-def protocols(n: int) -> None:
+def protocols(n: int, first: int) -> None:
     """ICC over three protocols of the same tissue."""
     ways = [(5.0, 60, 10.0), (3.5, 86, 12.0), (2.5, 120, 15.0)]  # s a frame, frames, degrees
 
@@ -175,10 +177,10 @@ def protocols(n: int) -> None:
         mean = {k: float(np.mean([t[k] for t in true])) for k in SHOWN}
         return {k: np.array([f[k] for f in found]) for k in found[0]}, mean
 
-    table(patients("protocols", n, one), "posterior")
+    table(patients("protocols", n, first, one), "posterior")
 
 
-def idh(n: int) -> None:
+def idh(n: int, first: int) -> None:
     """AUROC of IDH and of grade 4, and limits of agreement."""
 
     def one(seed: int) -> Any:
@@ -190,7 +192,7 @@ def idh(n: int) -> None:
         found = tumour.means(Measured.of(made.case))
         return found, tumour.true, clinical["idh"], int(clinical["grade"])
 
-    rows = patients("idh", n, one)
+    rows = patients("idh", n, first, one)
     wild = np.array([r[2] for r in rows]) == "wildtype"
     high = np.array([r[3] for r in rows]) == 4
     print(f"  grades 2, 3, 4: {[sum(r[3] == g for r in rows) for g in (2, 3, 4)]}; IDH wild type {int(wild.sum())}")
@@ -217,9 +219,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=[])
     parser.add_argument("--patients", type=int, help="of each part (default as the parts need)")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the first part; the next lie {APART} on each")
     args = parser.parse_args()
     for part in args.parts or PARTS:
-        PARTS[part](args.patients or COUNTS[part])
+        PARTS[part](args.patients or COUNTS[part], args.seed + APART * list(PARTS).index(part))
     print(f"bars missed: {len(_missed)}" + (f" ({', '.join(_missed)})" if _missed else ""))
     return bool(_missed)
 

@@ -1,9 +1,9 @@
 """Whether the posterior says that a series is none of its kind (wrong TR, no agent, DSC as DCE), and takes what is.
 
-Run alone: ``python Testing/bench/bench_synthesis_unlike.py [--patients N]``. Patients are simulated in memory (anatomy of 2 mm) and go
-through what the commands call; their seeds are used for nothing else. A series is flagged where it is refused, or where all voxels show
-the fit and a note says why; 95 % of the unlike ones must be. Series of 20 frames every 8 s and of 120 frames every 2 s must be taken; of
-each kind at most one in ten may be flagged.
+Run alone: ``python Testing/bench/bench_synthesis_unlike.py [--patients N] [--seed S]``. Patients are simulated in memory (anatomy of 2 mm)
+and go through what the commands call; their seeds are used for nothing else. A series is flagged where it is refused, or where all voxels
+show the fit and a note says why; 95 % of the unlike ones must be. Series of 20 frames every 8 s and of 120 frames every 2 s must be taken;
+of each kind at most one in ten may be flagged.
 """
 
 import argparse
@@ -78,9 +78,10 @@ def kinds(seed: int) -> dict[str, Callable[[], Measured]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=SEED)
     args = parser.parse_args()
     found: dict[str, list[str]] = {}
-    for seed in range(SEED, SEED + args.patients):
+    for seed in range(args.seed, args.seed + args.patients):
         for kind, measured in kinds(seed).items():
             try:
                 said = verdict(measured())
@@ -88,7 +89,7 @@ def main() -> int:
                 said = f"refused: {error}"
             found.setdefault(kind, []).append(said)
             print(f"  {seed} {kind}: {said[:150] or 'taken'}", flush=True)
-    print(f"\n{args.patients} simulated patients, seeds {SEED} to {SEED + args.patients - 1}")
+    print(f"\n{args.patients} simulated patients, seeds {args.seed} to {args.seed + args.patients - 1}")
     missed, unlike = 0, []
     for i, (kind, said) in enumerate(found.items()):
         share = 100 * float(np.mean([bool(s) for s in said]))

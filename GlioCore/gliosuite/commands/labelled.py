@@ -69,20 +69,14 @@ def fitted(folder: Path) -> "Labelled":
 
     from ..case import Case
     from ..images import boolean
-    from ..perfusion.dce import dce_maps, preset_settings
-    from ..perfusion.settings import T10_TISSUE_S
     from ..perfusion.synthesis.lyoo2025.cases import NAMES, Labelled
-    from ..registration.steady import steady
+    from .heads import Measured
 
     case = Case.load(folder)
-    tr_ms, flip, times = case.need("dce", "tr_ms", "flip_angle_deg", "times_s")
-    known = case.acquisition("dce")
-    series = steady(case.series("dce")).series
-    given = {key: known[key] for key in ("hematocrit", "relaxivity", "te_ms") if key in known}
-    settings = preset_settings(None, tr_ms=tr_ms, flip_angle_deg=flip, model="etm", **given)
-    maps = dce_maps(series, times, settings, t10=float(known.get("t10_s", T10_TISSUE_S))).maps
-    lesion = np.zeros(series.grid.shape, bool)
+    measured = Measured.of(case, t1=False, b1=False, t10_s=None)
+    maps, grid = measured.fit().maps, measured.series.grid
+    lesion = np.zeros(grid.shape, bool)
     for role in ("cel", "necrosis", "t2l"):
         if role in case.masks:
-            lesion |= boolean(case.mask(role, series.grid))
-    return Labelled(series, times, {name: maps[name] for name in NAMES}, series.grid.image(lesion))
+            lesion |= boolean(case.mask(role, grid))
+    return Labelled(measured.series, measured.times_s, {name: maps[name] for name in NAMES}, grid.image(lesion))

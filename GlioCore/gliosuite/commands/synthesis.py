@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from .perfusion import dce_series_options, fitted_series, written
 from .series import format_option, mask_of, read, region_option, regions_of, steadied, times_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..perfusion.synthesis.spatial_train import Head
     from ..training import Model
 
 _NO_AIF = "none"
@@ -40,7 +44,8 @@ def register(add: Callable) -> None:
         "--out", required=True, metavar="DIR", help="folder for maps, *_sd, *_lower, *_upper, synthesis.json"
     )
     region_option(p)
-    p.set_defaults(run=_predict, defaults={a.dest: a.default for a in p._actions})
+    # The command with no options, so that those that were given can be told.
+    p.set_defaults(run=_predict, bare=partial(p.parse_args, ["series", "--out", "folder"]))
     p = add(
         "synthesize train",
         "train a model of `synthesize predict` on simulated curves or patients; a run that was stopped goes on where it was",
@@ -51,8 +56,8 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--cases",
         metavar="DIR",
-        help="a folder of case folders to train lyoo2025 on in place of simulated patients: each DCE series is fitted, and its maps are "
-        "the labels",
+        help="a folder of case folders. lyoo2025 is trained on them: each DCE series is fitted, and its maps are the labels. Of the "
+        "posterior, the shipped networks stay and their intervals are calibrated anew on these cases, which must be simulated",
     )
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for the model; what a stopped run left lies in it"
@@ -134,7 +139,7 @@ def _predict_lyoo2025(args: argparse.Namespace, progress: Progress) -> dict:
     regions, mask = regions_of(args, series), mask_of(args.mask, series)
     still = steadied(args, series, part(progress, 0.0, 0.4))
     made = lyoo2025(still.series, times, settings, mask, model, device, part(progress, 0.4, 1.0))
-    unused = [n for n, v in args.defaults.items() if n not in _OF_LYOO2025 and getattr(args, n, v) != v]
+    unused = [n for n, v in vars(args.bare()).items() if n not in _OF_LYOO2025 and getattr(args, n) != v]
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
         made.notes.append(f"without effect on {KIND}, which needs neither AIF nor T1: {flags}")
@@ -157,12 +162,10 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict:
 
     if args.device not in ("auto", "cpu", "cuda"):
         raise InputError(f"{option('--device')} is {args.device}; auto, cpu or cuda is needed")
+    if args.cases and args.model == "posterior":
+        return _recalibrate(args, progress)
     names, trained = _TRAINED[args.model]
     out, settings = Path(args.out), {name: getattr(args, name) for name in names}
-    if args.cases and args.model != "lyoo2025":
-        raise InputError(
-            f"{option('--cases')} is for {option('--model')} lyoo2025; the posterior is trained on simulated curves, whose truth is known"
-        )
     cases = folders(args.cases) if args.cases else []
     if cases:
         settings["patients"] = len(cases)
@@ -175,6 +178,58 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict:
     model.about["command"] = command
     write_model(out / "model", model, card(model))
     return {"out": str(out / "model"), "held_out_loss": model.about["held_out_loss"], "command": command}
+
+
+# Cases to calibrate on, below which one whose AIF went wrong is more than a twentieth of them.
+_FEW_CASES = 19
+
+
+def _recalibrate(args: argparse.Namespace, progress: Progress) -> dict:
+    """The shipped posterior with intervals calibrated on a folder of simulated cases."""
+    from ..perfusion.synthesis import KIND
+    from ..perfusion.synthesis.posterior import beyond, trained_within
+    from ..perfusion.synthesis.spatial import GROUPS
+    from ..perfusion.synthesis.train import card, recalibrate
+    from ..training import read_model, write_model
+    from ..training.model_folder import shipped
+    from .heads import check_truth, own_example
+    from .labelled import folders
+
+    cases, left_out = folders(args.cases), {}
+    for case in cases:
+        check_truth(case)
+    model = read_model(shipped(KIND), KIND)
+
+    def heads() -> "Iterator[Head]":
+        for i, case in enumerate(cases):
+            progress(i / len(cases), f"{case.name}, {i + 1} of {len(cases)}")
+            try:
+                one = own_example(case)
+                if beyond(one.voxels.told, *trained_within(model)).all():
+                    raise InputError(f"{case.name} lies outside what the network was trained on, as a whole")
+                yield one
+            except InputError as error:  # or an artery that cannot be found, as happens in patients
+                left_out[case.name] = str(error)
+        if len(left_out) == len(cases):
+            raise InputError(f"no case of {args.cases} can be used; the last: {next(reversed(left_out.values()))}")
+
+    made = recalibrate(model, heads())
+    used = len(cases) - len(left_out)
+    command = f"gliosuite synthesize train --model {KIND} --cases {args.cases}"
+    made.about["recalibrated"] = {"cases": used, "command": command}
+    write_model(Path(args.out) / "model", made, card(made))
+    few = f"{used} cases calibrate the intervals; with fewer than {_FEW_CASES}, one whose AIF went wrong decides how wide they are"
+    notes = [few] if used < _FEW_CASES else []
+    return {
+        "out": str(Path(args.out) / "model"),
+        "cases": used,
+        "left_out": left_out,
+        "sds_that_hold_95_percent": {
+            n: dict(zip(GROUPS, v)) for n, v in made.about["tissue_intervals"]["0.95"].items()
+        },
+        "command": command,
+        "notes": notes,
+    }
 
 
 def _train_posterior(

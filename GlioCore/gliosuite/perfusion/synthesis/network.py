@@ -13,6 +13,7 @@ N_OUT = N + len(LOWER[0])
 # How far a member may move a diagonal entry of its Cholesky factor, as a logarithm: chosen, from a fit that is 20 times as sharp as it
 # says to one that is 50 times as wide.
 LOG_LIMITS = (-3.0, 4.0)
+DEGREES = 6.0  # of freedom of both networks' losses (Student's t); chosen: near a Gaussian, with tails
 
 
 def members(weights: Mapping[str, np.ndarray]) -> int:

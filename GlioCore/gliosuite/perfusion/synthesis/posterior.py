@@ -23,6 +23,7 @@ SPATIAL = "spatial."  # before the names of the weights of the stage that looks 
 _SD_OF_HALF = 1.0 / 0.6745  # a Gaussian's SD over the half width of the interval that holds half of it
 _95 = 1.96
 _MARGIN = 0.15  # of the range of an input that was trained on, by which it may lie outside; chosen
+_LEAST_ROOM = 1e-3  # by which it may at least, since some inputs were the same in all series
 # Inputs that all voxels of a series share begin here.
 _SHARED = NAMES.index("frame interval")
 
@@ -88,13 +89,13 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
     t10 = None if fitted.t10 is None else array(fitted.t10)[mask]
     mean, spread = np.empty((n, len(PARAMETERS)), np.float32), np.empty((n, len(PARAMETERS)), np.float32)
     outside, held = np.empty(n, bool), model.about["intervals"]
-    together = {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
+    together = of_neighbours(model)
     read = np.empty((n if together else 0, CHANNELS), np.float32)
 
     def block(rows: slice) -> None:
         some = lambda of: {name: v[rows] for name, v in of.items()}
         voxels = inputs(some(values), some(sd), rmse[rows], misfit[rows], fitted.scan)
-        outside[rows] = _outside(voxels.told, model.about["trained_between"])
+        outside[rows] = beyond(voxels.told, *trained_within(model))
         mean[rows], spread[rows] = gaussian(model.weights, voxels)
         if together:
             read[rows] = channels(voxels.told, mean[rows], spread[rows], None if t10 is None else t10[rows])
@@ -106,6 +107,11 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
     return Distribution(mean, spread, outside | contradicted(fitted), held)
+
+
+def of_neighbours(model: Model) -> dict[str, np.ndarray]:
+    """The weights of the stage that looks at neighbours, as `spatial.refine` takes them; empty without one."""
+    return {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
@@ -157,11 +163,21 @@ def contradicted(fitted: Fitted) -> bool:
     return fitted.flip_factor is not None and not low <= fitted.flip_factor <= high
 
 
-def _outside(told: np.ndarray, between: Any) -> np.ndarray:
-    """Which voxels (n,) have an input beyond those that were trained on."""
+def limits(between: Any, margin: float, least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """How low and how high inputs (k,) may be, from the ranges that were trained on: by a share of the range outside, or by the least."""
     low, high = (np.asarray(v, np.float32) for v in between)
-    room = _MARGIN * (high - low) + 1e-3
-    return np.asarray(((told < low - room) | (told > high + room)).any(axis=1))
+    room = margin * (high - low) + np.float32(least)
+    return low - room, high + room
+
+
+def beyond(told: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which voxels (n,) have an input (n, k) that is lower or higher than `limits` let it be."""
+    return np.asarray(((told < low) | (told > high)).any(axis=1))
+
+
+def trained_within(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """The `limits` (k,) of a posterior's inputs."""
+    return limits(model.about["trained_between"], _MARGIN, _LEAST_ROOM)
 
 
 def _of_prior(sd: np.ndarray, count: int) -> list[str]:
@@ -180,14 +196,8 @@ def _notes(fitted: Fitted, share: float, model: Model) -> list[str]:
     notes = [
         "maps are medians of a posterior learned from simulated patients; look at the fitted maps beside them",
     ]
-    low, high = (np.asarray(v) for v in model.about["trained_between"])
-    numbers = np.array(scan.numbers())
-    room = _MARGIN * (high - low)[_SHARED:] + 1e-3
-    far = [
-        name
-        for name, n, a, b, r in zip(NAMES[_SHARED:], numbers, low[_SHARED:], high[_SHARED:], room)
-        if not a - r <= n <= b + r
-    ]
+    shared = zip(NAMES[_SHARED:], scan.numbers(), *(end[_SHARED:] for end in trained_within(model)))
+    far = [name for name, value, low, high in shared if not low <= value <= high]
     if contradicted(fitted):
         notes.append(
             f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "

@@ -1,6 +1,6 @@
 """Training of the spatial stage on simulated heads, and the calibration of its intervals, tissue by tissue, on heads of their own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,9 @@ from ...training import LoopSettings, train
 from ..settings import SynthesisTraining
 from .features import PARAMETERS, PRIOR, Inputs, inputs, to_scale
 from .fitted import Fitted
-from .network import gaussian
+from .network import DEGREES, gaussian
 from .spatial import CHANNELS, GROUPS, LAYERS, LEVELS, N_OUT, WIDTH, N, channels, from_torch, product, refine
 
-_DEGREES = 6.0  # of freedom of the loss, as of the voxels' own
 _PATCH = (12, 48, 48)  # voxels (z, y, x) at a time; chosen, several times the network's reach
 _AT_TUMOUR = 0.35  # share of the patches that lie at an enhancing tumour; chosen, one voxel in 500 is one
 # Weight of a voxel by tissue; chosen: tumours are small and what maps are read for, what lies outside the brain is not.
@@ -217,7 +216,7 @@ def _fit(
         read, mean, spread, truth, group, weight = data
         out = model(read)
         found, sd = product(torch, out, mean, spread, *priors)
-        fits = (_DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / _DEGREES) + torch.log(sd / spread)
+        fits = (DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / DEGREES) + torch.log(sd / spread)
         named = torch.nn.functional.cross_entropy(out[:, N_OUT:], group, reduction="none")
         return ((fits.mean(1) + _TISSUE * named) * weight).sum() / weight.sum()
 
@@ -236,13 +235,18 @@ def _fit(
 
 
 def calibrate_tissues(
-    weights: Mapping[str, np.ndarray], voxel_weights: Mapping[str, np.ndarray], heads: list[Head]
+    weights: Mapping[str, np.ndarray],
+    voxel_weights: Mapping[str, np.ndarray],
+    heads: Iterable[Head],
+    counts: Callable[[Head], np.ndarray] = lambda one: np.ones(len(one.group), bool),
 ) -> dict[str, dict[str, list[float]]]:
     """How many SDs hold the truth in 50, 90 and 95 % of a tissue's voxels, by level and parameter, in the order of `GROUPS`.
 
+    `counts` says which voxels (n,) of a head are looked at.
+
     Split conformal calibration within groups (Mondrian; Vovk V et al., Algorithmic learning in a random world, Springer 2005).
     """
-    off, group = (np.concatenate(parts) for parts in zip(*_errors(weights, voxel_weights, heads)))
+    off, group = (np.concatenate(parts) for parts in zip(*_errors(weights, voxel_weights, heads, counts)))
     result: dict[str, dict[str, list[float]]] = {f"{level:g}": {} for level in LEVELS}
     for level in LEVELS:
         for i, name in enumerate(PARAMETERS):
@@ -258,10 +262,14 @@ def calibrate_tissues(
 
 
 def _errors(
-    weights: Mapping[str, np.ndarray], voxel_weights: Mapping[str, np.ndarray], heads: list[Head]
+    weights: Mapping[str, np.ndarray],
+    voxel_weights: Mapping[str, np.ndarray],
+    heads: Iterable[Head],
+    counts: Callable[[Head], np.ndarray],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Errors in SDs (n, 4) and tissues (n,) of each head."""
+    """Errors in SDs (n, 4) and tissues (n,) of each head's voxels that count."""
     for one in heads:
         mean, spread = gaussian(voxel_weights, one.voxels)
         mean, spread, _ = refine(weights, one.mask, _read(one, mean, spread), mean, spread)
-        yield np.abs(one.truth - mean) / spread, one.group
+        some = counts(one)
+        yield (np.abs(one.truth - mean) / spread)[some], one.group[some]

@@ -1,6 +1,6 @@
 """Training of the posterior network on simulated curves, and its calibration on others that it was not trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,11 @@ from ...training.loop import PICTURE, draw_history
 from ..settings import SynthesisTraining
 from .examples import Examples
 from .features import NAMES, PARAMETERS, Inputs
-from .network import DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
-from .posterior import KIND, SPATIAL
+from .network import DEGREES, DIAGONAL, LOG_LIMITS, LOWER, N_OUT, N, gaussian
+from .posterior import KIND, SPATIAL, beyond, of_neighbours, trained_within
 from .spatial import GROUPS, LEVELS
-from .spatial_train import Head, train_spatial
+from .spatial_train import Head, calibrate_tissues, train_spatial
 
-_DEGREES = 6.0  # of freedom of the loss; chosen: near a Gaussian, with tails
 HELD_OUT, CALIBRATION = 0.05, 0.1  # shares of the series, in that order after those trained on
 _RANGE = 0.0005  # of the inputs at either end, beyond which a voxel lies outside what was trained on; chosen
 
@@ -103,6 +102,24 @@ def calibrate(weights: Mapping[str, np.ndarray], voxels: Inputs, truth: np.ndarr
     }
 
 
+def recalibrate(model: Model, heads: Iterable[Head]) -> Model:
+    """The same networks with intervals that hold the truth of other heads, tissue by tissue; voxels that show the fit do not count.
+
+    Parameters
+    ----------
+    model
+        With a stage that looks at neighbours.
+    heads
+        Whose series the model takes, one at a time.
+    """
+    within = trained_within(model)
+    counts = lambda one: ~beyond(one.voxels.told, *within)
+    intervals = calibrate_tissues(of_neighbours(model), model.weights, heads, counts)
+    # What was measured of the model was measured with other intervals.
+    about = {key: value for key, value in model.about.items() if key != "figures"}
+    return Model(model.weights, about | {"tissue_intervals": intervals})
+
+
 def _rows(data: Examples, rows: slice) -> Inputs:
     return Inputs(data.voxels.told[rows], data.voxels.centre[rows], data.voxels.width[rows])
 
@@ -173,7 +190,7 @@ def _member(
             solved.append(value * torch.exp(-diagonal[:, i]))
         square = torch.stack(solved, dim=1) ** 2
         # As of Student's t with few degrees of freedom where the truth is far: one AIF that went wrong must not decide.
-        return (_DEGREES + 1.0) / 2.0 * torch.log1p(square / _DEGREES).sum(1).mean() + diagonal.sum(1).mean()
+        return (DEGREES + 1.0) / 2.0 * torch.log1p(square / DEGREES).sum(1).mean() + diagonal.sum(1).mean()
 
     def step(model: Any, i: int) -> Any:
         rng = np.random.default_rng([settings.seed, member, i])
@@ -210,9 +227,15 @@ def card(model: Model) -> str:
     table = "\n".join(f"| {row} |" for row in (head, " | ".join(["---"] * len(head.split(" | "))), *rows))
     size = sum(values.size for name, values in model.weights.items() if name.startswith(SPATIAL))
     of = settings.get
+    anew = about.get("recalibrated")
+    by = (
+        f"{anew['cases']} simulated cases (`{anew['command']}`)"
+        if anew
+        else f"the {of('calibration_heads')} after those"
+    )
     neighbours = f"""* **Neighbours.** A convolutional network of {size} numbers gives each voxel the Gaussian of its surroundings, which is
   multiplied with its own but in enhancing tumour. It learned from {of("heads")} simulated heads from seed {of("first_head")}
-  on; the {of("calibration_heads")} after those calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity, "beside"
+  on; {by} calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity, "beside"
   what lies outside the brain).
 """
     figures = "".join(f"\n{line}" for line in about.get("figures", []))

@@ -5,7 +5,8 @@ import pytest
 from gliosuite.images import array
 from gliosuite.perfusion.settings import SynthesisTraining
 from gliosuite.perfusion.synthesis.features import NAMES, PARAMETERS, PRIOR, Inputs
-from gliosuite.perfusion.synthesis.posterior import SPATIAL, distribution, posterior
+from gliosuite.perfusion.synthesis.network import gaussian
+from gliosuite.perfusion.synthesis.posterior import SPATIAL, distribution, of_neighbours, posterior
 from gliosuite.perfusion.synthesis.spatial import (
     CHANNELS,
     GROUPS,
@@ -188,6 +189,28 @@ def test_rare_tissues_take_the_interval_of_all(silent_network):
         own = found[f"{level:g}"]["ve"]
         assert len(own) == len(GROUPS)
         assert len(set(own[2:])) == 1
+
+
+def test_recalibrated_intervals_hold_the_truth_and_voxels_that_show_the_fit_do_not_count(model):
+    from gliosuite.perfusion.synthesis.train import recalibrate
+
+    wide = Model(model.weights, model.about | {"trained_between": [[-9.0] * len(NAMES), [9.0] * len(NAMES)]})
+    found = recalibrate(wide, [simulated_head(seed) for seed in range(4)])
+    one = simulated_head(9000)
+    mean, spread = gaussian(model.weights, one.voxels)
+    mean, spread, _ = refine(of_neighbours(wide), one.mask, channels(one.voxels.told, mean, spread), mean, spread)
+    for group in (0, 1):
+        here = one.group == group
+        off = np.abs(one.truth - mean)[here] / spread[here]
+        for i, name in enumerate(PARAMETERS):
+            held = found.about["tissue_intervals"]["0.9"][name][group]
+            assert (off[:, i] <= held).mean() == pytest.approx(0.9, abs=0.06)
+    # A head whose inputs lie far out changes nothing, however wrong it is.
+    far = simulated_head(5)
+    far.voxels.told[:] = 50.0
+    far.truth[:] += 100.0
+    again = recalibrate(wide, [*(simulated_head(seed) for seed in range(4)), far])
+    assert again.about["tissue_intervals"] == found.about["tissue_intervals"]
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,7 @@ def test_lyoo2025_takes_raw_signal_and_no_aif_and_says_what_it_did(gliosuite, fo
         assert (value <= high).all()
     notes = " ".join(result["notes"])
     assert "the series has 50 frames of 2 s; lyoo2025 takes 60 of 5 s" in notes
-    assert "without effect on lyoo2025, which needs neither AIF nor T1: --t10" in notes
+    assert "without effect on lyoo2025, which needs neither AIF nor T1: --t10" in result["notes"]
     assert "the series is unlike those the networks were trained on" in notes
     assert "the SD is far too small" in notes
     assert result["outside_share"] == 1.0
@@ -232,8 +232,40 @@ def test_own_cases_are_fitted_for_their_labels(folder):
     assert np.nanmedian(array(made.maps["ktrans"])[inside]) == pytest.approx(0.1, rel=0.3)
 
 
-def test_the_posterior_is_not_trained_on_cases(gliosuite, folder):
-    words = ("synthesize", "train", "--cases", folder, "--out", folder / "model")
-    code, _, err = gliosuite(*words)
+def test_cases_without_truth_do_not_recalibrate_the_posterior(gliosuite, folder):
+    from gliosuite.files import write_json
+
+    write_json(folder / "one" / "case.json", {"id": "one", "images": {"dce": {"path": "../dce.nii.gz"}}})
+    code, _, err = gliosuite("synthesize", "train", "--cases", folder, "--out", folder / "trained")
     assert code == 2
-    assert "--cases is for --model lyoo2025; the posterior is trained on simulated curves" in err
+    assert "has no truth of its DCE series: intervals are calibrated on how far maps lie from what is true" in err
+    assert not (folder / "trained").exists()
+
+
+def test_simulated_cases_recalibrate_the_posterior_and_leave_its_networks(gliosuite, tmp_path):
+    from gliosuite.simulate.cohort import write_cohort
+    from gliosuite.training import read_model
+    from gliosuite.training.model_folder import shipped
+
+    (name,) = write_cohort(tmp_path / "cohort", 1, 3, grid_mm=5.0, scans=("dce",))["cases"]
+    case = json.loads((tmp_path / "cohort" / name / "case.json").read_text())
+    # A second one that cannot be used is left out, and that is said.
+    broken = {k: v for k, v in case["images"]["dce"].items() if k != "tr_ms"} | {"path": f"../{name}/dce.nii.gz"}
+    (tmp_path / "cohort" / "broken").mkdir()
+    (tmp_path / "cohort" / "broken" / "case.json").write_text(
+        json.dumps({"id": "broken", "images": {"dce": broken}, "truth": f"../truth/{name}"})
+    )
+    words = ("synthesize", "train", "--cases", tmp_path / "cohort", "--out", tmp_path / "mine")
+    code, out, err = gliosuite(*words)
+    assert code == 0, err
+    result = json.loads(out)
+    assert result["cases"] == 1
+    assert "no tr_ms" in result["left_out"]["broken"]
+    assert "1 cases calibrate the intervals" in result["notes"][0]
+    assert result["sds_that_hold_95_percent"]["ktrans"]["wm"] > 0
+    mine, old = read_model(tmp_path / "mine" / "model", "posterior"), read_model(shipped("posterior"), "posterior")
+    assert mine.about["weights_sha256"] == old.about["weights_sha256"]
+    assert mine.about["tissue_intervals"] != old.about["tissue_intervals"]
+    assert "figures" not in mine.about
+    card = (tmp_path / "mine" / "model" / "card.md").read_text()
+    assert "1 simulated cases (`gliosuite synthesize train --model posterior --cases" in card

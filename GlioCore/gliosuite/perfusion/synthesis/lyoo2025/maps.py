@@ -11,13 +11,13 @@ from ....training import Model, read_model
 from ....training.model_folder import shipped
 from ...prepared import prepare
 from ...settings import DceSettings
-from ..posterior import Synthesis
+from ..posterior import Synthesis, beyond, limits
 from .cases import KIND, NAMES
 from .figures import LEAST_SD
 from .inference import SAMPLES, Networks, values_of
 from .raw import raw_curves, summary
 
-_MARGIN = 0.1  # of the range trained on, by which a curve may lie outside; chosen, as the posterior's
+_MARGIN = 0.1  # of the range trained on, by which a curve may lie outside; chosen, less than the posterior's: here no fit takes over
 _FAR = 4.0  # SDs that hold 95 % of the truth, from which on the SD is called too small: twice a Gaussian's; chosen
 _SHOWN = ("ktrans", "ve", "vp")  # in the posterior's order
 
@@ -78,7 +78,8 @@ def lyoo2025(
     mean, sd = values_of(images[None] if one_stage else networks.samples(images))
     chosen = p.fitted[raw.region]
     values, spread = (np.moveaxis(of, 1, -1)[inside][chosen] for of in (mean, sd))
-    outside = (_outside(raw.curves, model) | bool(raw.unlike))[chosen]
+    between = limits(model.about["trained_between"], _MARGIN)
+    outside = (beyond(summary(raw.curves), *between) | bool(raw.unlike))[chosen]
     share = float(outside.mean())
     found: dict[str, dict[str, sitk.Image]] = {"maps": {}, "sd": {}, "lower": {}, "upper": {}}
     for name in _SHOWN:
@@ -97,14 +98,6 @@ def lyoo2025(
         [*p.notes, *raw.notes, *_notes(share, raw.unlike, model.about["intervals"]["0.95"])],
         {"model": KIND, "weights_sha256": model.about["weights_sha256"], "outside_share": share, "samples": SAMPLES},
     )
-
-
-def _outside(curves: np.ndarray, model: Model) -> np.ndarray:
-    """Which curves (n, 60) lie beyond those that were trained on."""
-    low, high = (np.asarray(v, np.float32) for v in model.about["trained_between"])
-    room = _MARGIN * (high - low)
-    told = summary(curves)
-    return np.asarray(((told < low - room) | (told > high + room)).any(axis=1))
 
 
 def _notes(share: float, unlike: list[str], held: dict[str, float]) -> list[str]:
