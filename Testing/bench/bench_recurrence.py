@@ -3,7 +3,7 @@
 All patients are simulated, of seeds that no model was chosen on. The threshold of a fold is chosen on the held-out probabilities of the
 other folds. Patients are simulated once and kept under ``--cache``; each takes seconds, a dozen with perfusion.
 
-``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N]``
+``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells]``
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 from gliosuite.commands.judged import judged, reached, summary
 from gliosuite.commands.recurred import recurred
 from gliosuite.recurrence import Inputs, predict
+from gliosuite.recurrence.features import NAMES, features
 from gliosuite.recurrence.settings import VoxelwiseTraining
 from gliosuite.recurrence.train import folds_of, grow
 from gliosuite.statistics.groups import bootstrap, wilcoxon
@@ -27,6 +28,7 @@ from gliosuite.training import Model
 
 SETTINGS = VoxelwiseTraining()
 FIRST = {"default": 1610000, "null": 1620000, "random-field": 1620000, "shifted": 1620000}
+SHELLS = ((0, 4), (4, 8), (8, 14), (14, 25))  # mm
 # Of S3 (Tran 2025), test set of 18: sensitivity, specificity, PCC.
 S3 = {"model": (0.92, 0.89, 0.81), "s3-rtog": (0.95, 0.79, 0.79), "s3-eortc": (0.74, 0.92, 0.68)}
 WITHOUT = {
@@ -155,6 +157,34 @@ def without_both(patients: list[Inputs], whole: np.ndarray) -> None:
     )
 
 
+def shells(patients: list[Inputs]) -> None:
+    """What single features tell of voxels that are as far from the T2 lesion."""
+    column = {n: i for i, n in enumerate(NAMES)}
+    seen = [(v, p.target[w]) for p in patients for v, w in [features(p)]]
+    shown = [
+        n
+        for n in NAMES
+        if not n.startswith(("log_", "from_t2l")) and any(np.isfinite(v[:, column[n]]).any() for v, _ in seen)
+    ]
+    print(
+        "\nAUC of single features for progression in shells round the T2 lesion, mean over patients with 20 voxels of either kind:"
+    )
+    print(f"  {'mm':<12}" + "".join(f"{f'{a}-{b}':>9}" for a, b in SHELLS))
+    for name in shown:
+        cells = []
+        for near, far in SHELLS:
+            areas = []
+            for values, y in seen:
+                away = values[:, column["from_t2l_mm"]]
+                inside = (away > near) & (away <= far) & np.isfinite(values[:, column[name]])
+                if min(y[inside].sum(), (~y[inside]).sum()) >= 20:
+                    areas.append(auc(y[inside], values[inside, column[name]]).value)
+            cells.append(f"{np.mean(areas):9.2f}" if areas else f"{'-':>9}")
+        print(f"  {name:<12}" + "".join(cells), flush=True)
+    share = np.mean([np.isfinite(v[y, column["cni"]]).mean() for v, y in seen if y.any()])
+    print(f"of the voxels that progress, {100 * share:.0f} % lie in the box of spectroscopy")
+
+
 def gain_of(name: str, pcc: np.ndarray, null: np.ndarray, wanted: bool) -> None:
     """PCC of the model less that of the distance-only model, with its interval."""
     e = bootstrap([pcc - null], lambda d: float(d.mean()), seed=3)
@@ -223,7 +253,6 @@ def _laid(values: np.ndarray, patient: Inputs) -> np.ndarray:
 
 def _without_images(patient: Inputs, model: Model) -> np.ndarray:
     """What a model of distances alone says."""
-    from gliosuite.recurrence.features import NAMES, features
     from gliosuite.recurrence.trees import Trees
     from gliosuite.recurrence.voxelwise import calibrated
 
@@ -239,10 +268,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--patients", type=int, default=66)
+    parser.add_argument("--shells", action="store_true", help="single features alone")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cache = args.cache or Path(scratch)
         patients = cohort("default", args.patients, cache)
+        shells(patients)
+        if args.shells:
+            return
         pcc = main_bars(patients)
         without_both(patients, pcc)
         controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in FIRST if p != "default"})

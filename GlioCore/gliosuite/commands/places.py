@@ -38,7 +38,7 @@ _WORDY = (
     "nawm",
     "barriers",
 )  # where what looks like no file is a misspelt word, which the command knows better
-_OWN_WORDS = ("case", "folder", "source")  # what says more of one that is missing than that it is missing
+_OWN_WORDS = ("case", "folder", "source", "results")  # what says more of one that is missing than that it is missing
 _MIXED = ("import", "case", "simulate", "demo")  # what writes folders beside what it reads
 
 

@@ -132,16 +132,18 @@ def simulated(settings: VoxelwiseTraining, folder: Path, progress: Progress) -> 
 
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from ..files import staged
+    from ..files import read_json, staged
     from ..images import read_image
     from ..recurrence import predict
-    from ..recurrence.output import write
+    from ..recurrence.output import cautions, write
     from ..recurrence.results import lesion_of, read_results
 
-    inputs = read_results(args.results)
-    made = predict(inputs, _read(args), part(progress, 0.0, 0.8))
     results = Path(args.results)
+    made = predict(read_results(results), _read(args), part(progress, 0.0, 0.8))
     cavity = results / "lesions" / "cavity.nii.gz"
+    steps = {s["step"]: s.get("summary", {}) for s in read_json(results / "run.json").get("steps", [])}
+    drafts = [n for n in ("cel", "t2l", "cavity") if steps.get("lesions", {}).get(n, {}).get("source") == "draft"]
+    made.notes.extend(cautions(drafts, cavity.exists()))
     with staged(args.out) as folder:
         record = write(
             made,
