@@ -93,7 +93,7 @@ def test_a_changed_image_repeats_the_steps_that_read_it(done, copy, role, steps)
         (lambda d: d["images"].pop("b1"), {"dce", "dsc"}),
         (lambda d: d["images"].pop("vfa"), {"dce", "dsc"}),
         (lambda d: d["images"]["dsc"].update(te_ms=31.0), {"dsc"}),
-        (lambda d: d["clinical"].update(resection="biopsy"), {"lesions"}),
+        (lambda d: d["clinical"].update(resection="biopsy"), {"lesions", "recurrence"}),
         (lambda d: d["clinical"].update(age=99), set()),
         # which masks there are is what rt asks for organs
         (lambda d: d["masks"].pop("progression_cel"), {"progression", "rt"}),
@@ -135,7 +135,7 @@ def test_a_changed_key_repeats_the_steps_that_read_it(done, copy, change, steps)
         ({"skip": ("t2",)}, {"registered"}),
         ({"barriers": "auto"}, {"rt"}),
         ({"allow_derived": True}, {"rt"}),
-        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "synthesis", "progression", "rt"}),
+        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "synthesis", "progression", "recurrence", "rt"}),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )
@@ -147,7 +147,7 @@ def test_a_changed_result_repeats_the_steps_after_it(done, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(done[1], out)
     darker(out / "lesions" / "cel.nii.gz")
-    assert again(done[0], out) == {"dce", "dsc", "rt"}  # DCE keeps the mean curve of the lesion
+    assert again(done[0], out) == {"dce", "dsc", "recurrence", "rt"}  # DCE keeps the mean curve of the lesion
 
 
 def test_one_process_gives_the_same_bytes_as_two(done, tmp_path):
@@ -187,7 +187,10 @@ def test_notes_hold_hashes_and_no_path_of_the_case(done):
     for record in out.glob("*/provenance.json"):
         seen = json.loads(record.read_text())["seen"]
         assert str(case) not in json.dumps(seen)
-        assert all(len(content) == 64 or content in ("True", "False", "absent", "none", "auto") for _, content in seen)
+        assert all(
+            len(content) == 64 or content in ("True", "False", "absent", "none", "auto", "shipped")
+            for _, content in seen
+        )
 
 
 def test_progress_is_one_rising_line_that_names_the_step(done, tmp_path):
@@ -211,7 +214,7 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
     assert not list(out.rglob(".gliosuite-partial-*"))
     assert [p.name for p in out.iterdir()] == ["registered"]
     summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
-    assert [s["status"] for s in summary["steps"]] == ["kept"] + 7 * ["done"]
+    assert [s["status"] for s in summary["steps"]] == ["kept"] + 8 * ["done"]
 
 
 def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
@@ -336,7 +339,7 @@ def test_a_command_whose_worker_is_killed_ends_with_3_and_a_sentence_and_the_rep
     assert problems[0].startswith("problem: dce failed: its process was ended from outside while it ran alone")
     status = {s["step"]: s["status"] for s in result["steps"]}
     assert status["dce"] == "failed"
-    assert status["registered"] == status["lesions"] == status["rt"] == "kept"
+    assert status["registered"] == status["lesions"] == status["progression"] == "kept"
     page = (out / "report.html").read_text()
     assert Path(result["report"]) == out / "report.html"
     assert "its process was ended from outside" in page
