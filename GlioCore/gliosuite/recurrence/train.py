@@ -17,10 +17,8 @@ from .voxelwise import KIND, calibrated
 _COPIES = 3  # of each patient: one with all channels, and others with some kinds of scan hidden; chosen
 _HIDDEN, _T1_HIDDEN = 0.5, 0.3  # how often a kind of scan, and T1, is hidden in these; chosen
 _NEGATIVES = 3000  # voxels without recurrence of a copy; those with one are all taken; chosen
-_TAIL, _MARGIN = (
-    0.1,
-    0.25,
-)  # of a channel's range: percent left out at either end, and share by which it is widened; chosen
+# Of a channel's range: percent left out at either end, and share by which it is widened; chosen.
+_TAIL, _MARGIN = 0.1, 0.25
 
 
 @dataclass(frozen=True)

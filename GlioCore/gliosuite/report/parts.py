@@ -1,16 +1,18 @@
 """What the report's sections share: what a section is, and the outlines, backgrounds and slices that pictures are made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..resources import colors, display
+from .markup import figure
 from .results import BACKGROUNDS, Results
 
 Outlines = dict[str, tuple[np.ndarray, str]]
 DRAFT = " (draft)"  # behind the name of an outline that no person has looked at
 TAG = ' <span class="tag draft">draft</span>'
+_SLICES = 3  # of each map, so that two stand side by side
 LESION = ("t2l", "cel", "necrosis", "cavity")
 
 
@@ -72,3 +74,19 @@ def roi_colors(results: Results) -> dict[str, str]:
 def voxel_cc(results: Results) -> float:
     """Volume of a voxel in cc."""
     return float(np.prod(results.spacing)) / 1000
+
+
+def beside_their_spread(results: Results, maps: Mapping[str, np.ndarray], names: Sequence[str], caption: str) -> str:
+    """Maps over T1c, each beside its uncertainty, with the outlines of some masks, as a figure."""
+    from .pictures import maps_figure
+
+    picture = maps_figure(
+        results.images.get("t1c", next(iter(results.images.values()))),
+        dict(maps),
+        outlines(results, names),
+        results.masks["brain"],
+        focus(results),
+        results.spacing,
+        count=_SLICES,
+    )
+    return figure(picture, caption)

@@ -1,10 +1,8 @@
 """The report's section on where the tumour is likely to recur: the probability beside how far the members of the model differ."""
 
-from .markup import escape, figure
-from .parts import Section, focus, outlines
+from .markup import escape
+from .parts import Section, beside_their_spread
 from .results import Results
-
-_SLICES = 3  # of each map, so that the two stand side by side
 
 
 def _recurrence(results: Results, draw: bool) -> str:
@@ -13,19 +11,10 @@ def _recurrence(results: Results, draw: bool) -> str:
         return ""
     text = ""
     if draw and results.images and results.recurrence:
-        from .pictures import maps_figure
-
-        picture = maps_figure(
-            results.images.get("t1c", next(iter(results.images.values()))),
-            dict(results.recurrence),
-            outlines(results, ("t2l", "cel", "progression_cel")),
-            results.masks["brain"],
-            focus(results),
-            results.spacing,
-            count=_SLICES,
-        )
-        text = figure(
-            picture,
+        text = beside_their_spread(
+            results,
+            results.recurrence,
+            ("t2l", "cel", "progression_cel"),
             "Probability that tissue belongs to the lesion at progression, from 2 % on (in the lesion of today it is 1 by definition), and "
             "beside it the standard deviation among the members of the model: how much it hangs on the patients that were trained on, not "
             "how far it may be wrong.",

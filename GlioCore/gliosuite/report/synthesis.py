@@ -1,10 +1,8 @@
 """The report's section on maps that a network refined: each parameter beside its uncertainty, as in S4's Figures 3 and 4."""
 
-from .markup import escape, figure
-from .parts import Section, focus, outlines
+from .markup import escape
+from .parts import Section, beside_their_spread
 from .results import Results
-
-_SLICES = 3  # of a map, so that its uncertainty stands beside it
 
 
 def _refined(results: Results, draw: bool) -> str:
@@ -13,19 +11,10 @@ def _refined(results: Results, draw: bool) -> str:
     share = results.step("synthesis").get("summary", {}).get("outside_share")
     text = ""
     if draw and results.images:
-        from .pictures import maps_figure
-
-        picture = maps_figure(
-            results.images.get("t1c", next(iter(results.images.values()))),
-            dict(results.refined),
-            outlines(results, ("t2l", "cel")),
-            results.masks["brain"],
-            focus(results),
-            results.spacing,
-            count=_SLICES,
-        )
-        text = figure(
-            picture,
+        text = beside_their_spread(
+            results,
+            results.refined,
+            ("t2l", "cel"),
             "Medians of the posterior and, beside each, the standard deviation in percent of the value. "
             "The fitted maps stand in the section above; both are in regions.csv.",
         )
