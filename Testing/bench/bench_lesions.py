@@ -9,7 +9,8 @@ lesion and 4 mm around it were given T1's grey levels, matched; vessels, dura an
 7650 to 7655 (oedema that leaks, shading); the brain's surface on 76501 to 76517 and 7690.
 
 Of a simulated T2L draft, what goes beyond the truth is told by the true density of tumour cells, above .1 or not: simulated FLAIR is up
-to half as bright again in infiltrated white matter, and the truth ends where the volume drawn beforehand is reached, bright or not.
+to half as bright again in infiltrated white matter, and the truth ends where the volume drawn beforehand is reached, bright or not. "Cells
+apart" is the Dice that counts such tissue neither as right nor as wrong.
 
 ``python Testing/bench/bench_lesions.py [real] [PRESET:SEED ...]``: all of it, or the real images or those simulated patients alone.
 """
@@ -198,6 +199,8 @@ def simulated(table: Table, preset: str, seed: int, n: int) -> None:
                 table.row(name, f"{role} Dice", dice(found.masks[role], truth[role]), bar, more=more)
             beyond = boolean(found.masks["t2l"]) & ~boolean(truth["t2l"])
             infiltrated, voxel_cc = boolean(truth["infiltrated"]), Grid.of(images["t1c"]).voxel_cc
+            sure = Grid.of(images["t1c"]).image(boolean(found.masks["t2l"]) & ~(beyond & infiltrated))
+            table.row(name, "t2l Dice, cells apart", dice(sure, truth["t2l"]), None)
             table.row(name, "t2l beyond, cells cc", (beyond & infiltrated).sum() * voxel_cc, None)
             table.row(name, "t2l beyond, sound cc", (beyond & ~infiltrated).sum() * voxel_cc, None)
             missed, extra = brain_errors(found, truth)

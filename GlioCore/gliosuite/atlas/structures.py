@@ -184,6 +184,15 @@ def sheet_distances() -> tuple[np.ndarray, np.ndarray]:
     return falx, tentorium
 
 
+@lru_cache(maxsize=1)
+def dura_distance() -> sitk.Image:
+    """Distance in mm (float32) to the falx, the tentorium or the midline, whichever is nearest; at most 10."""
+    t = template()
+    across = np.minimum(np.abs(_axes(t.grid)[0]), 10.0)
+    nearest = np.minimum.reduce([*(np.abs(d) for d in sheet_distances()), np.broadcast_to(across, t.grid.shape)])
+    return t.grid.image(nearest.astype(np.float32))
+
+
 def _callosum() -> np.ndarray:
     """White matter within 16 mm of the midline in the callosum's midsagittal outline, which rises by a third of |x| over the ventricles."""
     t = template()

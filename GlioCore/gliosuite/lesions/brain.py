@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..atlas import covered, register_template, similarity_to_template, stripped
+from ..atlas.structures import dura_distance
 from ..atlas.template import template
 from ..errors import InputError, beside, door, option
 from ..images import (
@@ -27,6 +28,7 @@ from ..images import (
     write_image,
 )
 from ..steps import Progress, part, silent
+from .drafts import dilate, enclosed, opened
 
 METHODS = ("auto", "atlas", "synthstrip", "hd-bet")
 _EXECUTABLES = {"synthstrip": "mri_synthstrip", "hd-bet": "hd-bet"}
@@ -40,7 +42,11 @@ _BONE = 2.0  # that much darkness in a row (mm of half-tissue intensity) is bone
 # Marrow of the skull is as bright as brain, and bone and fluid before it can be thinner than a voxel; it is a sheet of 2 to 5 mm, and less
 # than this from the skull's tables, while gyri are 7 mm and more: half of what brain measures at least, mm.
 _THIN_MM = 2.0
+# Chosen: tumour at the surface reaches that far below the template's, orbits and marrow do not; sinuses lie that near falx and tentorium.
+_DEEP_MM, _SINUS_MM = 8.0, 5.0
+_WIDE_MM = 30.0  # within which normal brain is sought for what enhances
 _LIKE_TISSUE = 0.6  # of brain tissue's intensity, above which a voxel belongs to such a sheet: half-way between fluid and cortex on T1
+_NECROTIC = 0.8  # of brain tissue, below which what a rim encloses is necrosis
 _UNLIKE = -0.6  # how much such tissue counts, and fat
 _BEHIND_BONE = 0.2  # how much tissue there counts
 _STIFFNESS = 0.6  # cost of 1 mm between a point's offset and its neighbours' mean, against 1 mm of wrong tissue
@@ -252,8 +258,17 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     grid, fine_grid = Grid.of(image).isotropic(_GRID_MM), Grid.of(image).isotropic(1.0)
     source = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), 0.5)
     distance = array(signed_distance(resample_mask(template().brain, grid, transform)))
-    tissue = _tissue(array(resample(source, grid, outside=np.nan)), distance)
+    coarse = array(resample(source, grid, outside=np.nan))
+    tissue = _tissue(coarse, distance)
     fine = array(resample(source, fine_grid, outside=np.nan))  # thin bone is seen on a finer grid only
+    # Seen against a wider surrounding, since what is bright itself raises the narrow one.
+    tumour = _tumour(fine, _tissue(coarse, distance, _WIDE_MM), distance, grid, fine_grid, transform)
+    if tumour.any():
+        # Such a tumour would turn in the surface that it reaches: its rim is as bright as fat, its necrosis as dark as bone, behind which
+        # tissue counts little, and beside it brain seems dark. It is taken as brain.
+        tissue = _tissue(coarse, distance, without=boolean(resample_mask(fine_grid.image(tumour), grid)))
+        local = array(resample(grid.image(tissue.local), fine_grid, outside=np.nan))
+        fine = np.where(tumour, tissue.dark + tissue.centre * local, fine)
 
     smooth = ndimage.gaussian_filter(distance, 1.5)
     normal = np.stack(np.gradient(smooth, _GRID_MM), -1)
@@ -314,6 +329,30 @@ def _surface(image: sitk.Image, transform: sitk.Transform, progress: Progress) -
     return grid.image(result.astype(np.float32)), edge
 
 
+def _tumour(
+    fine: np.ndarray, tissue: "_Tissue", distance: np.ndarray, grid: Grid, fine_grid: Grid, transform: sitk.Transform
+) -> np.ndarray:
+    """Enhancing tumour and the necrosis in it, on the fine grid.
+
+    Tumour is told from fat and sinuses by its place: thick, off falx, tentorium and midline, most of it inside the template's brain
+    (`distance` is that to its surface), and deep in some part.
+    """
+    relative = np.nan_to_num(
+        (fine - tissue.dark) / array(resample(grid.image(tissue.local), fine_grid, outside=np.nan))
+    )
+    away = array(resample(grid.image(distance), fine_grid, outside=1e3))
+    bright = (relative > tissue.bright) & (away < _OFFSETS_MM[-1])
+    if not bright[away < -_DEEP_MM].any():
+        return np.zeros_like(bright)
+    off = array(resample(dura_distance(), fine_grid, transform, outside=10.0)) > _SINUS_MM
+    labels, n = ndimage.label(opened(bright & off, fine_grid, _THIN_MM))
+    parts = np.arange(1, n + 1)
+    inner = ndimage.mean(away < 0, labels, parts) > 0.5
+    kept = np.flatnonzero(inner & (ndimage.minimum(away, labels, parts) < -_DEEP_MM)) + 1
+    rim = bright & dilate(np.isin(labels, kept), fine_grid, 2 * _SINUS_MM) & (off | (away < -_SINUS_MM))
+    return rim | enclosed(rim, relative < _NECROTIC * tissue.centre, fine_grid)
+
+
 def _body(fine: np.ndarray, tissue: "_Tissue", grid: Grid, fine_grid: Grid) -> np.ndarray:
     """Tissue that is thick and hangs together: brain without marrow, scalp and dura; boolean on the fine grid."""
     local = array(resample(grid.image(tissue.local), fine_grid, outside=np.nan))
@@ -360,8 +399,10 @@ class _Tissue:
         return np.nan_to_num(result)
 
 
-def _tissue(values: np.ndarray, distance: np.ndarray) -> _Tissue:
-    """Learn brain tissue's intensity inside the template's brain, nearby voxel by nearby voxel (coil sensitivity)."""
+def _tissue(
+    values: np.ndarray, distance: np.ndarray, reach_mm: float = 10.0, without: np.ndarray | None = None
+) -> _Tissue:
+    """Learn brain tissue's intensity inside the template's brain from what is about `reach_mm` away (coil sensitivity)."""
     core = np.isfinite(values) & (distance < -6.0)
     if core.sum() * _GRID_MM**3 < 10_000:
         raise InputError(
@@ -369,7 +410,9 @@ def _tissue(values: np.ndarray, distance: np.ndarray) -> _Tissue:
         )
     dark, middle = (float(v) for v in np.percentile(values[core], [1, 60]))
     tissue = core & (values > 0.5 * (dark + middle))
-    sigma = 10.0 / _GRID_MM
+    if without is not None:
+        tissue &= ~without
+    sigma = reach_mm / _GRID_MM
     weight = ndimage.gaussian_filter(tissue.astype(np.float32), sigma)
     field = ndimage.gaussian_filter(np.where(tissue, values - dark, 0.0).astype(np.float32), sigma)
     local = np.where(weight > 1e-4, field / np.maximum(weight, 1e-4), middle - dark)

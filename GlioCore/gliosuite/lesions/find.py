@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..atlas import register_template, template_ventricles
-from ..atlas.structures import sheet_distances
+from ..atlas.structures import dura_distance
 from ..atlas.template import template
 from ..compute import each
 from ..errors import InputError, beside
@@ -303,8 +303,8 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
     # The longest first.
     works: list[Callable[[], Any]] = [lambda: register_template(stripped, start=placed)]
     works += [partial(drafts.relative, images[role], inside) for role in compared]
-    works += [sheet_distances]
-    transform, *relative, sheets = each(lambda work: work(), works)
+    works += [dura_distance]
+    transform, *relative, apart = each(lambda work: work(), works)
     scans = dict(zip(compared, relative))
     fluid = drafts.dark(scans.get("t1c", scans.get("t1")), scans.get("flair"), inside)
     if "ventricles" not in masks:
@@ -330,11 +330,7 @@ def _draft(images, masks, put, notes, suggestions, settings, grid, placed, progr
         abnormal = None
         if candidates is not None and one_sided is not None:
             abnormal = drafts.abnormal_side(candidates, one_sided, grid)
-        axes = template().grid
-        across = np.abs(axes.origin[0] + axes.spacing[0] * axes.direction[0] * np.arange(axes.size[0]) - _middle()[0])
-        apart = np.minimum.reduce([*(np.abs(d) for d in sheets), np.broadcast_to(across, axes.shape)])
-        nearest = axes.image(apart.astype(np.float32))
-        dura = array(resample(nearest, grid, transform, outside=10.0))
+        dura = array(resample(apart, grid, transform, outside=10.0))
         mirrored = _asymmetry(z, grid, transform)
         subtracted = "t1" in scans
         beside = (masks["ventricles"], abnormal, dark, mirrored, dura)

@@ -7,8 +7,9 @@ import pytest
 import SimpleITK as sitk
 from gliosuite.atlas import template as anatomy
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, Series, array, boolean, resample, resample_mask, volume_cc
+from gliosuite.images import Grid, Series, array, boolean, resample, resample_mask, signed_distance, volume_cc
 from gliosuite.lesions import brain
+from gliosuite.steps import silent
 
 GRID = Grid((92, 106, 92), (2.4, 2.4, 2.4), (-110.0, -120.0, -100.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -61,6 +62,23 @@ def test_marrow_behind_thin_bone_is_no_brain():
     inside = (radius < 31) & (level == 1)
     assert found[inside].mean() > 0.99
     assert not found[radius > 33].any()
+
+
+def test_a_tumour_at_the_surface_stays_in_the_brain():
+    """Its rim is as bright as fat, its necrosis as dark as bone; the template lies 6 % too small."""
+    image, truth = head()
+    values, depth = array(image), array(signed_distance(GRID.image(truth)))
+    below = np.argwhere(np.abs(depth + 9) < 1)
+    side = below[below[:, 2] == below[:, 2].min()]
+    centre = side[np.abs(side[:, 0] - 50).argmin()]
+    radius = 2.4 * np.sqrt(sum((i - c) ** 2 for i, c in zip(np.indices(GRID.shape), centre)))
+    tumour = truth & (radius < 17)
+    lit = np.where(tumour, np.where(radius < 9, 0.3, 2.2) * np.median(values[truth]), values)
+    placed = transform()
+    placed.SetMatrix(1.06 * np.array(placed.GetMatrix()))
+    level, _ = brain._surface(GRID.image(lit.astype(np.float32)), placed, silent)
+    found = array(resample(level, GRID, outside=1e3)) < 0
+    assert found[tumour].mean() > 0.9
 
 
 def test_part_of_a_head_says_so():
