@@ -194,26 +194,36 @@ def mark(good: bool) -> str:
     return "" if good else " *"
 
 
+def share(patients: list[Patient], name: str, tissue: str, level: float) -> tuple[float, float]:
+    """How many % of a tissue's voxels an interval holds the truth in, and its standard error: patients are drawn, not voxels."""
+    counted = [p.covered[name][level][p.of[tissue][p.mask]] for p in patients]
+    hits, n = (np.array([f(c) for c in counted], float) for f in (np.sum, np.size))
+    mean, k = hits.sum() / n.sum(), np.count_nonzero(n)
+    error = np.sqrt(k / max(k - 1, 1) * np.sum((hits - mean * n) ** 2)) / n.sum()
+    return 100 * float(mean), 100 * float(error)
+
+
 def coverage(patients: list[Patient], preset: str) -> list[str]:
     """Print how often intervals hold the truth, by tissue; the bars that were missed."""
     failed = []
-    print(f"coverage of 50/90/95 % intervals, % of voxels ({preset}); CRPS in SDs of the model; fit's 95 %")
+    print(
+        f"coverage of 50/90/95 % intervals, % of voxels ({preset}), and its standard error over patients; CRPS in SDs of the model; "
+        "fit's 95 %"
+    )
     for name in SHOWN:
         for tissue in TISSUES:
             true, fit, sd = (together(patients, of, name, tissue) for of in ("true", "fit", "fit_sd"))
             if true.size < FEW:
                 continue
             off = np.concatenate([p.off[name][p.of[tissue][p.mask]] for p in patients])
-            shares = {
-                q: 100 * float(np.mean(np.concatenate([p.covered[name][q][p.of[tissue][p.mask]] for p in patients])))
-                for q in LEVELS
-            }
-            missed = [q for q, v in shares.items() if abs(v - 100 * q) > COVERED[preset]]
+            shares = {q: share(patients, name, tissue, q) for q in LEVELS}
+            missed = [q for q, (v, _) in shares.items() if abs(v - 100 * q) > COVERED[preset]]
             failed += [f"coverage {name} {tissue} {q:g}" for q in missed]
-            said = " ".join(f"{v:5.1f}{'*' if q in missed else ' '}" for q, v in shares.items())
+            said = " ".join(f"{v:5.1f}{'*' if q in missed else ' '}" for q, (v, _) in shares.items())
+            errors = " ".join(f"{e:4.1f}" for _, e in shares.values())
             fits = 100 * float(np.mean(~np.isfinite(sd) | (np.abs(fit - true) <= 1.96 * sd)))
             score = float(np.mean(crps(off)))
-            print(f"  {name:8}{tissue:10}{said}   CRPS {score:5.2f}   fit {fits:5.1f}   n {off.size}")
+            print(f"  {name:8}{tissue:10}{said}   SE {errors}   CRPS {score:5.2f}   fit {fits:5.1f}   n {off.size}")
     return failed
 
 

@@ -10,11 +10,13 @@ counts with 20.
   bias, the median over patients of the mean over picks. Bars: .95 and 10 %, for the posterior.
 * ``visits``: the same tissue a few days later, another bolus, position and noise. * ``protocols``: 5, 3.5 and 2.5 s a frame, 10, 12 and
   15 degrees.
-* ``idh``: AUROC of IDH and of grade 4 from the tumour means of the preset ``idh-grade``, n = 150, with intervals, the fit against the
-  posterior by DeLong's test, and limits of agreement with the truth (Bland and Altman). Motion is left out, to save time.
+* ``idh``: AUROC of IDH and of grade 4 from the tumour means of the preset ``idh-grade``, as many of grade 2, 3 and 4 each, with intervals,
+  lyoo2025 and the posterior against the fit by DeLong's test, and limits of agreement with the truth (Bland and Altman). Motion is left
+  out, to save time. ``--cache DIR`` keeps what was measured of each patient, for a run that is stopped.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,8 +31,11 @@ from gliosuite.commands.heads import GRID_MM, Measured
 from gliosuite.errors import InputError
 from gliosuite.images import Grid, array, boolean
 from gliosuite.perfusion.synthesis import Fitted, posterior
+from gliosuite.perfusion.synthesis.lyoo2025 import lyoo2025
 from gliosuite.simulate.acquisition import CLASSES, Effects
 from gliosuite.simulate.cohort import simulate_case
+from gliosuite.simulate.planted import plant_grade
+from gliosuite.simulate.presets import preset
 from gliosuite.simulate.protocols import DEFAULT
 from gliosuite.statistics.agreement import bland_altman, icc
 from gliosuite.statistics.roc import auc, compare_aucs
@@ -45,6 +50,7 @@ FULL, FEW = 0.9, 20
 AROUND_MM = 24.0  # voxels that are fitted around the tumour: more than the spatial stage reaches
 LEAST_ICC, MOST_BIAS = 0.95, 10.0
 _missed: list[str] = []
+_cache: Path | None = None
 
 
 class Tumour:
@@ -63,13 +69,15 @@ class Tumour:
         near = ndimage.distance_transform_edt(~self.inside, sampling=spacing) <= AROUND_MM
         return self.grid.image(near.astype(np.uint8))
 
-    def means(self, measured: Measured, aif: Any = "auto") -> dict[str, list[float]]:
-        """Tumour means of the fit and of the posterior, by name, in the order of `SHOWN`."""
+    def means(self, measured: Measured, aif: Any = "auto", raw: bool = False) -> dict[str, list[float]]:
+        """Tumour means of the fit and of the posterior, with `raw` of lyoo2025 too, by name, in the order of `SHOWN`."""
         fitted = Fitted.of(measured.fit(aif, self.around()))
-        made = posterior(fitted)
+        found = {"fit": fitted.values, "posterior": posterior(fitted).maps}
+        if raw:
+            found["lyoo2025"] = lyoo2025(measured.series, measured.times_s, measured.settings).maps
         inside = self.inside & boolean(fitted.mask)
         mean = lambda image: float(np.clip(np.nan_to_num(array(image)[inside]), 0, 1).mean())
-        return {"fit": [mean(fitted.values[n]) for n in SHOWN], "posterior": [mean(made.maps[n]) for n in SHOWN]}
+        return {kind: [mean(maps[n]) for n in SHOWN] for kind, maps in found.items()}
 
 
 def picks(measured: Measured, rng: np.random.Generator) -> Iterator[Any]:
@@ -91,7 +99,7 @@ def picks(measured: Measured, rng: np.random.Generator) -> Iterator[Any]:
 def patients(part: str, n: int, first: int, one: Callable[[int], Any]) -> list[Any]:
     """What `one` gives for patients of seeds from `first` on; those without enough tumour, or refused, are passed over."""
     found, refused = [], 0
-    for seed in range(first, first + 4 * n):
+    for seed in range(first, first + 10 * n):
         if len(found) == n:
             break
         try:
@@ -182,31 +190,42 @@ def protocols(n: int, first: int) -> None:
 
 def idh(n: int, first: int) -> None:
     """AUROC of IDH and of grade 4, and limits of agreement."""
+    strength, taken = preset("idh-grade").strength, dict.fromkeys((2, 3, 4), 0)
 
-    def one(seed: int) -> Any:
+    def measured(seed: int) -> Any:
         made = simulate_case(seed, "idh-grade", GRID_MM, ("vfa", "dce"), Effects(motion=False))
         tumour = Tumour(made.truth.maps, "", ("cel", "necrosis", "oedema"))
         if tumour.inside.sum() < FEW:
             return None
-        clinical = made.case.clinical
-        found = tumour.means(Measured.of(made.case))
-        return found, tumour.true, clinical["idh"], int(clinical["grade"])
+        return tumour.means(Measured.of(made.case), raw=True), tumour.true, made.case.clinical["idh"]
 
-    rows = patients("idh", n, first, one)
+    def one(seed: int) -> Any:
+        grade = plant_grade(seed, strength).clinical["grade"]
+        if taken[grade] == n // len(taken):
+            return None
+        kept = _cache / f"idh-{seed}.json" if _cache else None
+        found = json.loads(kept.read_text()) if kept and kept.exists() else measured(seed)
+        if kept:
+            kept.write_text(json.dumps(found))
+        taken[grade] += found is not None
+        return found and (*found, grade)
+
+    rows = patients("idh", n // len(taken) * len(taken), first, one)
     wild = np.array([r[2] for r in rows]) == "wildtype"
     high = np.array([r[3] for r in rows]) == 4
-    print(f"  grades 2, 3, 4: {[sum(r[3] == g for r in rows) for g in (2, 3, 4)]}; IDH wild type {int(wild.sum())}")
+    print(f"  grades 2, 3, 4: {list(taken.values())}; IDH wild type {int(wild.sum())}")
     for i, name in enumerate(SHOWN):
-        fit, ours = (np.array([r[0][k][i] for r in rows]) for k in ("fit", "posterior"))
+        values = {kind: np.array([r[0][kind][i] for r in rows]) for kind in rows[0][0]}
         true = np.array([r[1][name] for r in rows])
         for what, label in (("IDH", wild), ("grade 4", high)):
-            a, b, c = (auc(label, v) for v in (fit, ours, true))
-            print(
-                f"  {name:8}{what:9}fit {a.value:.3f} ({a.low:.3f}-{a.high:.3f})  posterior {b.value:.3f} ({b.low:.3f}-{b.high:.3f})  "
-                f"truth {c.value:.3f}  P (DeLong) {compare_aucs(label, fit, ours):.3f}"
-            )
-        for kind, values in (("fit", fit), ("posterior", ours)):
-            limits = bland_altman(values, true)
+            said = []
+            for kind, v in (*values.items(), ("truth", true)):
+                found = auc(label, v)
+                against = "" if kind in ("fit", "truth") else f" P {compare_aucs(label, values['fit'], v):.3f}"
+                said.append(f"{kind} {found.value:.3f} ({found.low:.3f}-{found.high:.3f}){against}")
+            print(f"  {name:8}{what:9}{'  '.join(said)}")
+        for kind, v in values.items():
+            limits = bland_altman(v, true)
             print(
                 f"  {name:8}{kind:10}minus truth {limits.bias.value:+.4f}, 95 % limits {limits.low.value:+.4f} to {limits.high.value:+.4f}"
             )
@@ -220,7 +239,12 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=(*PARTS, []), default=[])
     parser.add_argument("--patients", type=int, help="of each part (default as the parts need)")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the first part; the next lie {APART} on each")
+    parser.add_argument("--cache", type=Path, help="folder for what was measured of each patient of ``idh``")
     args = parser.parse_args()
+    if args.cache:
+        args.cache.mkdir(parents=True, exist_ok=True)
+        global _cache
+        _cache = args.cache
     for part in args.parts or PARTS:
         PARTS[part](args.patients or COUNTS[part], args.seed + APART * list(PARTS).index(part))
     print(f"bars missed: {len(_missed)}" + (f" ({', '.join(_missed)})" if _missed else ""))

@@ -451,7 +451,7 @@ class SynthesisTraining:
         needed="0 or more are needed",
     )
     calibration_heads: int = setting(
-        30, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed"
+        90, "simulated heads that calibrate its intervals", low=1, needed="1 at least is needed"
     )
     first_head: int = setting(
         1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed"
