@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .gradients import Gradients, read_gradients, unweighted
+    from .gradients import Gradients, gradients_beside, read_gradients, unweighted
     from .maps import DtiMaps, dti_maps, write
     from .tensor import Tensors, fit_tensor
 
 _WHERE = {
     "Gradients": "gradients",
+    "gradients_beside": "gradients",
     "read_gradients": "gradients",
     "unweighted": "gradients",
     "DtiMaps": "maps",
@@ -17,7 +18,17 @@ _WHERE = {
     "Tensors": "tensor",
     "fit_tensor": "tensor",
 }
-__all__ = ["DtiMaps", "Gradients", "Tensors", "dti_maps", "fit_tensor", "read_gradients", "unweighted", "write"]
+__all__ = [
+    "DtiMaps",
+    "Gradients",
+    "Tensors",
+    "dti_maps",
+    "fit_tensor",
+    "gradients_beside",
+    "read_gradients",
+    "unweighted",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

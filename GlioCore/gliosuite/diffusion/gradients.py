@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, option
-from ..images import Series
+from ..images import Series, beside
 
 # Chosen, for the largest b-value of a series: what is used in people is 500 to 10 000 s/mm2, the strongest gradients make 40 000.
 _SMALL_B, _LARGE_B = 50.0, 50_000.0
@@ -272,6 +272,23 @@ def read_gradients(bval: str | Path, bvec: str | Path | None = None, name: str =
     """
     b = np.concatenate(_rows(bval))
     return Gradients.of(b, None if bvec is None else read_directions(bvec, b.size), name)
+
+
+def gradients_beside(path: str | Path) -> Gradients:
+    """Those of the files ``.bval`` and ``.bvec`` with an image's name.
+
+    Raises
+    ------
+    InputError
+        If there is no ``.bval``, or a file does not fit.
+    """
+    bval, bvec = (beside(path, ending) for ending in (".bval", ".bvec"))
+    if bval is None:
+        raise InputError(
+            f"{path} has no .bval file beside it, and its b-values are not known; a text file with one in s/mm2 per volume is needed "
+            f"({option('--bval')})"
+        )
+    return read_gradients(bval, bvec, Path(path).name)
 
 
 def read_directions(path: str | Path, count: int) -> np.ndarray:

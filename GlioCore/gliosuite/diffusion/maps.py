@@ -27,6 +27,7 @@ _LEAST_GAIN = 1.5  # chosen: directions that belong to other volumes gain 1 and 
 # Times the residual that volumes with the like weight have, and as a share of the worst: one that is off pulls others away. Chosen.
 _ODD, _WORST = 3.0, 0.5
 _MOST_ODD = 8  # volumes that a sentence names
+_AIR = 0.5  # signal beside a head over that of the head, at most; chosen: noise makes .1 to .3, brain beside brain .8
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def dti_maps(
     check(settings, "fit", "b_max")
     gradients.check_count(series)
     chosen = plan(gradients, settings.b_max, series.name)
-    inside = mask_array(mask, series)
+    inside, whole = _voxels(series, mask)
     signals = series.curves(inside)[:, chosen.volumes]
     b, directions = gradients.b[chosen.volumes], gradients.directions[chosen.volumes]
     used = Gradients(b, directions)
@@ -121,6 +122,7 @@ def dti_maps(
         notes.append(
             f"{lost} of {fine.size} voxels have no ADC and are NaN: signal of noise alone, or one that does not fall with the b-value."
         )
+    notes += whole
     notes.append("Movement between the volumes and distortions by eddy currents and by the field were not corrected.")
 
     def image(values: np.ndarray) -> sitk.Image:
@@ -136,6 +138,15 @@ def dti_maps(
     return DtiMaps(
         {n: image(v) for n, v in found.items()}, series.grid.image(done), settings, medians, record, notes, losses
     )
+
+
+def _voxels(series: Series, mask: sitk.Image | None) -> tuple[np.ndarray, list[str]]:
+    """Voxels to fit: the mask, else the head, else the whole image where it shows nothing but tissue; and what is to be said of it."""
+    inside = mask_array(mask, series)
+    mean = np.nan_to_num(series.mean)
+    if mask is not None or inside.all() or np.median(mean[~inside]) <= _AIR * np.median(mean[inside]):
+        return inside, []
+    return mean > 0, ["All voxels were fitted, since nothing in the image is as dark as the air beside a head."]
 
 
 def _judged(fit: Tensors, used: Gradients, volumes: np.ndarray) -> tuple[dict[str, Any], list[str]]:

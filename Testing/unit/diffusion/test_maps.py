@@ -96,3 +96,14 @@ def test_what_cannot_be_is_refused():
         dti_maps(series, Gradients.of([1000, 0, 0, 0, 0, 0, 0]), mask=mask)
     with pytest.raises(InputError, match="'robust' is not known; choose from weighted, ordinary"):
         dti_maps(series, Gradients.of(b, g), DtiSettings(fit="robust"), mask=mask)
+
+
+def test_a_block_of_tissue_without_air_is_fitted_whole():
+    b, g = ds.scheme(ds.spread(12), 2)
+    rng = np.random.default_rng(8)
+    grid, *_ = ds.head()
+    adc, fa = rng.uniform(0.6e-3, 1.4e-3, grid.shape), rng.uniform(0.1, 0.6, grid.shape)
+    series = ds.series(grid, adc, fa, rng.uniform(800, 1200, grid.shape), b, g, rng, 5.0)
+    found = dti_maps(series, Gradients.of(b, g))
+    assert boolean(found.mask).all()
+    assert any("All voxels were fitted" in n for n in found.notes)
