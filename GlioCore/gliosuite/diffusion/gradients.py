@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -61,7 +62,10 @@ class Gradients:
         InputError
             If numbers are missing, in another unit, or directions are not of length 1.
         """
-        b = np.asarray(b_values, np.float64).ravel()
+        b, vectors = _numbers(b_values, "b-values", name), None
+        b = b.ravel()
+        if b_vectors is not None:
+            vectors = np.nan_to_num(_numbers(b_vectors, "gradient directions", name))
         if not b.size or not np.isfinite(b).all() or (b < 0).any():
             raise InputError(
                 f"{name}: its b-values are not all numbers of 0 or more; one in s/mm2 per volume is needed"
@@ -76,9 +80,8 @@ class Gradients:
                 f"{name}: its largest b-value is {b.max():g}, which no scanner reaches; were they given in s/m2? b-values in s/mm2 are "
                 "needed, e.g. 1000"
             )
-        if b_vectors is None:
+        if vectors is None:
             return cls(b, np.zeros((b.size, 3)))
-        vectors = np.nan_to_num(np.asarray(b_vectors, np.float64))
         if vectors.shape != (b.size, 3):
             raise InputError(
                 f"{name}: there are {len(vectors)} gradient directions and {b.size} b-values; one of each per volume is needed"
@@ -123,6 +126,13 @@ class Gradients:
             f"{(numbers == k).sum()} with b = {np.median(self.b[numbers == k]):.0f}" for k in range(numbers.max() + 1)
         ]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) + " s/mm2"
+
+
+def _numbers(values: Any, what: str, name: str) -> np.ndarray:
+    try:
+        return np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: its {what} are not numbers ({error}); lists of numbers are needed") from error
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ from .tensor import Tensors, fit_means, fit_tensor
 _LEAST_S0 = 3.0
 _FLOOR = 3.0  # below so many SDs, the floor of a magnitude lifts a signal by more than a twentieth
 _TOLD_FLOOR = 0.05  # of the voxels; chosen: fewer are said to nobody
-_FEW_SNR = 10.0  # chosen: below, noise alone makes an FA of .2 and more of isotropic tissue (validation/diffusion.md)
+# What noise adds to the FA of grey matter, times squared SNR and number of weighted volumes, at b = 1000: .13 at an SNR of 20 with 6,
+# .03 with 30 (validation/diffusion.md). Chosen: less than .03 is said to nobody, and more than .3 is a guess.
+_EXCESS, _TOLD_EXCESS, _MOST_EXCESS = 330.0, 0.03, 0.3
 _LEAST_GAIN = 1.5  # chosen: directions that belong to other volumes gain 1 and less, a brain 5 and more
 # Times the residual that volumes with the like weight have, and as a share of the worst: one that is off pulls others away. Chosen.
 _ODD, _WORST = 3.0, 0.5
@@ -169,11 +171,18 @@ def _judged(fit: Tensors, used: Gradients, volumes: np.ndarray) -> tuple[dict[st
     if free > 0 and variance.size:
         # The median of a chi-squared variable over its mean (Wilson and Hilferty).
         noise = float(np.sqrt(np.median(variance) / (1 - 2 / (9 * free)) ** 3))
+    if free <= 0:
+        notes.append(
+            f"{volumes.size} volumes are no more than a tensor has numbers, so that their noise cannot be told; it makes FA too high where "
+            "there are no fibres."
+        )
     if noise:
         snr = float(np.median(fit.s0[known]) / noise)
-        if snr < _FEW_SNR:
+        excess = _EXCESS / (snr**2 * used.weighted.sum())
+        if excess > _TOLD_EXCESS:
             notes.append(
-                f"The signal without diffusion weight is {snr:.1f} times the noise (median): noise makes FA too high."
+                f"The signal without diffusion weight is {snr:.1f} times the noise (median), which makes the FA of grey matter too high by "
+                f"about {min(excess, _MOST_EXCESS):.2f}."
             )
         floor = int((fit.weakest[known] < _FLOOR * noise).sum())
         if floor > _TOLD_FLOOR * known.sum():

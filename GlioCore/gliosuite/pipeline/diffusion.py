@@ -37,13 +37,14 @@ def gradients_of(case: Case) -> "Gradients":
     known, name = case.acquisition("dti"), case.path("dti").name
     b, vectors = known.get("b_values"), known.get("b_vectors")
     bval, bvec = (case.beside("dti", ending) for ending in (".bval", ".bvec"))
-    if b is None and bval is None:
-        raise InputError(
-            f"{case.source}: images.dti ({name}) has no b_values and no .bval file beside it; add them, in s/mm2, one per volume"
-        )
-    b = read_b_values(bval) if b is None and bval is not None else np.asarray(b, float)
+    if b is None:
+        if bval is None:
+            raise InputError(
+                f"{case.source}: images.dti ({name}) has no b_values and no .bval file beside it; add them, in s/mm2, one per volume"
+            )
+        b = read_b_values(bval)
     if vectors is None and bvec is not None:
-        vectors = read_directions(bvec, b.size)
+        vectors = read_directions(bvec, np.size(b))
     return Gradients.of(b, vectors, name)
 
 

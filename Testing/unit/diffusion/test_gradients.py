@@ -38,6 +38,8 @@ def test_rows_and_columns_are_read_alike(tmp_path):
         (B, 0.8 * G, r"direction of volume 3 has a length of 0\.800 \(and 11 others"),
         (-B, G, r"not all numbers of 0 or more"),
         (np.append(B[:-1], np.nan), G, r"not all numbers of 0 or more"),
+        (["0", "b"], None, r"its b-values are not numbers"),
+        ([0, 1000], [[0, 0, 0], [1]], r"its gradient directions are not numbers"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(b, g, sentence):

@@ -45,6 +45,7 @@ def test_the_head_is_found_where_no_mask_is_given():
     found = dti_maps(series, Gradients.of(b, g))
     assert (boolean(found.mask) & inside).sum() > 0.9 * inside.sum()
     assert any("Movement between the volumes" in n for n in found.notes)
+    assert any("noise cannot be told" in n for n in found.notes)
 
 
 def test_three_directions_give_adc_and_say_why_no_fa():
@@ -65,6 +66,7 @@ def test_a_few_percent_of_bad_voxels_are_said():
     found = dti_maps(Series(frames, series.grid, "dwi"), Gradients.of(b, g), mask=series.grid.image(inside))
     said = " ".join(found.notes)
     assert "eigenvalue below 0" in said
+    assert "which makes the FA of grey matter too high by about 0." in said
     assert "samples that are not above 0 were left out" in said
     assert "voxels have no ADC and are NaN" in said
     assert np.isnan(array(found.maps["adc"])[4, 8][inside[4, 8]]).all()
