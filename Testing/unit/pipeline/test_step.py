@@ -182,6 +182,12 @@ def test_a_second_run_draws_no_report_again(done):
     assert (out / "report.html").exists()
 
 
+def test_a_second_run_looks_at_no_image_though_the_case_lacks_some(done, monkeypatch):
+    monkeypatch.setattr("gliosuite.pipeline.run.check", lambda *_: pytest.fail("the case was read again"))
+    summary = run_case(Case.load(done[0]), done[1], SETTINGS)
+    assert {s["status"] for s in summary["steps"]} == {"kept", "skipped"}
+
+
 def test_notes_hold_hashes_and_no_path_of_the_case(done):
     case, out = done
     for record in out.glob("*/provenance.json"):
