@@ -20,6 +20,9 @@ _EVEN = 0.03  # of the mean of g g' off a third of the identity; chosen: roundin
 _RANK = (
     0.02  # smallest over largest singular value; chosen: 6 well spread directions have .2, a plane of directions none
 )
+_CLOSE = (
+    0.75  # smallest over largest b-value, at most; chosen: at it, noise of ADC is four times that of b-values from 0
+)
 TENSOR, MEAN = "tensor", "mean"
 
 
@@ -201,6 +204,11 @@ def plan(gradients: Gradients, b_max: float, name: str = "the series") -> Plan:
         raise InputError(
             f"{name} has the one b-value {np.median(b[usable]):g} s/mm2; two at least, one of them 0 or low, are needed for ADC"
         )
+    if b[usable].min() > _CLOSE * b[usable].max():
+        raise InputError(
+            f"{name} has b-values of {b[usable].min():g} to {b[usable].max():g} s/mm2, too close to each other for ADC; one of "
+            "0 or low is needed"
+        )
     count = _independent(gradients, usable)
     if not directed.any():
         why = (
@@ -233,9 +241,12 @@ def design(b: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 def _determined(gradients: Gradients, volumes: np.ndarray) -> bool:
     """Whether volumes (boolean) tell a tensor."""
-    if volumes.sum() < 7:
+    if volumes.sum() < 7 or not gradients.b[volumes].any():
         return False
-    values = np.linalg.svd(design(gradients.b[volumes], gradients.directions[volumes]), compute_uv=False)
+    b, shells = gradients.b[volumes], gradients.shells()[volumes]
+    # Each shell counts once, however many volumes it has: one without weight is enough beside hundreds with one.
+    rows = design(1000.0 * b / b.max(), gradients.directions[volumes]) / np.sqrt(np.bincount(shells)[shells])[:, None]
+    values = np.linalg.svd(rows, compute_uv=False)
     return bool(values[-1] > _RANK * values[0])
 
 

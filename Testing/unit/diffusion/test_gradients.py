@@ -123,3 +123,24 @@ def test_the_unweighted_image_is_the_mean_of_those_with_the_least_weight():
     grid = Grid((2, 2, 2), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     frames = np.stack([np.full(grid.shape, v, np.float32) for v in (30, 10, 20)])
     assert (array(unweighted(Series(frames, grid), Gradients.of([1000, 0, 5]))) == 15).all()
+
+
+@pytest.mark.parametrize(
+    "b, g, kind",
+    [
+        (*ds.scheme(ds.spread(512)), TENSOR),  # one volume without weight beside hundreds
+        (*ds.scheme(ds.SIX, 4, (200.0,)), TENSOR),
+        (*ds.scheme(ds.spread(32), 0, (700.0, 1400.0)), TENSOR),
+        (*ds.scheme(ds.spread(6), 1), TENSOR),
+    ],
+)
+def test_whether_a_tensor_is_told_does_not_hang_on_how_many_volumes_there_are(b, g, kind):
+    assert plan(Gradients.of(b, g), 1500).kind == kind
+
+
+def test_b_values_that_only_jitter_are_one():
+    b = np.random.default_rng(0).normal(1000, 5, 64)
+    with pytest.raises(InputError, match="one b-value"):
+        plan(Gradients.of(b, ds.spread(64)), 1500)
+    with pytest.raises(InputError, match="too close to each other"):
+        plan(Gradients.of([1000, 1000, 1150]), 1500)
