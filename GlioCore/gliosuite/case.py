@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from . import roles
 from .errors import InputError
 from .files import read_json, write_json
-from .images import Grid, Series, chosen, read_image, read_mask, read_series
+from .images import Grid, Series, beside, chosen, read_image, read_mask, read_series
 
 IMAGE_ROLES, SERIES_ROLES, MASK_ROLES = tuple(roles.IMAGES), roles.SERIES, tuple(roles.MASKS)
 _LIKE = 0.75  # of a role and a known one, as difflib has it: chosen, "flare" and "flair" have .8, "brainstem" and "brain" .71
@@ -164,6 +164,10 @@ class Case:
     def path(self, role: str) -> Path:
         """The file of an image role."""
         return self.folder / self._entry("images", role)["path"]
+
+    def beside(self, role: str, ending: str) -> Path | None:
+        """The file beside that of an image role with its name and another ending (``.bval``), or None."""
+        return beside(self.folder / self._entry("images", role)["path"], ending)
 
     def mask_path(self, role: str) -> Path:
         """The file of a mask role."""

@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "t1",
     "perfusion",
     "synthesis",
+    "diffusion",
     "recurrence",
     "barriers",
     "ctv",

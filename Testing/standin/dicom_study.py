@@ -4,6 +4,7 @@ Values, positions and times are given by the caller; file names are shuffled and
 """
 
 import random
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,19 @@ def philips_dynamic(
     )
 
 
+def csa_header(tags: dict[str, list[float]]) -> bytes:
+    """Numbers as Siemens' CSA image header (format SV10)."""
+    content = b"SV10\4\3\2\1" + struct.pack("<II", len(tags), 77)
+    for name, values in tags.items():
+        content += name.encode().ljust(64, b"\0") + struct.pack("<i4siii", len(values), b"FD", 1, len(values), 77)
+        for value in values:
+            said = f"{value:.8f}".encode() + b"\0"
+            content += struct.pack("<4i", len(said), len(said), 77, len(said)) + said.ljust(
+                (len(said) + 3) // 4 * 4, b"\0"
+            )
+    return content + b"\0" * (len(content) % 2)
+
+
 def diffusion(
     folder: Path,
     frames: np.ndarray,
@@ -286,7 +300,12 @@ def diffusion(
     vendor: str,
     **more: Any,
 ) -> list[Path]:
-    """Diffusion-weighted volumes with the b-value where the vendor keeps it: ``standard siemens ge philips``."""
+    """Diffusion-weighted volumes with b-value and direction (LPS) where the vendor keeps them.
+
+    ``standard``, ``siemens``, ``siemens csa`` (older), ``ge`` (phase encoded along columns; directions may be shorter than 1), ``ge rows``,
+    ``philips``, ``uih``.
+    """
+    row, column = axes(more.get("angles", (0.0, 0.0)))
 
     def mark(ds: Any, t: int, z: int) -> None:
         b, g = b_values[t], list(directions[t])
@@ -299,9 +318,23 @@ def diffusion(
             block.add_new(0x0C, "IS", str(int(b)))
             if b:
                 block.add_new(0x0E, "FD", g)
-        elif vendor == "ge":
+        elif vendor == "siemens csa":
+            tags = {"B_value": [b]} | ({"DiffusionGradientDirection": g} if b else {})
+            ds.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", csa_header(tags))
+        elif vendor == "uih":
+            block = ds.private_block(0x0065, "Image Private Header", create=True)
+            block.add_new(0x09, "FD", float(b))
+            block.add_new(0x37, "FD", g)
+        elif vendor.startswith("ge"):
             block = ds.private_block(0x0043, "GEMS_PARM_01", create=True)
             block.add_new(0x39, "IS", [str(int(1e9 + b)), "8", "0", "0"])
+            x, y, z = (float(np.dot(g, a)) for a in (row, column, -np.cross(row, column)))
+            ds.InPlanePhaseEncodingDirection = "ROW" if vendor == "ge rows" else "COL"
+            own = ds.private_block(0x0019, "GEMS_ACQU_01", create=True)
+            for element, value in zip(
+                (0xBB, 0xBC, 0xBD), (-y, x, z) if vendor == "ge rows" else (x, y, z), strict=True
+            ):
+                own.add_new(element, "DS", f"{value:.6f}")
         else:
             ds.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x03, "FL", float(b))
             block = ds.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
@@ -354,6 +387,7 @@ def enhanced(
     series: int,
     times_s: list[float] | None = None,
     b_values: list[float] | None = None,
+    b_vectors: list[tuple[float, float, float]] | None = None,
     te_ms: float = 2.0,
     tr_ms: float = 5.0,
     flip_angle_deg: float = 12.0,
@@ -443,7 +477,14 @@ def enhanced(
             block = group.private_block(0x2005, "Philips MR Imaging DD 005", create=True)
             block.add_new(0x0F, "SQ", Sequence([own]))
         if b_values is not None:
-            group.MRDiffusionSequence = macro(DiffusionBValue=float(b_values[t]), DiffusionDirectionality="ISOTROPIC")
+            directed = b_vectors is not None and any(b_vectors[t])
+            group.MRDiffusionSequence = macro(
+                DiffusionBValue=float(b_values[t]), DiffusionDirectionality="DIRECTIONAL" if directed else "ISOTROPIC"
+            )
+            if directed:
+                group.MRDiffusionSequence[0].DiffusionGradientDirectionSequence = macro(
+                    DiffusionGradientOrientation=list(b_vectors[t])
+                )
         groups.append(group)
     ds.PerFrameFunctionalGroupsSequence = Sequence(groups)
     ds.NumberOfFrames = len(order)

@@ -108,7 +108,7 @@ def may_import(importer: tuple[str, ...], imported: tuple[str, ...]) -> bool:
     if here in FIRST:
         return here == "rt" and imported[:2] == ("dicom", "geometry")
     if here == "simulate":
-        return imported[:2] in (("perfusion", "kinetics"), ("perfusion", "signal"))
+        return imported[:2] in (("perfusion", "kinetics"), ("perfusion", "signal")) or there == "metabolites"
     if here == "ui":
         return True
     return there not in BESIDE

@@ -72,8 +72,8 @@ def _options(p: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="leave out a step (registered lesions dce dsc progression rt scored) or an image or mask role; may be repeated; "
-        "without registered, images are taken as they lie",
+        help="leave out a step (registered lesions dce dsc dti progression recurrence rt scored) or an image or mask role; may be "
+        "repeated; without registered, images are taken as they lie",
     )
     p.add_argument(
         "--scheme",

@@ -27,6 +27,15 @@ _CONTRAST = (
     ("hematocrit", "hematocrit", "H", "haematocrit (default 0.42)"),
     ("relaxivity", "relaxivity", "R1", "relaxivity in 1/(mM s) (default 4.5)"),
 )
+# Of a diffusion series; key of case.json.
+_GRADIENTS = (
+    ("dti-bval", "b_values", "text file with a b-value in s/mm2 per volume (default: the .bval beside the series)"),
+    (
+        "dti-bvec",
+        "b_vectors",
+        "text file with the gradient directions, as FSL has them (default: the .bvec beside the series)",
+    ),
+)
 
 
 def add_case_options(p: argparse.ArgumentParser) -> None:
@@ -54,6 +63,8 @@ def add_case_options(p: argparse.ArgumentParser) -> None:
             group.add_argument(f"--{kind}-{flag}", metavar=metavar, type=_kind(key, flag), help=f"{kind}: {text}")
     for flag, _, metavar, text in _CONTRAST:
         group.add_argument(f"--{flag}", metavar=metavar, type=float, help=f"dce: {text}")
+    for flag, _, text in _GRADIENTS:
+        group.add_argument(f"--{flag}", metavar="FILE", help=f"dti: {text}")
 
 
 def _kind(key: str, flag: str) -> Any:
@@ -107,9 +118,10 @@ def case_of_options(args: argparse.Namespace, name: str, source: str) -> tuple["
         contrast = {key: getattr(args, flag) for flag, key, *_ in _CONTRAST if getattr(args, flag) is not None}
         taken["dce"] |= contrast
     _require_used(args, images)
+    gradients = {"dti": _gradients(args, images["dti"])} if "dti" in images else {}
     data = {
         "id": args.case_id or name,
-        "images": {role: {"path": path} | taken.get(role, {}) for role, path in images.items()},
+        "images": {role: {"path": path} | (taken | gradients).get(role, {}) for role, path in images.items()},
         "masks": {role: _mask(path) for role in MASKS if (path := getattr(args, role))},
         "dicom": dict(map(_folder, args.dicom)),
     }
@@ -118,7 +130,10 @@ def case_of_options(args: argparse.Namespace, name: str, source: str) -> tuple["
         raise InputError(f"--dicom {unknown[0]}=... is of an image that is not given; --{unknown[0]} is needed too")
     case = Case(Path(), data, source)
     case.check()
-    return case, [s for role in taken if (s := _unknown(role, images[role], taken))]
+    unknown = [s for role in taken if (s := _unknown(role, images[role], taken))]
+    if gradients == {"dti": {}} and case.beside("dti", ".bval") is None:
+        unknown.append(f"--dti {images['dti']} has no .bval file beside it; --dti-bval is needed")
+    return case, unknown
 
 
 def _taken(args: argparse.Namespace, role: str, path: str) -> dict[str, Any]:
@@ -136,6 +151,19 @@ def _taken(args: argparse.Namespace, role: str, path: str) -> dict[str, Any]:
     if "times" in asked and (value("times") or value("dt") is not None):
         found["times_s"] = frame_times(path, value("times"), value("dt"))
     return found
+
+
+def _gradients(args: argparse.Namespace, path: str) -> dict[str, Any]:
+    """b-values and directions of the options."""
+    from ..diffusion import read_gradients
+
+    if args.dti_bvec and not args.dti_bval:
+        raise InputError("--dti-bvec gives directions and no b-values; --dti-bval is needed too")
+    if not args.dti_bval:
+        return {}
+    found = read_gradients(args.dti_bval, args.dti_bvec, Path(path).name)
+    vectors = {"b_vectors": found.directions.tolist()} if args.dti_bvec else {}
+    return {"b_values": found.b.tolist()} | vectors
 
 
 def _value(args: argparse.Namespace, *flags: str) -> Any:
@@ -164,6 +192,9 @@ def _require_used(args: argparse.Namespace, images: dict[str, str]) -> None:
     given = [f"--{flag}" for flag, *_ in _CONTRAST if _value(args, flag) is not None]
     if "dce" not in images and given:
         raise InputError(f"{given[0]} belongs to --dce, which is not given")
+    given = [f"--{flag}" for flag, *_ in _GRADIENTS if _value(args, flag) is not None]
+    if "dti" not in images and given:
+        raise InputError(f"{given[0]} belongs to --dti, which is not given")
 
 
 def _unknown(role: str, path: str, taken: dict[str, dict[str, Any]]) -> str:

@@ -1,16 +1,13 @@
 """The slices inside a DICOM file: one of a classic file, many of an enhanced multi-frame file, a Siemens mosaic or an RT dose grid."""
 
 import math
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .diffusion import PHILIPS, csa, diffusion
 from .elements import items, number, numbers, private, seconds, text, texts, whole
-
-_PHILIPS = "Philips MR Imaging DD 001"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +138,10 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
     transformation = macro("PixelValueTransformationSequence")
     content, timing = macro("FrameContentSequence"), macro("MRTimingAndRelatedParametersSequence")
     philips = [p for g in groups for p in _philips_items(g)] or [ds]
-    b_value, b_vector = _diffusion(ds, groups, philips)
+    b_value, b_vector = diffusion(ds, groups, philips, _unit(orientation))
     when = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
     stamp = text(ds, "AcquisitionDateTime")
-    begin = next((b for p in philips if (b := private(p, 0x2005, _PHILIPS, 0xA0))), [])
+    begin = next((b for p in philips if (b := private(p, 0x2005, PHILIPS, 0xA0))), [])
     if groups:
         acquired = seconds(when[:8], when[8:]) or seconds(stamp[:8], stamp[8:])
         te = number(macro("MREchoSequence"), "EffectiveEchoTime")
@@ -161,7 +158,7 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
         temporal = whole(ds, "TemporalPositionIdentifier")
         acquisition = whole(ds, "AcquisitionNumber")
         frame_kind = None
-    scale = next((s for p in philips if (s := private(p, 0x2005, _PHILIPS, 0x0E))), [])
+    scale = next((s for p in philips if (s := private(p, 0x2005, PHILIPS, 0x0E))), [])
     kinds = _kinds(ds, frame_kind)
     return Frame(
         index=index,
@@ -255,35 +252,6 @@ def _unit(orientation: tuple[float, ...]) -> tuple[float, ...]:
     return (*map(float, row), *map(float, column))
 
 
-# ---------------------------------------------------------------------------------------------------------------- diffusion
-
-
-def _diffusion(ds: Any, groups: list[Any], philips: list[Any]) -> tuple[float | None, tuple[float, ...] | None]:
-    """b-value (s/mm2) and gradient direction (LPS) by the standard's element, else by Siemens', GE's and Philips' private ones."""
-    vector: Sequence[float]
-    if groups:
-        macro = (items(groups, "MRDiffusionSequence") or [None])[0]
-        directions = items(macro, "DiffusionGradientDirectionSequence")
-        vector = numbers(directions[0], "DiffusionGradientOrientation") if directions else ()
-        b = number(macro, "DiffusionBValue")
-        if b is not None:
-            return b, tuple(vector) if len(vector) == 3 else None
-    b = number(ds, "DiffusionBValue")
-    vector = numbers(ds, "DiffusionGradientOrientation")
-    if b is None and (found := private(ds, 0x0019, "SIEMENS MR HEADER", 0x0C)):
-        b, vector = found[0], private(ds, 0x0019, "SIEMENS MR HEADER", 0x0E)
-    if b is None and (found := private(ds, 0x0043, "GEMS_PARM_01", 0x39)):
-        # GE adds 1e9 to say that the value is the nominal one. Its directions are in the scan's own axes and are not read.
-        b = found[0] % 1e6 if found[0] >= 1e6 else found[0]
-    for p in philips:
-        if b is None and (found := private(p, 0x2001, "Philips Imaging DD 001", 0x03)):
-            axes = [private(p, 0x2005, _PHILIPS, e) for e in (0xB0, 0xB1, 0xB2)]
-            b, vector = found[0], [a[0] for a in axes] if all(axes) else ()
-    if b is None or not math.isfinite(b) or b < 0:
-        return None, None
-    return float(b), tuple(float(v) for v in vector) if len(vector) == 3 else None
-
-
 # ------------------------------------------------------------------------------------------------------ mosaics, dose grids
 
 
@@ -294,8 +262,8 @@ def _mosaic(ds: Any, frame: Frame) -> tuple[Frame, ...]:
     that (NiBabel, "DICOM mosaic"; Siemens' CSA header gives the number of tiles and the direction of stacking).
     """
     count = private(ds, 0x0019, "SIEMENS MR HEADER", 0x0A)
-    csa = _csa(ds)
-    n = int(count[0]) if count else int((csa.get("NumberOfImagesInMosaic") or [0])[0])
+    tags = csa(ds)
+    n = int(count[0]) if count else int((tags.get("NumberOfImagesInMosaic") or [0])[0])
     if n < 1:
         return ()
     side = math.ceil(math.sqrt(n))
@@ -305,7 +273,7 @@ def _mosaic(ds: Any, frame: Frame) -> tuple[Frame, ...]:
     corner = corner + row * frame.spacing[1] * (frame.columns - columns) / 2
     corner = corner + column * frame.spacing[0] * (frame.rows - rows) / 2
     normal = np.cross(row, column)
-    stacking = csa.get("SliceNormalVector") or []
+    stacking = tags.get("SliceNormalVector") or []
     if len(stacking) == 3 and normal @ np.asarray(stacking) < 0:
         normal = -normal
     step = frame.thickness or 1.0
@@ -317,34 +285,6 @@ def _mosaic(ds: Any, frame: Frame) -> tuple[Frame, ...]:
         )
         for k in range(n)
     )
-
-
-def _csa(ds: Any) -> dict[str, list[float]]:
-    """Numbers in Siemens' CSA image header (format SV10): name -> values."""
-    try:
-        raw = ds.private_block(0x0029, "SIEMENS CSA HEADER")[0x10].value
-    except (KeyError, AttributeError):
-        return {}
-    if not isinstance(raw, bytes) or raw[:4] != b"SV10":
-        return {}
-    found: dict[str, list[float]] = {}
-    try:
-        (tags,) = struct.unpack_from("<I", raw, 8)
-        at = 16
-        for _ in range(tags):
-            name = raw[at : at + 64].split(b"\0")[0].decode("latin-1")
-            (count,) = struct.unpack_from("<i", raw, at + 76)
-            at += 84
-            values = []
-            for _ in range(count):
-                (length,) = struct.unpack_from("<i", raw, at + 4)
-                values.append(raw[at + 16 : at + 16 + length].split(b"\0")[0].strip())
-                at += 16 + (length + 3) // 4 * 4
-            if name in ("NumberOfImagesInMosaic", "SliceNormalVector"):
-                found[name] = [float(v) for v in values if v]
-    except (struct.error, ValueError):
-        return {}
-    return found
 
 
 def _dose(ds: Any, frame: Frame, offsets: tuple[float, ...]) -> tuple[Frame, ...]:

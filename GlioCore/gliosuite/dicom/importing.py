@@ -17,7 +17,7 @@ from ..steps import Progress, part, provenance, sha256, silent
 from .headers import Identity
 from .privacy import LINK_NOTE, link, names_patient, redacted, relative_folder
 from .study import Entry, Study, Visit, scan, without_role
-from .volumes import acquisition, compact, frames, gradients, volume
+from .volumes import acquisition, compact, frames, volume
 
 # Series that contours and maps are exported for; of the others the originals are not needed again.
 _ORIGINALS = ("t1", "t1c", "t2", "flair", "ct", "dose", "rtstruct", "reg", "seg")
@@ -215,11 +215,11 @@ def _convert(
     else:
         write_image(image, path)
     if role == "dti":
-        b, directions = gradients(e.arrangement)
-        stem = path.name.removesuffix(".nii.gz")
-        write_text(path.with_name(f"{stem}.bval"), " ".join(f"{v:g}" for v in b) + "\n")
-        if directions.any():
-            lines = (" ".join(f"{v + 0.0:.6f}" for v in row) for row in directions)
+        # Other programs look for them here; what lies here is not repeated in case.json but for the b-values.
+        stem, vectors = path.name.removesuffix(".nii.gz"), found.pop("b_vectors", None)
+        write_text(path.with_name(f"{stem}.bval"), " ".join(f"{v:g}" for v in found["b_values"]) + "\n")
+        if vectors:
+            lines = (" ".join(f"{v:.6f}" for v in row) for row in zip(*vectors, strict=True))
             write_text(path.with_name(f"{stem}.bvec"), "\n".join(lines) + "\n")
     if "contrast" in found and "agent" in found["contrast"]:
         found["contrast"] = found["contrast"] | {"agent": redacted(found["contrast"]["agent"], words)}

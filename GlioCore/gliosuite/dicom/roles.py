@@ -55,13 +55,23 @@ def judge_all(series: Sequence[DicomSeries]) -> list[tuple[DicomSeries, Verdict]
     mr = [s for s in series if s.header.modality == "MR"]
     claims = len(mr) < 3 or not all(s.header.contrast for s in mr)
     verdicts = [judge(s, contrast_tells=claims) for s in series]
+    directed = {
+        s.header.series_uid for s, v in zip(series, verdicts, strict=True) if v.role == "dti" and _directions(s)
+    }
     perfusion = [s.start_s for s, v in zip(series, verdicts, strict=True) if v.role in ("dce", "dsc") and s.start_s]
     result = []
     for s, v in zip(series, verdicts, strict=True):
         if v.role == "t1" and perfusion and s.start_s and s.start_s > min(perfusion) and _hint(s, "pre") is None:
             v = replace(v, role="t1c", why=v.why + "; taken after the perfusion series began, so with contrast agent")
+        if v.role == "dti" and s.header.series_uid in directed and not _directions(s):
+            v = Verdict(None, "means over the directions (trace-weighted) of images that are there one by one")
         result.append((s, v))
     return result
+
+
+def _directions(series: DicomSeries) -> int:
+    """How many gradient directions a series has."""
+    return len({s.frame.b_vector for s in series.slices if s.frame.b_vector and any(s.frame.b_vector)})
 
 
 # --------------------------------------------------------------------------------------------------------------- one series
@@ -243,7 +253,7 @@ def _quantity(series: DicomSeries) -> str | None:
 
 def _diffusion(series: DicomSeries) -> Verdict:
     b_values = series.values("b_value")
-    directions = len({s.frame.b_vector for s in series.slices if s.frame.b_vector and any(s.frame.b_vector)})
+    directions = _directions(series)
     where = f", {directions} gradient directions" if directions > 1 else ""
     return Verdict("dti", f"diffusion-weighted: b = {_list(b_values)} s/mm2{where}")
 

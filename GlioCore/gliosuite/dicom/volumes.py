@@ -57,7 +57,7 @@ _SAID = 0.05  # chosen, as a share of the smallest side of a voxel: time points 
 def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tuple[dict[str, Any], list[str]]:
     """What the headers say of the acquisition, with the keys of ``case.json``, and warnings.
 
-    Keys: ``tr_ms te_ms ti_ms flip_angle_deg`` (a list for ``vfa``), ``times_s`` (and ``times_from``), ``b_values``,
+    Keys: ``tr_ms te_ms ti_ms flip_angle_deg`` (a list for ``vfa``), ``times_s`` (and ``times_from``), ``b_values b_vectors``,
     ``field_strength_t``, ``contrast``, ``weight_kg``.
     """
     h = series.header
@@ -91,10 +91,13 @@ def acquisition(series: DicomSeries, arrangement: Arrangement, role: str) -> tup
                 f"{series} has {len(arrangement.slices)} time points; its headers announce {h.temporal_positions}"
             )
     if role == "dti":
-        found["b_values"] = [0.0 if f.b_value is None else f.b_value for f in first]
+        b, directions = gradients(arrangement)
+        found["b_values"] = b.tolist()
+        if directions.any():
+            found["b_vectors"] = (directions.T.round(6) + 0.0).tolist()
         if len(set(found["b_values"])) == 1:
             doubts.append(f"{series} has the one b-value {found['b_values'][0]:g} s/mm2; ADC needs two")
-        if not any(f.b_vector and any(f.b_vector) for f in first):
+        if not directions.any():
             doubts.append(f"{series} has no gradient directions in its headers; ADC can be computed, FA cannot")
     if h.field_strength_t:
         found["field_strength_t"] = h.field_strength_t

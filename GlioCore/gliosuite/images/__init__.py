@@ -6,7 +6,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 
 from .drafted import DRAFT, accepting, call_draft, is_draft, said_of
 from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
-from .integrity import SUFFIXES, check_file, suffix
+from .integrity import SUFFIXES, beside, check_file, suffix
 from .masks import UNLIKE, UNLIKE_CC, carried, change, chosen
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
 from .resampling import interpolation, resample, resample_labels, resample_mask, signed_distance
@@ -23,6 +23,7 @@ __all__ = [
     "accepting",
     "array",
     "as_grid",
+    "beside",
     "boolean",
     "box_around",
     "call_draft",

@@ -22,6 +22,13 @@ def suffix(path: str | Path) -> str:
     return next((s for s in SUFFIXES if name.endswith(s)), "")
 
 
+def beside(path: str | Path, ending: str) -> Path | None:
+    """The file of an image's name with another ending, as b-values lie beside a diffusion series (``.bval``); None where there is none."""
+    path = Path(path)
+    found = path.with_name(path.name[: len(path.name) - len(suffix(path))] + ending)
+    return found if found.is_file() else None
+
+
 def _inflated_bytes(path: Path) -> tuple[bytes, int]:
     """The first bytes and the full length of a gzip stream, read to its end.
 

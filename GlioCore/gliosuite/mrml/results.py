@@ -15,7 +15,7 @@ from .display import show_map, show_over
 from .segments import segmentation_from_masks
 from .volumes import node_from_image, place_in_study
 
-_MAPS = ("dce", "dsc", "synthesis")
+_MAPS = ("dce", "dsc", "synthesis", "dti")
 _NO_MAPS = ("mask", "nawm", "leakage_reference")  # of the files of a step: masks
 
 

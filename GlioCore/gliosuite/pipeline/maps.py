@@ -57,7 +57,7 @@ def _through_run(kind: str) -> contextlib.AbstractContextManager[None]:
     return door(names_in_run(kind), f"gliosuite {kind}")
 
 
-def _perfusion_masks(run: Run, role: str, grid: Grid, names: tuple[str, ...]) -> dict[str, sitk.Image]:
+def on_native(run: Run, role: str, grid: Grid, names: tuple[str, ...]) -> dict[str, sitk.Image]:
     """Those of the masks that there are, on a series' native grid; none where they cannot be carried."""
     transform = run.transform(role)
     if transform is None:
@@ -87,7 +87,7 @@ def _steady(run: Run, role: str, progress: Progress) -> "Steady | None":
         return steady(series, progress) if run.settings.motion else uncorrected(series)
 
 
-def _to_reference(run: Run, role: str, mask: sitk.Image, maps: dict[str, sitk.Image], folder: Path) -> None:
+def to_reference(run: Run, role: str, mask: sitk.Image, maps: dict[str, sitk.Image], folder: Path) -> None:
     """Write maps and the mask of what was fitted on the common grid; a voxel is undefined where most of its parts are undefined."""
     transform = run.transform(role)
     if transform is None:
@@ -126,7 +126,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
     steady: Steady = run.early
     series, notes = steady.series, steady.notes
     steady.write(folder)
-    masks = _perfusion_masks(run, "dce", series.grid, ("brain", "cel"))
+    masks = on_native(run, "dce", series.grid, ("brain", "cel"))
     named = preset(run.settings.dce_preset) if run.settings.dce_preset else None
     own = {
         "model": run.settings.dce_model,
@@ -160,7 +160,7 @@ def dce(run: Run, folder: Path, progress: Progress) -> Done:
             lesion=masks.get("cel"),
         )
     write(maps, folder)
-    _to_reference(run, "dce", maps.mask, _with_sd(maps), folder)
+    to_reference(run, "dce", maps.mask, _with_sd(maps), folder)
     return Done({"aif": maps.aif.how, "t10": how} | plain(steady.record), plain(settings), [how, *notes, *maps.notes])
 
 
@@ -180,7 +180,7 @@ def synthesis(run: Run, folder: Path, progress: Progress) -> Done:
         raise SkippedStep(str(error)) from None
     refined = posterior(fitted, None, part(progress, 0.0, 0.6))
     record = write(refined, fitted, folder)
-    _to_reference(run, "dce", refined.mask, images(refined), folder)
+    to_reference(run, "dce", refined.mask, images(refined), folder)
     return Done({"model": record["model"], "outside_share": record["outside_share"]}, {}, record["notes"])
 
 
@@ -255,7 +255,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
     steady: Steady = run.early
     series, notes = steady.series, steady.notes
     steady.write(folder)
-    masks = _perfusion_masks(run, "dsc", series.grid, ("brain", *_LESION))
+    masks = on_native(run, "dsc", series.grid, ("brain", *_LESION))
     known = run.case.acquisition("dsc")
     settings = DscSettings(
         te_ms=te_ms,
@@ -286,7 +286,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
             b1=run.case.image("b1") if asks and "b1" in run else None,
         )
     write(maps, folder)
-    _to_reference(run, "dsc", maps.mask, _with_sd(maps), folder)
+    to_reference(run, "dsc", maps.mask, _with_sd(maps), folder)
     return Done({"aif": maps.aif.how} | plain(steady.record), plain(settings), [*notes, *maps.notes])
 
 
@@ -298,7 +298,7 @@ def regions(run: Run, folder: Path, progress: Progress) -> Done:
     # Only what lies around the regions is kept of each map.
     somewhere = np.any([*masks.values()], axis=0) if masks else np.zeros(1, bool)
     box = box_around(somewhere) if somewhere.any() else ...
-    for kind in ("dce", "dsc", "synthesis"):
+    for kind in ("dce", "dsc", "synthesis", "dti"):
         mask = run.results(f"{kind}/on_t1c", lambda name: name == "mask", lambda image: boolean(image)[box])
         if not mask:
             continue

@@ -8,6 +8,7 @@ from ..errors import InputError
 from ..images import boolean, write_image
 from ..steps import Progress, part
 from .context import PROBABILITY, SHIPPED, Done, Run, SkippedStep
+from .diffusion import spectra
 from .targets import usable_lesion
 
 
@@ -32,15 +33,14 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     if not sick:
         why = " ".join(left_out) or "CEL and T2L are absent or empty"
         raise SkippedStep(f"there is no lesion around which it could recur: {why}")
-    # Voxels of spectroscopy are too coarse to be registered: they lie where the scanner says.
-    spectra = {name: run.case.image(name) for name, c in CHANNELS.items() if c.kind == SPECTROSCOPY and name in run}
-    for name, image in spectra.items():
+    shown, said = spectra(run, SPECTROSCOPY)
+    for name, image in shown.items():
         write_image(image, folder / SPECTROSCOPY / f"{name}.nii.gz", name)
     chosen = run.settings.choice_or_folder("recurrence_model", (SHIPPED,))
     model = None if chosen == SHIPPED else read_model(chosen, KIND)
     given = {n: m for n, m in lesion.items() if n != "necrosis"} | {"brain": masks["brain"]}
     try:
-        inputs = gathered(run.result, given, spectra)
+        inputs = gathered(run.result, given, shown)
     except InputError as error:
         raise SkippedStep(str(error)) from None
     found = predict(inputs, model, part(progress, 0.1, 0.8))
@@ -50,5 +50,5 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     resting = [n for n in given if n != "brain" and drafts.get(n, {}).get("source") == "draft"]
     resting = [] if run.settings.drafts_accepted_by else resting
     operated = run.case.clinical.get("resection") is not None or "cavity" in lesion
-    notes = [*record.pop("notes"), *cautions(resting, operated)]
+    notes = [*said, *record.pop("notes"), *cautions(resting, operated)]
     return Done(record, {"model": record["weights_sha256"]}, notes)

@@ -19,6 +19,7 @@ from ..perfusion.settings import DceSettings, DscSettings
 from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
 from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, SHIPPED, Run, RunSettings
+from .diffusion import dti, gradients_of
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
 from .recurrence import recurrence
 from .scored import scored
@@ -31,15 +32,18 @@ from .workers import Workers
 STEPS = (
     Step("registered", registered, report.REGISTRATION, always=True),
     Step("lesions", lesions, report.LESIONS, after=("registered",), early=brain),
-    Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce),
-    Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc),
+    Step("dce", dce, report.DCE, after=("lesions",), early=steady_dce, role="dce"),
+    Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc, role="dsc"),
     Step("synthesis", synthesis, report.SYNTHESIS, after=("registered", "dce")),
+    Step("dti", dti, report.DIFFUSION, after=("lesions",), role="dti"),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
-    Step("recurrence", recurrence, report.RECURRENCE, after=("registered", "lesions", "dce", "dsc")),
+    Step("recurrence", recurrence, report.RECURRENCE, after=("registered", "lesions", "dce", "dsc", "dti")),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression", "recurrence")),
     Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )
-TABLES = Step("regions", regions, report.REGIONS, after=("lesions", "dce", "dsc", "synthesis"), among_results=True)
+TABLES = Step(
+    "regions", regions, report.REGIONS, after=("lesions", "dce", "dsc", "synthesis", "dti"), among_results=True
+)
 NAMES = tuple(s.name for s in STEPS)
 _ENDED = {"refused": "was refused", "failed": "failed"}  # states of a step that was begun and has no result
 _STEPS_END = 0.93  # of a run's progress: the report takes the rest of the time, measured on the demo
@@ -72,7 +76,9 @@ def check(case: Case, settings: RunSettings) -> None:
     _check_barriers(settings)
 
     def look(role: str) -> None:
-        if role in SERIES_NEEDS:
+        if role == "dti":
+            gradients_of(case).check_count(case.series(role))
+        elif role in SERIES_NEEDS:
             case.series(role)
         else:
             read_ahead(case.path(role))
@@ -161,7 +167,7 @@ def run_case(
         try:
             with Workers(workers, shared) as side_by_side:
                 # Where all that the steps were seen to read is as it was, it has been checked before.
-                if not all(s.skipped(settings) or kept(s, case, out, settings, files) for s in STEPS):
+                if not all(s.idle(case, settings) or kept(s, case, out, settings, files) for s in STEPS):
                     side_by_side.start()
                     check(case, settings)
                 found = run_steps(steps, case, out, settings, files, side_by_side, part(progress, 0.0, _STEPS_END))

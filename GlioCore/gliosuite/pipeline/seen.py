@@ -103,6 +103,12 @@ class SeenCase(Case):
         """The file of an image role."""
         return self._noted("images", role, super().path(role))
 
+    def beside(self, role: str, ending: str) -> Path | None:
+        """The file beside that of an image role with another ending, or None."""
+        found = self._plain.beside(role, ending)
+        self._note(("beside", *self._where, role, ending), ABSENT if found is None else self._files.hash(found))
+        return found
+
     def mask_path(self, role: str) -> Path:
         """The file of a mask role."""
         return self._noted("masks", role, super().mask_path(role))
@@ -187,6 +193,10 @@ def now(what: What, case: Case, settings: Any, out: Path, files: Files) -> str:
         return value_hash(record_of(out, where[0]))
     if kind == "later":
         return str(case.followup is not None)
+    if kind == "beside":
+        visit = case if len(where) == 2 else case.followup
+        found = visit.beside(*where[-2:]) if visit is not None and where[-2] in visit.images else None
+        return ABSENT if found is None else files.hash(found)
     if kind == "results":
         return value_hash(sorted(p.name for p in out.joinpath(where[0]).glob(where[1])))
     data: Any = case.data

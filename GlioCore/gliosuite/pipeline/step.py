@@ -50,6 +50,8 @@ class Step:
         Whether its files lie in the results folder itself, because they draw on several steps.
     always
         Whether it is carried out even where ``--skip`` names it, because others need what it leaves: it leaves out its work itself.
+    role
+        The image of the case without which there is nothing to do; empty where that hangs on more.
     """
 
     name: str
@@ -60,10 +62,15 @@ class Step:
     early_after: tuple[str, ...] = ()
     among_results: bool = False
     always: bool = False
+    role: str = ""
 
     def skipped(self, settings: RunSettings) -> bool:
         """Whether it is to be left out."""
         return self.name in settings.skip and not self.always
+
+    def idle(self, case: Case, settings: RunSettings) -> bool:
+        """Whether there is nothing to do: it is to be left out, or the case lacks its image."""
+        return self.skipped(settings) or bool(self.role and self.role not in case.images)
 
     def folder(self, out: Path) -> Path:
         """Where its files lie."""

@@ -26,6 +26,7 @@ from ..images import (
 )
 from ..steps import Progress, named, part
 from .context import PROGRESSION, REFERENCES, SERIES_NEEDS, STRUCTURAL, Done, Run, SkippedStep
+from .diffusion import unweighted_of
 
 if TYPE_CHECKING:
     from ..dicom.geometry import Stack
@@ -56,11 +57,12 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
     asked = run.settings.skips("registered")
     settings = RegistrationSettings(stages=("rigid",))
     done = Done(settings=plain(settings) | {"reference": run.reference, "spacing_mm": run.settings.spacing_mm})
-    moving = [r for r in (*STRUCTURAL, "dce", "dsc") if r in run and r != run.reference]
+    still_of = {r: lambda case, r=r: before_bolus(case.series(r)) for r in SERIES_NEEDS} | {"dti": unweighted_of}
+    moving = [r for r in (*STRUCTURAL, *still_of) if r in run and r != run.reference]
 
     def carry(role: str) -> tuple[dict[str, Any], float | None]:
         stretch = part(named(progress, role), moving.index(role) / len(moving), (moving.index(role) + 1) / len(moving))
-        image = before_bolus(run.case.series(role)) if role in SERIES_NEEDS else run.case.image(role)
+        image = still_of[role](run.case) if role in still_of else run.case.image(role)
         transform: sitk.Transform = sitk.Euler3DTransform()
         cpu_s = None
         if asked or _one_space(outline, image):
@@ -72,7 +74,7 @@ def registered(run: Run, folder: Path, progress: Progress) -> Done:
                 return {"verdict": "refused", "why": str(error)}, None
             transform, said, cpu_s = result.transform, plain(result.quality) | {"engine": result.engine}, result.cpu_s
         sitk.WriteTransform(transform, str(folder / f"{role}.tfm"))
-        if role not in SERIES_NEEDS:
+        if role not in still_of:
             write_image(resample(image, run.grid, transform), folder / f"{role}.nii.gz", role)
         return said, cpu_s
 

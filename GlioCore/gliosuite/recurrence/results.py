@@ -12,7 +12,7 @@ from .inputs import CHANNELS, GRID_MM, REQUIRED, TARGET, Inputs
 
 SPECTROSCOPY = "spectroscopy"  # folder of metabolite maps among the step's own results, on their own grid
 _LESION = ("brain", "cel", "t2l", "cavity")
-STEPS = {"ktrans": "dce", "ve": "dce", "vp": "dce", "cbv": "dsc", "tmax": "dsc"}
+STEPS = {"ktrans": "dce", "ve": "dce", "vp": "dce", "cbv": "dsc", "tmax": "dsc", "adc": "dti", "fa": "dti"}
 
 
 def gathered(
@@ -44,21 +44,17 @@ def gathered(
         masks |= {n: read_image(p) for n in TARGET if (p := find("progression", f"{n}.nii.gz"))}
     images, measured = dict(more or {}), {}
     for name, channel in CHANNELS.items():
-        step = STEPS.get(name)
-        place = (
-            (step, "on_t1c")
-            if step
-            else ("recurrence", SPECTROSCOPY)
-            if channel.kind == SPECTROSCOPY
-            else ("registered",)
-        )
-        path = None if name in images else find(*place, f"{name}.nii.gz")
-        if path is None:
+        if name in images:
             continue
-        images[name] = read_image(path)
-        mask = find(*place, "mask.nii.gz") if step else None
-        if mask is not None:
-            measured[name] = read_image(mask)
+        # A map that the case brought goes before one that a step made.
+        own = ("recurrence", SPECTROSCOPY) if channel.kind == SPECTROSCOPY else ("registered",)
+        if path := find(*own, f"{name}.nii.gz"):
+            images[name] = read_image(path)
+        elif (step := STEPS.get(name)) and (path := find(step, "on_t1c", f"{name}.nii.gz")):
+            images[name] = read_image(path)
+            mask = find(step, "on_t1c", "mask.nii.gz")
+            if mask is not None:
+                measured[name] = read_image(mask)
     for name in REQUIRED:
         if name not in images:
             raise InputError(f"there is no registered {CHANNELS[name].title} image; T1c and FLAIR are needed")

@@ -1,5 +1,6 @@
 """The page of a run, its parts and pictures, and the results read back."""
 
+from .diffusion import DIFFUSION
 from .followup import PROGRESSION
 from .page import Spread, write_page
 from .pictures import canonical, contours_figure
@@ -12,6 +13,7 @@ from .targets import TARGETS
 
 __all__ = [
     "DCE",
+    "DIFFUSION",
     "DSC",
     "LESIONS",
     "PROGRESSION",

@@ -36,6 +36,7 @@ class Panel:
     mark: str = ""
     spans: Sequence[float] = ()
     reach: float | None = None  # from -reach to reach on the y axis; None for what the curves need
+    floor: float | None = None  # where the y axis begins; None likewise
 
 
 def curves_figure(panels: Sequence[Panel]) -> bytes:
@@ -57,6 +58,8 @@ def curves_figure(panels: Sequence[Panel]) -> bytes:
             axes.axvline(panel.at, color=SOFT, linewidth=0.9, linestyle="--", label=panel.mark or None)
         if panel.reach is not None:
             axes.set_ylim(-panel.reach, panel.reach)
+        if panel.floor is not None:
+            axes.set_ylim(bottom=panel.floor)
         axes.set_xlabel(panel.x, color=INK, fontsize=9)
         axes.set_ylabel(panel.y, color=INK, fontsize=9)
         axes.set_title(panel.title, color=INK, fontsize=10)

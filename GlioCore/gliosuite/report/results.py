@@ -19,7 +19,8 @@ LEAST_PROBABILITY = 0.02  # chosen: below it, the anatomy is worth more than a c
 VE_SD_DRAWN = 0.1  # chosen: a third of the ve of enhancing tumour; where it is less sure, its colours would show noise
 DSC_MAPS = ("ncbv", "ncbf", "cbv", "cbf", "mtt", "tmax")
 BACKGROUNDS = {"t1c": "T1c", "flair": "FLAIR", "t1": "T1", "t2": "T2"}
-IMAGES = BACKGROUNDS | {"dce": "DCE", "dsc": "DSC", "adc": "ADC", "fa": "FA", "ct": "CT"}
+DTI_MAPS = ("adc", "fa")
+IMAGES = BACKGROUNDS | {"dce": "DCE", "dsc": "DSC", "dti": "DTI", "adc": "ADC", "fa": "FA", "ct": "CT"}
 
 
 class Volumes(Mapping[str, np.ndarray]):
@@ -152,7 +153,7 @@ def load_results(folder: str | Path, times: bool = False) -> Results:
         masks["brain"] = lambda: results.images[first] > np.percentile(results.images[first], 60)
     results.masks = Volumes(masks)
     maps: dict[str, Callable[[], np.ndarray]] = {}
-    for kind, names in (("dce", DCE_MAPS), ("dsc", DSC_MAPS)):
+    for kind, names in (("dce", DCE_MAPS), ("dsc", DSC_MAPS), ("dti", DTI_MAPS)):
         maps |= found((folder / kind / "on_t1c" / f"{name}.nii.gz" for name in names), False)
     spread = folder / "dce" / "on_t1c" / "ve_sd.nii.gz"
     if "ve" in maps and spread.exists():

@@ -12,7 +12,7 @@ from ..files import read_json
 from ..resources import display, look
 from .markup import escape, figure, number, spread, swatch, table
 from .parts import LESION, TAG, Section, backgrounds, focus, outlines
-from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, IMAGES, VE_SD_DRAWN, Results
+from .results import BACKGROUNDS, DCE_MAPS, DSC_MAPS, DTI_MAPS, IMAGES, VE_SD_DRAWN, Results
 
 _MANY = 5  # regions; chosen: more do not fit beside each other on the page, and stand below each other
 
@@ -163,7 +163,7 @@ def _regions(results: Results, draw: bool) -> str:
         found = {(row["map"], row["region"]): row for row in csv.DictReader(stream)}
     looks = display()["regions"]
     regions = [r for r in looks if any(region == r for _, region in found)]
-    maps = [n for n in (*DCE_MAPS, *DSC_MAPS) if any(name == n for name, _ in found)]
+    maps = [n for n in (*DCE_MAPS, *DSC_MAPS, *DTI_MAPS) if any(name == n for name, _ in found)]
 
     def cell(name: str, region: str) -> str:
         row = found.get((name, region))
@@ -236,4 +236,4 @@ LESIONS = Section(1, "Lesions and brain", _lesions)
 REGIONS = Section(2, "Median values per region", _regions, recorded=False)
 DCE = Section(3, "Dynamic contrast-enhanced (DCE) perfusion", partial(_maps, "dce", DCE_MAPS))
 DSC = Section(5, "Dynamic susceptibility contrast (DSC) perfusion", partial(_maps, "dsc", DSC_MAPS))
-REGISTRATION = Section(10, "Registration", _registration)
+REGISTRATION = Section(11, "Registration", _registration)

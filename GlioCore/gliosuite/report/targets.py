@@ -106,4 +106,4 @@ def _structure_set(summary: Mapping[str, Any]) -> str:
     return text
 
 
-TARGETS = Section(7, "Target volumes", _targets)
+TARGETS = Section(8, "Target volumes", _targets)

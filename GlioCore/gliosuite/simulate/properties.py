@@ -11,10 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from ..images import Grid
+from ..metabolites import indices
 from ..perfusion.kinetics import convolve, parker_aif
 from ..perfusion.signal import HEMATOCRIT, RELAXIVITY
 from .acquisition import CLASSES, Effects
-from .indices import indices
 from .phantom import random_field
 from .protocols import Dsc
 
@@ -330,5 +330,6 @@ def truth_maps(
     some = some[:: some.size // 20000 + 1]  # enough to find a line
     normal = np.zeros(normal.size, bool)
     normal[some] = True
-    maps |= indices({m: maps[m] for m in METABOLITES}, normal.reshape(main.shape), sure=True)
+    found = indices({m: maps[m] for m in METABOLITES}, normal.reshape(main.shape), sure=True)
+    maps |= {name: np.nan_to_num(values) for name, values in found.items()}
     return maps | {"tissue": main, "b1": b1}

@@ -130,3 +130,16 @@ def test_names_without_a_role_are_said(tmp_path, gliosuite):
     case = Case.load(tmp_path / "case")
     assert case.images == ("t2",)
     assert "sub-01_T2starw.nii.gz has no role" in case.data["notes"][0]
+
+
+def test_b_values_and_directions_come_along(tmp_path, gliosuite):
+    import diffusion_series as dwi
+
+    b, g = dwi.scheme(dwi.SIX)
+    grid, adc, fa, s0 = dwi.head()
+    made = dwi.series(grid, adc, fa, s0, b, g, np.random.default_rng(0))
+    dwi.write(tmp_path / "sub-1" / "dwi", made, b, g, "sub-1_dwi")
+    assert gliosuite("import", tmp_path / "sub-1", "--out", tmp_path / "case")[0] == 0
+    code, out, err = gliosuite("dti", tmp_path / "case" / "images" / "dti.nii.gz", "--out", tmp_path / "maps")
+    assert code == 0, err
+    assert "6 directions" in out

@@ -44,9 +44,9 @@ def copy(done, tmp_path) -> Path:
 
 
 def again(case: Path, out: Path, settings: RunSettings = SETTINGS) -> set[str]:
-    """The steps whose results would not be kept, by what each was itself seen to read."""
+    """The steps with results that would not be kept, by what each was itself seen to read. There is no diffusion series in the case."""
     loaded = Case.load(case)
-    return {s.name for s in STEPS if kept(s, loaded, out, settings, Files()) is None}
+    return {s.name for s in STEPS if s.name != "dti" and kept(s, loaded, out, settings, Files()) is None}
 
 
 def edit(case: Path, change) -> None:
@@ -175,11 +175,17 @@ def test_a_second_run_draws_no_report_again(done):
     case, out = done
     before = (out / "report.html").stat().st_mtime_ns, (out / "regions.csv").stat().st_mtime_ns
     summary = run_case(Case.load(case), out, SETTINGS, workers=2)
-    assert {s["status"] for s in summary["steps"]} == {"kept"}
+    assert {s["step"]: s["status"] for s in summary["steps"]} == {s.name: "kept" for s in STEPS} | {"dti": "skipped"}
     assert before == ((out / "report.html").stat().st_mtime_ns, (out / "regions.csv").stat().st_mtime_ns)
     (out / "report.html").unlink()
     run_case(Case.load(case), out, SETTINGS)
     assert (out / "report.html").exists()
+
+
+def test_a_second_run_looks_at_no_image_though_the_case_lacks_some(done, monkeypatch):
+    monkeypatch.setattr("gliosuite.pipeline.run.check", lambda *_: pytest.fail("the case was read again"))
+    summary = run_case(Case.load(done[0]), done[1], SETTINGS)
+    assert {s["status"] for s in summary["steps"]} == {"kept", "skipped"}
 
 
 def test_notes_hold_hashes_and_no_path_of_the_case(done):
@@ -214,7 +220,8 @@ def test_a_cancelled_run_leaves_whole_steps_and_the_next_one_goes_on_from_there(
     assert not list(out.rglob(".gliosuite-partial-*"))
     assert [p.name for p in out.iterdir()] == ["registered"]
     summary = run_case(Case.load(done[0]), out, SETTINGS, workers=2)
-    assert [s["status"] for s in summary["steps"]] == ["kept"] + 8 * ["done"]
+    status = {s["step"]: s["status"] for s in summary["steps"]}
+    assert status == {s.name: "done" for s in STEPS} | {"registered": "kept", "dti": "skipped"}
 
 
 def test_what_an_early_part_reads_is_noted_and_its_refusal_is_the_steps(done, tmp_path):
@@ -298,7 +305,7 @@ def test_a_step_whose_process_is_ended_each_time_fails_and_the_others_go_on(done
     summary = run_case(Case.load(done[0]), out, SETTINGS, killing("dce: ", 100), workers=2)
     status = {s["step"]: s["status"] for s in summary["steps"]}
     assert status.pop("dce") == "failed"
-    assert status.pop("synthesis") == "skipped"  # there is nothing to refine
+    assert status.pop("synthesis") == status.pop("dti") == "skipped"  # there is nothing to refine or to fit
     assert set(status.values()) == {"done"}
     assert summary["losses"][0].startswith("dce failed: its process was ended from outside while it ran alone")
     assert "its process was ended from outside" in (out / "report.html").read_text()

@@ -5,9 +5,9 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ...images import Grid, array
+from ...metabolites import indices
 from ..acquisition import CLASSES, Effects, bias_field
 from ..blood import Blood
-from ..indices import indices
 from ..phantom import positions
 from ..properties import METABOLITES, TYPICAL, Physiology
 from ..protocols import Mrsi
@@ -53,7 +53,7 @@ def scan_mrsi(
     """Scan peak heights of choline, creatine, NAA, lactate and lipid and their indices; the images are the box, nothing lies beyond.
 
     Peaks of a voxel are those of its tissues under a Gaussian point spread function; white matter's NAA is near 100. Indices compare with
-    voxels of the box that are at least half brain, iteratively (`indices.metabolite_index`). `blood` plays no part.
+    voxels of the box that are at least half brain, iteratively (`metabolites.metabolite_index`). `blood` plays no part.
     """
     centre = place_box(packed, head_grid, protocol.box_mm)
     grid = _box(centre, protocol.box_mm, protocol.voxel_mm)
@@ -87,7 +87,8 @@ def scan_mrsi(
             for name, values in peaks.items()
         }
     brain = seen(sum(fractions[n] for n in _BRAIN)) > 0.5
-    images = {name: grid.image(values) for name, values in (peaks | indices(peaks, brain)).items()}
+    found = {name: np.nan_to_num(values) for name, values in indices(peaks, brain).items()}
+    images = {name: grid.image(values) for name, values in (peaks | found).items()}
     keys = {"tr_ms": protocol.tr_s * 1000, "te_ms": protocol.te_s * 1000}
     return Scanned(images, {role: dict(keys) for role in images}, truth)
 
