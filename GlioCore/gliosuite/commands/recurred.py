@@ -18,7 +18,7 @@ _SCAN_OF = {"adc": "diffusion", "fa": "diffusion", "t1": "t1", "flair": "flair"}
 _MAPS = {"dce": ("ktrans", "ve", "vp"), "dsc": ("cbv", "tmax")}
 
 
-def recurred(seed: int, preset: str = "default", perfusion: bool = True) -> "Inputs | None":
+def recurred(seed: int, preset: str = "default", perfusion: bool = True, grid_mm: float = 3.0) -> "Inputs | None":
     """What a model sees of the simulated patient of a seed, with its target; None for one without lesion or progression.
 
     Images are laid together by the simulation's transforms with a small error, as a registration leaves one; perfusion is fitted to the raw
@@ -28,6 +28,8 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True) -> "Inp
     ----------
     perfusion
         Whether DCE and DSC are scanned and fitted, which takes ten times as long. A series that cannot be fitted is left out.
+    grid_mm
+        Voxels of what it sees.
     """
     import numpy as np
     import SimpleITK as sitk
@@ -36,7 +38,7 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True) -> "Inp
     from ..recurrence.inputs import CHANNELS, GRID_MM, TARGET, Inputs
     from ..simulate.cohort import simulate_case
 
-    patient = simulate_case(seed, preset, GRID_MM, _SCANS + (_FLOW if perfusion else ()))
+    patient = simulate_case(seed, preset, min(GRID_MM, grid_mm), _SCANS + (_FLOW if perfusion else ()))
     held = {n: v for n, v in patient.case.images_held.items() if isinstance(v, sitk.Image)}
     truth = patient.truth
     masks = {n: truth[n] for n in ("brain", "cel", "t2l", "cavity", *TARGET) if n in truth.maps}
@@ -60,7 +62,7 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True) -> "Inp
         error.SetTranslation([float(v) for v in _SHIFT_MM * rng.standard_normal(3)])
         moved[scan] = sitk.CompositeTransform([truth.transforms[scan], error])
     transforms = {name: moved[scan] for name, scan in scan_of.items()}
-    return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(GRID_MM), transforms, measured)
+    return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(grid_mm), transforms, measured)
 
 
 def _dce(patient: "SimulatedCase") -> "PerfusionMaps":

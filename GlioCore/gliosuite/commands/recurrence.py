@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..recurrence import Inputs
+    from ..training import Model
 
 KINDS = ("voxelwise",)
 
@@ -87,7 +88,7 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     settings, out = VoxelwiseTraining(**{n: getattr(args, n) for n in names}), Path(args.out)
     if args.cases:
         folders = result_folders(args.cases)
-        patients = [read_results(f, target=True) for f in folders]
+        patients = [read_results(f, True, settings.grid_mm) for f in folders]
         said = f"{len(patients)} cases of the user"
     else:
         patients = simulated(settings, out / "training", part(progress, 0.0, 0.6))
@@ -112,15 +113,17 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 def simulated(settings: VoxelwiseTraining, folder: Path, progress: Progress) -> "list[Inputs]":
     """Simulated patients who progressed, each kept in a file of `folder`, so that a stopped run goes on."""
     from ..recurrence import Inputs
+    from ..recurrence.inputs import GRID_MM
     from .recurred import recurred
 
     found = []
     for i in range(settings.patients):
         seed = settings.first_patient + i
         progress(i / settings.patients, f"patient {i + 1} of {settings.patients}")
-        path, none = folder / f"patient-{seed}.npz", folder / f"patient-{seed}.none"
+        stem = f"patient-{seed}" + f"-{settings.grid_mm:g}mm" * (settings.grid_mm != GRID_MM)
+        path, none = folder / f"{stem}.npz", folder / f"{stem}.none"
         if not path.exists() and not none.exists():
-            patient = recurred(seed)
+            patient = recurred(seed, grid_mm=settings.grid_mm)
             if patient is None:
                 folder.mkdir(parents=True, exist_ok=True)
                 none.touch()
@@ -139,7 +142,8 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..recurrence.results import lesion_of, read_results
 
     results = Path(args.results)
-    made = predict(read_results(results), _read(args), part(progress, 0.0, 0.8))
+    model = _read(args)
+    made = predict(read_results(results, grid_mm=model.about["grid_mm"]), model, part(progress, 0.0, 0.8))
     cavity = results / "lesions" / "cavity.nii.gz"
     steps = {s["step"]: s.get("summary", {}) for s in read_json(results / "run.json").get("steps", [])}
     drafts = [n for n in ("cel", "t2l", "cavity") if steps.get("lesions", {}).get(n, {}).get("source") == "draft"]
@@ -156,23 +160,23 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     return {"out": args.out, "files": files, **record}
 
 
-def _read(args: argparse.Namespace) -> Any:
+def _read(args: argparse.Namespace) -> "Model":
     from ..recurrence import KIND
+    from ..recurrence.voxelwise import shipped
     from ..training import read_model
 
-    return read_model(args.model_folder, KIND) if args.model_folder else None
+    return read_model(args.model_folder, KIND) if args.model_folder else shipped()
 
 
 def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import staged, write_csv, write_json
     from ..recurrence import predict
     from ..recurrence.results import read_results, result_folders
-    from ..recurrence.voxelwise import shipped
     from .judged import COLUMNS, judged, summary
 
     folders = result_folders(args.cases)
-    patients = [read_results(f, target=True) for f in folders]
-    model = _read(args) or shipped()
+    model = _read(args)
+    patients = [read_results(f, True, model.about["grid_mm"]) for f in folders]
     maps: list[np.ndarray] = []
     for i, patient in enumerate(patients):
         progress(0.5 * i / len(patients), folders[i].name)

@@ -18,6 +18,7 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     from ..recurrence.inputs import CHANNELS, REQUIRED
     from ..recurrence.output import cautions, write
     from ..recurrence.results import SPECTROSCOPY, gathered
+    from ..recurrence.voxelwise import shipped
     from ..training import read_model
 
     if PROBABILITY in run:
@@ -37,10 +38,10 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     for name, image in shown.items():
         write_image(image, folder / SPECTROSCOPY / f"{name}.nii.gz", name)
     chosen = run.settings.choice_or_folder("recurrence_model", (SHIPPED,))
-    model = None if chosen == SHIPPED else read_model(chosen, KIND)
+    model = shipped() if chosen == SHIPPED else read_model(chosen, KIND)
     given = {n: m for n, m in lesion.items() if n != "necrosis"} | {"brain": masks["brain"]}
     try:
-        inputs = gathered(run.result, given, shown)
+        inputs = gathered(run.result, given, shown, grid_mm=model.about["grid_mm"])
     except InputError as error:
         raise SkippedStep(str(error)) from None
     found = predict(inputs, model, part(progress, 0.1, 0.8))

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from ..images import box_around
 from .inputs import CHANNELS, REACH_MM, Inputs
 
 # Seen with their surroundings too, since a voxel alone is noisy; the width is a voxel of Tran 2025.
@@ -51,6 +52,10 @@ def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     tuple
         Values (n, `NAMES`), float32, NaN where an image is missing or was not measured; and the voxels, boolean (z, y, x) with n true.
     """
+    # Nothing is asked outside the brain, whose box is a third of a head's.
+    box = box_around(inputs.masks["brain"])
+    cut = lambda of: {name: v[box] for name, v in of.items()}
+    inputs = Inputs(cut(inputs.images), cut(inputs.masks), inputs.grid)
     masks = inputs.masks
     away = inputs.away("t2l")
     where = masks["brain"] & ~masks["cavity"] & (away > 0) & (away <= REACH_MM)
@@ -67,11 +72,14 @@ def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     for name in ("t2l", "cel"):
         table[f"log_{name}_cc"] = np.full(where.sum(), np.log(0.1 + masks[name].sum() * inputs.grid.voxel_cc))
     missing = np.full(where.sum(), np.nan)
-    return np.stack([missing if v is None else v for v in table.values()], axis=1).astype(np.float32), where
+    everywhere = np.zeros(inputs.grid.shape, bool)
+    everywhere[box] = where
+    return np.stack([missing if v is None else v for v in table.values()], axis=1).astype(np.float32), everywhere
 
 
 def _around(values: np.ndarray, brain: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
     """Values smoothed within the brain."""
     known = brain & np.isfinite(values)
-    blur = lambda v: ndimage.gaussian_filter(v.astype(np.float32), _SMOOTH_MM / np.asarray(spacing), truncate=3.0)
+    width = _SMOOTH_MM / np.asarray(spacing)
+    blur = lambda v: ndimage.gaussian_filter(v.astype(np.float32), width, truncate=3.0, mode="constant")
     return np.where(known, blur(np.where(known, values, 0)) / np.maximum(blur(known), 1e-3), np.nan)

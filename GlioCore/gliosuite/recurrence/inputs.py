@@ -158,7 +158,7 @@ class Inputs:
         """Distance (mm) of voxels' centres from a mask, 0 in it; infinite where it is empty; float32 (z, y, x)."""
         mask = self.masks[name]
         if not mask.any():
-            return np.full(self.grid.shape, np.inf, np.float32)
+            return np.full(mask.shape, np.inf, np.float32)
         return ndimage.distance_transform_edt(~mask, self.grid.spacing[::-1]).astype(np.float32)
 
     def without(self, kinds: Collection[str]) -> "Inputs":

@@ -20,6 +20,7 @@ def gathered(
     lesion: dict[str, sitk.Image] | None = None,
     more: dict[str, sitk.Image] | None = None,
     target: bool = False,
+    grid_mm: float = GRID_MM,
 ) -> Inputs:
     """The inputs of a case from what the steps of a run have written.
 
@@ -33,6 +34,8 @@ def gathered(
         Images by names of `CHANNELS` that no earlier step has written.
     target
         Whether what progressed is wanted too.
+    grid_mm
+        Voxels of the inputs.
 
     Raises
     ------
@@ -58,10 +61,10 @@ def gathered(
     for name in REQUIRED:
         if name not in images:
             raise InputError(f"there is no registered {CHANNELS[name].title} image; T1c and FLAIR are needed")
-    return Inputs.of(images, masks, Grid.of(images["t1c"]).isotropic(GRID_MM), measured=measured)
+    return Inputs.of(images, masks, Grid.of(images["t1c"]).isotropic(grid_mm), measured=measured)
 
 
-def read_results(folder: str | Path, target: bool = False) -> Inputs:
+def read_results(folder: str | Path, target: bool = False, grid_mm: float = GRID_MM) -> Inputs:
     """The inputs of a case from a results folder of ``gliosuite run``; with `target`, what progressed too.
 
     Raises
@@ -74,7 +77,7 @@ def read_results(folder: str | Path, target: bool = False) -> Inputs:
         raise InputError(f"{folder} holds no run.json; the results folder of gliosuite run is needed")
     find = lambda *parts: path if (path := folder.joinpath(*parts)).exists() else None
     try:
-        found = gathered(find, target=target)
+        found = gathered(find, target=target, grid_mm=grid_mm)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
     if target and found.target is None:

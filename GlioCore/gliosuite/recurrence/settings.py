@@ -21,6 +21,8 @@ class VoxelwiseTraining:
         Trees of a member, leaves of each, and the share of a tree that is added.
     least
         Voxels of a leaf.
+    grid_mm
+        Voxels that are looked at and predicted, in mm.
     """
 
     seed: int = setting(1, "seed of folds, hidden channels and drawn voxels", low=0, needed="0 or more is needed")
@@ -41,6 +43,13 @@ class VoxelwiseTraining:
         needed="more than 0 and at most 1 is needed",
     )
     least: int = setting(200, "voxels of a leaf", low=1, needed="1 at least is needed")
+    grid_mm: float = setting(
+        3.0,
+        "voxels that are looked at and predicted, in mm; finer ones take longer",
+        low=1,
+        high=4,
+        needed="1 to 4 mm is needed",
+    )
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)

@@ -9,14 +9,15 @@ import numpy as np
 from ..errors import InputError, require
 from ..steps import Progress, silent
 from .features import NAMES, features
-from .inputs import CHANNELS, GRID_MM, KINDS, Inputs
+from .inputs import CHANNELS, KINDS, Inputs
 from .settings import VoxelwiseTraining
 from .trees import Trees
 from .voxelwise import KIND, calibrated
 
 _COPIES = 3  # of each patient: one with all channels, and others with some kinds of scan hidden; chosen
 _HIDDEN, _T1_HIDDEN = 0.5, 0.3  # how often a kind of scan, and T1, is hidden in these; chosen
-_NEGATIVES = 3000  # voxels without recurrence of a copy; those with one are all taken; chosen
+# Voxels of a copy without and with recurrence, at most; chosen: on a grid of 3 mm the latter are hardly ever more.
+_MOST = (3000, 6000)
 # Of a channel's range: percent left out at either end, and share by which it is widened; chosen.
 _TAIL, _MARGIN = 0.1, 0.25
 
@@ -58,6 +59,8 @@ def grow(patients: Sequence[Inputs], settings: VoxelwiseTraining, progress: Prog
         raise InputError(f"{len(patients)} patients cannot be parted into {settings.folds} folds")
     if any(p.target is None for p in patients):
         raise InputError("a patient has no lesion at progression, so there is nothing to learn from")
+    if any(not np.allclose(p.grid.spacing, settings.grid_mm, rtol=0.02) for p in patients):
+        raise InputError(f"a patient's voxels are not of {settings.grid_mm:g} mm")
     fold = folds_of(len(patients), settings.folds, settings.seed)
     tables = [features(p) for p in patients]
     chosen = [i for i in range(len(NAMES)) if any(np.isfinite(v[:, i]).any() for v, _ in tables)]
@@ -92,7 +95,7 @@ def grow(patients: Sequence[Inputs], settings: VoxelwiseTraining, progress: Prog
         held_out.append(probability)
     about = {
         "kind": KIND,
-        "grid_mm": GRID_MM,
+        "grid_mm": settings.grid_mm,
         "features": [NAMES[i] for i in chosen],
         "ranges": _ranges(tables),
         "calibration": calibration,
@@ -106,12 +109,14 @@ def grow(patients: Sequence[Inputs], settings: VoxelwiseTraining, progress: Prog
 
 
 def _copies(rng: np.random.Generator, values: np.ndarray, recurred: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Features (n, f), labels and weights of a patient's copies: all voxels that recurred, some of the others for all of them."""
+    """Features (n, f), labels and weights of a patient's copies: some voxels of either kind, which weigh as all of it."""
     x, y, weight = [], [], []
     for copy in range(_COPIES):
-        others = np.flatnonzero(~recurred)
-        taken = rng.choice(others, min(_NEGATIVES, others.size), replace=False)
-        rows = np.concatenate([np.flatnonzero(recurred), taken])
+        kinds = [np.flatnonzero(recurred == kind) for kind in (False, True)]
+        without, with_one = (
+            rng.choice(some, most, replace=False) if some.size > most else some for some, most in zip(kinds, _MOST)
+        )
+        rows = np.concatenate([with_one, without])
         seen = values[rows].copy()
         if copy:
             hidden = {kind for kind in KINDS[1:] if rng.random() < _HIDDEN}
@@ -119,7 +124,8 @@ def _copies(rng: np.random.Generator, values: np.ndarray, recurred: np.ndarray) 
             seen[:, [i for i, n in enumerate(NAMES) if _channel(n) in gone]] = np.nan
         x.append(seen)
         y.append(recurred[rows])
-        weight.append(np.where(recurred[rows], 1.0, others.size / max(taken.size, 1)))
+        stand_for = [some.size / max(taken.size, 1) for some, taken in zip(kinds, (without, with_one))]
+        weight.append(np.where(recurred[rows], stand_for[1], stand_for[0]))
     return np.concatenate(x), np.concatenate(y), np.concatenate(weight)
 
 

@@ -69,7 +69,7 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
     Parameters
     ----------
     inputs
-        Of the visit, on a grid of `inputs.GRID_MM`, that of training.
+        Of the visit, on voxels as large as those of training (the shipped model's: `inputs.GRID_MM`).
     model
         The shipped one where None.
 
