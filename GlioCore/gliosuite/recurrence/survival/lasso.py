@@ -1,0 +1,292 @@
+"""Cox regression with the LASSO: the path and the choice of its penalty by cross-validation, as R's glmnet makes them.
+
+The objective is -l(b) / n + lambda * sum |b_j| on features scaled to variance 1, where l is Breslow's partial log-likelihood of n cases.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import InputError
+from ...steps import Progress, silent
+
+# glmnet's own: how many penalties, how far below the largest the last lies with more cases than features or fewer, and when a path ends.
+_PENALTIES, _LEAST, _LEAST_WIDE = 100, 1e-4, 0.01
+_NO_MORE, _OVER, _ALL = 1e-3, 5, 0.99
+_EXACT = 1e-9  # of a step, in SD of the features
+_STEPS, _SWEEPS = 100, 1000
+_HALVINGS = 30
+
+
+@dataclass(frozen=True)
+class Path:
+    """Coefficients along falling penalties.
+
+    Attributes
+    ----------
+    penalties
+        (m,) lambda.
+    coefficients
+        (m, p), in the units of the features.
+    explained
+        (m,) share of the deviance of a model without features.
+    """
+
+    penalties: np.ndarray
+    coefficients: np.ndarray
+    explained: np.ndarray
+
+    def at(self, penalties: np.ndarray) -> np.ndarray:
+        """Coefficients (k, p) at other penalties, linear between those of the path and held beyond its ends."""
+        rising = self.penalties[::-1]
+        return np.stack([np.interp(penalties, rising, c[::-1]) for c in self.coefficients.T], axis=1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A path and what cross-validation made of it.
+
+    Attributes
+    ----------
+    path
+        On all cases.
+    deviance, sd
+        (m,) Mean partial deviance of an event that was left out, and the mean's standard deviation over folds.
+    smallest, sparsest
+        Index of the penalty of the smallest mean (lambda.min), and of the largest within one standard deviation of it (lambda.1se).
+    fold, held_out
+        (n,) of each case, and (n, m) its linear predictors by the fold's path that was made without it.
+    """
+
+    path: Path
+    deviance: np.ndarray
+    sd: np.ndarray
+    smallest: int
+    sparsest: int
+    fold: np.ndarray
+    held_out: np.ndarray
+
+    def at(self, penalty: str) -> int:
+        """Index of the penalty ``"min"`` or ``"1se"``."""
+        return self.smallest if penalty == "min" else self.sparsest
+
+
+class _Likelihood:
+    """Breslow's partial log-likelihood of cases, divided by their number."""
+
+    def __init__(self, times: np.ndarray, events: np.ndarray, x: np.ndarray) -> None:
+        order = np.argsort(times, kind="stable")
+        t, e, self.x = times[order], events[order], x[order]
+        self.n = t.size
+        self.events = e.astype(np.float64)
+        moments, first = np.unique(t, return_index=True)
+        where = np.searchsorted(moments, t)
+        died = np.bincount(where, e, minlength=moments.size)
+        # Times with an event: the first case at risk, how many died, and how many such times each case has lived to.
+        self.first, self.died = first[died > 0], died[died > 0]
+        self.lived = np.searchsorted(self.first, first[where], side="right")
+        saturated = -float((self.died * np.log(self.died)).sum())
+        self.null_deviance = 2 * (saturated - self.value(np.zeros(self.n)) * self.n)
+        self.saturated = saturated
+
+    def value(self, eta: np.ndarray) -> float:
+        """At linear predictors (n,)."""
+        return (
+            float(self.events @ eta - self.died @ np.log(self._at_risk(np.exp(eta - eta.max())))) / self.n
+            - float(eta.max()) * float(self.died.sum()) / self.n
+        )
+
+    def deviance(self, eta: np.ndarray) -> float:
+        """Twice what is missing to the saturated model, all cases."""
+        return 2 * (self.saturated - self.value(eta) * self.n)
+
+    def _at_risk(self, values: np.ndarray) -> np.ndarray:
+        return values[::-1].cumsum(axis=0)[::-1][self.first]
+
+    def gradient(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Its derivative by each coefficient (p,), and what `curvature` needs: relative hazards (n,)."""
+        hazard = np.exp(eta - eta.max())
+        rate = np.concatenate([[0.0], np.cumsum(self.died / self._at_risk(hazard))])[self.lived]
+        return (self.events - hazard * rate) @ self.x / self.n, hazard
+
+    def curvature(self, hazard: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Minus the second derivative by some coefficients, (k, k)."""
+        x = self.x[:, columns]
+        risk = self._at_risk(hazard)
+        rate = np.concatenate([[0.0], np.cumsum(self.died / risk)])[self.lived]
+        mean = self._at_risk(hazard[:, None] * x) / risk[:, None]
+        return ((x.T * (hazard * rate)) @ x - (mean.T * self.died) @ mean) / self.n
+
+
+def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.ndarray | None = None) -> Path:
+    """The LASSO's path.
+
+    Parameters
+    ----------
+    times, events
+        (n,).
+    x
+        (n, p) features in any units; a feature that is the same in all cases gets 0.
+    penalties
+        Falling; None for glmnet's, which end early where they explain no more.
+
+    Raises
+    ------
+    InputError
+        If no case has an event, or no feature tells cases apart.
+    """
+    t, e = np.asarray(times, np.float64), np.asarray(events, bool)
+    raw = np.asarray(x, np.float64)
+    sd = raw.std(axis=0)
+    used = np.flatnonzero(sd > 1e-10 * np.maximum(np.abs(raw).max(axis=0), 1e-300))
+    if not e.any() or not used.size:
+        raise InputError("a LASSO needs events and features that differ between cases; there are none")
+    likelihood = _Likelihood(t, e, (raw[:, used] - raw[:, used].mean(axis=0)) / sd[used])
+    n, p = likelihood.x.shape
+    score = likelihood.gradient(np.zeros(n))[0]
+    ends_early = penalties is None
+    if penalties is None:
+        largest = float(np.abs(score).max())
+        least = _LEAST if raw.shape[0] >= raw.shape[1] else _LEAST_WIDE
+        penalties = largest * least ** (np.arange(_PENALTIES) / (_PENALTIES - 1))
+    found, explained = [], []
+    b, before = np.zeros(p), max(float(np.abs(score).max()), float(penalties[0]))
+    for penalty in penalties:
+        b = _solve(likelihood, b, float(penalty), before)
+        before = float(penalty)
+        found.append(b)
+        explained.append(1 - likelihood.deviance(likelihood.x @ b) / likelihood.null_deviance)
+        if ends_early and len(found) >= _OVER:
+            gain = explained[-1] - explained[-_OVER]
+            if gain < _NO_MORE * explained[-1] or explained[-1] > _ALL:
+                break
+    coefficients = np.zeros((len(found), raw.shape[1]))
+    coefficients[:, used] = np.array(found) / sd[used]
+    return Path(np.asarray(penalties[: len(found)], np.float64), coefficients, np.array(explained))
+
+
+def _solve(likelihood: _Likelihood, start: np.ndarray, penalty: float, before: float) -> np.ndarray:
+    """Coefficients at one penalty, from those at the larger one `before`: Newton steps on the features that matter."""
+    b = start.copy()
+    score, hazard = likelihood.gradient(likelihood.x @ b)
+    # Features whose score is smaller stay at 0 but for rare cases, which are looked for at the end (Tibshirani 2012).
+    working = (np.abs(score) >= 2 * penalty - before) | (b != 0)
+    while True:
+        columns = np.flatnonzero(working)
+        for _ in range(_STEPS if columns.size else 0):
+            curvature = likelihood.curvature(hazard, columns)
+            target = _penalised(curvature, curvature @ b[columns] + score[columns], b[columns], penalty)
+            step = target - b[columns]
+            b = _step(likelihood, b, columns, step, penalty)
+            score, hazard = likelihood.gradient(likelihood.x @ b)
+            if np.abs(step).max() < _EXACT:
+                break
+        missed = (np.abs(score) > penalty * (1 + 1e-9)) & ~working
+        if not missed.any():
+            return b
+        working |= missed
+
+
+def _step(likelihood: _Likelihood, b: np.ndarray, columns: np.ndarray, step: np.ndarray, penalty: float) -> np.ndarray:
+    """`b` after as much of a step as lowers the objective."""
+    objective = lambda v: penalty * float(np.abs(v).sum()) - likelihood.value(likelihood.x @ v)
+    now, share = objective(b), 1.0
+    for _ in range(_HALVINGS):
+        tried = b.copy()
+        tried[columns] += share * step
+        if objective(tried) <= now + 1e-14:
+            return tried
+        share /= 2
+    return b
+
+
+def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, penalty: float) -> np.ndarray:
+    """The minimum of b'Cb / 2 - linear'b + penalty * sum |b|, by coordinate descent.
+
+    After each sweep the equations of the coefficients that are not 0 are solved as they stand; where the signs hold, that is the answer.
+    """
+    b, diagonal = start.copy(), np.maximum(np.diag(curvature), 1e-12)
+    rest = linear - curvature @ b
+    for _ in range(_SWEEPS):
+        largest = 0.0
+        for j in range(b.size):
+            pull = rest[j] + diagonal[j] * b[j]
+            new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / diagonal[j]
+            if new != b[j]:
+                rest -= curvature[:, j] * (new - b[j])
+                largest = max(largest, abs(new - b[j]))
+                b[j] = new
+        if largest < _EXACT / 10:
+            break
+        solved = _signs_hold(curvature, linear, b, penalty)
+        if solved is not None:
+            return solved
+    return b
+
+
+def _signs_hold(curvature: np.ndarray, linear: np.ndarray, b: np.ndarray, penalty: float) -> np.ndarray | None:
+    kept = np.flatnonzero(b)
+    signs = np.sign(b[kept])
+    try:
+        values = np.linalg.solve(curvature[np.ix_(kept, kept)], linear[kept] - penalty * signs)
+    except np.linalg.LinAlgError:
+        return None
+    if (np.sign(values) != signs).any():
+        return None
+    solved = np.zeros_like(b)
+    solved[kept] = values
+    score = linear - curvature @ solved
+    score[kept] = 0
+    return solved if (np.abs(score) <= penalty * (1 + 1e-12)).all() else None
+
+
+def folds_of(events: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold of each case (n,), events and others shared out evenly."""
+    rng = np.random.default_rng([seed, 3])
+    e = np.asarray(events, bool)
+    order = np.concatenate([rng.permutation(np.flatnonzero(e)), rng.permutation(np.flatnonzero(~e))])
+    fold = np.empty(e.size, int)
+    fold[order] = np.arange(e.size) % folds
+    return fold
+
+
+def choose(
+    times: np.ndarray, events: np.ndarray, x: np.ndarray, fold: Sequence[int] | np.ndarray, progress: Progress = silent
+) -> Choice:
+    """Cross-validate a path as ``cv.glmnet`` does: a fold's deviance is that of all cases less that of the others.
+
+    Parameters
+    ----------
+    fold
+        (n,) of each case, from 0.
+
+    References
+    ----------
+    Simon N et al., J Stat Softw 2011;39(5); van Houwelingen HC et al., Stat Med 2006;25:3201.
+    """
+    t, e, raw, f = np.asarray(times, float), np.asarray(events, bool), np.asarray(x, float), np.asarray(fold)
+    names = np.unique(f)
+    if min(int(e[f == k].sum()) for k in names) == 0:
+        raise InputError(f"{int(e.sum())} events cannot be shared out over {names.size} folds; fewer folds are needed")
+    progress(0.0, "path")
+    whole = path(t, e, raw)
+    every = _Likelihood(t, e, raw)
+    rows, weights = [], []
+    held_out = np.empty((t.size, whole.penalties.size))
+    for i, k in enumerate(names):
+        progress((i + 1) / (names.size + 1), f"fold {i + 1} of {names.size}")
+        others = f != k
+        coefficients = path(t[others], e[others], raw[others]).at(whole.penalties)
+        part = _Likelihood(t[others], e[others], raw[others])
+        held_out[~others] = raw[~others] @ coefficients.T
+        gone = [every.deviance(every.x @ b) - part.deviance(part.x @ b) for b in coefficients]
+        weights.append(float(e[f == k].sum()))
+        rows.append(np.array(gone) / weights[-1])
+    table, weight = np.array(rows), np.array(weights) / sum(weights)
+    mean = weight @ table
+    sd = np.sqrt(weight @ (table - mean) ** 2 / (names.size - 1))
+    smallest = int(np.argmin(mean))
+    sparsest = int(np.flatnonzero(mean <= mean[smallest] + sd[smallest])[0])
+    progress(1.0, "chosen")
+    return Choice(whole, mean, sd, smallest, sparsest, f, held_out)
