@@ -16,8 +16,8 @@ class KaplanMeier:
 
     Attributes
     ----------
-    times
-        (m,) the distinct times, rising, events or not.
+    times, at_risk, events
+        (m,) the distinct times, rising, events or not; how many were still followed at each, and how many had the event then.
     survival, low, high
         (m,) share without the event just after each, and its pointwise interval.
     median
@@ -25,6 +25,8 @@ class KaplanMeier:
     """
 
     times: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
     survival: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -42,7 +44,7 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike, level: float = 0.95) -> Ka
     t, e = np.asarray(times, np.float64), np.asarray(events, bool)
     moments, index = np.unique(t, return_inverse=True)
     left = np.bincount(index, minlength=moments.size)
-    died = np.bincount(index, e, minlength=moments.size)
+    died = np.bincount(index, e, minlength=moments.size).astype(int)
     at_risk = left[::-1].cumsum()[::-1]
     survival = np.cumprod(1 - died / at_risk)
     z = float(stats.norm.ppf(1 - (1 - level) / 2))
@@ -53,7 +55,7 @@ def kaplan_meier(times: ArrayLike, events: ArrayLike, level: float = 0.95) -> Ka
     low, high = (np.where(survival == 0, 0.0, v) for v in (low, high))
     reached = [_reaches_half(moments, v) for v in (survival, low, high)]
     median = Estimate(reached[0], reached[1], reached[2], level)
-    return KaplanMeier(moments, survival, low, high, median)
+    return KaplanMeier(moments, at_risk, died, survival, low, high, median)
 
 
 def _reaches_half(times: np.ndarray, share: np.ndarray) -> float:

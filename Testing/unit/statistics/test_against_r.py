@@ -98,6 +98,8 @@ def test_a_concordance_without_a_wrong_pair_has_no_interval():
 def test_kaplan_and_meier():
     found, known = survival.kaplan_meier(DATA["time"], DATA["event"]), R["kaplan_meier"]
     at = np.searchsorted(found.times, known["time"])
+    assert found.at_risk[at].tolist() == [int((DATA["time"] >= v).sum()) for v in known["time"]]
+    assert found.events.sum() == DATA["event"].sum()
     assert found.survival[at] == pytest.approx(np.array(known["survival"]), abs=1e-9)
     for mine, name in ((found.low, "low"), (found.high, "high")):
         theirs = [v if v != "NA" else 0 for v in known[name]]

@@ -196,9 +196,7 @@ def write_curves(groups: Sequence[Group], path: Path) -> None:
     rows = []
     for group in groups:
         c = group.curve()
-        at_risk = [int((group.times >= t).sum()) for t in c.times]
-        died = [int((group.events & (group.times == t)).sum()) for t in c.times]
-        rows += [[group.name, *row] for row in zip(c.times, at_risk, died, c.survival, c.low, c.high)]
+        rows += [[group.name, *row] for row in zip(c.times, c.at_risk, c.events, c.survival, c.low, c.high)]
     write_csv(path, ["group", "time", "at_risk", "events", "survival", "low", "high"], rows)
 
 

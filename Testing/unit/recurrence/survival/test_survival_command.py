@@ -103,7 +103,7 @@ def test_a_lasso_score_is_judged_on_others(gliosuite, table, tmp_path):
         rows = list(csv.DictReader(file))
     assert [r["patient_id"] for r in rows[:2]] == ["P000", "P001"]
     assert {(float(r["risk_score"]) > judged["cut"]) == (r["risk_group"] == "high") for r in rows} == {True}
-    assert (tmp_path / "scored" / "kaplan_meier.png").exists()
+    assert (tmp_path / "scored" / "kaplan_meier.csv").exists()
 
 
 def test_a_lasso_that_chooses_nothing_is_a_loss(gliosuite, table, tmp_path):
