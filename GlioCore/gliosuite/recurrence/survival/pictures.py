@@ -124,11 +124,15 @@ def draw_forest(ratios: Mapping[str, tuple[Estimate, float]], title: str, path: 
     beside(2.0, -1, "P", weight="bold")
     for i, (name, (ratio, p)) in enumerate(ratios.items()):
         write(-0.1 / plot, i, name, ha="right")
-        beside(0.15, i, f"{ratio.value:.2f} ({ratio.low:.2f}–{ratio.high:.2f})")
+        beside(0.15, i, f"{_short(ratio.value)} ({_short(ratio.low)}–{_short(ratio.high)})")
         beside(2.0, i, p_value(p).removeprefix("P ").removeprefix("= "))
     _plain(axes)
     axes.spines["left"].set_visible(False)
     _save(figure, path)
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:.3g}"
 
 
 def _reach(ratios: Sequence[Estimate]) -> tuple[float, float]:

@@ -41,18 +41,19 @@ def test_units_and_order_do_not_matter(r):
     assert other.coefficients * 10.0 ** np.arange(12) == pytest.approx(usual.coefficients, abs=1e-7)
 
 
-def test_the_optimum_is_one(r):
+@pytest.mark.parametrize("names", [("time", "event", "x"), ("wide_time", "wide_event", "wide")])
+def test_the_optimum_is_one(r, names):
     """Features of the path have a score of lambda, others a smaller one."""
-    t, e, x = array(r, "time", "event", "x")
+    t, e, x = array(r, *names)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     found = lasso.path(t, e, z)
-    for k in (5, 20, 40):
-        score = lasso._Likelihood(t.astype(float), e == 1, z).gradient(
-            (z @ found.coefficients[k])[np.argsort(t, kind="stable")]
-        )[0]
-        inside = found.coefficients[k] != 0
-        assert score[inside] == pytest.approx(found.penalties[k] * np.sign(found.coefficients[k][inside]), rel=1e-6)
-        assert (np.abs(score[~inside]) <= found.penalties[k] * (1 + 1e-6)).all()
+    likelihood = lasso._Likelihood(t.astype(float), e == 1, z)
+    for k in (5, 20, 40, -1):
+        b, penalty = found.coefficients[k], found.penalties[k]
+        score = likelihood.gradient((z @ b)[np.argsort(t, kind="stable")])[0]
+        inside = b != 0
+        assert score[inside] == pytest.approx(penalty * np.sign(b[inside]), rel=1e-6)
+        assert (np.abs(score[~inside]) <= penalty * (1 + 1e-6)).all()
 
 
 def test_a_constant_feature_gets_nothing(r):
