@@ -16,6 +16,7 @@ from .settings import SurvivalSettings
 from .table import Covariate, Table
 
 _PROPORTIONAL = 0.05  # P of the test below which hazards are said not to be proportional
+_SHOWN = 6  # columns in a sentence
 _MOST_GROUPS = 6  # curves in a picture; chosen
 
 
@@ -116,7 +117,8 @@ def patients(table: Table, time: str, event: str, columns: Sequence[str], event_
     lacks[f"{time} 0"] = t == 0
     left_out = {what: int(rows.sum()) for what, rows in lacks.items() if rows.any()}
     rows = np.flatnonzero(~np.any(list(lacks.values()), axis=0))
-    listed = ", ".join(f"{what} in {n}" for what, n in left_out.items())
+    listed = ", ".join(f"{what} in {n}" for what, n in list(left_out.items())[:_SHOWN])
+    listed += f" and {len(left_out) - _SHOWN} more columns" if len(left_out) > _SHOWN else ""
     if rows.size < 2:
         raise InputError(f"{rows.size} of {len(table)} rows of {table.name} have all that is needed ({listed})")
     if left_out:

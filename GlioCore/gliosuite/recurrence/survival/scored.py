@@ -1,6 +1,6 @@
 """A score applied to another table, and how well it tells there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from ...statistics.survival import harrell_c
 from .fit import halves, median_cut, patients
 from .model import RiskScore
 from .output import draw_groups, groups_record, write_curves
-from .table import Table
+from .table import Covariate, Table
+
+_NO_Z = 20.0  # what no z-score reaches; chosen
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ def scored(table: Table, score: RiskScore, scale: str | None = None) -> Scored:
                 f"the largest value is {largest:g}, which no z-score is; let the means and SDs of this table be taken "
                 f"({option('--scale')} table)"
             )
-    else:
-        values = score.of(x)
+    elif score.mean is not None:
         notes += score.cautions(x)
     values = score.of(x)
     gone = int(np.isnan(values).sum())
@@ -89,13 +90,8 @@ def scored(table: Table, score: RiskScore, scale: str | None = None) -> Scored:
     return Scored(score, values, notes)
 
 
-_NO_Z = 20.0  # chosen
-
-
-def _spelt(table: Table, covariate: Any) -> Any:
+def _spelt(table: Table, covariate: Covariate) -> Covariate:
     """The covariate with the column's name as the table spells it: ``wavelet-LHH`` is ``wavelet_LHH``."""
-    from dataclasses import replace
-
     same = [c for c in table.columns if c.replace("-", "_") == covariate.column.replace("-", "_")]
     return replace(covariate, column=same[0]) if covariate.column not in table.columns and len(same) == 1 else covariate
 
