@@ -32,6 +32,7 @@ COMMAND_MODULES = (
     "perfusion",
     "synthesis",
     "recurrence",
+    "radiomics",
     "survival",
     "barriers",
     "ctv",

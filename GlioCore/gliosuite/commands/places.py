@@ -13,7 +13,14 @@ from ..files import check_room
 from ..recurrence.survival.settings import PUBLISHED
 from .masks import in_structure_set
 
-INTO_FILES = ("aif", "ctv", "motion", "register", "rtstruct")  # the commands whose --out is a file, not a folder
+INTO_FILES = (
+    "aif",
+    "ctv",
+    "motion",
+    "radiomics",
+    "register",
+    "rtstruct",
+)  # the commands whose --out is a file, not a folder
 # By option, or by command and option where commands differ.
 WRITES = {"out", "gtv_out", "label_out", "picture", "seg", "registration", "register.transform"}
 READS = {
@@ -24,7 +31,7 @@ READS = {
     *("case", "folder"),
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
-    *("recurrence_model", "results", "table", "survival score.model"),
+    *("recurrence_model", "results", "table", "survival score.model", "cbv"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
