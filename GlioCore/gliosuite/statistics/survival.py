@@ -64,7 +64,7 @@ def _reaches_half(times: np.ndarray, share: np.ndarray) -> float:
 
 
 def log_rank(times: ArrayLike, events: ArrayLike, group: ArrayLike) -> float:
-    """P value of the log-rank test between two groups or more.
+    """P value of the log-rank test between two groups or more; 1 where no event came while two of them were followed.
 
     Parameters
     ----------
@@ -91,10 +91,13 @@ def log_rank(times: ArrayLike, events: ArrayLike, group: ArrayLike) -> float:
         expected += died * share
         if at_risk > 1:
             variance += died * (at_risk - died) / (at_risk - 1) * (np.diag(share) - np.outer(share, share))
-    # The differences add up to 0, so that one group says nothing of its own.
-    difference = (observed - expected)[:-1]
-    statistic = float(difference @ np.linalg.solve(variance[:-1, :-1], difference))
-    return float(stats.chi2.sf(statistic, len(labels) - 1))
+    # The differences add up to 0, so that one group says nothing of its own; nor does one of which nobody was left at the first event.
+    followed = np.flatnonzero(np.diag(variance) > 0)[:-1]
+    if not followed.size:
+        return 1.0
+    difference = (observed - expected)[followed]
+    statistic = float(difference @ np.linalg.solve(variance[np.ix_(followed, followed)], difference))
+    return float(stats.chi2.sf(statistic, followed.size))
 
 
 def harrell_c(

@@ -74,6 +74,13 @@ def test_p_values(name, value):
     assert value() == pytest.approx(R[name], rel=1e-6)
 
 
+def test_groups_that_were_not_followed_until_an_event_say_nothing():
+    assert survival.log_rank([1, 1, 5, 6, 7], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]) == 1
+    # R: survdiff leaves such a group out.
+    three = survival.log_rank([0.5, 2, 4, 6, 3, 5, 7, 8], [0, 1, 1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 2, 2, 2, 2])
+    assert three == survival.log_rank([2, 4, 6, 3, 5, 7, 8], [1, 1, 1, 1, 1, 1, 0], [1, 1, 1, 2, 2, 2, 2])
+
+
 def test_proportion():
     assert numbers(groups.proportion(7, 20)) == pytest.approx(R["proportion"], rel=1e-6)
 

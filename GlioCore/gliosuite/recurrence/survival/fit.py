@@ -120,7 +120,10 @@ def patients(table: Table, time: str, event: str, columns: Sequence[str], event_
     listed = ", ".join(f"{what} in {n}" for what, n in list(left_out.items())[:_SHOWN])
     listed += f" and {len(left_out) - _SHOWN} more columns" if len(left_out) > _SHOWN else ""
     if rows.size < 2:
-        raise InputError(f"{rows.size} of {len(table)} rows of {table.name} have all that is needed ({listed})")
+        why = f" ({listed})" if listed else ""
+        raise InputError(
+            f"{rows.size} of {len(table)} rows of {table.name} have all that is needed; 2 at least are{why}"
+        )
     if left_out:
         warnings.warn(f"{len(table) - rows.size} of {len(table)} rows are left out: {listed}", stacklevel=2)
     if not e[rows].any():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, option
 from ...steps import Progress, silent
 
 # glmnet's own: how many penalties, how far below the largest the last lies with more cases than features or fewer, and when a path ends.
@@ -17,6 +17,7 @@ _NO_MORE, _OVER, _ALL = 1e-3, 5, 0.99
 _EXACT = 1e-9  # of a step, in SD of the features
 _STEPS, _SWEEPS = 100, 1000
 _HALVINGS = 30
+_LEAST_HAZARD = 1e-200  # of the largest, so that no mean over the cases at risk is 0 by 0
 
 
 @dataclass(frozen=True)
@@ -92,31 +93,32 @@ class _Likelihood:
 
     def value(self, eta: np.ndarray) -> float:
         """At linear predictors (n,)."""
-        return (
-            float(self.events @ eta - self.died @ np.log(self._at_risk(np.exp(eta - eta.max())))) / self.n
-            - float(eta.max()) * float(self.died.sum()) / self.n
-        )
+        return float(self.events @ eta - self.died @ self._log_risk(eta)) / self.n
 
     def deviance(self, eta: np.ndarray) -> float:
         """Twice what is missing to the saturated model, all cases."""
         return 2 * (self.saturated - self.value(eta) * self.n)
 
-    def _at_risk(self, values: np.ndarray) -> np.ndarray:
-        return values[::-1].cumsum(axis=0)[::-1][self.first]
+    def _log_risk(self, eta: np.ndarray) -> np.ndarray:
+        """Logarithm of the hazards of all at risk at each time with an event; where risks lie far apart, hazards themselves end at 0."""
+        return np.logaddexp.accumulate(eta[::-1])[::-1][self.first]
 
-    def gradient(self, eta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Its derivative by each coefficient (p,), and what `curvature` needs: relative hazards (n,)."""
-        hazard = np.exp(eta - eta.max())
-        rate = np.concatenate([[0.0], np.cumsum(self.died / self._at_risk(hazard))])[self.lived]
-        return (self.events - hazard * rate) @ self.x / self.n, hazard
+    def expected(self, eta: np.ndarray) -> np.ndarray:
+        """How many events each case was to have until its time, (n,)."""
+        until = np.logaddexp.accumulate(np.log(self.died) - self._log_risk(eta))
+        return np.exp(eta + np.concatenate([[-np.inf], until])[self.lived])
 
-    def curvature(self, hazard: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def gradient(self, eta: np.ndarray) -> np.ndarray:
+        """Its derivative by each coefficient (p,)."""
+        return (self.events - self.expected(eta)) @ self.x / self.n
+
+    def curvature(self, eta: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Minus the second derivative by some coefficients, (k, k)."""
         x = self.x[:, columns]
-        risk = self._at_risk(hazard)
-        rate = np.concatenate([[0.0], np.cumsum(self.died / risk)])[self.lived]
-        mean = self._at_risk(hazard[:, None] * x) / risk[:, None]
-        return ((x.T * (hazard * rate)) @ x - (mean.T * self.died) @ mean) / self.n
+        hazard = np.maximum(np.exp(eta - eta.max()), _LEAST_HAZARD)
+        sums = lambda values: values[::-1].cumsum(axis=0)[::-1][self.first]
+        mean = sums(hazard[:, None] * x) / sums(hazard)[:, None]
+        return ((x.T * self.expected(eta)) @ x - (mean.T * self.died) @ mean) / self.n
 
 
 def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.ndarray | None = None) -> Path:
@@ -144,7 +146,7 @@ def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.nda
         raise InputError("a LASSO needs events and features that differ between cases; there are none")
     likelihood = _Likelihood(t, e, (raw[:, used] - raw[:, used].mean(axis=0)) / sd[used])
     n, p = likelihood.x.shape
-    score = likelihood.gradient(np.zeros(n))[0]
+    score = likelihood.gradient(np.zeros(n))
     ends_early = penalties is None
     if penalties is None:
         largest = float(np.abs(score).max())
@@ -169,17 +171,21 @@ def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.nda
 def _solve(likelihood: _Likelihood, start: np.ndarray, penalty: float, before: float) -> np.ndarray:
     """Coefficients at one penalty, from those at the larger one `before`: Newton steps on the features that matter."""
     b = start.copy()
-    score, hazard = likelihood.gradient(likelihood.x @ b)
+    # Coefficients that sum up to more cost more than all that they could explain.
+    most = likelihood.null_deviance / (2 * likelihood.n * penalty)
+    eta = likelihood.x @ b
+    score = likelihood.gradient(eta)
     # Features whose score is smaller stay at 0 but for rare cases, which are looked for at the end (Tibshirani 2012).
     working = (np.abs(score) >= 2 * penalty - before) | (b != 0)
     while True:
         columns = np.flatnonzero(working)
         for _ in range(_STEPS if columns.size else 0):
-            curvature = likelihood.curvature(hazard, columns)
-            target = _penalised(curvature, curvature @ b[columns] + score[columns], b[columns], penalty)
+            curvature = likelihood.curvature(eta, columns)
+            target = _penalised(curvature, curvature @ b[columns] + score[columns], b[columns], penalty, most)
             step = target - b[columns]
             b = _step(likelihood, b, columns, step, penalty)
-            score, hazard = likelihood.gradient(likelihood.x @ b)
+            eta = likelihood.x @ b
+            score = likelihood.gradient(eta)
             if np.abs(step).max() < _EXACT:
                 break
         missed = (np.abs(score) > penalty * (1 + 1e-9)) & ~working
@@ -201,8 +207,8 @@ def _step(likelihood: _Likelihood, b: np.ndarray, columns: np.ndarray, step: np.
     return b
 
 
-def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, penalty: float) -> np.ndarray:
-    """The minimum of b'Cb / 2 - linear'b + penalty * sum |b|, by coordinate descent.
+def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, penalty: float, most: float) -> np.ndarray:
+    """The minimum of b'Cb / 2 - linear'b + penalty * sum |b|, by coordinate descent, each |b| at `most`.
 
     After each sweep the equations of the coefficients that are not 0 are solved as they stand; where the signs hold, that is the answer.
     """
@@ -212,7 +218,7 @@ def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, pen
         largest = 0.0
         for j in range(b.size):
             pull = rest[j] + diagonal[j] * b[j]
-            new = np.sign(pull) * max(abs(pull) - penalty, 0.0) / diagonal[j]
+            new = np.sign(pull) * min(max(abs(pull) - penalty, 0.0) / diagonal[j], most)
             if new != b[j]:
                 rest -= curvature[:, j] * (new - b[j])
                 largest = max(largest, abs(new - b[j]))
@@ -268,7 +274,9 @@ def choose(
     t, e, raw, f = np.asarray(times, float), np.asarray(events, bool), np.asarray(x, float), np.asarray(fold)
     names = np.unique(f)
     if min(int(e[f == k].sum()) for k in names) == 0:
-        raise InputError(f"{int(e.sum())} events cannot be shared out over {names.size} folds; fewer folds are needed")
+        raise InputError(
+            f"{int(e.sum())} events cannot be shared out over {names.size} folds; fewer are needed ({option('--folds')})"
+        )
     progress(0.0, "path")
     whole = path(t, e, raw)
     every = _Likelihood(t, e, raw)

@@ -411,7 +411,8 @@ def _number(text: str) -> float:
         decimal, thousands = (",", ".") if text.rfind(",") > text.rfind(".") else (".", ",")
         text = text.replace(thousands, "").replace(decimal, ".")
     # float() takes words and underscores too.
-    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else np.nan
+    value = float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else np.nan
+    return value if np.isfinite(value) else np.nan
 
 
 def _natural(text: str) -> tuple[float, str]:

@@ -50,7 +50,7 @@ def test_the_optimum_is_one(r, names):
     likelihood = lasso._Likelihood(t.astype(float), e == 1, z)
     for k in (5, 20, 40, -1):
         b, penalty = found.coefficients[k], found.penalties[k]
-        score = likelihood.gradient((z @ b)[np.argsort(t, kind="stable")])[0]
+        score = likelihood.gradient((z @ b)[np.argsort(t, kind="stable")])
         inside = b != 0
         assert score[inside] == pytest.approx(penalty * np.sign(b[inside]), rel=1e-6)
         assert (np.abs(score[~inside]) <= penalty * (1 + 1e-6)).all()
@@ -69,6 +69,18 @@ def test_folds_share_out_the_events_and_are_repeatable():
     assert {int(events[fold == k].sum()) for k in range(5)} <= {3, 4}
     assert (fold == lasso.folds_of(events, 5, 1)).all()
     assert (fold != lasso.folds_of(events, 5, 2)).any()
+
+
+def test_risks_that_lie_far_apart_are_told_apart():
+    rng = np.random.default_rng(6)
+    t, x = rng.exponential(size=40), rng.standard_normal((40, 2))
+    x[7, 1] = 1e9
+    found = lasso.choose(t, rng.random(40) < 0.8, x, np.arange(40) % 4)
+    assert np.isfinite(found.deviance).all()
+    # Risks in perfect order: the path ends where next to all is explained.
+    ends = lasso.path(t, np.ones(40), -t[:, None])
+    assert ends.explained[-1] > 0.9
+    assert np.isfinite(ends.coefficients).all()
 
 
 def test_what_cannot_be_fitted_is_said():
