@@ -15,7 +15,8 @@ from ...steps import Progress, silent
 _PENALTIES, _LEAST, _LEAST_WIDE = 100, 1e-4, 0.01
 _NO_MORE, _OVER, _ALL = 1e-3, 5, 0.99
 _EXACT = 1e-9  # of a step, in SD of the features
-_STEPS, _SWEEPS = 100, 1000
+_STEPS, _CHANGES = 100, 10
+_FLAT = 1e-9  # of the largest curvature
 _HALVINGS = 30
 _LEAST_HAZARD = 1e-200  # of the largest, so that no mean over the cases at risk is 0 by 0
 
@@ -121,8 +122,8 @@ class _Likelihood:
         return ((x.T * self.expected(eta)) @ x - (mean.T * self.died) @ mean) / self.n
 
 
-def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.ndarray | None = None) -> Path:
-    """The LASSO's path.
+def path(times: np.ndarray, events: np.ndarray, x: np.ndarray) -> Path:
+    """The LASSO's path along glmnet's penalties, which end early where they explain no more.
 
     Parameters
     ----------
@@ -130,8 +131,6 @@ def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.nda
         (n,).
     x
         (n, p) features in any units; a feature that is the same in all cases gets 0.
-    penalties
-        Falling; None for glmnet's, which end early where they explain no more.
 
     Raises
     ------
@@ -146,26 +145,23 @@ def path(times: np.ndarray, events: np.ndarray, x: np.ndarray, penalties: np.nda
         raise InputError("a LASSO needs events and features that differ between cases; there are none")
     likelihood = _Likelihood(t, e, (raw[:, used] - raw[:, used].mean(axis=0)) / sd[used])
     n, p = likelihood.x.shape
-    score = likelihood.gradient(np.zeros(n))
-    ends_early = penalties is None
-    if penalties is None:
-        largest = float(np.abs(score).max())
-        least = _LEAST if raw.shape[0] >= raw.shape[1] else _LEAST_WIDE
-        penalties = largest * least ** (np.arange(_PENALTIES) / (_PENALTIES - 1))
+    largest = float(np.abs(likelihood.gradient(np.zeros(n))).max())
+    least = _LEAST if raw.shape[0] >= raw.shape[1] else _LEAST_WIDE
+    penalties = largest * least ** (np.arange(_PENALTIES) / (_PENALTIES - 1))
     found, explained = [], []
-    b, before = np.zeros(p), max(float(np.abs(score).max()), float(penalties[0]))
+    b, before = np.zeros(p), largest
     for penalty in penalties:
         b = _solve(likelihood, b, float(penalty), before)
         before = float(penalty)
         found.append(b)
         explained.append(1 - likelihood.deviance(likelihood.x @ b) / likelihood.null_deviance)
-        if ends_early and len(found) >= _OVER:
-            gain = explained[-1] - explained[-_OVER]
-            if gain < _NO_MORE * explained[-1] or explained[-1] > _ALL:
-                break
+        if len(found) < _OVER:
+            continue
+        if explained[-1] - explained[-_OVER] < _NO_MORE * explained[-1] or explained[-1] > _ALL:
+            break
     coefficients = np.zeros((len(found), raw.shape[1]))
     coefficients[:, used] = np.array(found) / sd[used]
-    return Path(np.asarray(penalties[: len(found)], np.float64), coefficients, np.array(explained))
+    return Path(penalties[: len(found)], coefficients, np.array(explained))
 
 
 def _solve(likelihood: _Likelihood, start: np.ndarray, penalty: float, before: float) -> np.ndarray:
@@ -181,8 +177,10 @@ def _solve(likelihood: _Likelihood, start: np.ndarray, penalty: float, before: f
         columns = np.flatnonzero(working)
         for _ in range(_STEPS if columns.size else 0):
             curvature = likelihood.curvature(eta, columns)
-            target = _penalised(curvature, curvature @ b[columns] + score[columns], b[columns], penalty, most)
-            step = target - b[columns]
+            # Flat directions have an end too; where the steps end does not depend on it.
+            curvature += max(_FLAT * float(np.diag(curvature).max()), 1e-12) * np.eye(columns.size)
+            target = _penalised(curvature, curvature @ b[columns] + score[columns], b[columns], penalty)
+            step = target.clip(-most, most) - b[columns]
             b = _step(likelihood, b, columns, step, penalty)
             eta = likelihood.x @ b
             score = likelihood.gradient(eta)
@@ -207,44 +205,34 @@ def _step(likelihood: _Likelihood, b: np.ndarray, columns: np.ndarray, step: np.
     return b
 
 
-def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, penalty: float, most: float) -> np.ndarray:
-    """The minimum of b'Cb / 2 - linear'b + penalty * sum |b|, by coordinate descent, each |b| at `most`.
+def _penalised(curvature: np.ndarray, linear: np.ndarray, start: np.ndarray, penalty: float) -> np.ndarray:
+    """The minimum of b'Cb / 2 - linear'b + penalty * sum |b|, by feature-sign search.
 
-    After each sweep the equations of the coefficients that are not 0 are solved as they stand; where the signs hold, that is the answer.
+    References
+    ----------
+    Lee H et al., Efficient sparse coding algorithms, NIPS 2006.
     """
-    b, diagonal = start.copy(), np.maximum(np.diag(curvature), 1e-12)
-    rest = linear - curvature @ b
-    for _ in range(_SWEEPS):
-        largest = 0.0
-        for j in range(b.size):
-            pull = rest[j] + diagonal[j] * b[j]
-            new = np.sign(pull) * min(max(abs(pull) - penalty, 0.0) / diagonal[j], most)
-            if new != b[j]:
-                rest -= curvature[:, j] * (new - b[j])
-                largest = max(largest, abs(new - b[j]))
-                b[j] = new
-        if largest < _EXACT / 10:
+    b, signs = start.copy(), np.sign(start)
+    for _ in range(_CHANGES * b.size):
+        kept = np.flatnonzero(signs)
+        target = b.copy()
+        target[kept] = np.linalg.solve(curvature[np.ix_(kept, kept)], linear[kept] - penalty * signs[kept])
+        # Up to where the first of them would change its sign, which then is 0.
+        wrong = kept[target[kept] * signs[kept] <= 0]
+        if wrong.size:
+            gone = b[wrong] - target[wrong]
+            share = np.divide(b[wrong], gone, out=np.zeros(wrong.size), where=gone != 0)
+            first = wrong[int(np.argmin(share))]
+            b += float(share.min()) * (target - b)
+            b[first] = signs[first] = 0
+            continue
+        b = target
+        score = np.where(signs == 0, linear - curvature @ b, 0)
+        most = int(np.abs(score).argmax())
+        if abs(score[most]) <= penalty * (1 + 1e-12):
             break
-        solved = _signs_hold(curvature, linear, b, penalty)
-        if solved is not None:
-            return solved
+        signs[most] = np.sign(score[most])
     return b
-
-
-def _signs_hold(curvature: np.ndarray, linear: np.ndarray, b: np.ndarray, penalty: float) -> np.ndarray | None:
-    kept = np.flatnonzero(b)
-    signs = np.sign(b[kept])
-    try:
-        values = np.linalg.solve(curvature[np.ix_(kept, kept)], linear[kept] - penalty * signs)
-    except np.linalg.LinAlgError:
-        return None
-    if (np.sign(values) != signs).any():
-        return None
-    solved = np.zeros_like(b)
-    solved[kept] = values
-    score = linear - curvature @ solved
-    score[kept] = 0
-    return solved if (np.abs(score) <= penalty * (1 + 1e-12)).all() else None
 
 
 def folds_of(events: np.ndarray, folds: int, seed: int) -> np.ndarray:
