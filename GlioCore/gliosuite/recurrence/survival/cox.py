@@ -104,10 +104,9 @@ def fit_cox(times: np.ndarray, events: np.ndarray, x: np.ndarray, names: Sequenc
         raise InputError(f"the Cox model could not be fitted: {_monotone(endless)}")
     covariance = found.variance_matrix_.loc[columns, columns].to_numpy()
     half = float(stats.norm.ppf(1 - (1 - level) / 2)) * se
-    ratio = tuple(
-        Estimate(float(np.exp(b)), float(np.exp(b - h)), float(np.exp(b + h)), level)
-        for b, h in zip(coef / sd, half / sd)
-    )
+    with np.errstate(over="ignore"):  # of one unit, where the unit is far too large
+        ends = np.exp(np.stack([coef, coef - half, coef + half]) / sd).T
+    ratio = tuple(Estimate(float(value), float(low), float(high), level) for value, low, high in ends)
     return Cox(
         tuple(names),
         coef / sd,
@@ -169,7 +168,7 @@ def _monotone(names: Sequence[str]) -> str:
 def _proportional(
     times: np.ndarray, events: np.ndarray, residuals: Any, covariance: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Grambsch and Therneau's test of Schoenfeld residuals against Kaplan and Meier's curve just before each event.
+    """Grambsch and Therneau's test of Schoenfeld residuals against Kaplan and Meier's curve just before each event; NaN if all are at once.
 
     References
     ----------
@@ -181,6 +180,8 @@ def _proportional(
     r = residuals.sort_index()
     before = np.concatenate([[1.0], curve.survival])[np.searchsorted(curve.times, times[r.index.to_numpy()])]
     g = before - before.mean()
+    if not g.any():
+        return np.full(len(covariance), np.nan), float("nan")
     pull = g @ r.to_numpy()
     scale = len(g) / float((g**2).sum())
     turned = covariance @ pull

@@ -55,6 +55,13 @@ def test_a_likelihood_without_maximum_is_said():
         fit_cox(np.arange(40.0, 0, -1), np.ones(40), np.arange(40.0)[:, None] / 3, ["risk"])
 
 
+def test_events_at_one_time_say_nothing_of_proportional_hazards():
+    pytest.importorskip("lifelines")
+    found = fit_cox(np.where(EVENTS, 5.0, 7.0), EVENTS, ONE[:, None], ["a"])
+    assert np.isfinite(found.coef).all()
+    assert np.isnan([*found.proportional[0], found.proportional[1]]).all()
+
+
 def test_a_missing_package_is_named(monkeypatch):
     import sys
 
