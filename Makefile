@@ -30,7 +30,7 @@ help:
 # The stamps' names carry a hash of constraints.txt and pyproject.toml: a second make does nothing, a changed pin installs again.
 .venv/.base-$(STAMP): | .venv/bin/python
 	$(PIP) setuptools wheel
-	$(PIP) --no-build-isolation -e ".[report,fast]"
+	$(PIP) --no-build-isolation -e ".[report,fast,survival]"
 	@touch $@
 
 .venv/.test-$(STAMP): .venv/.base-$(STAMP)

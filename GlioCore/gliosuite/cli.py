@@ -33,6 +33,8 @@ COMMAND_MODULES = (
     "synthesis",
     "diffusion",
     "recurrence",
+    "radiomics",
+    "survival",
     "barriers",
     "ctv",
     "compare",
@@ -65,6 +67,7 @@ _INPUTS = (
     "image",
     "t1c",
     "case",
+    "table",
 )  # of commands: what each works on, by argument; the first that it has. Not what is imported: its folder may bear a patient's name
 _BAR = 20  # characters
 _LEFT_FROM, _LEFT_AFTER_S = 0.05, 5.0  # chosen: before, what is left is a guess
@@ -240,7 +243,7 @@ def _word(value: Any) -> str:
 
 def joined(argv: list[str]) -> list[str]:
     """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
-    two = argv[:1] in (["synthesize"], ["recurrence"]) and len(argv) > 1 and not argv[1].startswith("-")
+    two = argv[:1] in (["synthesize"], ["recurrence"], ["survival"]) and len(argv) > 1 and not argv[1].startswith("-")
     return [" ".join(argv[:2]), *argv[2:]] if two else argv
 
 

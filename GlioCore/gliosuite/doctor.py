@@ -79,6 +79,7 @@ PIECES = (
         "radiomic features are off",
         "Python 3.11, a C compiler, make test; in Slicer: SlicerRadiomics",
     ),
+    Piece("lifelines", _PACKAGE, False, "Cox regression of gliosuite survival is off", "pip install lifelines"),
     Piece("highdicom", _PACKAGE, False, "DICOM SEG is off", "pip install highdicom; Slicer 5.12 has it"),
     Piece("nnunetv2", _PACKAGE, False, "nnU-Net models are off", "pip install nnunetv2"),
     Piece(

@@ -260,7 +260,7 @@ class Hidden:
         if name.split(".")[0] in HIDDEN:
             raise ImportError(f"{name} is hidden")
 
-HIDDEN = {"torch", "matplotlib", "pydicom", "highdicom", "sklearn", "pandas", "nilearn", "slicer", "vtk", "qt", "ctk",
+HIDDEN = {"torch", "matplotlib", "pydicom", "highdicom", "sklearn", "pandas", "lifelines", "nilearn", "slicer", "vtk", "qt", "ctk",
           "resource", "fcntl", "pwd", "grp"}
 sys.meta_path.insert(0, Hidden())
 for gone in ("fork", "kill"):

@@ -10,9 +10,17 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import check_room
+from ..recurrence.survival.settings import PUBLISHED
 from .masks import in_structure_set
 
-INTO_FILES = ("aif", "ctv", "motion", "register", "rtstruct")  # the commands whose --out is a file, not a folder
+INTO_FILES = (
+    "aif",
+    "ctv",
+    "motion",
+    "radiomics",
+    "register",
+    "rtstruct",
+)  # the commands whose --out is a file, not a folder
 # By option, or by command and option where commands differ.
 WRITES = {"out", "gtv_out", "label_out", "picture", "seg", "registration", "register.transform"}
 READS = {
@@ -24,21 +32,29 @@ READS = {
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
     *("recurrence_model", "results", "bval", "bvec", "dti_bval", "dti_bvec"),
+    *("table", "survival score.model", "cbv"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
+    *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped")  # in place of a file
+_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED)  # in place of a file
 _WORDY = (
     "aif",
     "t10",
     "nawm",
     "barriers",
 )  # where what looks like no file is a misspelt word, which the command knows better
-_OWN_WORDS = ("case", "folder", "source", "results")  # what says more of one that is missing than that it is missing
+_OWN_WORDS = (
+    "case",
+    "folder",
+    "source",
+    "results",
+    "table",
+)  # what says more of one that is missing than that it is missing
 _MIXED = ("import", "case", "simulate", "demo")  # what writes folders beside what it reads
 
 

@@ -53,3 +53,36 @@ class VoxelwiseTraining:
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class RadiomicsSettings:
+    """How radiomic features are measured.
+
+    Parameters
+    ----------
+    scale
+        What the map is multiplied with first: grey levels have a fixed width in its unit.
+    bin_width
+        Of a grey level, in units of the scaled map.
+    grid_mm
+        Cubic voxels.
+    """
+
+    scale: float = setting(
+        100.0,
+        "what the map is multiplied with first, so that the width of grey levels suits its unit: 100 for CBV over that of white matter, 1 "
+        "for maps that scanners export as percent",
+        low=0,
+        low_open=True,
+        needed="more than 0 is needed",
+    )
+    bin_width: float = setting(
+        5.0, "width of a grey level of the scaled map", low=0, low_open=True, needed="more than 0 is needed"
+    )
+    grid_mm: float = setting(
+        1.0, "cubic voxels on which it is measured", metavar="MM", low=0.2, high=5, needed="0.2 to 5 are needed"
+    )
+
+    def __post_init__(self) -> None:
+        check(self, *self.__dataclass_fields__)

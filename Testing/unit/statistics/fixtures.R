@@ -20,6 +20,9 @@ r <- roc(label, one, quiet = TRUE, direction = "<")
 r2 <- roc(label, two, quiet = TRUE, direction = "<")
 found <- suppressMessages(ICC(readers, lmer = FALSE))$results
 c1 <- concordance(Surv(time, event) ~ risk, reverse = TRUE)
+c2 <- concordance(Surv(time, event) ~ risk + strata(group), reverse = TRUE)
+km <- summary(survfit(Surv(time, event) ~ 1, conf.type = "log-log"))
+median_of <- summary(survfit(Surv(time, event) ~ 1, conf.type = "log-log"))$table[c("median", "0.95LCL", "0.95UCL")]
 cell <- table(factor(binary[, 1], 0:1), factor(binary[, 2], 0:1))
 correlation <- cor.test(one, two)
 cat(toJSON(list(
@@ -42,5 +45,6 @@ cat(toJSON(list(
   mancova = summary(manova(outcome ~ age + group))$stats["group", "Pr(>F)"],
   kolmogorov = suppressWarnings(ks.test(outcome[, 1], "pnorm", mean(outcome[, 1]), sd(outcome[, 1]), exact = TRUE))$p.value,
   log_rank = pchisq(survdiff(Surv(time, event) ~ group)$chisq, 2, lower.tail = FALSE),
-  concordance = c(c1$concordance, sqrt(c1$var))
+  concordance = c(c1$concordance, sqrt(c1$var)), within = c(c2$concordance, sqrt(c2$var)),
+  kaplan_meier = list(time = km$time, survival = km$surv, low = km$lower, high = km$upper, median = as.numeric(median_of))
 ), digits = NA, auto_unbox = TRUE))

@@ -74,15 +74,46 @@ def test_p_values(name, value):
     assert value() == pytest.approx(R[name], rel=1e-6)
 
 
+def test_groups_that_were_not_followed_until_an_event_say_nothing():
+    assert survival.log_rank([1, 1, 5, 6, 7], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]) == 1
+    # R: survdiff leaves such a group out.
+    three = survival.log_rank([0.5, 2, 4, 6, 3, 5, 7, 8], [0, 1, 1, 1, 1, 1, 1, 0], [0, 1, 1, 1, 2, 2, 2, 2])
+    assert three == survival.log_rank([2, 4, 6, 3, 5, 7, 8], [1, 1, 1, 1, 1, 1, 0], [1, 1, 1, 2, 2, 2, 2])
+
+
 def test_proportion():
     assert numbers(groups.proportion(7, 20)) == pytest.approx(R["proportion"], rel=1e-6)
 
 
-def test_concordance():
-    found = survival.harrell_c(DATA["time"], DATA["event"], DATA["risk"])
-    value, sd = R["concordance"]
-    assert found.value == pytest.approx(value, rel=1e-9)
-    assert found.high - found.value == pytest.approx(1.959964 * sd, rel=1e-5)
+@pytest.mark.parametrize("name, within", [("concordance", None), ("within", DATA["group"])])
+def test_concordance(monkeypatch, name, within):
+    value, sd = R[name]
+    for at_once in (4_000_000, 500):
+        monkeypatch.setattr(survival, "_PAIRS_AT_ONCE", at_once)
+        found = survival.harrell_c(DATA["time"], DATA["event"], DATA["risk"], within=within)
+        assert found.value == pytest.approx(value, rel=1e-9)
+        low, middle, high = (np.log(c / (1 - c)) for c in (found.low, found.value, found.high))
+        assert [high - middle, middle - low] == pytest.approx(2 * [1.959964 * sd / (value * (1 - value))], rel=1e-5)
+
+
+def test_a_concordance_without_a_wrong_pair_has_no_interval():
+    found = survival.harrell_c([1, 2, 3], [1, 1, 1], [3, 2, 1])
+    assert found.value == 1
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_kaplan_and_meier():
+    found, known = survival.kaplan_meier(DATA["time"], DATA["event"]), R["kaplan_meier"]
+    at = np.searchsorted(found.times, known["time"])
+    assert found.at_risk[at].tolist() == [int((DATA["time"] >= v).sum()) for v in known["time"]]
+    assert found.events.sum() == DATA["event"].sum()
+    assert found.survival[at] == pytest.approx(np.array(known["survival"]), abs=1e-9)
+    for mine, name in ((found.low, "low"), (found.high, "high")):
+        theirs = [v if v != "NA" else 0 for v in known[name]]
+        assert mine[at] == pytest.approx(np.array(theirs, float), abs=1e-9)
+    assert numbers(found.median) == known["median"]
+    assert survival.kaplan_meier([1, 2], [0, 1]).survival.tolist() == [1, 0]
+    assert survival.kaplan_meier([1, 2, 3], [1, 0, 0]).median.value == np.inf
 
 
 def test_bootstrap_is_deterministic_and_near_the_normal_interval():
