@@ -10,7 +10,7 @@ from ..files import plain, write_csv
 from ..images import DRAFT, boolean, read_image, volume_cc, write_image
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
-from .structure import carried_image, carried_mask
+from .structure import carried_image, carried_mask, require_same_place
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -243,6 +243,7 @@ def _exported(
     resting: set[str],
 ) -> dict[str, Any]:
     """The RT structure set in the original series of the reference, where the case has one."""
+    from ..dicom.geometry import read_stack
     from ..rt.names import CLINICAL
     from ..rt.rtstruct import Roi, export_rtstruct
 
@@ -259,9 +260,11 @@ def _exported(
         algorithm = "MANUAL" if drawn else "SEMIAUTOMATIC"
         rois.append(Roi(name, mask, "CTV", description=text, algorithm=algorithm, draft=name in resting))
     rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
+    stack = read_stack(series)
+    require_same_place(run.case, str(run.reference), stack)
     exported = export_rtstruct(
         folder / "RS.dcm",
-        series,
+        stack,
         rois,
         allow_derived=run.settings.allow_derived,
         drafts_accepted_by=run.settings.drafts_accepted_by,
