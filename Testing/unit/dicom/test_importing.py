@@ -220,6 +220,18 @@ def test_every_file_twice_is_said_of_a_volume_as_of_a_series(tmp_path, gliosuite
     assert "are the same image (and 3 more pairs); remove one of them (--skip 5 leaves it out)" in err
 
 
+def test_copies_with_numbers_of_their_own_are_said_to_be_such(tmp_path, gliosuite):
+    import pydicom
+
+    for path in ds.classic(tmp_path / "in", FRAME, ds.Patient(), 1, ds.T1):
+        copy = pydicom.dcmread(path)
+        copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = f"{copy.SOPInstanceUID}.9"
+        copy.save_as(path.with_name(f"{path.name}_2"))
+    code, _, err = gliosuite("import", tmp_path / "in", "--out", tmp_path / "case")
+    assert code == 2
+    assert "has doubled slices: each position occurs 2 times and nothing in the headers tells the images apart" in err
+
+
 @pytest.mark.parametrize("vendor", ["uih", "unknown"])
 def test_mosaics_that_are_not_read_are_named(tmp_path, gliosuite, vendor):
     def mark(d, t, z):

@@ -201,13 +201,16 @@ def check_masks(
     found = []
     outside = [roi.name for roi, mask in zip(rois, masks) if not mask.any()]
     if outside:
-        what, it = (f"ROI {outside[0]} does", "it") if len(outside) == 1 else (f"ROIs {', '.join(outside)} do", "them")
+        one = len(outside) == 1
+        what, of, needed = (
+            (f"ROI {outside[0]} does", "it", "a mask") if one else (f"ROIs {', '.join(outside)} do", "them", "masks")
+        )
         found.append(
             Finding(
                 "overlap",
                 "error",
-                f"{what} not overlap the series in {series.folder}: no voxel of {it} lies on the slices; "
-                f"{'a mask' if len(outside) == 1 else 'masks'} of the same patient and position {'is' if len(outside) == 1 else 'are'} needed",
+                f"{what} not overlap the series in {series.folder}: no voxel of {of} lies on the slices; "
+                f"{needed} of the same patient and position {'is' if one else 'are'} needed",
             )
         )
     for roi, mask, share in zip(rois, masks, beyond):
