@@ -135,7 +135,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     if not images:
         raise SkippedStep("no registered image to draw them on")
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
-    unchecked = [r for r in given if is_draft(_said(run, r))]
+    unchecked = [r for r in given if is_draft(mask_says(run, r))]
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
     with door(_NAMES):
@@ -156,7 +156,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     return done
 
 
-def _said(run: Run, role: str) -> str:
+def mask_says(run: Run, role: str) -> str:
     """What the file of a mask of the case says of it."""
     from ..rt.rtstruct import read_structures
 
@@ -334,9 +334,11 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
     if later is not None:
         done = _followup(run, later, folder, progress, skip=tuple(given))
     for role, mask in given.items():
-        write_image(mask, folder / f"{role}.nii.gz", f"{role} (file)")
+        drafted = is_draft(mask_says(run, role))
+        write_image(mask, folder / f"{role}.nii.gz", f"{role} ({'draft' if drafted else 'file'})")
         done.summary[f"{role}_cc"] = round(volume_cc(mask), 3)
-        done.notes.append(f"{role} is the case's own mask.")
+        unchecked = ", a draft that no person has checked" if drafted else ""
+        done.notes.append(f"{role} is the case's own mask{unchecked}.")
     return done
 
 
@@ -361,7 +363,7 @@ def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tup
     for role, image in found.images.items():
         write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} on the baseline grid")
     for role, mask in found.masks.items():
-        write_image(mask, folder / f"{role}.nii.gz", f"{role} carried from the follow-up")
+        write_image(mask, folder / f"{role}.nii.gz", said_of(mask) or f"{role} carried from the follow-up")
     write_image(found.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
     write_transform(found.transform, folder / "baseline_to_followup.h5")
     write_transform(found.inverse, folder / "followup_to_baseline.h5")
