@@ -93,7 +93,8 @@ def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int, in
     sample = series.frames.reshape(series.n_times, -1)[:, some[:: -(-some.size // _SAMPLE)]]
     usual, level = np.median(sample, axis=0), np.median(sample, axis=1)
     calm = level >= _CALM * np.median(level)
-    nothing = (curves <= _NOTHING * middle) & (middle > 0)
+    tissue = middle > _BRIGHT * np.percentile(usual, 95)
+    nothing = ((curves == 0) | (tissue & (curves <= _NOTHING * middle))) & (middle > 0)  # noise comes near 0 by itself
     there = curves > _BESIDE * middle
     filled = curves.copy()
     for length in (1, 2):
@@ -107,7 +108,6 @@ def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int, in
             a, b = curves[ends[0], lost], curves[ends[-1], lost]
             filled[run, lost] = a + (b - a) * steps
             nothing[run, lost] = False
-    tissue = middle > _BRIGHT * np.percentile(usual, 95)
     left = int((nothing.any(axis=0) & tissue).sum())
     changed = int((filled != curves).sum())
     if not changed:

@@ -218,6 +218,8 @@ def test_every_file_twice_is_said_of_a_volume_as_of_a_series(tmp_path, gliosuite
     err = refused(gliosuite, tmp_path)
     assert "series 5 has doubled slices" in err
     assert "are the same image (and 3 more pairs); remove one of them (--skip 5 leaves it out)" in err
+    code, _, err = gliosuite("import", tmp_path / "src", "--dry-run")
+    assert (code, err.splitlines()[-1].startswith("problem: series 5 has doubled slices")) == (3, True)
 
 
 def test_copies_with_numbers_of_their_own_are_said_to_be_such(tmp_path, gliosuite):
