@@ -338,6 +338,18 @@ def test_dce_refuses_masks_t1_and_aif(gliosuite, folder):
         "--aif",
         folder / "short.csv",
     )
+    for factor, other in ((1000, "uM"), (0.001, "M")):
+        head, *rows = (folder / "aif.csv").read_text().splitlines()
+        scaled = [f"{t},{factor * float(c)}" for t, c in (row.split(",") for row in rows)]
+        (folder / "unit.csv").write_text("\n".join([head, *scaled]))
+        refused(
+            gliosuite,
+            folder,
+            f"mM are possible in plasma; was it given in {other}?",
+            *base,
+            "--aif",
+            folder / "unit.csv",
+        )
     refused(gliosuite, folder, "--aif is 'atuo'", *base, "--aif", "atuo")
     refused(gliosuite, folder, "is not NAME=LOW,HIGH", *base, "--bounds", "ktrans:0-5")
     for bounds, sentence in (
