@@ -29,6 +29,29 @@ _ACQUISITION_UNITS = {
     "hematocrit": "fraction",
     "relaxivity": "1/(mM s)",
 }
+# What else a case and its images may hold, so that a slip is told from it.
+_KEYS = ("id", "images", "masks", "dicom", "clinical", "followup", "days", "date", "notes", "simulated", "truth")
+_OF_IMAGES = (
+    *("path", "source", "times_s", *_ACQUISITION_UNITS),
+    *("ti_ms", "times_from", "b_values", "field_strength_t", "contrast", "weight_kg", "series", "why"),
+)
+_CLINICAL = (
+    *(
+        "age",
+        "sex",
+        "kps",
+        "idh",
+        "mgmt",
+        "egfr",
+        "grade",
+        "pathology",
+        "codeletion_1p19q",
+        "resection",
+        "treatment",
+        "rt_dose_gy",
+    ),
+    *("os_days", "os_event", "pfs_days", "pfs_event", "recurrence_local", "recurrence_distant", "max_diameter_mm"),
+)
 
 
 @dataclass
@@ -105,13 +128,20 @@ class Case:
         if missing:
             do = "does" if len(missing) == 1 else "do"
             raise InputError(f"{self.source} names {' and '.join(missing)}, which {do} not exist")
-        for kind, known, given in (("images", IMAGE_ROLES, self.images), ("masks", MASK_ROLES, self.masks)):
-            for role in given:
+        for where, known, given in (
+            ("", _KEYS, self.data),
+            ("images.", IMAGE_ROLES, self.images),
+            ("masks.", MASK_ROLES, self.masks),
+            ("dicom.", self.images, self.data.get("dicom", {})),
+            ("clinical.", _CLINICAL, self.clinical),
+            *((f"images.{r}.", _OF_IMAGES, entry) for r, entry in self.data.get("images", {}).items()),
+        ):
+            for name in given:
                 # A name of one's own is allowed, and is no slip where what it resembles is there too.
-                near = difflib.get_close_matches(role.lower(), known, 1, _LIKE)
-                if role not in known and near and near[0] not in given:
+                near = difflib.get_close_matches(name.lower(), known, 1, _LIKE)
+                if name not in known and near and near[0] not in given:
                     warnings.warn(
-                        f"{self.source}: no step knows {kind}.{role}, which is left alone; is {near[0]} meant?",
+                        f"{self.source}: no step knows {where}{name}, which is left alone; is {near[0]} meant?",
                         stacklevel=2,
                     )
         if self.followup is not None:

@@ -193,7 +193,18 @@ def build_parser() -> argparse.ArgumentParser:
 
     for name in COMMAND_MODULES:
         importlib.import_module(f"{__package__}.commands.{name}").register(add)
+    for one in subparsers.choices.values():  # what sentences call an argument that is no option
+        one.set_defaults(words={a.dest: a.metavar or a.dest for a in one._actions if not a.option_strings})
     return parser
+
+
+def _refuse(unknown: list[str], parser: argparse.ArgumentParser, command: str | None) -> NoReturn:
+    """Refuse what no option of a command is, with the nearest one."""
+    if command is not None:
+        parser = next(a for a in parser._actions if a.dest == "command").choices[command]  # type: ignore[index]
+    options = [o for a in parser._actions for o in a.option_strings if a.help is not argparse.SUPPRESS]
+    near = [n for u in unknown if u.startswith("-") for n in difflib.get_close_matches(u.partition("=")[0], options, 1)]
+    parser.error(f"not known: {' '.join(unknown)}" + (f"; did you mean {' and '.join(near)}?" if near else ""))
 
 
 def _positive(text: str) -> int:
@@ -207,6 +218,15 @@ def _positive(text: str) -> int:
 
 
 _MANY = 12  # values that still fit on a terminal's line
+
+
+def _rounded(content: Any) -> Any:
+    """What JSON holds with 9 digits to a number: the rest is that of sums in binary."""
+    if isinstance(content, dict):
+        return {k: _rounded(v) for k, v in content.items()}
+    if isinstance(content, list):
+        return [_rounded(v) for v in content]
+    return float(f"{content:.9g}") if isinstance(content, float) else content
 
 
 def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
@@ -256,7 +276,9 @@ def main(argv: list[str] | None = None) -> int:
     reporter = Reporter("gliosuite")
     try:
         parser = build_parser()
-        args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
+        args, unknown = parser.parse_known_args(joined(sys.argv[1:] if argv is None else argv))
+        if unknown:
+            _refuse(unknown, parser, args.command)
         if args.version:
             from .steps import version
 
@@ -292,7 +314,7 @@ def main(argv: list[str] | None = None) -> int:
             result = plain(result)
             losses = result.pop("losses", ())
             if args.json or not sys.stdout.isatty():
-                print(json.dumps(result, indent=2, ensure_ascii=False))
+                print(json.dumps(_rounded(result), indent=2, ensure_ascii=False))
             else:
                 print("\n".join(_wrapped(line) for line in _short(result)))
             for sentence in losses:

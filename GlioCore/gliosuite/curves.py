@@ -279,9 +279,12 @@ def check_signal(series: Series, mask: np.ndarray, allow_invalid: bool) -> np.nd
             f"{int((negative & ~broken).any(axis=0).sum())} with negative ones in the mask; signal must be finite and not "
             f"negative ({option('--allow-invalid-voxels')} leaves those voxels out)"
         )
-    if not (mask & ~bad).any():
+    good = mask & ~bad
+    if not good.any():
         raise InputError(f"{series.name} has no voxel with valid signal in the mask; at least one is needed")
-    return mask & ~bad
+    if not series.frames[:, good].any():
+        raise InputError(f"{series.name} is 0 in the whole mask and at all times; a series with signal there is needed")
+    return good
 
 
 def _valid(series: Series) -> np.ndarray:

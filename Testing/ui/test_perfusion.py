@@ -233,6 +233,7 @@ def options_said() -> set[str]:
 
 def test_every_option_that_a_sentence_names_is_the_panels_or_said_to_be_the_commands(panel):
     elsewhere = {"--delay", "--no-noise-floor", "--allow-invalid-voxels", "--dispersion", "--r2star", "--tissue-r2star"}
+    elsewhere |= {"--bounds", "--t10-blood"}
     elsewhere |= {"--input"}  # of lyoo2025, which the panel does not offer
     assert options_said() - set(panel.labels) == elsewhere
 

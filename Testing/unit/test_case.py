@@ -153,6 +153,18 @@ def test_a_mask_on_another_grid_is_carried(folder):
         ({"masks": {"ventricle": "a.nii.gz"}}, "masks.ventricle, which is left alone; is ventricles meant?"),
         ({"followup": {"images": {"t1ce": {"path": "a.nii.gz"}}}}, "images.t1ce, which is left alone; is t1c meant?"),
         ({"images": {"t1c": {"path": "a.nii.gz"}, "t1ce": {"path": "a.nii.gz"}}}, None),
+        ({"image": {}}, "no step knows image, which is left alone; is images meant?"),
+        ({"follow_up": {"images": {}}}, "no step knows follow_up, which is left alone; is followup meant?"),
+        ({"clinical": {"resektion": "GTR"}}, "clinical.resektion, which is left alone; is resection meant?"),
+        (
+            {"images": {"dce": {"path": "a.nii.gz", "haematocrit": 0.35}}},
+            "images.dce.haematocrit, which is left alone; is hematocrit meant?",
+        ),
+        (
+            {"images": {"t1c": {"path": "a.nii.gz"}}, "dicom": {"t1ce": "."}},
+            "dicom.t1ce, which is left alone; is t1c meant?",
+        ),
+        ({"images": {"t1": {"path": "a.nii.gz", "ti_ms": 900, "protocol": "x"}}, "site": "B"}, None),
         ({"images": {"swi": {"path": "a.nii.gz"}}, "masks": {"brainstem": "a.nii.gz", "gtv": "a.nii.gz"}}, None),
     ],
 )

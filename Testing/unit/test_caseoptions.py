@@ -67,7 +67,7 @@ def test_each_series_has_options_of_its_own(study, tmp_path, gliosuite, seen):
     assert seen[0].acquisition("vfa") == {"tr_ms": 5.5, "flip_angle_deg": [2.0, 5.0, 10.0]}
     for more, sentence in (
         (["--tr-ms", 5], "--tr-ms could be that of dce and of dsc and of vfa; --dce-tr-ms or --dsc-tr-ms or --vfa-tr-ms is needed"),
-        (own[:2] + own[4:6], "--dce-flip-angle needed; --dsc"),
+        (own[:2] + own[4:6], "--dce-flip-angle is needed; --dsc"),
         ([*own[:-1], "5"], "--vfa has one flip angle (5); one per volume is needed"),
         ([*own[:2], "--dce-flip-angle", "2,5"], "--dce has several flip angles"),
     ):  # fmt: skip
@@ -82,7 +82,7 @@ def test_what_is_missing_of_a_series_is_named_at_once(study, tmp_path, gliosuite
     )
     assert code == 2
     assert last(err) == (
-        f"error: --dce {study / 'dce.nii.gz'} does not say how it was taken; --tr-ms and --flip-angle and --times or --dt needed"
+        f"error: --dce {study / 'dce.nii.gz'} does not say how it was taken; --tr-ms and --flip-angle and --times or --dt are needed"
     )
     assert not seen
     for args, sentence in (
@@ -107,7 +107,7 @@ def test_case_writes_what_run_takes(study, tmp_path, gliosuite):
                                "--cel", study / "cel.nii.gz", "--id", "one", "--out", tmp_path / "case")  # fmt: skip
     assert code == 0, err
     assert "warning: --dsc" in err
-    assert "--tr-ms needed" in err
+    assert "--tr-ms is needed" in err
     assert json.loads(out)["images"] == ["t1c", "dsc"]
     assert json.loads((tmp_path / "case" / "case.json").read_text())["images"]["t1c"]["path"] == "../in/t1c.nii.gz"
     case = Case.load(tmp_path / "case")

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from gliosuite.cli import Reporter, _short, build_parser, main
+from gliosuite.cli import Reporter, _rounded, _short, build_parser, main
 
 
 def last(err: str) -> str:
@@ -27,6 +27,26 @@ def test_a_typo_in_a_command_suggests_the_right_one(gliosuite):
     assert (code, out) == (2, "")
     assert "did you mean report?" in last(err)
     assert len(err.strip().splitlines()) == 1, "no usage block"
+
+
+def test_a_typo_in_an_option_suggests_the_right_one(gliosuite):
+    code, _, err = gliosuite("demo", "--sed", "3", "--out", "y")
+    assert code == 2
+    assert last(err) == "error: not known: --sed 3; did you mean --seed? (gliosuite demo --help lists the options)"
+
+
+def test_a_missing_file_is_named_by_what_help_calls_it(gliosuite, tmp_path):
+    code, _, err = gliosuite("dce", tmp_path / "no.nii.gz", "--out", tmp_path / "out")
+    assert code == 2
+    assert last(err).endswith("no.nii.gz (SERIES) does not exist")
+
+
+def test_numbers_have_no_digits_that_mean_nothing():
+    assert _rounded({"cc": [0.1 + 0.2, 57.599999999999994], "n": 1, "x": None}) == {
+        "cc": [0.3, 57.6],
+        "n": 1,
+        "x": None,
+    }
 
 
 def test_a_typo_in_a_choice_suggests_the_right_one(gliosuite):

@@ -503,7 +503,8 @@ def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_mee
     data = json.loads((copy / "case.json").read_text())
     data.pop("followup", None)
     own = {r: p for r, p in data["masks"].items() if not r.startswith("progression")}
-    data["masks"] = own | {"ctv": own["t2l"], "brainstem": own["cel"], "other": own["cel"]}
+    write_image(read_image(copy / own["cel"]), copy / "draft.nii.gz", "brainstem (draft)")
+    data["masks"] = own | {"ctv": own["t2l"], "brainstem": "draft.nii.gz", "other": own["cel"]}
     (copy / "case.json").write_text(json.dumps(data))
     summary = run_case(Case.load(copy), tmp_path / "out", RunSettings(spacing_mm=3.0, skip=("dce", "dsc")))
     found = next(s for s in summary["steps"] if s["step"] == "rt")["summary"]
@@ -511,6 +512,9 @@ def test_the_clinicians_ctv_and_organs_go_along_and_without_progression_ctvs_mee
     kinds = {s.name: s.interpreted_type for s in structures}
     assert kinds["CTV_Clinical"] == "CTV"
     assert kinds["Brainstem"] == "ORGAN"
+    described = {s.name: s.description for s in structures}
+    assert described["Brainstem"].startswith("DRAFT")
+    assert not described["CTV_Clinical"].startswith("DRAFT")
     assert kinds["GTV_RTOG"] == "GTV"
     with (tmp_path / "out" / "rt" / "comparison.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

@@ -206,7 +206,8 @@ def _unknown(role: str, path: str, taken: dict[str, dict[str, Any]]) -> str:
         "times_s": f"--{prefix}times or --{prefix}dt"
     }
     missing = [flags[key] for key in ACQUISITION_NEEDS[role] if taken[role].get(key) is None]
-    return f"--{role} {path} does not say how it was taken; {' and '.join(missing)} needed" if missing else ""
+    are = "is" if len(missing) == 1 and " or " not in missing[0] else "are"
+    return f"--{role} {path} does not say how it was taken; {' and '.join(missing)} {are} needed" if missing else ""
 
 
 def _mask(text: str) -> str | dict[str, Any]:

@@ -103,15 +103,11 @@ def _dry_run(args: argparse.Namespace, roles: dict[str, str], progress: Callable
 
     study = scan(args.source, roles, args.baseline, args.skip, progress=progress)
     found = study.table(args.keep_identity)
+    say = getattr(progress, "say", lambda line: print(line, file=sys.stderr))  # on lines of their own, also below a bar
     for visit in found["visits"]:
         when = visit.get("date") or f"day {visit['days']}"
-        print(f"visit {visit['visit']} ({when})", file=sys.stderr)
+        say(f"visit {visit['visit']} ({when})")
         for s in visit["series"]:
             size = "x".join(map(str, [*s["size"], s["time_points"]])) if "size" in s else f"{s['files']} files"
-            print(
-                f"  {s['series']:>8}  {s['role'] or '-':9} {size:18} {s['description'][:40]:40}  {s['why']}",
-                file=sys.stderr,
-            )
-            if s["problem"]:
-                print(f"  {'':>8}  problem: {s['problem']}", file=sys.stderr)
-    return found
+            say(f"  {s['series']:>8}  {s['role'] or '-':9} {size:18} {s['description'][:40]:40}  {s['why']}")
+    return found | {"losses": [s["problem"] for visit in found["visits"] for s in visit["series"] if s["problem"]]}

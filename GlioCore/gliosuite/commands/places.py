@@ -74,7 +74,8 @@ def check_places(args: argparse.Namespace) -> set[Path]:
         One sentence that names all of them.
     """
     given = {o: v for o, v in vars(args).items() if v not in (None, [], "") and not isinstance(v, bool)}
-    named = lambda option: "--" + option.replace("_", "-")
+    words = getattr(args, "words", {})
+    named = lambda option: words.get(option) or "--" + option.replace("_", "-")
     reads = [(o, p) for o, v in given.items() if of_kind(args.command, o, READS) for p in _paths(v)]
     told = lambda option, path: (
         option in _OWN_WORDS or (option in _WORDY and path.name == str(path) and not path.suffix)

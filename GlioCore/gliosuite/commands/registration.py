@@ -137,7 +137,19 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     from ..errors import InputError
     from ..files import atomic, write_json
-    from ..images import Grid, array, read_image, read_mask, resample, resample_labels, resample_mask, write_image
+    from ..images import (
+        DRAFT,
+        Grid,
+        array,
+        is_draft,
+        read_image,
+        read_mask,
+        resample,
+        resample_labels,
+        resample_mask,
+        said_of,
+        write_image,
+    )
     from ..registration import (
         RegistrationSettings,
         check_transform_name,
@@ -188,7 +200,8 @@ def _register(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_transform(result.transform, to["transform"])
         write_json(to["quality"], quality)
         if labels is not None:
-            write_image(carried, to["label"], "carried by signed distance")
+            mark = f"{DRAFT}: " if is_draft(said_of(labels)) else ""
+            write_image(carried, to["label"], f"{mark}carried by signed distance")
     if args.picture and _drawn(write_checkerboard, fixed, result.image, Path(args.picture)):
         written["picture"] = Path(args.picture)
     return (
@@ -243,7 +256,7 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
     from ..case import Case
     from ..errors import InputError
     from ..files import staged, write_json
-    from ..images import write_image
+    from ..images import said_of, write_image
     from ..registration import (
         FollowupSettings,
         common_grid,
@@ -270,7 +283,7 @@ def _progression(args: argparse.Namespace, progress: Progress) -> dict[str, Any]
         for role, image in result.images.items():
             write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} at baseline")
         for name, mask in result.masks.items():
-            write_image(mask, folder / f"{name}.nii.gz", f"{name} at baseline")
+            write_image(mask, folder / f"{name}.nii.gz", said_of(mask) or f"{name} at baseline")
         write_image(result.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
         write_transform(result.transform, folder / f"baseline_to_followup{ending}")
         write_transform(result.inverse, folder / f"followup_to_baseline{ending}")

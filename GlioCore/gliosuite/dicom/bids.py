@@ -2,6 +2,7 @@
 
 import datetime
 import gzip
+import math
 import re
 import shutil
 import statistics
@@ -19,6 +20,7 @@ from ..images import read_image, read_series, suffix
 from ..steps import Progress, provenance, sha256, silent
 
 _SUFFIXES = {
+    "UNIT1": "t1",  # of MP2RAGE
     "T2w": "t2",
     "FLAIR": "flair",
     "dwi": "dti",
@@ -63,7 +65,7 @@ def import_bids(
     Raises
     ------
     InputError
-        If no file has a known suffix, a file is damaged, or a sidecar's times cannot be in s.
+        If no file has a known suffix, a file is damaged, or a sidecar's numbers are none or its times cannot be in s.
     """
     src, out = Path(src), Path(out)
     started = time.monotonic()
@@ -172,7 +174,17 @@ def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], lis
         If a time cannot be in s, or frame times do not rise.
     """
     sidecar: Mapping[str, Any] = read_json(path) if path.exists() else {}
-    said = {name: float(sidecar[name]) for name in _LONGEST_S if _is_number(sidecar.get(name))}
+    if not isinstance(sidecar, dict):
+        raise InputError(f"{path} holds a {type(sidecar).__name__}; a JSON object is needed")
+    several = [n for n in _LONGEST_S if isinstance(sidecar.get(n), list)]
+    zero = [n for n in ("InversionTime", "TemporalResolution") if sidecar.get(n) == 0]  # there is none
+    given = {n: sidecar[n] for n in (*_LONGEST_S, "FlipAngle", "MagneticFieldStrength") if sidecar.get(n) is not None}
+    given = {n: v for n, v in given.items() if n not in (*several, *zero)}
+    for name, values in given.items():
+        for value in values if isinstance(values, list) else [values]:
+            if not _is_number(value) or value <= 0:
+                raise InputError(f"{path}: {name} is {value!r}; a number above 0 is needed")
+    said = {name: float(value) for name, value in given.items() if name in _LONGEST_S}
     for name, value in said.items():
         if value > _LONGEST_S[name]:
             raise InputError(
@@ -180,7 +192,7 @@ def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], lis
                 "divide it, and the other times of this file, by 1000"
             )
     found: dict[str, Any] = {}
-    doubts: list[str] = []
+    doubts = [f"{name} has several values and was left out" for name in several]
     for key, name in (("tr_ms", "RepetitionTime"), ("te_ms", "EchoTime"), ("ti_ms", "InversionTime")):
         if name in said:
             found[key] = round(said[name] * 1000.0, 6)
@@ -191,10 +203,11 @@ def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], lis
         doubts.append(
             f"a RepetitionTime of {tr_s:g} s is none of a spoiled gradient echo (s per volume, or ms?) and was left out"
         )
-    if "FlipAngle" in sidecar:
-        found["flip_angle_deg"] = sidecar["FlipAngle"]
-    if "MagneticFieldStrength" in sidecar:
-        found["field_strength_t"] = sidecar["MagneticFieldStrength"]
+    found |= {
+        k: given[n]
+        for k, n in (("flip_angle_deg", "FlipAngle"), ("field_strength_t", "MagneticFieldStrength"))
+        if n in given
+    }
     if role in ("dce", "dsc"):
         times, doubt = _times(path, sidecar, said, role, count)
         found |= {"times_s": times} if times else {}
@@ -203,7 +216,7 @@ def _acquisition(path: Path, role: str, count: int) -> tuple[dict[str, Any], lis
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _times(
@@ -214,8 +227,10 @@ def _times(
     doubt = None
     for name in ("FrameTimes", "FrameTimesStart", "VolumeTiming"):
         times = sidecar.get(name)
-        if not isinstance(times, list) or len(times) < 2 or not all(map(_is_number, times)):
+        if not isinstance(times, list) or len(times) < 2:
             continue
+        if not all(map(_is_number, times)):
+            raise InputError(f"{path}: {name} holds what is no number; one rising time in s per frame is needed")
         if len(times) != count:
             doubt = f"{name} has {len(times)} times for {count} frames and was not used"
             continue

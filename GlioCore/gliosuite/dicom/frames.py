@@ -116,11 +116,23 @@ def unplaced(ds: Any, frames: tuple[Frame, ...]) -> str | None:
         return None
     shared = items(ds, "SharedFunctionalGroupsSequence")[:1]
     for macros in [[g, *shared] for g in groups] or [[]]:
+        source_of = lambda macros, sequence: (items(macros, sequence) or [None])[0] if macros else ds
         for sequence, name, length in _PLACE:
-            source = (items(macros, sequence) or [None])[0] if macros else ds
-            if len(numbers(source, name)) != length:
+            if len(numbers(source_of(macros, sequence), name)) != length:
                 return f"has no {name} of {length} numbers; a slice needs a position to be contoured"
+        if not _directed(numbers(source_of(macros, "PlaneOrientationSequence"), "ImageOrientationPatient")):
+            return "has an ImageOrientationPatient that is no two directions at right angles; a slice needs them to be contoured"
     return "has a PixelSpacing that is not above 0; a slice needs one to be contoured"
+
+
+_SQUARE = 0.05  # chosen: of the length of a direction, and of the cosine between two; headers round to four digits
+
+
+def _directed(orientation: Sequence[float]) -> bool:
+    """Whether row and column directions are such."""
+    row, column = np.asarray(orientation[:3]), np.asarray(orientation[3:])
+    off = max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column))
+    return bool(off <= _SQUARE)
 
 
 def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
@@ -133,7 +145,13 @@ def _frame(ds: Any, index: int, groups: list[Any]) -> Frame | None:
     position = numbers(plane, "ImagePositionPatient")
     orientation = numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient")
     spacing = numbers(measures, "PixelSpacing")
-    if len(position) != 3 or len(orientation) != 6 or len(spacing) != 2 or min(spacing) <= 0:
+    if (
+        len(position) != 3
+        or len(orientation) != 6
+        or len(spacing) != 2
+        or min(spacing) <= 0
+        or not _directed(orientation)
+    ):
         return None
     transformation = macro("PixelValueTransformationSequence")
     content, timing = macro("FrameContentSequence"), macro("MRTimingAndRelatedParametersSequence")

@@ -88,6 +88,7 @@ _HINTS = {
     "dsc": r"dsc|perf\w*|pwi|ep2d.?perf\w*|bolus",
     "vfa": r"vfa|flip ?angles?|fa ?\d+|flip ?\d+|despot\w*",
     "dce": r"dce|dyn\w*|perm\w*|twist\w*|ktrans",
+    "inversion": r"(?<=mp2rage )(?:\w+ )*inv ?[12]|inv ?[12](?= (?:\w+ )*t1 mp2rage)",
     "t1_map": r"t1 ?map\w*",
     "quantity": r"(?:t[12]|t2 ?star|t2\*|r[12]|r2 ?star|b[01]|field|phase) ?map\w*|fieldmap|relaxometry",
     "other": r"asl|pcasl|pasl|bold|fmri|resting\w*|rsfmri|swi|tof|mra|angio|fieldmap|spectro\w*|mip|minip",
@@ -165,7 +166,9 @@ def judge(series: DicomSeries, contrast_tells: bool = True) -> Verdict:
         return _diffusion(series)
     if series.n_times > 1 and len(series.values("flip_angle_deg")) == series.n_times:
         return Verdict("vfa", f"one volume for each flip angle of {_list(series.values('flip_angle_deg'))} degrees")
-    if series.n_times > 1:
+    # Copies that were given numbers of their own are one image, of which the arrangement says that it is there twice.
+    copies = series.n_times < MIN_DYNAMIC and len({s.frame for s in series.slices}) == series.n_slices
+    if series.n_times > 1 and not copies:
         return _dynamic(series)
     return _structural(series, contrast_tells)
 
@@ -293,6 +296,10 @@ def _structural(series: DicomSeries, contrast_tells: bool) -> Verdict:
         return Verdict(
             None,
             f"diffusion-weighted with the one b-value {series.values('b_value')[0]:g} s/mm2; at least two are needed",
+        )
+    if (word := _hint(series, "inversion")) and _hint(series, "t1"):
+        return Verdict(
+            None, f"one inversion of an MP2RAGE (its name says {word!r}), from which the T1-weighted image is made"
         )
     weighting, why, strength = _weighting(series)
     if weighting and series.frame.intercept < 0:

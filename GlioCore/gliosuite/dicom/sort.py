@@ -99,7 +99,7 @@ def _kinds(slices: list[Slice]) -> dict[tuple, list[Slice]]:
         slices,
         linked_rows([f.orientation for f in frames], SAME_COSINE),
         linked_rows([f.spacing for f in frames], SAME_SPACING_MM),
-        linked([f.te_ms for f in frames], SAME_TE_MS),
+        _known(linked([f.te_ms for f in frames], SAME_TE_MS)),
         traces,
         strict=True,
     ):
@@ -107,8 +107,16 @@ def _kinds(slices: list[Slice]) -> dict[tuple, list[Slice]]:
     return groups
 
 
+def _known(labels: list[int]) -> list[int]:
+    """Labels of `linked`; what a file lacks is that of the others where these have one."""
+    return [max(labels)] * len(labels) if len({*labels} - {-1}) == 1 else labels
+
+
 def _settled(slices: list[Slice]) -> list[Slice]:
-    """The slices of one image with equal numbers where these differ in the last digits: the first one's."""
+    """The slices of one image with equal numbers where these differ in the last digits, or are missing in some: the first one's."""
+    for name in ("tr_ms", "te_ms", "ti_ms"):
+        known = [v for s in slices if (v := getattr(s.frame, name)) is not None]
+        slices = [_with(s, name, known[0]) if known and getattr(s.frame, name) is None else s for s in slices]
     for name, labels in (
         ("flip_angle_deg", lambda v: linked(v, SAME_ANGLE_DEG)),
         ("b_value", lambda v: linked(v, SAME_B)),

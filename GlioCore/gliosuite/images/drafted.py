@@ -8,7 +8,7 @@ from ..errors import InputError, option
 
 DRAFT = "DRAFT"
 _KEYS = ("descrip", "ITK_FileNotes")  # of NIfTI as ITK reads it, and of what else it writes
-_SAYS = re.compile(r"\bDRAFT\b|\(draft\)")
+_SAYS = re.compile(r"\bDRAFT\b|\((?:draft|suggestion)\)")
 _NAME_LENGTH = 64  # of a DICOM person name
 
 

@@ -78,6 +78,11 @@ class Grid:
         matrix = np.reshape(self.direction, (3, 3)) * self.spacing
         return index @ matrix.T + self.origin
 
+    def apart(self, other: "Grid") -> float:
+        """How far in mm a corner voxel of this grid lies at most from the nearest one of another; the order of axes does not count."""
+        between = np.linalg.norm(self.corners()[:, np.newaxis] - other.corners(), axis=2)
+        return float(max(between.min(axis=0).max(), between.min(axis=1).max()))
+
     def matches(self, other: "Grid", tolerance_voxels: float = 0.01) -> bool:
         """Whether both grids have the same voxels, to `tolerance_voxels` of the smallest spacing."""
         if tuple(self.size) != tuple(other.size):

@@ -182,6 +182,12 @@ def existing(path: str | Path) -> Path:
     if path.is_dir():
         raise InputError(f"{path} is a folder; an image file ({', '.join(SUFFIXES)}) is needed")
     if not suffix(path):
+        with path.open("rb") as stream:
+            if stream.read(132)[128:] == b"DICM":
+                raise InputError(
+                    f"{path} is a DICOM file; a structure of an RT structure set is named behind it (RS.dcm:ROI), and gliosuite import "
+                    "makes images of a folder of DICOM files"
+                )
         raise InputError(
             f"{path} is not an image that GlioSuite reads; its name must end in one of {', '.join(SUFFIXES)}"
         )

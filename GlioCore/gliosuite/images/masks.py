@@ -152,13 +152,15 @@ def change(mask: sitk.Image, there: sitk.Image, name: str, onto: str, known: boo
         Whether that needs a look, and a sentence; an empty one where the grid is the same.
     """
     own, grid = Grid.of(mask), Grid.of(there)
-    if own.matches(grid, _PLACED_VOXELS):
+    apart, placed = own.apart(grid), _PLACED_VOXELS * min(own.spacing)
+    if (
+        sorted(own.size) == sorted(grid.size) and apart <= placed
+    ):  # the same voxels, their axes perhaps in another order
         return False, ""
     before, after = _volume(boolean(mask), own), _volume(boolean(there), grid)
     whose = "its image" if known else "a grid of its own"
     sentence = f"{name} was carried from {whose} to that of {onto}: {before:.2f} cc there, {after:.2f} cc here"
     if own.size == grid.size and not known:
-        apart = float(np.linalg.norm(own.corners() - grid.corners(), axis=1).max())
         return True, (
             f"{sentence}; it has as many voxels as the image along each axis, but another place or voxel size (corners up to "
             f"{apart:.1f} mm apart), so look where it lies"

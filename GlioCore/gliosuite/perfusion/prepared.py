@@ -131,10 +131,16 @@ def prepare(
     inside = mask_array(mask, series, is_signal)
     fitted = usable_voxels(series, inside, mask is not None, is_signal, settings.allow_invalid_voxels)
     if is_signal:
-        series, filled = without_dropouts(series, fitted)
+        series, filled, left = without_dropouts(series, fitted)
         if filled:
             notes.append(
-                f"{filled} single samples without any signal between others that have some were taken for dropouts and interpolated"
+                f"{filled} sample{'s' if filled > 1 else ''} without signal between others that have some, taken for dropouts, "
+                f"{'were' if filled > 1 else 'was'} interpolated"
+            )
+        if left:
+            are, their = ("s fall", "their") if left > 1 else (" falls", "its")
+            notes.append(
+                f"{left} voxel{are} to 0 in some frames, as a dense bolus or a fault may make it: {their} values may be far off"
             )
     region = search_mask(series, fitted, mask is not None) if is_signal else fitted
     raw = series.curves(region)

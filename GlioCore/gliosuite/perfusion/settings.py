@@ -169,7 +169,13 @@ class DceSettings:
         needed="a fraction from 0 to below 1 is needed, e.g. {default:g}",
     )
     t10_blood_s: float = setting(
-        T10_BLOOD_S, "T1 of blood in s for the AIF", option="--t10-blood", metavar="S", unit="s"
+        T10_BLOOD_S,
+        "T1 of blood in s for the AIF",
+        title="the T1 of blood",
+        option="--t10-blood",
+        metavar="S",
+        unit="s",
+        **_possible(0.1, 10, "s", "ms"),
     )
     model: str = setting("etm", "kinetic model", title="kinetic model", choices=MODELS)
     delay: bool | None = setting(
@@ -213,7 +219,15 @@ class DceSettings:
         unit="ms",
         **_possible(0.1, 100, "ms", "s"),
     )
-    r2star: float | None = setting(None, "T2* relaxivity in 1/(mM s), with --te-ms", metavar="R2", unit="1/(mM s)")
+    r2star: float | None = setting(
+        None,
+        "T2* relaxivity in 1/(mM s), with --te-ms",
+        title="the T2* relaxivity",
+        metavar="R2",
+        unit="1/(mM s)",
+        low=0,
+        needed="a number of 0 or more is needed",
+    )
     noise_floor: bool = setting(
         True, "take the noise floor of a magnitude off where the signal before contrast is below 10 times the noise"
     )

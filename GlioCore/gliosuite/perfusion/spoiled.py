@@ -1,7 +1,7 @@
 """Frames of a series that cannot be used: blank, undefined, a copy of the one before, or of another level than those around them.
 
-And lone samples of 0. Frames are judged on tiles, means over some voxels of a slice, so that noise does not hide a level that is off by a
-tenth.
+And single samples without signal. Frames are judged on tiles, means over some voxels of a slice, so that noise does not hide a level
+that is off by a tenth.
 """
 
 from dataclasses import replace
@@ -25,6 +25,9 @@ _LONGEST = 2  # frames in a row that are compared with those around them; blank 
 # In the direction of the agent, a bolus in one long frame looks alike; but it leaves agent behind, and a wrong level nothing.
 _RETURNS = 0.1
 _LEVEL = "has another level than those around it"
+# Of a voxel: a sample below this share of its median is none; agent is told from a loss by what lies beside it, or by tissue that is calm.
+_NOTHING, _BESIDE, _CALM = 0.01, 0.5, 0.95
+_SAMPLE = 8192  # voxels that show how the tissue as a whole goes
 _MOST_COPIES, _MOST = 0.1, 0.2  # of all frames: more copies are a phantom without noise, more spoiled frames no series
 
 
@@ -65,29 +68,53 @@ def spoiled_frames(series: Series, is_signal: bool, rising: bool) -> dict[int, s
     return dict(sorted(found.items()))
 
 
-def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int]:
-    """The series with lone samples of 0 replaced by the mean of their neighbours in time, and how many those were.
+def without_dropouts(series: Series, where: np.ndarray) -> tuple[Series, int, int]:
+    """The series with samples without signal interpolated where they were lost, how many those were, and the voxels that keep some.
 
-    One such sample passes for a bolus as large as the noise allows. What falls to 0 for several frames, or from a level below half of the
-    voxel's median, may be agent and stays.
+    One such sample passes for a bolus as large as the noise allows. Lost is what is next to 0 for a single frame between samples above
+    half of the voxel's median; for two frames while the tissue as a whole is calm. What else falls to 0 may be agent and stays.
 
     Parameters
     ----------
     where
         Voxels (z, y, x) that count.
+
+    Returns
+    -------
+    series, filled, left
+        `left` counts voxels of tissue alone: others are dark at all times.
     """
-    gone = (series.frames == 0).any(axis=0) & where
+    gone = (series.frames.min(axis=0) <= _NOTHING * series.frames.max(axis=0)) & where
     if not gone.any():
-        return series, 0
+        return series, 0, 0
     curves = series.frames[:, gone]
     middle = np.median(curves, axis=0)
-    before, after = np.vstack([curves[1:2], curves[:-1]]), np.vstack([curves[1:], curves[-2:-1]])
-    alone = (curves == 0) & (np.minimum(before, after) > 0.5 * middle) & (middle > 0)
-    if not alone.any():
-        return series, 0
+    some = np.flatnonzero(where)
+    sample = series.frames.reshape(series.n_times, -1)[:, some[:: -(-some.size // _SAMPLE)]]
+    usual, level = np.median(sample, axis=0), np.median(sample, axis=1)
+    calm = level >= _CALM * np.median(level)
+    tissue = middle > _BRIGHT * np.percentile(usual, 95)
+    nothing = ((curves == 0) | (tissue & (curves <= _NOTHING * middle))) & (middle > 0)  # noise comes near 0 by itself
+    there = curves > _BESIDE * middle
+    filled = curves.copy()
+    for length in (1, 2):
+        for first in range(series.n_times - length + 1):
+            run = slice(first, first + length)
+            ends = [t for t in (first - 1, first + length) if 0 <= t < series.n_times]
+            if length > 1 and not calm[run].all():
+                continue
+            lost = nothing[run].all(axis=0) & there[ends].all(axis=0)
+            steps = np.arange(1, length + 1)[:, np.newaxis] / (length + 1)
+            a, b = curves[ends[0], lost], curves[ends[-1], lost]
+            filled[run, lost] = a + (b - a) * steps
+            nothing[run, lost] = False
+    left = int((nothing.any(axis=0) & tissue).sum())
+    changed = int((filled != curves).sum())
+    if not changed:
+        return series, 0, left
     frames = series.frames.copy()
-    frames[:, gone] = np.where(alone, (before + after) / 2, curves)
-    return replace(series, frames=frames), int(alone.sum())
+    frames[:, gone] = filled
+    return replace(series, frames=frames), changed, left
 
 
 def said(found: dict[int, str], most: int = 6) -> str:

@@ -1,9 +1,11 @@
 """Registration, lesions and follow-up of a case."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import SimpleITK as sitk
 
 from ..atlas import stripped
@@ -14,6 +16,7 @@ from ..errors import InputError, door
 from ..files import plain, write_json
 from ..images import (
     Grid,
+    array,
     boolean,
     carried,
     is_draft,
@@ -38,6 +41,9 @@ _AS_IT_LIES = "as it lies"
 _ONE_BRAIN = (
     0.995  # Dice of two stripped brains: a shift of .25 mm makes less; of BraTS' images .9986 and more (five visits)
 )
+# Chosen: one image that was resampled is as good as the same, also with its shading taken out; moved by 2 mm, heads lose .02 and more.
+_ASIDE_MM, _LEAST_ALIKE, _MORE_ALIKE, _LEAST_SHARED = 2.0, 0.5, 0.005, 0.05
+_ONE_PLACE = 0.1  # of the smallest side of a voxel: chosen, headers that round a place are off by less
 _NAMES = {"--brain": "masks.brain in case.json"}  # of an option, for who started a run
 
 
@@ -131,7 +137,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     if not images:
         raise SkippedStep("no registered image to draw them on")
     given = {r: carried_mask(run, r) for r in MASKS if r in run.case.masks and not run.settings.skips(r)}
-    unchecked = [r for r in given if is_draft(_said(run, r))]
+    unchecked = [r for r in given if is_draft(mask_says(run, r))]
     given |= _from_labelmap(run)
     settings = LesionSettings(post_operative=run.case.clinical.get("resection") in ("GTR", "STR"))
     with door(_NAMES):
@@ -152,7 +158,7 @@ def lesions(run: Run, folder: Path, progress: Progress) -> Done:
     return done
 
 
-def _said(run: Run, role: str) -> str:
+def mask_says(run: Run, role: str) -> str:
     """What the file of a mask of the case says of it."""
     from ..rt.rtstruct import read_structures
 
@@ -209,6 +215,7 @@ def drawn_on(case: Case, role: str) -> tuple["StructureSet", str | None, "Stack 
         if series.header.series_uid == contents.series_uid:
             require_same_patient(contents.patient_id, series, path)
             require_same_frame(contents.frame_of_reference, series, path)
+            require_same_place(case, image, series)
             return contents, image, series
     if folders:
         raise InputError(
@@ -216,6 +223,45 @@ def drawn_on(case: Case, role: str) -> tuple["StructureSet", str | None, "Stack 
             "those under dicom; the folder of that series is needed there"
         )
     return contents, None, None
+
+
+def require_same_place(case: Case, role: str, series: "Stack") -> None:
+    """Refuse an image that does not lie where the DICOM series does that the case names for it: contours would lie beside it.
+
+    An image with the corners of the series does, whatever the order of its axes; another (resampled, cropped) where it is more alike there
+    than `_ASIDE_MM` aside.
+
+    Raises
+    ------
+    InputError
+        With how far their corners lie apart.
+    """
+    from ..dicom.volumes import volume
+
+    image = case.image(role)
+    apart = Grid.of(image).apart(series.grid)
+    if apart <= _ONE_PLACE * min(series.grid.spacing):
+        return
+    smooth = lambda i: sitk.SmoothingRecursiveGaussian(sitk.Cast(i, sitk.sitkFloat32), _ASIDE_MM / 2)
+    still, moving = smooth(image), smooth(volume(series.series))
+    seen, shown = sitk.Cast(series.grid.blank() + 1, sitk.sitkFloat32), array(image) != 0  # 0: stripped off
+
+    def alike(by: Sequence[float]) -> float:
+        """Pearson's correlation with the series moved by so many mm."""
+        moved = sitk.TranslationTransform(3, by)
+        both = shown & (array(resample(seen, Grid.of(image), moved)) > 0.5)
+        if both.sum() < _LEAST_SHARED * both.size:
+            return 0.0
+        return float(np.corrcoef(array(still)[both], array(resample(moving, Grid.of(image), moved))[both])[0, 1])
+
+    here = alike((0.0, 0.0, 0.0))
+    aside = max(alike((np.eye(3)[a] * mm).tolist()) for a in range(3) for mm in (-_ASIDE_MM, _ASIDE_MM))
+    if here < _LEAST_ALIKE or aside > here + _MORE_ALIKE:
+        raise InputError(
+            f"{case.path(role).name} ({role}) does not lie where its DICOM series does ({series.folder.name}, corners up to {apart:.1f} mm "
+            "apart), so that contours of one would lie beside the other; the series that the image was made of, and where it has been "
+            "registered or moved since, the image as it was, are needed"
+        )
 
 
 def _drawn_mask(run: Run, role: str, roi: str) -> sitk.Image:
@@ -290,9 +336,11 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
     if later is not None:
         done = _followup(run, later, folder, progress, skip=tuple(given))
     for role, mask in given.items():
-        write_image(mask, folder / f"{role}.nii.gz", f"{role} (file)")
+        drafted = is_draft(mask_says(run, role))
+        write_image(mask, folder / f"{role}.nii.gz", f"{role} ({'draft' if drafted else 'file'})")
         done.summary[f"{role}_cc"] = round(volume_cc(mask), 3)
-        done.notes.append(f"{role} is the case's own mask.")
+        unchecked = ", a draft that no person has checked" if drafted else ""
+        done.notes.append(f"{role} is the case's own mask{unchecked}.")
     return done
 
 
@@ -317,7 +365,7 @@ def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tup
     for role, image in found.images.items():
         write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} on the baseline grid")
     for role, mask in found.masks.items():
-        write_image(mask, folder / f"{role}.nii.gz", f"{role} carried from the follow-up")
+        write_image(mask, folder / f"{role}.nii.gz", said_of(mask) or f"{role} carried from the follow-up")
     write_image(found.jacobian, folder / "jacobian.nii.gz", "volume at follow-up per volume at baseline")
     write_transform(found.transform, folder / "baseline_to_followup.h5")
     write_transform(found.inverse, folder / "followup_to_baseline.h5")

@@ -7,10 +7,10 @@ import SimpleITK as sitk
 
 from ..errors import InputError, option
 from ..files import plain, write_csv
-from ..images import DRAFT, boolean, read_image, volume_cc, write_image
+from ..images import DRAFT, boolean, is_draft, read_image, volume_cc, write_image
 from ..steps import Progress
 from .context import BARRIERS, PROBABILITY, PROGRESSION, Done, Run, SkippedStep
-from .structure import carried_image, carried_mask
+from .structure import carried_image, carried_mask, mask_says, require_same_place
 
 if TYPE_CHECKING:
     from ..rt.barriers import BarrierMasks
@@ -95,7 +95,8 @@ def rt(run: Run, folder: Path, progress: Progress) -> Done:
     for one in drawn_targets:
         (gtvs if one.interpreted_type == "GTV" else ctvs)[one.name] = one.mask
         rules[one.name], doses[one.name] = one.rule, one.dose
-    organs = _own(run, ctvs, rules)
+    organs, own_drafts = _own(run, ctvs, rules)
+    resting |= own_drafts
     drawn = gtvs | ctvs | organs
     unchecked = set() if accepted_by else resting
     for name, mask in drawn.items():
@@ -186,17 +187,20 @@ def _prediction(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
     return {"probability": image, "probability_source": source} | cut, {"source": source} | cut
 
 
-def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> dict[str, sitk.Image]:
-    """The case's own organs at risk, by their TG-263 names; the clinician's own CTV goes to the others."""
+def _own(run: Run, ctvs: dict[str, sitk.Image], rules: dict[str, str]) -> tuple[dict[str, sitk.Image], set[str]]:
+    """The case's own organs at risk, by their TG-263 names, and which structures are drafts; the clinician's own CTV goes to the others."""
     from ..rt.names import structure_name
 
     organs: dict[str, sitk.Image] = {}
+    drafts: set[str] = set()
     for role in run.case.masks:
         known = None if run.settings.skips(role) else structure_name(role)
         if known is not None:
             (ctvs if known[1] == "CTV" else organs)[known[0]] = carried_mask(run, role)
-            rules[known[0]] = "drawn, from the case"
-    return organs
+            drafted = is_draft(mask_says(run, role))
+            drafts |= {known[0]} if drafted else set()
+            rules[known[0]] = "from the case" if drafted else "drawn, from the case"
+    return organs, drafts
 
 
 def _compared(
@@ -243,6 +247,7 @@ def _exported(
     resting: set[str],
 ) -> dict[str, Any]:
     """The RT structure set in the original series of the reference, where the case has one."""
+    from ..dicom.geometry import read_stack
     from ..rt.names import CLINICAL
     from ..rt.rtstruct import Roi, export_rtstruct
 
@@ -258,10 +263,14 @@ def _exported(
         text = rules[name] if drawn else f"{rules[name]}; {brain}"
         algorithm = "MANUAL" if drawn else "SEMIAUTOMATIC"
         rois.append(Roi(name, mask, "CTV", description=text, algorithm=algorithm, draft=name in resting))
-    rois += [Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL") for n, m in organs.items()]
+    rois += [
+        Roi(n, m, "ORGAN", description=rules[n], algorithm="MANUAL", draft=n in resting) for n, m in organs.items()
+    ]
+    stack = read_stack(series)
+    require_same_place(run.case, str(run.reference), stack)
     exported = export_rtstruct(
         folder / "RS.dcm",
-        series,
+        stack,
         rois,
         allow_derived=run.settings.allow_derived,
         drafts_accepted_by=run.settings.drafts_accepted_by,

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from ..case import SERIES_ROLES, Case
 from ..errors import InputError
-from ..images import Grid, array, boolean, change, resample, resample_mask, volume_cc
+from ..images import Grid, array, boolean, call_draft, change, is_draft, resample, resample_mask, said_of, volume_cc
 from ..steps import Progress, named, part, silent
 from .freeform import FreeformSettings, deform
 from .quality import Pair, Quality, displacement_field, field_jacobian, judge, landmark_error
@@ -192,6 +192,9 @@ def register_followup(
                 there = resample_mask(mask, later[reference])
                 notes.append(change(mask, there, f"the follow-up's {role}", f"its {reference} image")[1] + ".")
             masks[name] = resample_mask(mask, grid, to[drawn_on])
+            if is_draft(said_of(mask)):
+                call_draft(masks[name], f"{name} (draft), carried from the follow-up")
+                notes.append(f"The follow-up's {role} is a draft that no person has checked, and so is {name}.")
             if not boolean(masks[name]).any():
                 notes.append(f"The follow-up's {role} has no voxel on the baseline grid")
 

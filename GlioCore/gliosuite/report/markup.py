@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,8 @@ def listed(items: Iterable[str]) -> str:
 def _sentence(text: str) -> str:
     """With a capital letter, unless a name of a map or a file comes first, and a full stop."""
     first = text.split(maxsplit=1)[0].rstrip(":,") if text.strip() else ""
-    text = text if first in display()["maps"] or "_" in first else text[:1].upper() + text[1:]
+    name = first in display()["maps"] or re.search(r"[_.]", first.rstrip(".")) is not None
+    text = text if name else text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

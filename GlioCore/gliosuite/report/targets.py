@@ -15,7 +15,8 @@ def _targets(results: Results, draw: bool) -> str:
     drafts = {r["name"] for r in summary.get("rois", []) if r.get("draft")}
     text = _pictures(results, summary, shades, drafts) if draw and results.ctvs and results.images else ""
     if "probability" in summary:
-        text += f"<p>Recurrence probability: {escape(summary['probability']['source'])}.</p>"
+        source = summary["probability"]["source"].removeprefix("recurrence probability: ")
+        text += f"<p>Recurrence probability: {escape(source)}.</p>"
     rows = [
         (
             swatch(shades[r["name"]]) + escape(r["name"]) + (TAG if r["name"] in drafts else ""),

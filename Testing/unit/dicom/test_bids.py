@@ -87,6 +87,22 @@ def test_times_that_cannot_be_in_seconds_are_refused(tmp_path, gliosuite, sideca
 
 
 @pytest.mark.parametrize(
+    "sidecar, sentence",
+    [
+        (["RepetitionTime"], "sub-01_dsc.json holds a list; a JSON object is needed"),
+        ({"RepetitionTime": "1.5"}, "RepetitionTime is '1.5'; a number above 0 is needed"),
+        ({"EchoTime": -0.03}, "EchoTime is -0.03; a number above 0 is needed"),
+        ({"FlipAngle": "60"}, "FlipAngle is '60'; a number above 0 is needed"),
+        ({"FrameTimes": [0, "1.5", 3]}, "FrameTimes holds what is no number"),
+    ],
+)
+def test_a_sidecar_that_holds_no_numbers_is_refused_and_nothing_is_left(tmp_path, gliosuite, sidecar, sentence):
+    code, err, _ = perfusion(tmp_path, gliosuite, "dsc", sidecar)
+    assert (code, sentence in err) == (2, True)
+    assert not (tmp_path / "case").exists()
+
+
+@pytest.mark.parametrize(
     "kind, sidecar, times, said",
     [
         (

@@ -218,6 +218,20 @@ def test_every_file_twice_is_said_of_a_volume_as_of_a_series(tmp_path, gliosuite
     err = refused(gliosuite, tmp_path)
     assert "series 5 has doubled slices" in err
     assert "are the same image (and 3 more pairs); remove one of them (--skip 5 leaves it out)" in err
+    code, _, err = gliosuite("import", tmp_path / "src", "--dry-run")
+    assert (code, err.splitlines()[-1].startswith("problem: series 5 has doubled slices")) == (3, True)
+
+
+def test_copies_with_numbers_of_their_own_are_said_to_be_such(tmp_path, gliosuite):
+    import pydicom
+
+    for path in ds.classic(tmp_path / "in", FRAME, ds.Patient(), 1, ds.T1):
+        copy = pydicom.dcmread(path)
+        copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = f"{copy.SOPInstanceUID}.9"
+        copy.save_as(path.with_name(f"{path.name}_2"))
+    code, _, err = gliosuite("import", tmp_path / "in", "--out", tmp_path / "case")
+    assert code == 2
+    assert "has doubled slices: each position occurs 2 times and nothing in the headers tells the images apart" in err
 
 
 @pytest.mark.parametrize("vendor", ["uih", "unknown"])

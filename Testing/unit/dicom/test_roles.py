@@ -267,3 +267,43 @@ def test_a_series_that_mixes_echoes_is_split(tmp_path):
     ds.classic(tmp_path / "b", FRAME, ds.Patient(), 1, ds.T2, per_slice=second)
     found = judged(tmp_path)
     assert {i: role for i, (role, _) in found.items()} == {"1a": None, "1b": "t2"}
+
+
+def test_the_inversions_of_an_mp2rage_give_way_to_the_image_made_of_them(tmp_path):
+    for i, (name, kinds) in enumerate(
+        (
+            ("INV1", ["ORIGINAL", "PRIMARY", "M"]),
+            ("INV2", ["ORIGINAL", "PRIMARY", "M"]),
+            ("UNI", ["DERIVED", "PRIMARY", "UNI"]),
+        ),
+        1,
+    ):
+        ds.classic(
+            tmp_path / name,
+            FRAME,
+            ds.Patient(),
+            i,
+            ds.T1 | {"ImageType": kinds, "SeriesDescription": f"t1_mp2rage_sag_{name}"},
+        )
+    found = judged(tmp_path)
+    assert [found[i][0] for i in "123"] == [None, None, "t1"]
+    assert found["1"][1].startswith("one inversion of an MP2RAGE")
+
+
+def test_a_file_without_its_times_stays_in_its_series(tmp_path):
+    def mark(d, t, z):
+        if z == 0:
+            del d.EchoTime, d.RepetitionTime
+
+    ds.classic(tmp_path, FRAME, ds.Patient(), 1, ds.T1, per_slice=mark)
+    (entry,) = scan(tmp_path).visits[0].entries
+    assert (entry.role, entry.series.n_slices) == ("t1", len(FRAME))
+
+
+def test_directions_that_are_none_are_named(tmp_path):
+    ds.classic(
+        tmp_path, FRAME, ds.Patient(), 1, ds.T1, per_slice=lambda d, *_: setattr(d, "ImageOrientationPatient", [0] * 6)
+    )
+    (entry,) = scan(tmp_path).visits[0].entries
+    assert entry.role is None
+    assert "has an ImageOrientationPatient that is no two directions at right angles" in entry.why

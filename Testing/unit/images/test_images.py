@@ -128,6 +128,11 @@ def test_what_is_no_image_is_refused(tmp_path):
         (tmp_path / name).write_bytes(b"not an image at all" * 30)
         with pytest.raises(InputError, match=text):
             images.read_image(tmp_path / name)
+    (tmp_path / "RS.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(
+        InputError, match=r"RS\.dcm is a DICOM file; a structure of an RT structure set is named behind it"
+    ):
+        images.read_image(tmp_path / "RS.dcm")
 
 
 def test_writing_to_a_full_disk_leaves_nothing(tmp_path, monkeypatch):

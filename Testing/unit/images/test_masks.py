@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from gliosuite.errors import InputError
-from gliosuite.images import Grid, boolean, change, read_mask, resample_mask, write_image
+from gliosuite.images import Grid, boolean, carried, change, read_mask, resample_mask, write_image
 
 SPACING = (1.0, 1.0, 2.0)  # 0.002 cc a voxel
 AXIAL = tuple(np.eye(3).ravel())
@@ -152,3 +152,11 @@ def test_a_known_grid_is_spoken_of_only_where_the_volume_changes(block):
     assert change(mask, same, "cel", "t1c", known=True)[0] == (abs(boolean(same).sum() - 400) > 50)
     finer = resample_mask(mask, Grid((40, 40, 40), (0.5, 0.5, 0.5), (0.0, 0.0, 0.0), AXIAL))
     assert change(mask, finer, "cel", "t1c", known=True)[0] is True
+
+
+@pytest.mark.parametrize("order", ["RAI", "RSP", "LPI"])
+def test_axes_in_another_order_are_the_same_place(block, order, recwarn):
+    """So dcm2niix and others turn images."""
+    turned = sitk.DICOMOrient(GRID.image(block), order)
+    assert np.array_equal(boolean(carried(turned, GRID, "m.nii.gz")), block)
+    assert not recwarn.list

@@ -133,6 +133,14 @@ def test_t1_and_b1_together(gliosuite, folder):
     refused(gliosuite, folder, "leave --b1 and --linear out", *base, *how, "--linear")
     one = ("--ti-ms", "168", *how[2:])
     refused(gliosuite, folder, "has 2 volumes and 1 inversion times are given", *base, *one)
+    in_s = ("--ti-ms", "0.168,1.068", *how[2:])
+    refused(
+        gliosuite,
+        folder,
+        "the inversion times are 0.168, 1.068 ms, which tell no T1; were they given in s?",
+        *base,
+        *in_s,
+    )
 
 
 def refused(gliosuite, folder, sentence, *arguments):
@@ -330,8 +338,28 @@ def test_dce_refuses_masks_t1_and_aif(gliosuite, folder):
         "--aif",
         folder / "short.csv",
     )
+    for factor, other in ((1000, "uM"), (0.001, "M")):
+        head, *rows = (folder / "aif.csv").read_text().splitlines()
+        scaled = [f"{t},{factor * float(c)}" for t, c in (row.split(",") for row in rows)]
+        (folder / "unit.csv").write_text("\n".join([head, *scaled]))
+        refused(
+            gliosuite,
+            folder,
+            f"mM are possible in plasma; was it given in {other}?",
+            *base,
+            "--aif",
+            folder / "unit.csv",
+        )
     refused(gliosuite, folder, "--aif is 'atuo'", *base, "--aif", "atuo")
     refused(gliosuite, folder, "is not NAME=LOW,HIGH", *base, "--bounds", "ktrans:0-5")
+    for bounds, sentence in (
+        ("ktrnas=0,5", "bounds of ktrnas have no effect: the model etm has bounds of ktrans, vp, kep, delay"),
+        ("ve=0.1,0.2", "bounds of ve have no effect"),
+        ("kep=5,1", "the bounds of kep are 5 and 1; a lowest and a higher value, both above 0,"),
+        ("vp=nan,1", "the bounds of vp are nan and 1"),
+    ):
+        refused(gliosuite, folder, sentence, *base, "--bounds", bounds)
+    refused(gliosuite, folder, "the T1 of blood is 1650; 0.1 to 10 s are possible", *base, "--t10-blood", 1650)
     refused(gliosuite, folder, "use --device cpu or auto", *base, "--device", "cuda")
 
 
@@ -598,7 +626,15 @@ def test_a_value_in_another_unit_is_refused(gliosuite, folder, command, sentence
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--flip-angles", "2,5,10,15", "--tr-ms", 0.005), "the repetition time is 0.005 ms, which no scanner reaches"),
+        (
+            ("--flip-angles", "2,5,10,15", "--tr-ms", 0.005),
+            "the repetition time is 0.005; 0.5 to 200 ms are possible; was it given in s?",
+        ),
+        (
+            ("--flip-angles", "2,5,10,150", "--tr-ms", 5),
+            "the flip angles are 2, 5, 10, 150; angles above 0 and up to 90 degrees",
+        ),
+        (("--flip-angles", "2,5,10,15", "--tr-ms", 5000), "the repetition time is 5000; 0.5 to 200 ms are possible"),
         (("--flip-angles", "0.035,0.087,0.17,0.26", "--tr-ms", 5), "were the angles given in radians?"),
     ],
 )

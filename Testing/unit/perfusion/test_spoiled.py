@@ -210,8 +210,8 @@ def test_a_lone_sample_of_zero_is_no_bolus(when):
     dropped[when, hit] = 0
     aif = Aif(times, 60 * 0.5 * np.exp(-(((times - 24.5) / 3) ** 2)), "given", "csv")
     clean, found = (dsc_maps(series(f), times, DSC, aif) for f in (frames, dropped))
-    assert f"{hit.sum()} single samples without any signal" in " ".join(found.notes)
-    assert "single samples" not in " ".join(clean.notes)
+    assert f"{hit.sum()} samples without signal" in " ".join(found.notes)
+    assert "samples without" not in " ".join(clean.notes)
     cbv, truth = array(found.maps["cbv"])[hit], array(clean.maps["cbv"])[hit]
     assert cbv == pytest.approx(truth, rel=0.1)
 
@@ -220,5 +220,30 @@ def test_an_artery_that_loses_all_signal_keeps_it():
     frames, times = dsc()
     frames[15:18, ARTERY] = 0
     p = prepare(series(frames), times, DSC, None)
-    assert not any("single samples" in note for note in p.notes)
+    assert not any("samples without" in note for note in p.notes)
+    assert any(f"{ARTERY.sum()} voxels fall to 0 in some frames" in note for note in p.notes)
     assert (p.series.frames[:, ARTERY][15 - (60 - p.times_s.size) : 18] == 0).any()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.01])
+def test_samples_that_were_lost_are_interpolated_and_what_may_be_agent_stays(value):
+    frames, times = dsc()
+    # One frame amid the bolus, two in a row after it, and three.
+    runs = {(1, 8, 11): (17, 18), (2, 12, 8): (50, 52), (2, 3, 8): (50, 53)}
+    dropped = frames.copy()
+    for voxel, (first, end) in runs.items():
+        dropped[(slice(first, end), *voxel)] = value
+    fit = lambda f: dsc_maps(series(f), times, DSC, GRID.image(ARTERY), GRID.image(HEAD))
+    clean, found = fit(frames), fit(dropped)
+    usual, now = array(clean.maps["cbv"]), array(found.maps["cbv"])
+    one, two, three = (abs(float(now[voxel] / usual[voxel]) - 1) for voxel in runs)
+    assert max(one, two) < 0.25 < three
+    said_of = [n for n in found.notes if n not in clean.notes]
+    assert any(n.startswith("3 samples without signal between others that have some") for n in said_of)
+    assert any(n.startswith("1 voxel falls to 0 in some frames") for n in said_of)
+
+
+def test_a_series_without_any_signal_is_said():
+    frames, times = dsc()
+    with pytest.raises(InputError, match="is 0 in the whole mask and at all times"):
+        prepare(series(0 * frames), times, DSC, GRID.image(HEAD))

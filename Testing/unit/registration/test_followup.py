@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 from gliosuite.errors import InputError
 from gliosuite.files import read_json, write_csv, write_json
-from gliosuite.images import Grid, array, boolean, read_image, write_image
+from gliosuite.images import Grid, array, boolean, is_draft, read_image, said_of, write_image
 from gliosuite.registration import FollowupSettings, followup_of, read_landmarks, register_followup
 from gliosuite.registration.followup import inverted
 from gliosuite.registration.freeform import FreeformSettings
@@ -178,5 +178,10 @@ def test_a_case_without_followup_is_refused(gliosuite, case, tmp_path):
 def test_a_case_is_taken_with_its_masks(case):
     from gliosuite.case import Case
 
+    write_image(later_mask(), case / "t2l.nii.gz", "t2l (draft)")
+    data = read_json(case / "case.json")
+    data["followup"]["masks"]["t2l"] = "t2l.nii.gz"
+    write_json(case / "case.json", data)
     result = followup_of(Case.load(case), settings=FollowupSettings(deformable=None))
-    assert set(result.masks) == {"progression_cel", "progression_t2l"}
+    assert [is_draft(said_of(result.masks[n])) for n in ("progression_cel", "progression_t2l")] == [False, True]
+    assert "The follow-up's t2l is a draft that no person has checked, and so is progression_t2l." in result.notes

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from gliosuite.errors import InputError
 from gliosuite.files import read_json
-from gliosuite.images import Grid, array, boolean, read_image, resample, write_image
+from gliosuite.images import Grid, array, boolean, is_draft, read_image, resample, said_of, write_image
 from gliosuite.registration import RegistrationSettings, common_grid, register, write_transform
 from gliosuite.registration.pictures import checkerboard
 from gliosuite.registration.quality import landmark_error
@@ -276,11 +276,23 @@ def test_register_command_carries_label_maps_and_resamples_to_1_mm(gliosuite, fi
     )
     assert code == 0
     labels = read_image(files / "l.nii.gz")
+    assert is_draft(said_of(labels)) is False
     assert labels.GetSpacing() == (3.0, 3.0, 3.0)
     assert sorted(np.unique(array(labels))) == [0, 1, 2]
     inner = points_of(Grid.of(labels))[array(labels) == 2].mean(axis=0)
     assert np.linalg.norm(inner - (30, -30, 10)) < 1.5
     assert (files / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_draft_that_is_carried_stays_one(gliosuite, files):
+    write_image(read_image(files / "lesion.nii.gz"), files / "draft.nii.gz", "cel (draft)")
+    code, _, err = gliosuite(
+        *("register", "--fixed", files / "t1c.nii.gz", "--moving", files / "flair.nii.gz", "--spacing-mm", 3),
+        *("--out", files / "r.nii.gz", "--transform", files / "t.h5"),
+        *("--label", files / "draft.nii.gz", "--label-out", files / "l.nii.gz"),
+    )
+    assert code == 0, err
+    assert is_draft(said_of(read_image(files / "l.nii.gz")))
 
 
 def test_register_command_writes_nothing_when_refused(gliosuite, files):

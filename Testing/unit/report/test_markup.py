@@ -34,6 +34,7 @@ def test_notes_are_sentences_but_a_map_keeps_its_name():
     assert listed(["the head moved", "ve lies outside 0-1", "kep: at its bound."]) == (
         "<ul><li>The head moved.</li><li>ve lies outside 0-1.</li><li>kep: at its bound.</li></ul>"
     )
+    assert "<li>masks.cavity (c.nii.gz) was carried.</li>" in listed(["masks.cavity (c.nii.gz) was carried"])
     assert not listed([])
 
 

@@ -121,9 +121,14 @@ def read_aif(path: str | Path, times_s: np.ndarray) -> Aif:
         raise InputError(f"{path} cannot be read as a table: {error}") from error
     if not {"time_s", "concentration"} <= set(names):
         raise InputError(f"{path} has the columns {', '.join(names) or 'none'}; time_s and concentration are needed")
+    short = next((i for i, r in enumerate(rows, 1) if r["concentration"] is None or r["time_s"] is None), None)
+    if short is not None:
+        raise InputError(
+            f"{path} has too few values in row {short} after its head; time_s,concentration are needed in each"
+        )
     try:
         times, values = np.array([[float(r["time_s"]), float(r["concentration"])] for r in rows]).reshape(-1, 2).T
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path} holds a value that is no number ({error}); time_s,concentration rows are needed"
         ) from error

@@ -28,6 +28,10 @@ from ..signal import concentrations, mean_concentration, near_floor
 from .settings import acquisition
 
 _PLASMA_MM = (0.2, 50.0)  # highest values that plasma may have, mM; chosen, wide enough for any dose and slow infusions
+_POSSIBLE_MM = (
+    0.05,
+    300.0,
+)  # chosen: far beyond any dose and any phantom, and well below what a thousandfold makes of usual ones
 _LEAST_BASELINE = 3  # frames; chosen: fewer are not shortened, since their mean would be one frame's noise
 # s between frames: below, the samples show the first pass themselves; above, they no longer determine it, and the form would invent a peak.
 _FORM_HELPS_S = (2.0, 6.0)
@@ -58,6 +62,12 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
         top = float(aif.concentration.max())
         if _PLASMA_MM[0] <= top <= _PLASMA_MM[1]:
             return aif
+        if not _POSSIBLE_MM[0] <= top <= _POSSIBLE_MM[1]:
+            other = "uM" if top > _POSSIBLE_MM[1] else "M"
+            raise InputError(
+                f"the AIF's highest value is {top:.4g}; {_POSSIBLE_MM[0]:g} to {_POSSIBLE_MM[1]:g} mM are possible in plasma; was it given "
+                f"in {other}?"
+            )
         note = (
             f"the AIF's highest value is {top:.3g} mM, where plasma has some 2 to 20 after a usual dose: check its unit"
         )

@@ -4,6 +4,7 @@ from ...curves import check_frames
 from ...errors import InputError, option
 from ...images import Series
 from ...settings import check
+from ..fit import check_bounds
 from ..settings import DceSettings, check_known
 from ..signal import Spgr
 
@@ -31,4 +32,5 @@ def check_settings(settings: DceSettings, series: Series) -> None:
         raise InputError(
             f"the T2* relaxivity is given without the echo time; give both ({option('--te-ms')}, {option('--r2star')})"
         )
-    check(settings, "relaxivity", "te_ms", "dispersion_s")
+    check(settings, "relaxivity", "te_ms", "r2star", "t10_blood_s", "dispersion_s")
+    check_bounds(settings.bounds, settings.model, settings.delay is not False)

@@ -8,13 +8,13 @@ Where numba is installed and curves are many, compiled kernels (`compiled`) go t
 within 1e-6, but for a few curves in a thousand that have several minima.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...errors import InputError
+from ...errors import InputError, option
 from ...steps import Progress, part, silent
 from .. import kinetics
 from ..noise import SignalNoise
@@ -216,7 +216,7 @@ def fit_curves(
     Raises
     ------
     InputError
-        If the model is not known, or times, AIF and curves do not belong together.
+        If the model is not known, bounds are none (`check_bounds`), or times, AIF and curves do not belong together.
 
     References
     ----------
@@ -242,6 +242,7 @@ def fit_curves(
     _check(curves, times, aif, nodes, model)
     if unclamped and model not in ("tofts", "etm", "patlak"):
         raise InputError(f"unclamped estimates are for tofts, etm and patlak, not for {model}")
+    check_bounds(bounds or {})
     limits: dict[str, tuple[float, float]] = {**DEFAULT_BOUNDS}
     limits |= {name: (float(low), float(high)) for name, (low, high) in (bounds or {}).items()}
     data, settings = _Input(curves, times, aif, nodes), FitSettings(model, delay, limits, device, noise)
@@ -249,6 +250,37 @@ def fit_curves(
         return _choose(data, settings, progress)
     fit = _fit(data, settings, progress)
     return replace(fit, unclamped=_unclamped(data, settings, fit)) if unclamped else fit
+
+
+def check_bounds(bounds: Bounds, model: str | None = None, delay: bool = True) -> None:
+    """Refuse bounds that are no range, or of what there is not.
+
+    Parameters
+    ----------
+    model, delay
+        Of the fit, where bounds that would have no effect on it are to be refused too.
+
+    Raises
+    ------
+    InputError
+        With the first such bounds.
+    """
+    names: Iterable[str] = DEFAULT_BOUNDS
+    of = "a kinetic model"
+    if model is not None:
+        models = AUTO if model == "auto" else (model,)
+        parts = {n.removeprefix("log_") for m in models for n in KINETIC[m].names} | ({"delay"} if delay else set())
+        names, of = [n for n in DEFAULT_BOUNDS if n in parts], f"the model {model}"
+    for name, (low, high) in bounds.items():
+        if name not in names:
+            raise InputError(
+                f"bounds of {name} have no effect: {of} has bounds of {', '.join(names)} ({option('--bounds')})"
+            )
+        if not low < high < np.inf or low == -np.inf or (name == "kep" and low <= 0):
+            above = ", both above 0," if name == "kep" else ""
+            raise InputError(
+                f"the bounds of {name} are {low:g} and {high:g}; a lowest and a higher value{above} are needed ({option('--bounds')})"
+            )
 
 
 def _check(curves: np.ndarray, times: np.ndarray, aif: np.ndarray, nodes: np.ndarray, model: str) -> None:

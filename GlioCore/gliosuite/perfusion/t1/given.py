@@ -6,9 +6,11 @@ import SimpleITK as sitk
 from ...errors import InputError
 from ...images import array
 
+_LEAST_S = 0.05  # chosen: fat has 0.3 s, and no phantom with which T1 is checked less than this
+
 
 def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:
-    """Refuse a T1 that is not above 0, or that is in milliseconds (above 20, the median of a map)."""
+    """Refuse a T1 below what tissue has (a map's median), or one in milliseconds (above 20)."""
     if isinstance(t10, sitk.Image):
         values = array(t10)
         known = values[np.isfinite(values) & (values > 0)]
@@ -20,5 +22,5 @@ def check_t10(t10: float | sitk.Image, source: str = "the T1 map") -> None:
         middle, what = float(t10), f"t10 is {t10:g}"
     if middle > 20:
         raise InputError(f"{what}, which looks like milliseconds; T1 in s is needed (divide it by 1000)")
-    if not middle > 0:
-        raise InputError(f"{what}; a T1 above 0 s is needed")
+    if not middle >= _LEAST_S:
+        raise InputError(f"{what}; a T1 of {_LEAST_S:g} s or more is needed")

@@ -11,8 +11,9 @@ from ...compute import blocks, each
 from ...curves import check_signal, mask_array
 from ...errors import InputError
 from ...images import Series
+from ...settings import settings_of
 from ...steps import Progress, silent
-from ..settings import InversionSettings
+from ..settings import DceSettings, InversionSettings
 from ..signal import spgr_signal
 from .vfa import T1Maps, check_angles, collect
 
@@ -22,6 +23,7 @@ _SCALE = np.linspace(0.4, 1.8, 29)
 _RANGE = np.log([[0.02, 20.0], [0.2, 3.0]])  # of both; chosen, well beyond tissue and beyond any B1
 _BLOCK = 4096  # voxels; chosen, a block stays in a processor's cache
 _STEPS = 30  # of Levenberg-Marquardt; chosen, as a bound
+_LEAST_LARGEST_TI_MS = 10.0  # chosen: inversion recovery is sampled over hundreds of ms
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,14 @@ def hifi_maps(
         )
     if not inverted.grid.matches(vfa.grid):
         raise InputError(f"{inverted.name} and {vfa.name} lie on different grids; resample one of them to the other")
-    if not (settings.spacing_ms > 0 and settings.pulses >= 1 and 0 < settings.flip_angle_deg < 180):
-        raise InputError(
-            f"a train of {settings.pulses} pulses of {settings.flip_angle_deg:g} degrees every {settings.spacing_ms:g} ms; "
-            "numbers above 0 are needed"
-        )
+    ranges, of = settings_of(DceSettings), f"{inverted.name}: of its trains "
+    ranges["tr_ms"].check(settings.spacing_ms, of)
+    ranges["flip_angle_deg"].check(settings.flip_angle_deg, of)
+    if settings.pulses < 1:
+        raise InputError(f"{of}the number of pulses is {settings.pulses}; 1 or more are needed")
+    if not min(settings.ti_ms) > 0 or max(settings.ti_ms) < _LEAST_LARGEST_TI_MS:
+        said = ", ".join(f"{t:g}" for t in settings.ti_ms)
+        raise InputError(f"{inverted.name}: the inversion times are {said} ms, which tell no T1; were they given in s?")
     shots = [Shot(a, settings.vfa.tr_ms / 1000.0) for a in settings.vfa.flip_angles_deg]
     train = (settings.flip_angle_deg, settings.spacing_ms / 1000.0)
     shots += [

@@ -16,8 +16,9 @@ from ...errors import InputError
 from ...files import staged, write_json
 from ...images import Grid, Series, array, boolean, resample, write_image
 from ...resources import look
+from ...settings import settings_of
 from ...steps import Progress, silent
-from ..settings import T1Settings
+from ..settings import DceSettings, T1Settings
 from . import vfakernel
 
 _RANGE_S = (0.02, 20.0)  # of T1; chosen, fat has 0.3 s and fluid 4 s
@@ -29,8 +30,7 @@ _USUAL_S = 1.2  # chosen, between white and grey matter: where the line is weigh
 # Of Newton's method in single precision, and from the coarse grid; chosen, each doubles the digits.
 _ROUGH_STEPS, _MORE_STEPS = 2, 20
 _NOISY = 0.98  # of the sum of squares: chosen, what explains less is noise, in which the line can lead astray
-# Chosen: spoiled gradient echoes take .5 ms and more, and a series whose largest angle is below 2 degrees shows no T1.
-_LEAST_TR_MS, _LEAST_LARGEST_DEG = 0.5, 2.0
+_LEAST_LARGEST_DEG = 2.0  # chosen: a series of smaller angles shows no T1
 
 
 def fit_vfa(
@@ -305,10 +305,14 @@ def check_angles(series: Series, settings: T1Settings) -> None:
         raise InputError(
             f"{series.name} has {series.n_times} volumes and {len(angles)} flip angles are given; one flip angle per volume is needed"
         )
-    if not settings.tr_ms > 0 or not all(0 < a < 180 for a in angles):
-        raise InputError(f"repetition time {settings.tr_ms:g} ms and flip angles {angles}; numbers above 0 are needed")
-    if settings.tr_ms < _LEAST_TR_MS:
-        raise InputError(f"the repetition time is {settings.tr_ms:g} ms, which no scanner reaches; was it given in s?")
+    ranges = settings_of(DceSettings)
+    ranges["tr_ms"].check(settings.tr_ms, f"{series.name}: ")
+    most = ranges["flip_angle_deg"].high or 90.0
+    if not all(0 < a <= most for a in angles):
+        said = ", ".join(f"{a:g}" for a in angles)
+        raise InputError(
+            f"{series.name}: the flip angles are {said}; angles above 0 and up to {most:g} degrees are needed"
+        )
     if max(angles) < _LEAST_LARGEST_DEG:
         raise InputError(
             f"the largest flip angle is {max(angles):g} degrees, which tells no T1; were the angles given in radians?"

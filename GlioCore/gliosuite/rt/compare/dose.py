@@ -24,6 +24,7 @@ DOSE_TITLES = {
 }
 
 
+_MOST_GY = 200.0  # chosen: hot spots of radiosurgery reach 160 Gy
 # DoseSummationType (PS3.3 C.8.8.3) of what is less than a plan's dose, or more than one's.
 _SUMS = {
     "BEAM": "one beam or some beams of a plan", "BEAM_SESSION": "beams in one session", "BRACHY": "brachytherapy sources of a plan",
@@ -126,6 +127,10 @@ def read_dose(path: str | Path) -> Dose:
         values = d.pixel_array.astype(np.float64) * float(d.DoseGridScaling)
     except (ValueError, AttributeError, RuntimeError, NotImplementedError) as error:
         raise InputError(f"{path}: its dose values cannot be read ({error}); export it again") from error
+    if not values.any():
+        raise InputError(f"{path} is 0 Gy everywhere; a dose is needed")
+    if values.max() > _MOST_GY:
+        caveats.append(f"its highest dose is {values.max():g} Gy, as one in cGy would be; look at its DoseGridScaling")
     values = values.reshape(-1, int(d.Rows), int(d.Columns))
     row, column = np.reshape(np.asarray(d.ImageOrientationPatient, float), (2, 3))
     normal = np.cross(row, column)

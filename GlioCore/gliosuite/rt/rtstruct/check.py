@@ -24,6 +24,8 @@ def check_structures(contents: StructureSet, series: Stack | None = None) -> dic
     problems = list(contents.problems)
     if not contents.frame_of_reference:
         problems.append("it has no frame of reference UID")
+    if contents.approval.upper() == "REJECTED":
+        problems.append("somebody rejected it (ApprovalStatus)")
     by_uid: dict[tuple[str, int | None], int] = {}
     if series is not None:
         by_uid = {(s.instance, s.number): k for k, s in enumerate(series.slices)}

@@ -9,12 +9,19 @@ from .preflight import NAME_LENGTH, Finding
 from .writing import Roi
 
 
-def marked(rois: Sequence[Roi], label: str, accepted_by: str = "") -> tuple[list[Roi], str, list[Finding]]:
+def marked(
+    rois: Sequence[Roi], label: str, accepted_by: str = "", before: Sequence[str] = ()
+) -> tuple[list[Roi], str, list[Finding]]:
     """Structures and label of a set as they are to be written, and what the pre-flight list says of drafts.
 
     A draft's description begins with DRAFT, its algorithm is AUTOMATIC, and so does the label of a set that holds one begin; where a
-    person has accepted the drafts, their descriptions say who.
+    person has accepted the drafts, their descriptions say who. `before` are the names of drafts in a set that the structures are appended
+    to; these stay as they are, and so does the label call them.
     """
+    if before:
+        told, label, findings = marked(rois, label, accepted_by)
+        sentence = f"{', '.join(before)}: drafts of the set that is appended to, which stay such; write them anew to have them accepted"
+        return told, _draft_label(label), [*findings, Finding("drafts", "warning", sentence)]
     drafts = [r.name for r in rois if r.draft]
     if not drafts:
         return list(rois), label, []

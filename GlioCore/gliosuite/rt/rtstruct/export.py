@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from ...dicom.geometry import Stack, read_stack
 from ...errors import InputError, option
 from ...files import atomic
-from ...images import Grid, boolean, resample_mask
+from ...images import Grid, boolean, is_draft, resample_mask
 from ...resources import colors as colors_of
 from ...resources import rgb
 from .appending import append, existing_set, same_contours
@@ -154,7 +154,6 @@ def export_rtstruct(
     """
     findings = check_rois(rois, label)
     block(findings)
-    rois, label, drafts = marked(rois, label, drafts_accepted_by)
     series = series_dir if isinstance(series_dir, Stack) else read_stack(series_dir)
     findings += check_series(series, planned_on, allow_derived)
     block(findings)
@@ -163,6 +162,8 @@ def export_rtstruct(
         before = existing_set(append_to, series, (r.name for r in rois))
         require_same_patient(before.patient_id, series, append_to)
         require_same_frame(before.frame_of_reference, series, append_to)
+    old_drafts = [s.name for s in before.structures if is_draft(s.description)] if before is not None else []
+    rois, label, drafts = marked(rois, label, drafts_accepted_by, old_drafts)
     matrix = np.eye(4) if registration is None else registration.matrix
     masks = [_on_series(roi, series, registration) for roi in rois]
     beyond = [_beyond(roi, series, matrix) for roi in rois]

@@ -199,17 +199,23 @@ def check_masks(
         Share of each structure that lies outside the slices, 0-1.
     """
     found = []
+    outside = [roi.name for roi, mask in zip(rois, masks) if not mask.any()]
+    if outside:
+        one = len(outside) == 1
+        what, of, needed = (
+            (f"ROI {outside[0]} does", "it", "a mask") if one else (f"ROIs {', '.join(outside)} do", "them", "masks")
+        )
+        found.append(
+            Finding(
+                "overlap",
+                "error",
+                f"{what} not overlap the series in {series.folder}: no voxel of {of} lies on the slices; "
+                f"{needed} of the same patient and position {'is' if one else 'are'} needed",
+            )
+        )
     for roi, mask, share in zip(rois, masks, beyond):
         found += _carried(roi, mask, series)
         if not mask.any():
-            found.append(
-                Finding(
-                    "overlap",
-                    "error",
-                    f"ROI {roi.name} does not overlap the series in {series.folder}: no voxel of it lies on the slices; "
-                    "a mask of the same patient and position is needed",
-                )
-            )
             continue
         if share > 0.001:
             volume = share * float(boolean(roi.mask).sum()) * Grid.of(roi.mask).voxel_cc

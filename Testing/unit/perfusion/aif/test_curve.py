@@ -43,6 +43,7 @@ def test_table_is_read(tmp_path):
     [
         ("t,c\n0,1\n", "has the columns t, c; time_s and concentration are needed"),
         ("time_s,concentration\n0,a\n", "holds a value that is no number"),
+        ("time_s,concentration\n0,1\n1\n", "has too few values in row 2 after its head"),
         ("time_s,concentration\n0,1\n1,2\n", "has 2 rows"),
         ("time_s,concentration\n0,0\n5,1\n4,2\n300,1\n", "time_s does not rise from 5 s to 4 s"),
         ("time_s,concentration\n0,0\n5,1\n9,2\n30,1\n", r"runs from 0 s to 30 s and the series ends at 147\.5 s"),

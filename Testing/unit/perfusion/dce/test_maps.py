@@ -188,8 +188,10 @@ def test_t1_in_milliseconds_is_refused():
         check_t10(1200.0)
     with pytest.raises(InputError, match=r"t1\.nii has a median of 1200, which looks like milliseconds"):
         check_t10(GRID.image(np.full(GRID.shape, 1200.0, np.float32)), "t1.nii")
-    with pytest.raises(InputError, match="t10 is 0; a T1 above 0 s"):
+    with pytest.raises(InputError, match=r"t10 is 0; a T1 of 0\.05 s or more"):
         check_t10(0.0)
+    with pytest.raises(InputError, match=r"t10 is 0\.0014; a T1 of 0\.05 s or more"):
+        check_t10(0.0014)
 
 
 def test_maps_on_request(phantom):
@@ -211,7 +213,7 @@ def test_where_no_curve_can_be_fitted_the_reason_is_said(phantom):
     with pytest.raises(InputError, match="the T1 map has no value above 0 inside the mask, so no curve there can be"):
         dce_maps(series(frames), TIMES, SETTINGS, GRID.image(artery), GRID.image(nowhere), inside)
     flat = frames.copy()
-    flat[:, head & ~artery] = 0.0
+    flat[:-1, head & ~artery] = 0.0  # the baseline too
     with pytest.raises(InputError, match=r"none of the \d+ curves inside the mask can be fitted: a signal, T1 or B1"):
         dce_maps(series(flat), TIMES, SETTINGS, GRID.image(artery), 1.2, inside)
 

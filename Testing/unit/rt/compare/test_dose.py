@@ -131,6 +131,12 @@ def test_what_is_no_dose_is_refused(tmp_path):
         )
     with pytest.raises(InputError, match="holds doses in RELATIVE; doses in GY are needed"):
         read_dose(spoiled(lambda d: setattr(d, "DoseUnits", "RELATIVE")))
+    write_dose(tmp_path / "none.dcm", grid, np.zeros(grid.shape))
+    with pytest.raises(InputError, match=r"none\.dcm is 0 Gy everywhere"):
+        read_dose(tmp_path / "none.dcm")
+    write_dose(tmp_path / "cgy.dcm", grid, np.full(grid.shape, 6000.0))
+    (caveat,) = read_dose(tmp_path / "cgy.dcm").caveats
+    assert caveat.endswith("Gy, as one in cGy would be; look at its DoseGridScaling")
     with pytest.raises(InputError, match=r"holds the difference of two doses \(DoseType ERROR\)"):
         read_dose(spoiled(lambda d: setattr(d, "DoseType", "ERROR")))
     assert read_dose(spoiled(lambda d: None)).caveats == ()

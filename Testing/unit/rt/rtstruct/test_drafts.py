@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_series import Stack, write_series
-from gliosuite.images import write_image
+from gliosuite.images import read_image, write_image
 from gliosuite.rt.rtstruct import Roi, export_rtstruct
 from gliosuite.rt.rtstruct.drafts import marked
 
@@ -93,3 +93,21 @@ def test_a_draft_stays_one_through_ctv_rtstruct_and_compare(patient, gliosuite):
     with (patient / "compared" / "comparison.csv").open(newline="") as stream:
         row = next(csv.DictReader(stream))
     assert (row["first"], row["second"]) == ("a (draft)", "b")
+
+
+def test_a_set_that_holds_a_draft_is_called_one_when_structures_are_appended(patient, gliosuite):
+    told = ["rtstruct", "--series", patient / "series"]
+    assert gliosuite(*told, "--roi", f"CEL:GTV={patient / 'cel.nii.gz'}", "--out", patient / "RS.dcm")[0] == 0
+    more = ["--roi", f"CAV:CAVITY={patient / 'cavity.nii.gz'}", "--append", patient / "RS.dcm"]
+    code, out, err = gliosuite(*told, *more, "--label", "FINAL", "--out", patient / "both.dcm")
+    assert code == 0, err
+    assert json.loads(out)["label"] == "DRAFT FINAL"
+    assert "CEL: drafts of the set that is appended to, which stay such" in err
+    assert "DRAFT" not in rois(patient / "both.dcm")["CAV"].ROIDescription
+
+
+def test_a_suggestion_is_a_draft_too(patient, gliosuite):
+    write_image(read_image(patient / "cel.nii.gz"), patient / "s.nii.gz", "cel (suggestion)")
+    told = ["rtstruct", "--series", patient / "series", "--roi", f"CEL:GTV={patient / 's.nii.gz'}"]
+    code, out, _ = gliosuite(*told, "--out", patient / "RS.dcm")
+    assert (code, json.loads(out)["label"]) == (0, "DRAFT")

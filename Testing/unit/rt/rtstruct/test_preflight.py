@@ -163,13 +163,14 @@ def test_a_check_that_finds_problems_ends_with_3_and_a_line_for_each(series, tmp
     write_rtstruct(tmp_path / "rs.dcm", series.folder, rois)
     assert gliosuite("rtstruct", "--check", tmp_path / "rs.dcm", "--series", series.folder)[0] == 0
     dataset = pydicom.dcmread(tmp_path / "rs.dcm")
-    dataset.PatientID = "another"
+    dataset.PatientID, dataset.ApprovalStatus = "another", "REJECTED"
     dataset.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints = 99
     save(dataset, tmp_path / "odd.dcm")
     code, out, err = gliosuite("rtstruct", "--check", tmp_path / "odd.dcm", "--series", series.folder)
     assert code == 3
     assert json.loads(out)["rois"][0]["problems"] == ["1 contours hold another number of points than they say"]
     assert [line for line in err.splitlines() if line.startswith("problem: ")] == [
+        f"problem: {tmp_path / 'odd.dcm'}: somebody rejected it (ApprovalStatus)",
         f"problem: {tmp_path / 'odd.dcm'}: it is of another patient than the series (PatientID differs)",
         f"problem: {tmp_path / 'odd.dcm'}:CTV: 1 contours hold another number of points than they say",
     ]

@@ -359,7 +359,7 @@ def test_compare_refuses_what_it_cannot_name(gliosuite, masks):
     for names, sentence in (
         ([masks / "cel.nii.gz"], "is not of the form NAME=CTV"),
         ([f"A={masks / 'cel.nii.gz'}", f"A={masks / 't2l.nii.gz'}"], "the name A is given twice"),
-        ([f"A={masks / 'rs.dcm'}:CTV"], "rs.dcm (--ctvs) does not exist"),
+        ([f"A={masks / 'rs.dcm'}:CTV"], "rs.dcm (NAME=CTV) does not exist"),
     ):
         code, _, err = gliosuite("compare", *names, *common)
         assert code == 2
