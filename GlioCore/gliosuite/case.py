@@ -33,7 +33,7 @@ _ACQUISITION_UNITS = {
 _KEYS = ("id", "images", "masks", "dicom", "clinical", "followup", "days", "date", "notes", "simulated", "truth")
 _OF_IMAGES = (
     *("path", "source", "times_s", *_ACQUISITION_UNITS),
-    *("ti_ms", "times_from", "b_values", "field_strength_t", "contrast", "weight_kg", "series", "why"),
+    *("ti_ms", "times_from", "b_values", "b_vectors", "field_strength_t", "contrast", "weight_kg", "series", "why"),
 )
 _CLINICAL = (
     *(

@@ -1,6 +1,7 @@
 """The slices inside a DICOM file: one of a classic file, many of an enhanced multi-frame file, a Siemens mosaic or an RT dose grid."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
