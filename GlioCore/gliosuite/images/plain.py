@@ -34,7 +34,7 @@ def require_numbers(header: NiftiHeader, path: Path) -> None:
         return
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    read_header(reader)
     axes = np.reshape(reader.GetDirection(), (reader.GetDimension(),) * 2)[:3, :3] * reader.GetSpacing()[:3]
     taken = np.column_stack([axes, reader.GetOrigin()[:3]]) * [[-1], [-1], [1]]
     name = ("qform", "sform")[int(np.argmin([np.abs(form - taken).max() for form in header.forms]))]
@@ -43,6 +43,16 @@ def require_numbers(header: NiftiHeader, path: Path) -> None:
         "make sure that the image is where the others are",
         stacklevel=2,
     )
+
+
+def read_header(reader: sitk.ImageFileReader) -> None:
+    """Read an image's header without the lines that ITK itself writes on stderr: what they mean is said in words of our own."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader.ReadImageInformation()
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def require_plain(reader: sitk.ImageFileReader, path: Path) -> None:

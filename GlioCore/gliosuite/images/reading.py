@@ -14,7 +14,7 @@ from .grid import Grid, Series
 from .integrity import check_file, existing, suffix
 from .masks import carried, chosen, inside
 from .nifti import numbers, read_content
-from .plain import require_numbers, require_plain, sheared
+from .plain import read_header, require_numbers, require_plain, sheared
 from .sharing import keep, shared_places
 
 
@@ -71,7 +71,7 @@ def _read_file(path: str | Path, found: np.ndarray | None = None) -> _Voxels:
             check_file(path)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
-        reader.ReadImageInformation()
+        read_header(reader)
         require_plain(reader, path)
         if found is not None and (reader.GetNumberOfComponents() != 1 or found.size != np.prod(reader.GetSize())):
             found = None

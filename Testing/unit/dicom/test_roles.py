@@ -150,10 +150,11 @@ def test_diffusion_by_b_values(tmp_path, vendor):
     assert "b = 0, 1000 s/mm2" in why
 
 
-def test_a_trace_weighted_volume_is_none_of_the_directions(tmp_path):
-    """As Philips appends it: a b-value and no direction among volumes that have one."""
+@pytest.mark.parametrize("vendor", ["philips", "ge", "siemens", "standard"])
+def test_a_trace_weighted_volume_is_none_of_the_directions(tmp_path, vendor):
+    """As Philips and GE append it: a b-value and no direction among volumes that have one."""
     g = [(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)]
-    ds.diffusion(tmp_path, series(5), [0, 1000, 1000, 1000, 1000], g, ds.Patient(), 1, "philips")
+    ds.diffusion(tmp_path, series(5), [0, 1000, 1000, 1000, 1000], g, ds.Patient(), 1, vendor)
     found = judged(tmp_path)
     assert {i: role for i, (role, _) in found.items()} == {"1a": "dti", "1b": None}
     assert "the one b-value 1000" in found["1b"][1]
