@@ -84,4 +84,8 @@ def _setting(value: Any) -> str:
         return ", ".join(map(_setting, value))
     if isinstance(value, dict):
         return ", ".join(f"{escape(k)} {_setting(v)}" for k, v in value.items())
+    if value is None:
+        return "automatic"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) and abs(value) >= 1e-4 else escape(value)

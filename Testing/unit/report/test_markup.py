@@ -25,9 +25,11 @@ def test_numbers_have_three_digits_and_no_exponent(value, text):
 
 def test_a_range_does_not_wrap_and_settings_keep_their_digits():
     assert spread(0.00135, 110.2) == '<span class="nowrap">0.0014 to 110</span>'
-    shown = settings({"bounds": {"kep": [0.001, 5.0]}, "times": [1.5, 25.034998799999997], "none": None})
+    shown = settings({"bounds": {"kep": [0.001, 5.0]}, "times": [1.5, 25.034998799999997], "none": None, "on": True})
     assert "kep 0.001, 5" in shown
     assert "1.5, 25.035" in shown
+    assert "<td>automatic</td>" in shown
+    assert "<td>yes</td>" in shown
 
 
 def test_notes_are_sentences_but_a_map_keeps_its_name():
