@@ -345,10 +345,11 @@ def progression(run: Run, folder: Path, progress: Progress) -> Done:
 
 
 def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tuple[str, ...]) -> Done:
-    from ..registration import FollowupSettings, register_followup, write_transform
+    from ..registration import NOT_COMPARED, FollowupSettings, landmarks_beside, register_followup, write_transform
 
     wanted = [r.removeprefix("progression_") for r in PROGRESSION if r not in skip]
-    masks = {r: later.mask(r) for r in wanted if r in later.masks}
+    drawn = (*wanted, *(r for r in NOT_COMPARED if f"progression_{r}" not in PROGRESSION))
+    masks = {r: later.mask(r) for r in drawn if r in later.masks and not later.roi(r)}
     brain = run.result("lesions", "brain.nii.gz")
     settings = FollowupSettings()
     found = register_followup(
@@ -357,10 +358,12 @@ def _followup(run: Run, later: Case, folder: Path, progress: Progress, skip: tup
         masks,
         run.grid,
         read_image(brain) if brain else None,
+        landmarks_beside(run.case),
         settings=settings,
         engine=run.settings.engine,
         progress=progress,
         visits=run.early,
+        masks=run.masks(*NOT_COMPARED),
     )
     for role, image in found.images.items():
         write_image(image, folder / f"followup_{role}.nii.gz", f"follow-up {role} on the baseline grid")

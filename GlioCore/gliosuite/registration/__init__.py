@@ -1,7 +1,16 @@
 """One image onto another, two visits onto each other, and how good it is."""
 
 from .brainsfit import find_brainsfit
-from .followup import FollowupSettings, Visits, align_visits, followup_of, read_landmarks, register_followup
+from .followup import (
+    NOT_COMPARED,
+    FollowupSettings,
+    Visits,
+    align_visits,
+    followup_of,
+    landmarks_beside,
+    read_landmarks,
+    register_followup,
+)
 from .pictures import write_checkerboard, write_motion
 from .register import common_grid, register
 from .settings import ENGINES, RegistrationSettings
@@ -9,6 +18,7 @@ from .transforms import check_transform_name, write_transform
 
 __all__ = [
     "ENGINES",
+    "NOT_COMPARED",
     "FollowupSettings",
     "RegistrationSettings",
     "Visits",
@@ -17,6 +27,7 @@ __all__ = [
     "common_grid",
     "find_brainsfit",
     "followup_of",
+    "landmarks_beside",
     "read_landmarks",
     "register",
     "register_followup",

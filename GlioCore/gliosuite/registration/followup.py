@@ -30,6 +30,9 @@ _CONTRASTS = (
     "t2",
 )  # those that the deformable stage compares, in the order of choice; two at most
 _CARRIED = {"cel": "progression_cel", "t2l": "progression_t2l"}
+# What has no counterpart at the other visit: the deformable stage does not look there, lest it pull healthy tissue into it. Oedema has one.
+NOT_COMPARED = ("cel", "necrosis", "cavity")
+_LANDMARKS = ("landmarks.csv", "followup_landmarks.csv")  # beside case.json: of the baseline, of the later visit
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def register_followup(
     brainsfit: str | Path | None = None,
     progress: Progress = silent,
     visits: Visits | None = None,
+    masks: Mapping[str, sitk.Image] | None = None,
 ) -> Followup:
     """Bring a later visit onto the earlier one.
 
@@ -138,7 +142,8 @@ def register_followup(
         Images by role, at least one role in common (t1c, flair, t1 or t2). Within a visit, images that lie on different grids are
         first registered rigidly to that visit's reference, the first common role; those on its grid are taken as aligned.
     later_masks
-        Masks of the follow-up by role, drawn on any of its images; ``cel`` and ``t2l`` become what progressed.
+        Masks of the follow-up by role, drawn on any of its images; ``cel`` and ``t2l`` become what progressed, and the deformable stage
+        does not look at `NOT_COMPARED`.
     grid
         The baseline grid that results lie on; None takes the baseline reference's own.
     brain
@@ -147,6 +152,8 @@ def register_followup(
         Corresponding points (n, 3) in mm (LPS) of baseline and follow-up.
     visits
         What `align_visits` found for the same images and settings, where that has been done before.
+    masks
+        Masks of the baseline (any grid): the deformable stage does not look at `NOT_COMPARED`.
 
     Raises
     ------
@@ -163,13 +170,23 @@ def register_followup(
     notes = list(visits.notes)
     transform, quality = linear, visits.quality
     pair = Pair.of(fixed, later[reference], None, None)
+    drawn_on = {r: _drawn_on(mask, later, reference) for r, mask in (later_masks or {}).items()}
+    left_out = 0.0
     if settings.deformable is not None:
-        look = compared_region(pair, linear) if brain is None else brain
         here = Grid.of(fixed)
+        look = boolean(resample_mask(compared_region(pair, linear) if brain is None else brain, here))
+        apart = [resample_mask(m, here) for r, m in (masks or {}).items() if r in NOT_COMPARED]
+        for role, mask in (later_masks or {}).items():
+            if role in NOT_COMPARED:
+                there = sitk.CompositeTransform([visits.within_later[drawn_on[role]], linear])
+                apart.append(resample_mask(mask, here, there))
+        if apart:
+            sick = look & np.any([boolean(m) for m in apart], axis=0)
+            look, left_out = look & ~sick, float(sick.sum()) * here.voxel_cc
         moved = [resample(later[r], here, sitk.CompositeTransform([visits.within_later[r], linear])) for r in used]
         still = [resample(baseline[r], here, visits.within_earlier[r]) for r in used]
         identity = sitk.Transform(3, sitk.sitkIdentity)
-        spline = deform(still, moved, identity, look, settings.deformable, part(progress, 0.6, 0.9))
+        spline = deform(still, moved, identity, here.image(look), settings.deformable, part(progress, 0.6, 0.9))
         transform = sitk.CompositeTransform([linear, spline])
         quality = judge(pair, transform, settings.linear)
         if quality.verdict == "refused":
@@ -182,20 +199,18 @@ def register_followup(
     way = sitk.DisplacementFieldTransform(field)  # takes the field's voxels with it
     to = {r: sitk.CompositeTransform([visits.within_later[r], way]) for r in later}
     images = {r: resample(image, grid, to[r]) for r, image in later.items()}
-    masks = {}
+    carried = {}
     for role, name in _CARRIED.items():
         if later_masks and role in later_masks:
             mask = later_masks[role]
-            drawn_on = next((r for r in later if Grid.of(later[r]).matches(Grid.of(mask))), None)
-            if drawn_on is None:
-                drawn_on = reference
-                there = resample_mask(mask, later[reference])
-                notes.append(change(mask, there, f"the follow-up's {role}", f"its {reference} image")[1] + ".")
-            masks[name] = resample_mask(mask, grid, to[drawn_on])
+            if not Grid.of(later[drawn_on[role]]).matches(Grid.of(mask)):
+                at_reference = resample_mask(mask, later[reference])
+                notes.append(change(mask, at_reference, f"the follow-up's {role}", f"its {reference} image")[1] + ".")
+            carried[name] = resample_mask(mask, grid, to[drawn_on[role]])
             if is_draft(said_of(mask)):
-                call_draft(masks[name], f"{name} (draft), carried from the follow-up")
+                call_draft(carried[name], f"{name} (draft), carried from the follow-up")
                 notes.append(f"The follow-up's {role} is a draft that no person has checked, and so is {name}.")
-            if not boolean(masks[name]).any():
+            if not boolean(carried[name]).any():
                 notes.append(f"The follow-up's {role} has no voxel on the baseline grid")
 
     inside = boolean(resample_mask(pair.fixed_mask if brain is None else brain, grid))
@@ -205,6 +220,7 @@ def register_followup(
     summary: dict[str, Any] = {
         "reference": reference,
         "compared": list(used),
+        "not_compared_cc": round(left_out, 3),
         "mutual_information_before": quality.mutual_information_before,
         "mutual_information_after": quality.mutual_information_after,
         "jacobian_min": round(float(determinant.min()), 4),
@@ -219,9 +235,14 @@ def register_followup(
             )
         for name, map_ in (("before", None), ("linear", linear), ("after", transform)):
             summary[f"landmark_error_{name}_mm"] = round(float(landmark_error(map_, *landmarks).mean()), 4)
-    summary |= {f"{name}_cc": round(volume_cc(mask), 3) for name, mask in masks.items()}
+    summary |= {f"{name}_cc": round(volume_cc(mask), 3) for name, mask in carried.items()}
     progress(1.0, "follow-up registered")
-    return Followup(transform, inverse, images, masks, jacobian, quality, visits.engine, summary, tuple(notes))
+    return Followup(transform, inverse, images, carried, jacobian, quality, visits.engine, summary, tuple(notes))
+
+
+def _drawn_on(mask: sitk.Image, later: Mapping[str, sitk.Image], reference: str) -> str:
+    """The role of the follow-up's image that has the mask's grid, else the reference."""
+    return next((r for r in later if Grid.of(later[r]).matches(Grid.of(mask))), reference)
 
 
 def followup_of(
@@ -235,6 +256,8 @@ def followup_of(
 ) -> Followup:
     """`register_followup` on a case with a ``followup``; 4-D series stay out of it.
 
+    Where no landmarks are given, they are those of `landmarks_beside`.
+
     Raises
     ------
     InputError
@@ -243,11 +266,19 @@ def followup_of(
     if case.followup is None:
         raise InputError(f"{case.source} has no followup; a later visit with its images is needed there")
     images = lambda visit: {r: visit.image(r) for r in visit.images if r not in (*SERIES_ROLES, "ct", "dose")}
-    masks = {r: case.followup.mask(r) for r in _CARRIED if r in case.followup.masks}
+    wanted = (*_CARRIED, *NOT_COMPARED)
+    drawn = lambda visit: {r: visit.mask(r) for r in dict.fromkeys(wanted) if r in visit.masks and not visit.roi(r)}
     brain = case.mask("brain") if "brain" in case.masks else None
+    given = (images(case), images(case.followup), drawn(case.followup), grid, brain)
     return register_followup(
-        images(case), images(case.followup), masks, grid, brain, landmarks, settings, engine, brainsfit, progress
+        *given, landmarks or landmarks_beside(case), settings, engine, brainsfit, progress, masks=drawn(case)
     )
+
+
+def landmarks_beside(case: Case) -> tuple[np.ndarray, np.ndarray] | None:
+    """Landmarks of both visits, from ``landmarks.csv`` and ``followup_landmarks.csv`` beside case.json; None unless both are there."""
+    first, second = (case.folder / name for name in _LANDMARKS)
+    return (read_landmarks(first), read_landmarks(second)) if first.exists() and second.exists() else None
 
 
 def read_landmarks(path: str | Path) -> np.ndarray:

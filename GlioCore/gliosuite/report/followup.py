@@ -19,6 +19,7 @@ _QUALITY = {
     "jacobian_share_not_positive": ("share of voxels that fold (0 is needed)", ""),
     "inverse_error_mm": ("there and back again, error", "mm"),
     "landmark_error_before_mm": ("error at landmarks before", "mm"),
+    "landmark_error_linear_mm": ("error at landmarks after the affine stage", "mm"),
     "landmark_error_after_mm": ("error at landmarks after", "mm"),
 }
 

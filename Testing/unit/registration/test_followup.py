@@ -88,6 +88,22 @@ def test_jacobian_is_positive_and_images_match(result, baseline):
     assert result.quality.verdict == "accepted"
 
 
+def test_healthy_tissue_is_not_pulled_into_a_tumour_that_is_new(baseline):
+    """A ball of tumour at follow-up where there was none: beside it, tissue lies where it lay only if the tumour is left out."""
+    ball = later_mask()
+    grown = lambda contrast: LATER.image(np.where(boolean(ball), 20, array(later_image(contrast))).astype(np.float32))
+    later = {"t1c": grown("t1"), "flair": grown("t2")}
+    shell = np.random.default_rng(4).normal(size=(300, 3))
+    marks = LESION + 18 * shell / np.linalg.norm(shell, axis=1, keepdims=True)
+    errors = []
+    for masks in ({"t2l": ball}, {"cel": ball}):
+        found = register_followup(baseline, later, masks, settings=FAST)
+        moved = to_baseline(np.array([found.transform.TransformPoint(p) for p in marks.tolist()]))
+        errors.append(np.linalg.norm(moved - marks, axis=1).mean())
+    assert found.summary["not_compared_cc"] == pytest.approx(4 / 3 * np.pi * 1.4**3, rel=0.2)
+    assert errors[1] < 0.9 * errors[0]
+
+
 def test_linear_alone_gives_a_linear_inverse(baseline):
     result = register_followup(baseline, {"t1c": later_image("t1")}, settings=FollowupSettings(deformable=None))
     assert result.transform.IsLinear()
