@@ -12,7 +12,14 @@ from ..errors import InputError
 from ..files import check_room
 from .masks import in_structure_set
 
-INTO_FILES = ("aif", "ctv", "motion", "register", "rtstruct")  # the commands whose --out is a file, not a folder
+INTO_FILES = (
+    "aif",
+    "ctv",
+    "motion",
+    "recurrence why",
+    "register",
+    "rtstruct",
+)  # the commands whose --out is a file, not a folder
 # By option, or by command and option where commands differ.
 WRITES = {"out", "gtv_out", "label_out", "picture", "seg", "registration", "register.transform"}
 READS = {
@@ -27,7 +34,7 @@ READS = {
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
-    *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
+    *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "at", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
 }
