@@ -211,7 +211,7 @@ def test_what_drove_a_voxel_is_what_the_library_says(slicer, case, predicted, tm
     assert crosshair() == pytest.approx(place)
     said = why(predicted.probability, crosshair())
     assert said.probability == pytest.approx(probability, abs=1e-6)
-    assert {r.input for r in said.reasons} >= {"T1c", "FLAIR", "T1", "from T2 lesion", "all distances"}
+    assert {r.input for r in said.reasons} >= {"T1c", "FLAIR", "T1", "from T2L", "all distances"}
     with pytest.raises(InputError, match="lies outside the images"):
         why(predicted.probability, (900.0, 0.0, 0.0))
 

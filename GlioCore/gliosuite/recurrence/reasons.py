@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..training import Model
 
 RELATIVE = "x normal"  # the unit of what is divided by the commonest value of normal brain
-_DISTANCES = {"t2l": "from T2 lesion", "cel": "from CEL", "cavity": "from cavity"}
+_DISTANCES = {"t2l": "from T2L", "cel": "from CEL", "cavity": "from cavity"}
 HOW = (
     "Log odds and probability are those with all inputs against those without one: an image and its smoothed values are made missing, "
     "a distance is put to its median among the voxels that were predicted. It tells what the model used, not what causes recurrence.",

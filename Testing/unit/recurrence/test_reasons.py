@@ -126,8 +126,8 @@ def test_a_distance_is_held_against_the_median(one, asked):
     made = model([stump("from_t2l_mm", float(np.median(away)) - 0.01, 2.0, 0.0)])
     said = reasons(one, place_of(np.argwhere(features(one)[1])[row]), made)
     found = by_name(said)
-    assert found["from T2 lesion"].log_odds == found["all distances"].log_odds == pytest.approx(SLOPE * 2.0)
-    assert (found["from T2 lesion"].value, found["from T2 lesion"].unit) == (away.min(), "mm")
+    assert found["from T2L"].log_odds == found["all distances"].log_odds == pytest.approx(SLOPE * 2.0)
+    assert (found["from T2L"].value, found["from T2L"].unit) == (away.min(), "mm")
     assert "from cavity" not in found, "there is none"
     assert "not what causes recurrence" in said.notes[0]
     assert "median" in said.notes[0]

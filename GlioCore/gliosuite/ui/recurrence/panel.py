@@ -13,6 +13,7 @@ from ..section import Section
 from .images import Images
 from .model import ModelSection
 from .probability import Probability
+from .why import Why
 
 
 class RecurrencePanel(Panel):
@@ -25,8 +26,9 @@ class RecurrencePanel(Panel):
         self.structures = Structures(self, ROLES)
         self.images = Images(self)
         self.probability = Probability(self)
+        self.why = Why(self)
         self.model = ModelSection(self)
-        self._sections: tuple[Section, ...] = (self.structures, self.images, self.probability, self.model)
+        self._sections: tuple[Section, ...] = (self.structures, self.images, self.probability, self.why, self.model)
         self.bind(parameters)
 
     def fill(self) -> None:
