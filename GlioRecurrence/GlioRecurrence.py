@@ -51,6 +51,8 @@ class GlioRecurrenceParameterNode:
     showSd: bool = False
     model: str = "shipped"
     modelFolder: str = ""
+    casesFolder: str = ""
+    trainedFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
@@ -103,6 +105,16 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import recurrence
 
         return recurrence.card(folder)
+
+    def startTraining(self, cases, out):
+        from gliosuite.mrml import recurrence
+
+        return recurrence.train(cases, out)
+
+    def abandon(self, job):
+        from gliosuite.mrml import process
+
+        process.abandon(job)
 
     def toRT(self, node, thresholdPercent):
         """Open GlioRT with a probability, cut at a threshold, as its prediction."""

@@ -18,7 +18,7 @@ class FakeLogic:
     """Does what takes time, and remembers what it was asked for."""
 
     def __init__(self, slicer):
-        self.slicer = slicer
+        self.slicer, self.abandoned = slicer, 0
         self.asked, self.seen, self.handed, self.kept = [], [], [], {}
         image = Reason("T1c", 1.0945, RELATIVE, 84.02, -0.7, 0.9, -0.2593, 0.1244, 0.1961)
         place = Reason("from T2L", 3.0, "mm", None, None, None, 3.0588, 0.2671, 0.0089)
@@ -58,6 +58,18 @@ class FakeLogic:
         if folder == "/nowhere":
             raise InputError("/nowhere holds no card.md")
         return f"# Card of {folder or 'the shipped model'}"
+
+    def startTraining(self, cases, out):  # noqa: N802
+        from gliosuite.mrml.recurrence import train
+
+        return train(cases, out)
+
+    def abandon(self, job):
+        from gliosuite.mrml.process import abandon
+
+        abandon(job)
+        assert not job.folder.exists()
+        self.abandoned += 1
 
     def toRT(self, node, percent):  # noqa: N802
         self.handed.append((node.GetName(), percent))
@@ -163,9 +175,9 @@ def test_what_drove_a_voxel_is_a_table(panel, slicer, grab):
         "note: T1c: outside what the model was trained on",
     ]
     assert cells(ui.whyTable) == [
-        ["from T2L", "3 mm", "", "3.06", "0.267", "0.89 %"],
-        ["T1c", "1.09 x", "84 %", "-0.259", "0.124", "19.6 %"],
-        ["all distances", "", "", "2.4", "1.12", "2.74 %"],
+        ["from T2L", "3 mm", "", "3.06", "0.27", "0.89 %"],
+        ["T1c", "1.09 x", "84 %", "-0.26", "0.12", "20 %"],
+        ["all distances", "", "", "2.4", "1.12", "2.7 %"],
     ]
     assert grab(panel.widget.parent) > 5
     panel.widget.parent.hide()
@@ -214,6 +226,64 @@ def test_a_model_in_a_folder(panel):
     assert ui.modelStatus.text == ""
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == ""
+
+
+@pytest.fixture
+def training(panel, fake_steps):
+    """The panel with both folders chosen, and the steps that it starts."""
+    panel.ui.casesEdit.currentPath, panel.ui.trainedEdit.currentPath = "/cohort", "/own"
+    return panel, fake_steps(panel)
+
+
+def test_a_model_is_trained_and_chosen(training):
+    from gliosuite.cli import build_parser, joined
+
+    panel, steps = training
+    ui = panel.ui
+    ui.trainButton.click()
+    (step,) = steps
+    args = build_parser().parse_args(joined(step.arguments))
+    assert (args.command, args.cases, args.out) == ("recurrence train", "/cohort", "/own")
+    assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (False, True)
+    step.progress(0.7, "member 2 of 5")
+    assert (ui.progressBar.value, ui.trainStatus.text) == (70, "member 2 of 5")
+    step.done({"out": "/own/model", "patients": 12})
+    assert ui.trainStatus.text == "trained on 12 patients and chosen above; its card says what it reached"
+    assert ui.cardEdit.plainText == "# Card of /own/model"
+    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (1, "/own/model")
+    assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (True, False)
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == "/own/model"
+    assert panel.logic.abandoned == 1
+
+
+def test_a_training_that_is_cancelled_or_refused_says_so_and_keeps_the_model(training):
+    from gliosuite.mrml.process import CancelledError
+
+    panel, steps = training
+    ui = panel.ui
+    ui.trainButton.click()
+    ui.cancelButton.click()
+    assert steps[0].cancelled
+    steps[0].failed(CancelledError("cancelled"))
+    assert ui.trainStatus.text == "cancelled"
+    ui.trainButton.click()
+    steps[1].failed(InputError("/cohort holds no results folders of gliosuite run, one for each patient"))
+    assert ui.trainStatus.text.startswith("/cohort holds no results folders")
+    assert ui.modelComboBox.currentIndex == 0
+    assert panel.logic.abandoned == 2
+
+
+def test_without_a_folder_nothing_is_started(training):
+    panel, steps = training
+    for edit, sentence in (
+        (panel.ui.trainedEdit, "for the model is chosen"),
+        (panel.ui.casesEdit, "of cases is chosen"),
+    ):
+        edit.currentPath = ""
+        panel.ui.trainButton.click()
+        assert sentence in panel.ui.trainStatus.text
+    assert not steps
 
 
 def test_the_shown_threshold_goes_to_gliort(panel):

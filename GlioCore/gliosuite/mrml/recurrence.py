@@ -21,6 +21,7 @@ from ..recurrence.reasons import Reasons, reasons
 from ..recurrence.results import STEPS
 from ..training.model_folder import CARD, Model, read_model, shipped
 from .display import show_map, show_over
+from .process import Job, begun
 from .rt.matching import TITLES
 from .rt.prediction import SOURCE
 from .segments import is_drafted, mask_from_segment, refuse_shared
@@ -245,6 +246,22 @@ def look(node: slicer.vtkMRMLScalarVolumeNode, opacity: float, least: float) -> 
     display = node.GetDisplayNode()
     display.SetThreshold(least, display.GetUpperThreshold())
     display.SetApplyThreshold(True)
+
+
+def train(cases: str, out: str) -> Job:
+    """The job that trains a model on a folder of results of `gliosuite run`; it lies in the folder ``model`` of `out`.
+
+    Raises
+    ------
+    InputError
+        If either is not chosen.
+    """
+    if not cases:
+        raise InputError("no folder of cases is chosen; one with results of `gliosuite run`, a patient each, is needed")
+    if not out:
+        raise InputError("no folder for the model is chosen")
+    words = ["recurrence", "train", "--cases", str(Path(cases).absolute()), "--out", str(Path(out).absolute())]
+    return begun((cases, out), lambda _folder: words)
 
 
 def card(model_folder: str = "") -> str:

@@ -54,8 +54,10 @@ class Why(Section):
 
 
 def _row(reason: Reason) -> tuple[Any, ...]:
-    """What the table says of an input."""
+    """What the table says of an input, in as few digits as count: the panel is narrow."""
     unit = "x" if reason.unit == RELATIVE else reason.unit
-    value = "" if reason.value is None else f"{reason.value:.3g} {unit}".rstrip()
+    digits = ".0f" if unit == "mm" else ".3g"  # the model's voxels are of some mm
+    value = "" if reason.value is None else f"{reason.value:{digits}} {unit}".rstrip()
     percentile = "" if reason.percentile is None else f"{reason.percentile:.0f} %"
-    return reason.input, value, percentile, reason.log_odds, reason.log_odds_sd, f"{100 * reason.without:.3g} %"
+    without = f"{100 * reason.without:.2g} %"
+    return reason.input, value, percentile, round(reason.log_odds, 2), round(reason.log_odds_sd, 2), without
