@@ -54,7 +54,7 @@ def register(add: Callable) -> None:
     p.set_defaults(run=_predict)
     p = add(
         "recurrence why",
-        "what drove the probability of recurrence of one voxel: what each image and distance adds, by occlusion",
+        "what drove the probability of recurrence of one voxel: what each image, distance and size of the lesion adds, by occlusion",
     )
     p.add_argument("results", metavar="RESULTS", help="a results folder of `gliosuite run`")
     p.add_argument(

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 RELATIVE = "x normal"  # the unit of what is divided by the commonest value of normal brain
 _DISTANCES = {"t2l": "from T2L", "cel": "from CEL", "cavity": "from cavity"}
+_SIZES = {"t2l": "T2L size", "cel": "CEL size"}
 HOW = (
-    "Log odds and probability are those with all inputs against those without one: an image and its smoothed values are made missing, "
-    "a distance is put to its median among the voxels that were predicted. It tells what the model used, not what causes recurrence.",
-    "Inputs stand in for each other, so that these numbers do not add up. T1c and FLAIR were never missing in training: without one, "
-    "a tree goes where most of its voxels went. The sizes of the lesion are the same in all voxels and stay as they are.",
+    "Log odds and probability are those with all inputs against those without one: an image with its smoothed values, or a size of the "
+    "lesion, is made missing, a distance is put to its median among the voxels that were predicted. It tells what the model used, not "
+    "what causes recurrence.",
+    "Inputs stand in for each other, so that these numbers do not add up. T1c, FLAIR and sizes were never missing in training: without "
+    "one, a tree goes where most of its voxels went.",
 )
 
 
@@ -32,12 +34,12 @@ class Reason:
     Attributes
     ----------
     input
-        For people: an image, a distance, or several of them together.
+        For people: an image, a distance, a size of the lesion, or several of them together.
     value, unit
         What the model was shown; None where it was not measured in the voxel, and for several together.
     percentile
         The share (0-100) of the patient's normal-appearing brain that lies below; None as `value`,
-        for a distance, and where none of it was measured.
+        for what is no image, and where none of it was measured.
     low, high
         Between what values near the lesion lay in training, widened (``ranges`` of model.json); None for what is no image.
     log_odds, log_odds_sd
@@ -130,7 +132,16 @@ def reasons(inputs: Inputs, point_lps_mm: Sequence[float], model: "Model | None"
         if (feature := f"from_{name}_mm") in usual:
             said = {"unit": "mm", "value": float(own[NAMES.index(feature)])}
             single.append((title, nothing | said, {feature: usual[feature]}))
+    for name, title in _SIZES.items():
+        single.append(
+            (
+                title,
+                nothing | {"unit": "cc", "value": float(inputs.masks[name].sum() * inputs.grid.voxel_cc)},
+                {f"log_{name}_cc": np.nan},
+            )
+        )
     several.append(("all distances", nothing, usual))
+    several.append(("all sizes", nothing, {f"log_{name}_cc": np.nan for name in _SIZES}))
     shown = np.repeat(own[None], 1 + len(single) + len(several), axis=0)
     for row, (_title, _said, change) in zip(shown[1:], (*single, *several)):
         for feature, value in change.items():

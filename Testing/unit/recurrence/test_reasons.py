@@ -133,6 +133,15 @@ def test_a_distance_is_held_against_the_median(one, asked):
     assert "median" in said.notes[0]
 
 
+def test_sizes_of_the_lesion_count_too(one, asked):
+    cc = {name: one.masks[name].sum() * 0.027 for name in ("t2l", "cel")}
+    made = model([stump("log_t2l_cc", 0.0, 0.0, 0.4), stump("log_cel_cc", -9.0, 0.5, 0.0)])
+    found = by_name(reasons(one, place_of(asked[1]), made))
+    assert found["T2L size"].log_odds == pytest.approx(SLOPE * 0.4)
+    assert found["all sizes"].log_odds == pytest.approx(SLOPE * (0.4 - 0.5))
+    assert [found[n].value for n in ("T2L size", "CEL size")] == pytest.approx(list(cc.values()))
+
+
 def test_what_was_not_measured_adds_nothing_and_a_missing_channel_is_not_named(one, asked):
     adc = one.images["adc"].copy()
     adc[asked[1]] = np.nan
