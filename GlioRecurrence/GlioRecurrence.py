@@ -48,8 +48,11 @@ class GlioRecurrenceParameterNode:
     probability: vtkMRMLScalarVolumeNode
     opacityPercent: Annotated[float, WithinRange(0, 100)] = 60.0
     thresholdPercent: Annotated[float, WithinRange(0.5, 95)] = 5.0
+    showSd: bool = False
     model: str = "shipped"
     modelFolder: str = ""
+    casesFolder: str = ""
+    trainedFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
@@ -81,6 +84,18 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
 
         recurrence.show(result, opacity, least)
 
+    def showSd(self, result, opacity):
+        from gliosuite.mrml import recurrence
+
+        recurrence.show_sd(result, opacity)
+
+    def why(self, node):
+        """Where the crosshair is (RAS, mm), and what drove the probability there."""
+        from gliosuite.mrml import recurrence
+
+        place = recurrence.crosshair()
+        return place, recurrence.why(node, place)
+
     def look(self, node, opacity, least):
         from gliosuite.mrml import recurrence
 
@@ -90,6 +105,16 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import recurrence
 
         return recurrence.card(folder)
+
+    def startTraining(self, cases, out):
+        from gliosuite.mrml import recurrence
+
+        return recurrence.train(cases, out)
+
+    def abandon(self, job):
+        from gliosuite.mrml import process
+
+        process.abandon(job)
 
     def toRT(self, node, thresholdPercent):
         """Open GlioRT with a probability, cut at a threshold, as its prediction."""
@@ -130,6 +155,14 @@ class GlioRecurrenceTest(ScriptedLoadableModuleTest):
         self.assertEqual(values.max(), 1)
         between = ((values > 0) & (values < 1)).sum()
         self.assertGreater(between, 1000)
+        ui.sdCheckBox.click()
+        self.assertFalse(ui.thresholdSlider.enabled)
+        ui.sdCheckBox.click()
+        inside = ((values > 0) & (values < 1)).nonzero()
+        k, j, i = (int(axis[between // 2]) for axis in inside)
+        selftest.crosshair(node, (i, j, k))
+        ui.whyButton.click()
+        self.assertGreater(ui.whyTable.rowCount, 3, ui.whyStatus.text)
         ui.thresholdSlider.value = 40
         selftest.save_and_load()
         self.assertEqual(panel.parameters.thresholdPercent, 40)

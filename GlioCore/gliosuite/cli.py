@@ -9,6 +9,7 @@ import difflib
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -237,6 +238,9 @@ def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
         elif isinstance(value, dict):
             yield f"{indent}{name}:"
             yield from _short(value, indent + "  ")
+        elif isinstance(value, list) and _is_table(value):
+            yield f"{indent}{name}:"
+            yield from _table(value, indent + "  ")
         elif isinstance(value, list) and any(isinstance(v, (dict, list)) or len(_word(v)) > 40 for v in value):
             yield f"{indent}{name}:"
             for item in value:
@@ -246,6 +250,24 @@ def _short(result: dict[str, Any], indent: str = "") -> Iterator[str]:
             yield f"{indent}{name}: {f'{len(value)} values' if many else ', '.join(map(_word, value))}"
         else:
             yield f"{indent}{name}: {_word(value)}"
+
+
+def _is_table(value: list[Any]) -> bool:
+    """Whether a list holds several rows with the same columns."""
+    rows = len(value) > 1 and all(isinstance(v, dict) for v in value)
+    return rows and all(
+        v.keys() == value[0].keys() and not any(isinstance(x, (dict, list)) for x in v.values()) for v in value
+    )
+
+
+def _table(rows: list[dict[str, Any]], indent: str) -> Iterator[str]:
+    """Rows below the names of their columns, words to the left and numbers to the right."""
+    words = [list(rows[0]), *([_word(v) for v in row.values()] for row in rows)]
+    wide = [max(map(len, column)) for column in zip(*words)]
+    left = [any(isinstance(row[name], str) for row in rows) for name in rows[0]]
+    for line in words:
+        aligned = (w.ljust(n) if to_left else w.rjust(n) for w, n, to_left in zip(line, wide, left))
+        yield (indent + " ".join(aligned)).rstrip()
 
 
 def _wrapped(line: str) -> str:
@@ -262,7 +284,13 @@ def _word(value: Any) -> str:
 
 
 def joined(argv: list[str]) -> list[str]:
-    """The words of a command line, the two that name one command together as one (``synthesize predict``)."""
+    """The words of a command line, the two that name one command together as one (``synthesize predict``).
+
+    A place that begins with a minus goes with its option, of which it is no other (``--at -12,30,5``).
+    """
+    for i in range(len(argv) - 1, 0, -1):
+        if argv[i - 1].startswith("--") and "=" not in argv[i - 1] and re.match(r"-[\d.]+,", argv[i]):
+            argv = [*argv[: i - 1], f"{argv[i - 1]}={argv[i]}", *argv[i + 1 :]]
     two = argv[:1] in (["synthesize"], ["recurrence"], ["survival"]) and len(argv) > 1 and not argv[1].startswith("-")
     return [" ".join(argv[:2]), *argv[2:]] if two else argv
 

@@ -80,6 +80,13 @@ PIECES = (
         "Python 3.11, a C compiler, make test; in Slicer: SlicerRadiomics",
     ),
     Piece("lifelines", _PACKAGE, False, "Cox regression of gliosuite survival is off", "pip install lifelines"),
+    Piece(
+        "sklearn",
+        _PACKAGE,
+        False,
+        "recurrence models cannot be trained (the shipped one predicts all the same)",
+        "pip install scikit-learn",
+    ),
     Piece("highdicom", _PACKAGE, False, "DICOM SEG is off", "pip install highdicom; Slicer 5.12 has it"),
     Piece("nnunetv2", _PACKAGE, False, "nnU-Net models are off", "pip install nnunetv2"),
     Piece(
@@ -114,7 +121,9 @@ def _look(piece: Piece) -> tuple[bool, str]:
         if importlib.util.find_spec(piece.name) is None:
             return False, ""
         try:
-            return True, metadata.version({"radiomics": "pyradiomics"}.get(piece.name, piece.name))
+            return True, metadata.version(
+                {"radiomics": "pyradiomics", "sklearn": "scikit-learn"}.get(piece.name, piece.name)
+            )
         except metadata.PackageNotFoundError:
             return True, "version unknown"
     path: str | Path | None

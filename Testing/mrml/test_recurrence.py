@@ -170,10 +170,91 @@ def test_it_is_shown_over_t1c_from_a_threshold_on(slicer, predicted):
     display = predicted.probability.GetDisplayNode()
     assert (composite.GetForegroundOpacity(), display.GetLowerThreshold()) == (0.5, 0.2)
     assert display.GetApplyThreshold()
-    composite.SetForegroundVolumeID(predicted.sd.GetID())
+    composite.SetForegroundVolumeID(predicted.t1c.GetID())
     look(predicted.probability, 0.9, 0.3)
     assert composite.GetForegroundOpacity() == 0.5, "another map's opacity is its own"
     assert display.GetLowerThreshold() == 0.3
+
+
+def test_the_sd_is_shown_in_its_place_with_a_legend_of_its_own(slicer, predicted):
+    from gliosuite.mrml.recurrence import look, show, show_sd
+
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    show_sd(predicted, 0.5)
+    assert composite.GetForegroundVolumeID() == predicted.sd.GetID()
+    assert composite.GetBackgroundVolumeID() == predicted.t1c.GetID()
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(predicted.sd)
+    assert legend.GetTitleText() == "SD among members [probability]"
+    least = predicted.sd.GetDisplayNode().GetLowerThreshold()
+    look(predicted.probability, 0.8, 0.3)
+    assert composite.GetForegroundOpacity() == 0.8
+    assert predicted.sd.GetDisplayNode().GetLowerThreshold() == least, "the threshold is one of the probability"
+    show(predicted, 0.8, 0.3)
+    assert composite.GetForegroundVolumeID() == predicted.probability.GetID()
+
+
+def place_of(case, node):
+    """The centre (RAS, mm) of a voxel of the model in which the probability is high, and what is there."""
+    found = predicted_by_library(case, node)[0]
+    z, y, x = np.argwhere(found.predicted & (found.probability > 0.2))[0]
+    lps = found.grid.blank().TransformIndexToPhysicalPoint((int(x), int(y), int(z)))
+    return (-lps[0], -lps[1], lps[2]), float(found.probability[z, y, x])
+
+
+def test_what_drove_a_voxel_is_what_the_library_says(slicer, case, predicted, tmp_path):
+    from gliosuite.mrml.recurrence import crosshair, why
+
+    place, probability = place_of(case, tmp_path)
+    with pytest.raises(InputError, match="hold Shift"):
+        crosshair()
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode").SetCrosshairRAS(*place)
+    assert crosshair() == pytest.approx(place)
+    said = why(predicted.probability, crosshair())
+    assert said.probability == pytest.approx(probability, abs=1e-6)
+    assert {r.input for r in said.reasons} >= {"T1c", "FLAIR", "T1", "from T2L", "all distances"}
+    with pytest.raises(InputError, match="lies outside the images"):
+        why(predicted.probability, (900.0, 0.0, 0.0))
+
+
+def test_a_saved_prediction_still_knows_what_drove_it(slicer, case, predicted, tmp_path):
+    from gliosuite.mrml.recurrence import why
+
+    place, _ = place_of(case, tmp_path / "library")
+    before = why(predicted.probability, place)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(0)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    node = slicer.util.getNode("Recurrence probability")
+    after = why(node, place)
+    assert [(r.input, pytest.approx(r.log_odds)) for r in after.reasons] == [
+        (r.input, r.log_odds) for r in before.reasons
+    ]
+    slicer.mrmlScene.RemoveNode(slicer.util.getNode("*flair*"))
+    with pytest.raises(InputError, match="are not in the scene; predict again"):
+        why(node, place)
+
+
+def test_a_model_that_was_changed_is_said(predicted):
+    import json
+
+    from gliosuite.mrml.recurrence import _RECORD, why
+
+    record = json.loads(predicted.probability.GetAttribute(_RECORD)) | {"weights_sha256": "another"}
+    predicted.probability.SetAttribute(_RECORD, json.dumps(record))
+    with pytest.raises(
+        InputError, match="the shipped model is not the model any more that made Recurrence probability"
+    ):
+        why(predicted.probability, (0.0, 0.0, 0.0))
+
+
+def test_a_model_of_finer_voxels_is_asked_on_its_own(loaded, tmp_path):
+    from gliosuite.mrml.recurrence import predict
+    from gliosuite.recurrence.voxelwise import shipped
+    from gliosuite.training import Model, write_model
+
+    write_model(tmp_path / "model", Model(shipped().weights, shipped().about | {"grid_mm": 2.5}), "")
+    found = predict(replace(loaded[1], model_folder=str(tmp_path / "model")))
+    assert "simulated patients alone" in found.notes[0]
 
 
 def test_a_saved_scene_knows_what_was_said(slicer, predicted, tmp_path):

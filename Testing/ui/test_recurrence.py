@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gliosuite.errors import InputError
 from gliosuite.images import Grid
+from gliosuite.recurrence.reasons import RELATIVE, Reason, Reasons
 
 from Testing.standin.patients import brain_of, predicted_by_library, simulated
 
@@ -17,15 +18,22 @@ class FakeLogic:
     """Does what takes time, and remembers what it was asked for."""
 
     def __init__(self, slicer):
-        self.slicer = slicer
+        self.slicer, self.abandoned = slicer, 0
         self.asked, self.seen, self.handed, self.kept = [], [], [], {}
+        image = Reason("T1c", 1.0945, RELATIVE, 84.02, -0.7, 0.9, -0.2593, 0.1244, 0.1961)
+        place = Reason("from T2L", 3.0, "mm", None, None, None, 3.0588, 0.2671, 0.0089)
+        several = Reason("all distances", None, "", None, None, None, 2.4044, 1.1156, 0.0274)
+        self.reasons = Reasons(0.1597, 0.0293, (place, image, several), ())
 
     def predict(self, request):
         self.asked.append(request)
         if "flair" not in request.images:
             raise InputError("no FLAIR is chosen; T1c and FLAIR are needed")
-        node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Recurrence probability")
-        result = SimpleNamespace(probability=node, channels=("t1c", "flair"), threshold=0.1234, notes=(NOTE, "Second."))
+        make = lambda name: self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        node, sd = make("Recurrence probability"), make("Recurrence probability SD")
+        result = SimpleNamespace(
+            probability=node, sd=sd, channels=("t1c", "flair"), threshold=0.1234, notes=(NOTE, "Second.")
+        )
         self.kept[node] = result
         return result
 
@@ -38,10 +46,30 @@ class FakeLogic:
     def look(self, node, opacity, least):
         self.seen.append((node.GetName(), opacity, least))
 
+    def showSd(self, result, opacity):  # noqa: N802
+        self.seen.append(("SD", opacity))
+
+    def why(self, node):
+        if self.reasons is None:
+            raise InputError("the place 0,0,0 (R,A,S in mm) lies in the cavity")
+        return (1.0, -2.0, 30.06), self.reasons
+
     def card(self, folder):
         if folder == "/nowhere":
             raise InputError("/nowhere holds no card.md")
         return f"# Card of {folder or 'the shipped model'}"
+
+    def startTraining(self, cases, out):  # noqa: N802
+        from gliosuite.mrml.recurrence import train
+
+        return train(cases, out)
+
+    def abandon(self, job):
+        from gliosuite.mrml.process import abandon
+
+        abandon(job)
+        assert not job.folder.exists()
+        self.abandoned += 1
 
     def toRT(self, node, percent):  # noqa: N802
         self.handed.append((node.GetName(), percent))
@@ -114,6 +142,61 @@ def test_sliders_change_the_display(panel):
     assert (panel.parameters.opacityPercent, panel.parameters.thresholdPercent) == (45, 30)
 
 
+def test_the_sd_takes_the_probabilitys_place_and_back(panel):
+    ui = panel.ui
+    assert not ui.sdCheckBox.enabled
+    ui.predictButton.click()
+    ui.sdCheckBox.click()
+    assert panel.logic.seen[-1] == ("SD", 0.6)
+    assert panel.parameters.showSd
+    assert not ui.thresholdSlider.enabled, "it is the probability's"
+    ui.opacitySlider.value = 45
+    assert panel.logic.seen[-1] == ("Recurrence probability", 0.45, pytest.approx(0.123))
+    ui.sdCheckBox.click()
+    assert panel.logic.seen[-1] == ("show", 0.45, pytest.approx(0.123))
+    assert ui.thresholdSlider.enabled
+    ui.sdCheckBox.click()
+    ui.predictButton.click()
+    assert not ui.sdCheckBox.checked, "another prediction is shown itself"
+    assert panel.logic.seen[-1][0] == "show"
+
+
+def cells(table):
+    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
+
+
+def test_what_drove_a_voxel_is_a_table(panel, slicer, grab):
+    ui = panel.ui
+    assert not ui.whyButton.enabled
+    ui.predictButton.click()
+    ui.whyButton.click()
+    assert ui.whyStatus.text.splitlines() == [
+        "R 1.0, A -2.0, S 30.1 mm: probability 16.0 %, SD 2.9 %",
+        "note: T1c: outside what the model was trained on",
+    ]
+    assert cells(ui.whyTable) == [
+        ["from T2L", "3 mm", "", "3.06", "0.27", "0.89 %"],
+        ["T1c", "1.09 x", "84 %", "-0.26", "0.12", "20 %"],
+        ["all distances", "", "", "2.4", "1.12", "2.7 %"],
+    ]
+    assert grab(panel.widget.parent) > 5
+    panel.widget.parent.hide()
+    panel.logic.reasons = None
+    ui.whyButton.click()
+    assert ui.whyStatus.text.endswith("lies in the cavity")
+    assert ui.whyTable.rowCount == 0
+    slicer.mrmlScene.Clear(0)
+    assert (ui.whyStatus.text, ui.whyButton.enabled) == ("", False)
+
+
+def test_another_prediction_was_driven_by_something_else(panel):
+    ui = panel.ui
+    ui.predictButton.click()
+    ui.whyButton.click()
+    ui.predictButton.click()
+    assert (ui.whyTable.rowCount, ui.whyStatus.text) == (0, "")
+
+
 def test_an_image_that_a_person_left_out_stays_so(panel, slicer):
     panel.ui.adcSelector.setCurrentNode(None)
     fa = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "FA")
@@ -143,6 +226,64 @@ def test_a_model_in_a_folder(panel):
     assert ui.modelStatus.text == ""
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == ""
+
+
+@pytest.fixture
+def training(panel, fake_steps):
+    """The panel with both folders chosen, and the steps that it starts."""
+    panel.ui.casesEdit.currentPath, panel.ui.trainedEdit.currentPath = "/cohort", "/own"
+    return panel, fake_steps(panel)
+
+
+def test_a_model_is_trained_and_chosen(training):
+    from gliosuite.cli import build_parser, joined
+
+    panel, steps = training
+    ui = panel.ui
+    ui.trainButton.click()
+    (step,) = steps
+    args = build_parser().parse_args(joined(step.arguments))
+    assert (args.command, args.cases, args.out) == ("recurrence train", "/cohort", "/own")
+    assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (False, True)
+    step.progress(0.7, "member 2 of 5")
+    assert (ui.progressBar.value, ui.trainStatus.text) == (70, "member 2 of 5")
+    step.done({"out": "/own/model", "patients": 12})
+    assert ui.trainStatus.text == "trained on 12 patients and chosen above; its card says what it reached"
+    assert ui.cardEdit.plainText == "# Card of /own/model"
+    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (1, "/own/model")
+    assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (True, False)
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == "/own/model"
+    assert panel.logic.abandoned == 1
+
+
+def test_a_training_that_is_cancelled_or_refused_says_so_and_keeps_the_model(training):
+    from gliosuite.mrml.process import CancelledError
+
+    panel, steps = training
+    ui = panel.ui
+    ui.trainButton.click()
+    ui.cancelButton.click()
+    assert steps[0].cancelled
+    steps[0].failed(CancelledError("cancelled"))
+    assert ui.trainStatus.text == "cancelled"
+    ui.trainButton.click()
+    steps[1].failed(InputError("/cohort holds no results folders of gliosuite run, one for each patient"))
+    assert ui.trainStatus.text.startswith("/cohort holds no results folders")
+    assert ui.modelComboBox.currentIndex == 0
+    assert panel.logic.abandoned == 2
+
+
+def test_without_a_folder_nothing_is_started(training):
+    panel, steps = training
+    for edit, sentence in (
+        (panel.ui.trainedEdit, "for the model is chosen"),
+        (panel.ui.casesEdit, "of cases is chosen"),
+    ):
+        edit.currentPath = ""
+        panel.ui.trainButton.click()
+        assert sentence in panel.ui.trainStatus.text
+    assert not steps
 
 
 def test_the_shown_threshold_goes_to_gliort(panel):
@@ -189,7 +330,7 @@ def test_a_saved_scene_has_its_parameters(slicer, panel):
     assert p.reference.GetName() == "T1 post gad"
     assert p.probability.GetName() == "Recurrence probability"
     panel.logic.kept[p.probability] = SimpleNamespace(
-        probability=p.probability, channels=("t1c",), threshold=0.2, notes=(NOTE,)
+        probability=p.probability, sd=None, channels=("t1c",), threshold=0.2, notes=(NOTE,)
     )
     panel.widget.enter()
     assert ui.notesLabel.text == NOTE

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from gliosuite.cli import Reporter, _rounded, _short, build_parser, main
+from gliosuite.cli import Reporter, _rounded, _short, build_parser, joined, main
 
 
 def last(err: str) -> str:
@@ -173,6 +173,26 @@ def test_short_text_of_lists_and_numbers():
     result = {"medians": {"ktrans": 0.123456, "ve": None}, "files": ["a", "b"], "times": [0.5] * 60, "rows": [{"n": 1}]}
     assert list(_short(result)) == [
         *("medians:", "  ktrans: 0.1235", "  ve: -", "files: a, b", "times: 60 values", "rows:", "  n: 1"),
+    ]
+
+
+def test_rows_alike_are_a_table():
+    rows = [{"input": "T1c", "value": 1.25, "unit": "mm"}, {"input": "all", "value": None, "unit": ""}]
+    assert list(_short({"rows": rows})) == ["rows:", "  input value unit", "  T1c    1.25 mm", "  all       -"]
+    other = [rows[0], {"input": "T1c"}]
+    assert list(_short({"rows": other}))[1] == "  input: T1c"
+
+
+def test_a_place_may_begin_with_a_minus():
+    assert joined(["recurrence", "why", "R", "--at", "-12,30,-5"]) == ["recurrence why", "R", "--at=-12,30,-5"]
+    assert joined(["aif", "S", "--aif-points", "-1.5,2,3;4,5,6", "--out", "o"])[2] == "--aif-points=-1.5,2,3;4,5,6"
+    assert joined(["dce", "S", "--arrival", "-3", "--quiet", "-x,1"]) == [
+        "dce",
+        "S",
+        "--arrival",
+        "-3",
+        "--quiet",
+        "-x,1",
     ]
 
 

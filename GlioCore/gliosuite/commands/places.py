@@ -18,6 +18,7 @@ INTO_FILES = (
     "ctv",
     "motion",
     "radiomics",
+    "recurrence why",
     "register",
     "rtstruct",
 )  # the commands whose --out is a file, not a folder
@@ -36,7 +37,7 @@ READS = {
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
-    *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "bounds", "probability_source"),
+    *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "at", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
     *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),

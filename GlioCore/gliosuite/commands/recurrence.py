@@ -1,6 +1,7 @@
-"""Where a glioma recurs: ``recurrence train``, ``recurrence predict``, ``recurrence evaluate``."""
+"""Where a glioma recurs: ``recurrence train``, ``recurrence predict``, ``recurrence why``, ``recurrence evaluate``."""
 
 import argparse
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ KINDS = ("voxelwise",)
 
 
 def register(add: Callable) -> None:
-    """Add ``recurrence train``, ``recurrence predict`` and ``recurrence evaluate``."""
+    """Add ``recurrence train``, ``recurrence predict``, ``recurrence why`` and ``recurrence evaluate``."""
     p = add(
         "recurrence train",
         "train a model of where a glioma recurs, on results of `gliosuite run` with a follow-up or on simulated patients; a run that was "
@@ -52,6 +53,18 @@ def register(add: Callable) -> None:
     )
     p.set_defaults(run=_predict)
     p = add(
+        "recurrence why",
+        "what drove the probability of recurrence of one voxel: what each image, distance and size of the lesion adds, by occlusion",
+    )
+    p.add_argument("results", metavar="RESULTS", help="a results folder of `gliosuite run`")
+    p.add_argument(
+        "--at", required=True, type=_point, metavar="R,A,S", help="the place, R,A,S in mm as 3D Slicer shows it"
+    )
+    _kind(p)
+    _model(p)
+    p.add_argument("--out", metavar="FILE", help="file for the result as JSON")
+    p.set_defaults(run=_why)
+    p = add(
         "recurrence evaluate",
         "hold predicted target volumes and those by margins against the progression of patients that a model has not seen",
     )
@@ -65,6 +78,16 @@ def register(add: Callable) -> None:
     _model(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for evaluation.csv and evaluation.json")
     p.set_defaults(run=_evaluate)
+
+
+def _point(text: str) -> tuple[float, float, float]:
+    try:
+        right, anterior, superior = (float(v) for v in text.split(","))
+        if not all(map(math.isfinite, (right, anterior, superior))):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place R,A,S in mm such as '12,30,-5'") from None
+    return right, anterior, superior
 
 
 def _kind(p: argparse.ArgumentParser) -> None:
@@ -158,6 +181,20 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         )
         files = sorted(p.name for p in folder.iterdir())
     return {"out": args.out, "files": files, **record}
+
+
+def _why(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from ..files import write_json
+    from ..recurrence.reasons import reasons
+    from ..recurrence.results import read_results
+
+    model = _read(args)
+    right, anterior, superior = args.at
+    inputs = read_results(args.results, grid_mm=model.about["grid_mm"])
+    found = {"at_ras_mm": list(args.at), **reasons(inputs, (-right, -anterior, superior), model).record()}
+    if args.out:
+        write_json(args.out, found)
+    return found
 
 
 def _read(args: argparse.Namespace) -> "Model":

@@ -15,15 +15,27 @@ from ..errors import InputError
 from ..images import Grid, array, boolean
 from ..recurrence import CHANNELS, KIND, Inputs
 from ..recurrence import predict as ask
-from ..recurrence.inputs import GRID_MM, REQUIRED
+from ..recurrence.inputs import REQUIRED
 from ..recurrence.output import about, cautions, on_grid
+from ..recurrence.reasons import Reasons, reasons
 from ..recurrence.results import STEPS
-from ..training.model_folder import CARD, read_model, shipped
+from ..training.model_folder import CARD, Model, read_model, shipped
 from .display import show_map, show_over
+from .process import Job, begun
 from .rt.matching import TITLES
 from .rt.prediction import SOURCE
 from .segments import is_drafted, mask_from_segment, refuse_shared
-from .volumes import QUANTITY, ROLE, first_image, node_from_image, place_beside, plain_volumes, seen_image, unique_name
+from .volumes import (
+    QUANTITY,
+    ROLE,
+    TO_LPS,
+    first_image,
+    node_from_image,
+    place_beside,
+    plain_volumes,
+    seen_image,
+    unique_name,
+)
 
 ROLES = ("brain", "cel", "t2l", "cavity")
 # Images that may be missing, and the names that tell of them: maps of GlioPerfusion say themselves what they are.
@@ -41,6 +53,10 @@ OPTIONAL = {
 _NAME, _ENDINGS = "Recurrence probability", ("", " SD")
 _RECORD = "GlioSuite.Recurrence"  # attribute of a probability that `predict` makes: what was said of it, as JSON
 _T1C, _SD = "GlioSuite.T1c", "GlioSuite.SD"  # its references
+_IMAGE, _SEGMENTS = (
+    "GlioSuite.Image.",
+    "GlioSuite.Segments.",
+)  # its references to what it was made from, by name and role
 
 
 @dataclass(frozen=True)
@@ -95,11 +111,9 @@ def predict(request: RecurrenceRequest) -> RecurrenceResult:
         if request.images.get(name) is None:
             raise InputError(f"no {CHANNELS[name].title} is chosen; T1c and FLAIR are needed")
     refuse_shared({TITLES[role]: segment for role, segment in request.segments.items()})
-    model = read_model(request.model_folder, KIND) if request.model_folder else None
-    images = {name: seen_image(node) for name, node in request.images.items()}
-    grid = Grid.of(images["t1c"])
-    masks = {role: mask_from_segment(*segment, grid) for role, segment in request.segments.items()}
-    inputs = Inputs.of(images, masks, grid.isotropic(GRID_MM), measured=_measured(images))
+    model = _model(request.model_folder)
+    inputs, masks = _inputs(request, model)
+    grid = Grid.of(masks["brain"])
     found = ask(inputs, model)
     lesion = np.any([boolean(masks[role]) for role in ("cel", "t2l") if role in masks], axis=0)
     drafts = [role for role, segment in request.segments.items() if is_drafted(*segment)]
@@ -123,11 +137,73 @@ def predict(request: RecurrenceRequest) -> RecurrenceResult:
         nodes.append(node)
     probability, sd = nodes
     notes = (*found.notes, *cautions(drafts, "cavity" in masks))
-    record = {"channels": found.channels, "threshold": found.threshold, "notes": notes}
+    record = {
+        "channels": found.channels,
+        "threshold": found.threshold,
+        "notes": notes,
+        "images": list(request.images),
+        "segments": {role: segment for role, (_node, segment) in request.segments.items()},
+        "model_folder": request.model_folder,
+        "weights_sha256": found.record["weights_sha256"],
+    }
     probability.SetAttribute(_RECORD, json.dumps(record))
+    for name, node in request.images.items():
+        probability.SetNodeReferenceID(_IMAGE + name, node.GetID())
+    for role, (node, _segment) in request.segments.items():
+        probability.SetNodeReferenceID(_SEGMENTS + role, node.GetID())
     probability.SetNodeReferenceID(_T1C, t1c.GetID())
     probability.SetNodeReferenceID(_SD, sd.GetID())
     return RecurrenceResult(probability, sd, t1c, found.channels, found.threshold, notes)
+
+
+def _model(folder: str) -> Model:
+    return read_model(folder, KIND) if folder else read_model(shipped(KIND), KIND)
+
+
+def _inputs(request: RecurrenceRequest, model: Model) -> tuple[Inputs, dict[str, sitk.Image]]:
+    """What the model is asked about, and the masks of the segments on the grid of T1c."""
+    images = {name: seen_image(node) for name, node in request.images.items()}
+    grid = Grid.of(images["t1c"])
+    masks = {role: mask_from_segment(*segment, grid) for role, segment in request.segments.items()}
+    return Inputs.of(images, masks, grid.isotropic(model.about["grid_mm"]), measured=_measured(images)), masks
+
+
+def crosshair() -> tuple[float, float, float]:
+    """Where the crosshair of the slice views is (RAS, mm): where the mouse was last moved with Shift held.
+
+    Raises
+    ------
+    InputError
+        If the scene has none.
+    """
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if node is None:
+        raise InputError("there is no crosshair yet; hold Shift and move the mouse over a slice view")
+    right, anterior, superior = node.GetCrosshairRAS()
+    return right, anterior, superior
+
+
+def why(node: slicer.vtkMRMLScalarVolumeNode, ras: tuple[float, float, float]) -> Reasons:
+    """What drove a probability that `predict` made at a place (RAS, mm), from the images and segments that it was made from.
+
+    Raises
+    ------
+    InputError
+        If one of them is not there any more, the model is another, or nothing is predicted there.
+    """
+    record = json.loads(node.GetAttribute(_RECORD))
+    images = {name: node.GetNodeReference(_IMAGE + name) for name in record["images"]}
+    segments = {role: (node.GetNodeReference(_SEGMENTS + role), id_) for role, id_ in record["segments"].items()}
+    if None in (*images.values(), *(segmentation for segmentation, _id in segments.values())):
+        raise InputError(f"images or segments that {node.GetName()} was made from are not in the scene; predict again")
+    model = _model(record["model_folder"])
+    if model.about["weights_sha256"] != record["weights_sha256"]:
+        raise InputError(
+            f"{record['model_folder'] or 'the shipped model'} is not the model any more that made "
+            f"{node.GetName()}; predict again"
+        )
+    inputs, _masks = _inputs(RecurrenceRequest(images, segments), model)
+    return reasons(inputs, [float(v) for v in TO_LPS @ ras], model)
 
 
 def _measured(images: dict[str, sitk.Image]) -> dict[str, sitk.Image]:
@@ -156,14 +232,36 @@ def show(result: RecurrenceResult, opacity: float, least: float) -> None:
     look(result.probability, opacity, least)
 
 
+def show_sd(result: RecurrenceResult, opacity: float) -> None:
+    """The SD among the members over T1c in all slice views, with its own colours and legend."""
+    show_over(result.sd, result.t1c, opacity)
+
+
 def look(node: slicer.vtkMRMLScalarVolumeNode, opacity: float, least: float) -> None:
-    """How opaque a probability is (0-1) in the views that it lies over, and from where on (0-1) it is seen."""
+    """How opaque a probability or its SD is (0-1) in the views that it lies over, and from where on (0-1) the probability is seen."""
+    ours = (node.GetID(), node.GetNodeReferenceID(_SD))
     for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        if composite.GetForegroundVolumeID() == node.GetID():
+        if (shown := composite.GetForegroundVolumeID()) and shown in ours:
             composite.SetForegroundOpacity(opacity)
     display = node.GetDisplayNode()
     display.SetThreshold(least, display.GetUpperThreshold())
     display.SetApplyThreshold(True)
+
+
+def train(cases: str, out: str) -> Job:
+    """The job that trains a model on a folder of results of `gliosuite run`; it lies in the folder ``model`` of `out`.
+
+    Raises
+    ------
+    InputError
+        If either is not chosen.
+    """
+    if not cases:
+        raise InputError("no folder of cases is chosen; one with results of `gliosuite run`, a patient each, is needed")
+    if not out:
+        raise InputError("no folder for the model is chosen")
+    words = ["recurrence", "train", "--cases", str(Path(cases).absolute()), "--out", str(Path(out).absolute())]
+    return begun((cases, out), lambda _folder: words)
 
 
 def card(model_folder: str = "") -> str:

@@ -21,6 +21,16 @@ NAMES = (
 )
 
 
+def feature_of(channel: str) -> str:
+    """The feature that is the value itself of one of `CHANNELS`."""
+    return f"n{channel}" if CHANNELS[channel].scaled else channel
+
+
+def features_of(channel: str) -> set[str]:
+    """All features of one of `CHANNELS`: the value itself and the smoothed one."""
+    return {feature_of(channel), f"n{channel}_around"} & set(NAMES)
+
+
 def normal_brain(inputs: Inputs) -> np.ndarray:
     """Normal-appearing brain: away from lesion and cavity, boolean (z, y, x)."""
     apart = np.minimum(inputs.away("t2l"), inputs.away("cavity"))
@@ -62,9 +72,8 @@ def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     normal = normal_brain(inputs)
     table = dict.fromkeys(NAMES)
     for name, image in inputs.images.items():
-        scaled = CHANNELS[name].scaled
-        values = image / (max(mode(image[normal]), 1e-6) if scaled else 1.0)
-        table[f"n{name}" if scaled else name] = values[where]
+        values = image / (max(mode(image[normal]), 1e-6) if CHANNELS[name].scaled else 1.0)
+        table[feature_of(name)] = values[where]
         if name in _SMOOTHED:
             table[f"n{name}_around"] = _around(values, masks["brain"], inputs.grid.spacing[::-1])[where]
     for name in ("t2l", "cel", "cavity"):

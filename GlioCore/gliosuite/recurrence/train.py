@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import InputError, require
 from ..steps import Progress, silent
-from .features import NAMES, features
+from .features import NAMES, feature_of, features, features_of
 from .inputs import CHANNELS, KINDS, Inputs
 from .settings import VoxelwiseTraining
 from .trees import Trees
@@ -121,18 +121,12 @@ def _copies(rng: np.random.Generator, values: np.ndarray, recurred: np.ndarray) 
         if copy:
             hidden = {kind for kind in KINDS[1:] if rng.random() < _HIDDEN}
             gone = {n for n, c in CHANNELS.items() if c.kind in hidden or (n == "t1" and rng.random() < _T1_HIDDEN)}
-            seen[:, [i for i, n in enumerate(NAMES) if _channel(n) in gone]] = np.nan
+            seen[:, [NAMES.index(f) for n in gone for f in features_of(n)]] = np.nan
         x.append(seen)
         y.append(recurred[rows])
         stand_for = [some.size / max(taken.size, 1) for some, taken in zip(kinds, (without, with_one))]
         weight.append(np.where(recurred[rows], stand_for[1], stand_for[0]))
     return np.concatenate(x), np.concatenate(y), np.concatenate(weight)
-
-
-def _channel(feature: str) -> str:
-    """The channel that a feature is of."""
-    name = feature.removesuffix("_around")
-    return name if name in CHANNELS else name.removeprefix("n")
 
 
 def _calibrate(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
@@ -146,8 +140,8 @@ def _calibrate(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
 def _ranges(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, tuple[float, float]]:
     """By channel, between what its values near the lesion lay in training, widened."""
     found = {}
-    for name, channel in CHANNELS.items():
-        column = NAMES.index(f"n{name}" if channel.scaled else name)
+    for name in CHANNELS:
+        column = NAMES.index(feature_of(name))
         seen = np.concatenate([v[np.isfinite(v[:, column]), column] for v, _ in tables])
         if seen.size:
             low, high = np.percentile(seen, (_TAIL, 100 - _TAIL))

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..images import Grid
 from ..steps import Progress, silent
-from .features import NAMES, features
+from .features import NAMES, feature_of, features, features_of
 from .inputs import CHANNELS, KINDS, REQUIRED, Inputs
 from .trees import Trees
 
@@ -80,16 +80,10 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
     """
     model = model or shipped()
     about = model.about
-    if not np.allclose(inputs.grid.spacing, about["grid_mm"], rtol=0.02):
-        raise InputError(
-            f"voxels of {inputs.grid.spacing[0]:g} mm were given, and the model was trained on {about['grid_mm']:g} mm"
-        )
     progress(0.0, "features")
-    values, where = features(inputs)
-    used, notes = _usable(inputs, values, about["ranges"])
+    values, where, used, notes = seen(inputs, model)
     progress(0.4, "probability")
-    scores = Trees.of(model.weights).log_odds(values[:, [NAMES.index(n) for n in about["features"]]])
-    each_member = calibrated(scores, about["calibration"])
+    each_member = calibrated(raw_log_odds(model, values), about["calibration"])
     probability, sd = (np.zeros(inputs.grid.shape, np.float32) for _ in range(2))
     probability[where], sd[where] = each_member.mean(axis=0), each_member.std(axis=0)
     probability[inputs.masks["t2l"]] = 1.0
@@ -105,6 +99,34 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
         "weights_sha256": about["weights_sha256"],
     }
     return Recurrence(probability, sd, inputs.grid, where, tuple(used), float(about["threshold"]), notes, record)
+
+
+def seen(inputs: Inputs, model: "Model") -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """What a model is shown of a visit.
+
+    Returns
+    -------
+    tuple
+        Values and voxels as `features.features` gives them, NaN in the channels that are left out; the channels that are looked at; and
+        a sentence for each that is not.
+
+    Raises
+    ------
+    InputError
+        As `predict`.
+    """
+    needed = model.about["grid_mm"]
+    if not np.allclose(inputs.grid.spacing, needed, rtol=0.02):
+        raise InputError(
+            f"voxels of {inputs.grid.spacing[0]:g} mm were given, and the model was trained on {needed:g} mm"
+        )
+    values, where = features(inputs)
+    return values, where, *_usable(inputs, values, model.about["ranges"])
+
+
+def raw_log_odds(model: "Model", values: np.ndarray) -> np.ndarray:
+    """What each member says of voxels with all features (n, `features.NAMES`), not calibrated: log odds (m, n)."""
+    return Trees.of(model.weights).log_odds(values[:, [NAMES.index(n) for n in model.about["features"]]])
 
 
 _SAID = {
@@ -123,17 +145,16 @@ def _usable(inputs: Inputs, values: np.ndarray, ranges: Mapping[str, Any]) -> tu
     """The channels that can be looked at, and a sentence for each that cannot, whose values are made missing."""
     used, notes = [], []
     for name in inputs.images:
-        column = NAMES.index(f"n{name}" if CHANNELS[name].scaled else name)
         title = CHANNELS[name].title
-        seen = values[:, column]
-        known = np.isfinite(seen)
+        found = values[:, NAMES.index(feature_of(name))]
+        known = np.isfinite(found)
         if name not in ranges or not known.any():
             why = (
                 "the model was trained without it" if name not in ranges else "it was measured nowhere near the lesion"
             )
         else:
             low, high = ranges[name]
-            outside = float(((seen < low) | (seen > high))[known].mean())
+            outside = float(((found < low) | (found > high))[known].mean())
             if outside <= _MOST_OUTSIDE:
                 used.append(name)
                 continue
@@ -144,5 +165,5 @@ def _usable(inputs: Inputs, values: np.ndarray, ranges: Mapping[str, Any]) -> tu
         if name in REQUIRED:
             raise InputError(f"the recurrence model cannot be used: {title}: {why}")
         notes.append(f"{title} was left out of the recurrence model: {why}.")
-        values[:, [i for i, n in enumerate(NAMES) if n in (f"n{name}", name, f"n{name}_around")]] = np.nan
+        values[:, [NAMES.index(n) for n in features_of(name)]] = np.nan
     return used, notes

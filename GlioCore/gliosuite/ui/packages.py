@@ -48,10 +48,12 @@ class Package:
 PACKAGES = {
     "numba": Package("numba>=0.61", 210, False),
     "pydicom": Package("pydicom>=2.4", 15, True),
+    "sklearn": Package("scikit-learn>=1.4", 60, True),
     "torch": Package("torch>=2.0", 2000, True, "PyTorch"),
 }
 FASTER = ("numba",)  # what maps are fitted with where it is there
 DICOM = ("pydicom",)
+TRAINING = ("sklearn",)
 _HELD = ("numpy", "scipy", "SimpleITK", "vtk", "torch", "pydicom", "requests")  # Slicer's own: no other version of them
 _refused: set[str] = set()  # in this session; nobody is asked twice
 

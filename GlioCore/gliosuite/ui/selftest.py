@@ -10,6 +10,7 @@ from typing import Any
 
 import slicer
 import slicer.util
+import vtk
 
 from ..mrml.sample import digital_patient
 from .panel import Panel
@@ -47,6 +48,16 @@ def settle(seconds: float = 1.0) -> None:
     while time.monotonic() < end:
         slicer.app.processEvents()
         time.sleep(0.02)
+
+
+def crosshair(volume: Any, ijk: tuple[int, int, int]) -> None:
+    """Put the crosshair onto a voxel of a volume, as Shift and the mouse do."""
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    if node is None:  # without slice views there is none
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    to_ras = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(to_ras)
+    node.SetCrosshairRAS(*to_ras.MultiplyPoint((*ijk, 1.0))[:3])
 
 
 def save_and_load() -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from gliosuite.recurrence.features import NAMES, features, mode
+from gliosuite.recurrence.features import NAMES, feature_of, features, features_of, mode
+from gliosuite.recurrence.inputs import CHANNELS
 
 from .conftest import patient
 
@@ -47,3 +48,21 @@ def test_a_missing_mask_is_far_away():
     one = patient(1)
     one = replace(one, masks=one.masks | {"cel": np.zeros_like(one.masks["brain"])})
     assert (features(one)[0][:, COLUMN["from_cel_mm"]] == 100).all()
+
+
+@pytest.mark.parametrize(
+    "channel, own, all_of_it",
+    [
+        ("t1", "nt1", {"nt1"}),
+        ("t1c", "nt1c", {"nt1c", "nt1c_around"}),
+        ("naa", "nnaa", {"nnaa"}),
+        ("cni", "cni", {"cni"}),
+    ],
+)
+def test_a_channel_has_its_features(channel, own, all_of_it):
+    assert (feature_of(channel), features_of(channel)) == (own, all_of_it)
+
+
+def test_every_feature_of_an_image_belongs_to_one_channel():
+    held = [f for name in CHANNELS for f in features_of(name)]
+    assert sorted(held) == sorted(n for n in NAMES if not n.endswith(("_mm", "_cc")))

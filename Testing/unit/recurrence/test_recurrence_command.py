@@ -115,3 +115,42 @@ def test_a_folder_without_results_and_a_case_without_progression_are_said(tmp_pa
     code, _, err = gliosuite("recurrence", "train", "--cases", tmp_path / "cases", "--out", tmp_path / "out")
     assert code == 2
     assert "no lesion at progression" in err.strip().splitlines()[-1]
+
+
+def test_what_drove_a_voxel_is_told(trained, tmp_path, gliosuite, monkeypatch, capfd):
+    from gliosuite.cli import main
+
+    one = patient(40)
+    folder = results_of(one, tmp_path / "results")
+    spread = one.target & ~one.masks["t2l"] & (one.away("t2l") > 6)
+    x, y, z = one.grid.blank().TransformIndexToPhysicalPoint([int(i) for i in np.argwhere(spread)[0][::-1]])
+    at, file = f"{-x:g},{-y:g},{z:g}", tmp_path / "out" / "why.json"
+    words = ["recurrence", "why", str(folder), "--at", at, "--model-folder", str(trained), "--out", str(file)]
+    code, out, err = gliosuite(*words)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found == json.loads(file.read_text())
+    assert found["reasons"][0]["input"] == "ADC", "where ADC is low it recurs"
+    assert found["reasons"][0]["without"] < found["probability"]
+    assert found["reasons"][0]["value"] < 0.9
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(words[:-2]) == 0
+    text = capfd.readouterr().out
+    assert [line.split()[0] for line in text.splitlines() if line.startswith("  ")][:2] == ["input", "ADC"]
+    assert "not what causes recurrence" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "at, sentence",
+    [
+        ("0,0", "is no place R,A,S in mm"),
+        ("nan,0,0", "is no place R,A,S in mm"),
+        ("-900,0,0", "lies outside the images"),
+    ],
+)
+def test_a_place_that_is_none_is_one_sentence(tmp_path, gliosuite, at, sentence):
+    folder = results_of(patient(41), tmp_path / "results")
+    code, out, err = gliosuite("recurrence", "why", folder, "--at", at)
+    assert (code, out) == (2, "")
+    assert sentence in err.strip().splitlines()[-1]

@@ -7,7 +7,7 @@ import pytest
 from gliosuite.errors import InputError
 from gliosuite.recurrence import predict
 from gliosuite.recurrence.settings import VoxelwiseTraining
-from gliosuite.recurrence.train import _channel, folds_of, grow
+from gliosuite.recurrence.train import folds_of, grow
 from gliosuite.training import Model
 
 from .conftest import patient
@@ -124,18 +124,3 @@ def test_what_cannot_be_learned_from_is_said(patients):
         grow([replace(p, target=None) for p in patients], SETTINGS)
     with pytest.raises(InputError, match="rate is 0"):
         VoxelwiseTraining(rate=0.0)
-
-
-@pytest.mark.parametrize(
-    "feature, channel",
-    [
-        ("nt1c", "t1c"),
-        ("nt1c_around", "t1c"),
-        ("naa", "naa"),
-        ("nnaa", "naa"),
-        ("cni", "cni"),
-        ("from_t2l_mm", "from_t2l_mm"),
-    ],
-)
-def test_a_feature_belongs_to_its_channel(feature, channel):
-    assert _channel(feature) == channel

@@ -48,6 +48,13 @@ class ModelSection(Section):
             raise InputError(_("no model folder is chosen; choose one in section 3, or the shipped model"))
         return p.modelFolder if p.model == _FOLDER else ""
 
+    def take(self, folder: str) -> None:
+        """Choose the model in a folder."""
+        with self.bindings.held():
+            self.parameters.model, self.parameters.modelFolder = _FOLDER, folder
+            self.bindings.show()
+        self._read()
+
     @slot
     def onModel(self) -> None:
         """Another model."""

@@ -1,7 +1,7 @@
 """The panel as a whole: its sections, and what they ask for together."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
@@ -13,11 +13,14 @@ from ..section import Section
 from .images import Images
 from .model import ModelSection
 from .probability import Probability
+from .training import Training
+from .why import Why
 
 
 class RecurrencePanel(Panel):
     """Binds the widgets of GlioRecurrence.ui to a parameter node and a logic like `GlioRecurrence.GlioRecurrenceLogic`."""
 
+    labels: ClassVar[Mapping[str, str]] = {"--cases": "casesLabel", "--out": "trainedLabel"}
     failure = _("Something went wrong in GlioRecurrence; the details help those who mend it.")
 
     def __init__(self, ui: Any, logic: Any, parameters: Any, step: Callable[..., Running] = Step) -> None:
@@ -25,8 +28,17 @@ class RecurrencePanel(Panel):
         self.structures = Structures(self, ROLES)
         self.images = Images(self)
         self.probability = Probability(self)
+        self.why = Why(self)
         self.model = ModelSection(self)
-        self._sections: tuple[Section, ...] = (self.structures, self.images, self.probability, self.model)
+        self.training = Training(self)
+        self._sections: tuple[Section, ...] = (
+            self.structures,
+            self.images,
+            self.probability,
+            self.why,
+            self.model,
+            self.training,
+        )
         self.bind(parameters)
 
     def fill(self) -> None:

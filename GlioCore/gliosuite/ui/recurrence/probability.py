@@ -23,6 +23,7 @@ class Probability(Section):
         ui.rtButton.clicked.connect(self.onRt)
         for slider in (ui.opacitySlider, ui.thresholdSlider):
             slider.valueChanged.connect(self.onLook)
+        ui.sdCheckBox.toggled.connect(self.onSd)
 
     def show(self) -> None:
         """The prediction of the scene."""
@@ -30,9 +31,12 @@ class Probability(Section):
 
     def allow(self) -> None:
         """Only what there is can be shown or handed on."""
-        there = self.parameters.probability is not None
-        for widget in (self.ui.opacitySlider, self.ui.thresholdSlider, self.ui.rtButton):
-            widget.enabled = there
+        p, ui = self.parameters, self.ui
+        there = p.probability is not None
+        result = self.logic.recall(p.probability)
+        ui.opacitySlider.enabled = ui.rtButton.enabled = there
+        ui.thresholdSlider.enabled = there and not p.showSd
+        ui.sdCheckBox.enabled = result is not None and result.sd is not None
 
     def _tell(self, result: Any, notes: list[str] | None = None) -> None:
         """What was looked at and the model's threshold, and what a reader must know."""
@@ -56,8 +60,28 @@ class Probability(Section):
         p = self.parameters
         p.probability = result.probability
         p.thresholdPercent = min(max(round(100 * result.threshold, 1), _LEAST), _MOST)
+        with self.bindings.held():
+            p.showSd = False
+        self.panel.why.clear()
         self._tell(result, notes)
-        self.logic.show(result, p.opacityPercent / 100, p.thresholdPercent / 100)
+        self._show(result)
+        self.panel.onChoice()
+
+    def _show(self, result: Any) -> None:
+        p = self.parameters
+        if p.showSd:
+            self.logic.showSd(result, p.opacityPercent / 100)
+        else:
+            self.logic.show(result, p.opacityPercent / 100, p.thresholdPercent / 100)
+
+    @slot
+    def onSd(self) -> None:
+        """The other of the two maps."""
+        p = self.parameters
+        p.showSd = self.ui.sdCheckBox.checked
+        result = self.logic.recall(p.probability)
+        if result is not None:
+            self._show(result)
         self.panel.onChoice()
 
     @slot
