@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 STAMP := $(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
 FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
-FLOOR_ROOMS := atlas case compute curves dicom files images lesions perfusion registration rt statistics
+FLOOR_ROOMS := atlas case compute curves dicom diffusion files images lesions metabolites perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
 .PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence screenshots panel-screenshots clean

@@ -276,7 +276,13 @@ def check_bounds(bounds: Bounds, model: str | None = None, delay: bool = True) -
             raise InputError(
                 f"bounds of {name} have no effect: {of} has bounds of {', '.join(names)} ({option('--bounds')})"
             )
-        if not low < high < np.inf or low == -np.inf or (name == "kep" and low <= 0):
+        # A delay may be fixed; the other parameters are sought in a range.
+        if (
+            not low <= high < np.inf
+            or low == -np.inf
+            or (low == high and name != "delay")
+            or (name == "kep" and low <= 0)
+        ):
             above = ", both above 0," if name == "kep" else ""
             raise InputError(
                 f"the bounds of {name} are {low:g} and {high:g}; a lowest and a higher value{above} are needed ({option('--bounds')})"
