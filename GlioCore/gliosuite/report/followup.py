@@ -12,6 +12,7 @@ from .results import BACKGROUNDS, Results
 _PAIRS = {"cel": "progression_cel", "t2l": "progression_t2l"}
 _QUALITY = {
     "compared": ("images that were compared", ""),
+    "not_compared_cc": ("tumour and cavity, not compared", "cc"),
     "mutual_information_before": ("mutual information before registration", ""),
     "mutual_information_after": ("mutual information after registration", ""),
     "jacobian_min": ("smallest change of volume (Jacobian)", ""),
