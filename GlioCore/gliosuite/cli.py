@@ -202,7 +202,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _refuse(unknown: list[str], parser: argparse.ArgumentParser, command: str | None) -> NoReturn:
     """Refuse what no option of a command is, with the nearest one."""
     if command is not None:
-        parser = next(a for a in parser._actions if a.dest == "command").choices[command]  # type: ignore[index]
+        parser = next(a for a in parser._actions if a.dest == "command").choices[command]  # type: ignore[index]  # choices are None for other actions
     options = [o for a in parser._actions for o in a.option_strings if a.help is not argparse.SUPPRESS]
     near = [n for u in unknown if u.startswith("-") for n in difflib.get_close_matches(u.partition("=")[0], options, 1)]
     parser.error(f"not known: {' '.join(unknown)}" + (f"; did you mean {' and '.join(near)}?" if near else ""))

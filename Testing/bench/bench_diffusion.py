@@ -7,9 +7,6 @@ generated, in random directions, with Rician noise; SNR is that of one volume wi
 """
 
 import argparse
-import contextlib
-import io
-import json
 import os
 import subprocess
 import sys
@@ -23,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "standin"))
 
 import diffusion_series as ds
-from gliosuite import cli
+from bench_dce_uncertainty import gliosuite
 from gliosuite.diffusion import Gradients, dti_maps, fit_tensor, gradients_beside
 from gliosuite.diffusion.settings import DtiSettings
 from gliosuite.images import Grid, Series, array, boolean, read_image, read_series, resample_mask, write_image
@@ -56,16 +53,6 @@ def line(what: str, found: str, bar: str = "", met: bool | None = None) -> None:
     print(f"{what:<46}{found:<46}{bar:<16}{'' if met is None else 'met' if met else 'MISSED'}", flush=True)
     if met is False:
         FAILED.append(what)
-
-
-def gliosuite(*words: object) -> dict:
-    """Run a command in this process; what it prints as JSON."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()) as errors:
-        code = cli.main([str(w) for w in (*words, "--quiet", "--json")])
-    if code:
-        raise RuntimeError(f"{words[0]} ended with {code}: {errors.getvalue()[-400:]}")
-    return json.loads(out.getvalue())
 
 
 def real(path: Path) -> None:

@@ -9,9 +9,9 @@ from ...mrml.drafts import DraftRequest
 from ...mrml.perfusion import study
 from ...mrml.rt.request import TargetsRequest
 from ..drafting import DraftSection
-from ..panel import Panel, Running, slot
+from ..panel import Running
 from ..process import Step
-from ..section import Section
+from ..sectioned import SectionedPanel
 from .export import Export
 from .margins import Margins
 from .predicted import Predicted
@@ -19,9 +19,10 @@ from .results import Results
 from .structures import Structures
 
 
-class TargetsPanel(Panel):
+class TargetsPanel(SectionedPanel):
     """Binds the widgets of GlioRT.ui to a parameter node and a logic; `GlioRT.GlioRTLogic` says what a logic has."""
 
+    remark = "checkLabel"
     failure = _("Something went wrong in GlioRT; the details help those who mend it.")
     labels: ClassVar[Mapping[str, str]] = {
         "--barriers": "barriersLabel",
@@ -44,7 +45,7 @@ class TargetsPanel(Panel):
         self.predicted = Predicted(self)
         self.results = Results(self)
         self.export = Export(self)
-        self._sections: tuple[Section, ...] = (
+        self._sections = (
             # Before the structures, which speak in the same place and have the last word of a new scene.
             DraftSection(self, self._drafts_from, self.structures.take, self.structures.place),
             self.structures,
@@ -58,28 +59,11 @@ class TargetsPanel(Panel):
             box.contentsCollapsed.connect(self.onChoice)
         self.bind(parameters)
 
-    def fill(self) -> None:
-        """Choose what a scene leaves open."""
-        for section in self._sections:
-            section.fill()
-
     def show(self) -> None:
         """Show what neither Slicer nor `bindings` do."""
         for section in self._sections:
             section.say("")
             section.show()
-
-    @slot
-    def onChoice(self) -> None:
-        """Show what the choices need, and allow what can be done."""
-        for section in self._sections:
-            section.allow()
-        for label in (*(getattr(self.ui, section.place) for section in self._sections), self.ui.checkLabel):
-            label.visible = bool(label.text)  # an empty line is no gap
-
-    def _say(self, text: str, notes: list[str] | None = None) -> None:
-        super()._say(text, notes)
-        self._place.visible = bool(text)
 
     def request(self) -> TargetsRequest:
         """What the panel asks for."""
