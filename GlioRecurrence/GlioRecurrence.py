@@ -45,6 +45,12 @@ class GlioRecurrenceParameterNode:
     leftOut: str = ""
     segmentation: vtkMRMLSegmentationNode
     roles: str = "{}"
+    postOperative: bool = False
+    laterT1c: vtkMRMLScalarVolumeNode
+    laterFlair: vtkMRMLScalarVolumeNode
+    later: vtkMRMLScalarVolumeNode
+    progression: vtkMRMLSegmentationNode
+    insideNel: bool = True
     probability: vtkMRMLScalarVolumeNode
     opacityPercent: Annotated[float, WithinRange(0, 100)] = 60.0
     thresholdPercent: Annotated[float, WithinRange(0.5, 95)] = 5.0
@@ -73,6 +79,66 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import recurrence
 
         return recurrence.predict(request)
+
+    def startDrafts(self, request):
+        from gliosuite.mrml import drafts
+
+        return drafts.start(request)
+
+    def finishDrafts(self, job, summary):
+        from gliosuite.mrml import drafts
+
+        return drafts.finish(job, summary)
+
+    def edit(self, segmentation, image):
+        """Open the Segment Editor on a segmentation."""
+        from gliosuite.mrml import segments
+
+        segments.edit(segmentation, image)
+        slicer.util.selectModule("SegmentEditor")
+
+    def startFollowup(self, request):
+        from gliosuite.mrml import followup
+
+        return followup.start(request)
+
+    def finishFollowup(self, job, summary):
+        from gliosuite.mrml import followup
+
+        return followup.finish(job, summary)
+
+    def recallFollowup(self, node):
+        from gliosuite.mrml import followup
+
+        return followup.recall(node)
+
+    def showVisits(self, found):
+        from gliosuite.mrml import followup
+
+        followup.show_both(found)
+
+    def showCheckerboard(self, found):
+        from gliosuite.mrml import followup
+
+        followup.show_checkerboard(found)
+
+    def startLaterDrafts(self, found):
+        from gliosuite.mrml import followup
+
+        return followup.start_drafts(found)
+
+    def finishLaterDrafts(self, job, summary, found, into):
+        from gliosuite.mrml import followup
+
+        return followup.finish_drafts(job, summary, found, into)
+
+    def drawProgression(self, found, into, segments):
+        """Open the Segment Editor on a later visit, with the segment of what enhances then; returns its segmentation."""
+        from gliosuite.mrml import followup
+
+        segmentation = followup.edit(found, into, segments)
+        slicer.util.selectModule("SegmentEditor")
+        return segmentation
 
     def recall(self, node):
         from gliosuite.mrml import recurrence

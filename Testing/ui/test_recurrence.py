@@ -19,7 +19,7 @@ class FakeLogic:
 
     def __init__(self, slicer):
         self.slicer, self.abandoned = slicer, 0
-        self.asked, self.seen, self.handed, self.kept = [], [], [], {}
+        self.asked, self.seen, self.handed, self.kept, self.followups = [], [], [], {}, {}
         image = Reason("T1c", 1.0945, RELATIVE, 84.02, -0.7, 0.9, -0.2593, 0.1244, 0.1961)
         place = Reason("from T2L", 3.0, "mm", None, None, None, 3.0588, 0.2671, 0.0089)
         several = Reason("all distances", None, "", None, None, None, 2.4044, 1.1156, 0.0274)
@@ -39,6 +39,42 @@ class FakeLogic:
 
     def recall(self, node):
         return self.kept.get(node)
+
+    def startFollowup(self, request):  # noqa: N802
+        from gliosuite.mrml.process import begun
+
+        self.asked.append(request)
+        return begun(request, lambda folder: ["progression"])
+
+    def finishFollowup(self, job, summary):  # noqa: N802
+        node = self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "later on earlier")
+        keys = ("translation_mm", "rotation_deg", "mutual_information_before", "mutual_information_after")
+        quality = dict(zip(keys, (12.34, 5.6, 0.3, 0.71), strict=True)) | {"notes": ["it looks well"]}
+        self.followups[node] = SimpleNamespace(t1c=node, flair=None, earlier=None, quality=quality)
+        return self.followups[node]
+
+    def recallFollowup(self, node):  # noqa: N802
+        return self.followups.get(node)
+
+    def showCheckerboard(self, found):  # noqa: N802
+        self.seen.append(("board", found.t1c.GetName()))
+
+    def showVisits(self, found):  # noqa: N802
+        self.seen.append(("both", found.t1c.GetName()))
+
+    def startLaterDrafts(self, found):  # noqa: N802
+        return SimpleNamespace(arguments=["lesions"], folder=None)
+
+    def finishLaterDrafts(self, job, summary, found, into):  # noqa: N802
+        node = into or self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Progression")
+        return node, summary["names"]
+
+    def drawProgression(self, found, into, segments):  # noqa: N802
+        self.seen.append(("draw", None if segments is None else sorted(segments)))
+        return into or self.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Progression")
+
+    def edit(self, segmentation, image):
+        self.seen.append(("edit", segmentation.GetName(), image.GetName()))
 
     def show(self, result, opacity, least):
         self.seen.append(("show", opacity, least))
@@ -355,3 +391,66 @@ def test_on_a_simulated_patient_it_is_what_the_library_gives(slicer, module, tmp
     assert panel.ui.notesLabel.text.startswith(found.notes[0])
     panel.ui.thresholdSlider.value = 40
     assert node.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.4)
+
+
+def test_a_later_visit_is_put_onto_the_earlier_one_and_drawn_on(slicer, panel, scene, fake_steps):
+    from gliosuite.mrml.volumes import node_from_image
+
+    steps, ui, logic = fake_steps(panel), panel.ui, panel.logic
+    assert not ui.visitsButton.enabled, "there is no later visit"
+    assert not ui.drawButton.enabled
+    later = node_from_image(GRID.image(np.ones(GRID.shape, np.float32)), "T1 post gad, a year later")
+    ui.laterT1cSelector.setCurrentNode(later)
+    assert ui.visitsButton.enabled
+    ui.visitsButton.click()
+    request = logic.asked[-1]
+    assert request.earlier == {"t1c": scene["t1c"], "flair": scene["flair"]}
+    assert request.later == {"t1c": later}
+    assert set(request.segments) == {"brain", "cel", "t2l"}
+    assert ui.cancelButton.enabled
+    assert not ui.visitsButton.enabled
+    steps[-1].done({})
+    assert logic.seen[-1] == ("board", "later on earlier")
+    said = ui.followupStatus.text
+    assert said.startswith("later on earlier: moved by 12.3 mm and 5.6°; mutual information 0.30 before, 0.71 after")
+    assert said.endswith("note: it looks well")
+    ui.bothButton.click()
+    assert logic.seen[-1] == ("both", "later on earlier")
+    ui.draftLaterButton.click()
+    steps[-1].done({"names": ["DRAFT lesion at progression (CEL)"]})
+    assert ui.followupStatus.text.startswith("Progression holds DRAFT lesion at progression (CEL): look at each")
+    ui.drawButton.click()
+    assert logic.seen[-1] == ("draw", ["brain", "cel", "t2l"])
+    ui.insideNelCheckBox.click()
+    ui.drawButton.click()
+    assert logic.seen[-1] == ("draw", None)
+    assert panel.parameters.insideNel is False
+
+
+def test_drawing_inside_the_lesion_needs_the_lesion(panel, scene, fake_steps):
+    steps, ui = fake_steps(panel), panel.ui
+    ui.laterT1cSelector.setCurrentNode(scene["adc"])
+    ui.visitsButton.click()
+    steps[-1].done({})
+    ui.t2lComboBox.currentIndex = 0
+    ui.drawButton.click()
+    assert (
+        ui.followupStatus.text
+        == "T2L of the earlier visit is not chosen in section 1; one draws inside it, or anywhere"
+    )
+    assert panel.logic.seen[-1][0] == "board", "nothing was opened"
+
+
+def test_what_a_registration_refuses_is_said_where_it_was_asked_for(panel, scene, fake_steps):
+    steps, ui = fake_steps(panel), panel.ui
+    ui.laterT1cSelector.setCurrentNode(scene["adc"])
+    ui.visitsButton.click()
+    steps[-1].failed(InputError("the later visit looks too different"))
+    assert ui.followupStatus.text == "the later visit looks too different"
+    assert ui.visitsButton.enabled
+    assert not ui.bothButton.enabled
+
+
+def test_segments_go_to_the_segment_editor(panel):
+    panel.ui.editButton.click()
+    assert panel.logic.seen[-1] == ("edit", "structures", "T1 post gad")

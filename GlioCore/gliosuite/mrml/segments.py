@@ -15,6 +15,7 @@ from ..images import DRAFT, Grid, as_grid, boolean, is_draft, resample_mask, sai
 from .volumes import grid_from_matrix, ijk_to_ras, refuse_transform
 
 _DRAFT = "GlioSuite.Draft"  # tag of a segment
+_EDITOR = "SegmentEditor"  # singleton tag by which Slicer's Segment Editor finds its settings
 _UNSURE = "GlioSuite.Unsure"  # tag of a draft: why nothing takes it by itself
 
 
@@ -175,6 +176,30 @@ def segmentation_from_masks(
     display.SetAllSegmentsVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(2)
     return segmentation
+
+
+def edit(
+    segmentation: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLVolumeNode, selected: str = "", inside: str = ""
+) -> None:
+    """Settings of Slicer's Segment Editor: what is drawn, on which image, and by identifier the only segment inside which one can draw.
+
+    The module takes them when it is opened next.
+    """
+    scene = slicer.mrmlScene
+    node = scene.GetSingletonNode(_EDITOR, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag(_EDITOR)
+        node = scene.AddNode(node)
+    node.SetAndObserveSegmentationNode(segmentation)
+    node.SetAndObserveSourceVolumeNode(image)
+    if selected:
+        node.SetSelectedSegmentID(selected)
+    modes = slicer.vtkMRMLSegmentationNode
+    node.SetMaskMode(modes.EditAllowedInsideSingleSegment if inside else modes.EditAllowedEverywhere)
+    node.SetMaskSegmentID(inside)
+    if inside:
+        node.SetOverwriteMode(node.OverwriteNone)  # else what is drawn would eat the mask
 
 
 def appearance(region: str, color: str) -> tuple[str, tuple[float, float, float], str]:

@@ -17,15 +17,13 @@ from ...curves import before_bolus
 from ...errors import InputError
 from ...files import read_json
 from ...images import Grid, resample, write_image
-from ...registration.pictures import squares
 from ...registration.settings import STARTS
-from ..layout import show_alone
+from .. import checkerboard
 from ..process import Job, abandon, begun
 from ..sequences import is_series, proxy_of, series_from_node, shown, title_of
-from ..volumes import QUANTITY, REGISTRATION, TO_LPS, image_from_node, node_from_image, registration_of, unique_name
+from ..volumes import REGISTRATION, TO_LPS, image_from_node, registration_of, unique_name
 
 _MOVING, _FIXED = "GlioSuite.moving", "GlioSuite.fixed"  # node references of a registration's transform
-_BOARD = "checkerboard"  # its quantity, by which it is no image of the patient
 
 
 @dataclass(frozen=True)
@@ -154,19 +152,7 @@ def show_checkerboard(moving: Any) -> Any:
     if was:
         accept(moving)
     moved = resample(image, Grid.of(fixed), _to_moving(transform))
-    board = node_from_image(squares(fixed, moved), "checkerboard", _board())
-    board.SetName(f"checkerboard of {transform.GetName()}")
-    board.SetAttribute(QUANTITY, _BOARD)
-    display = board.GetDisplayNode()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(0.0, 1.0)
-    show_alone(board)
-    return board
-
-
-def _board() -> Any:
-    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((n for n in nodes if n.GetAttribute(QUANTITY) == _BOARD), None)
+    return checkerboard.show(fixed, moved, transform.GetName())
 
 
 def _to_moving(transform: Any) -> sitk.Transform:

@@ -1,4 +1,4 @@
-"""Section 3: which model predicts, and its card."""
+"""Section 4: which model predicts, and its card."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class ModelSection(Section):
         """
         p = self.parameters
         if p.model == _FOLDER and not p.modelFolder:
-            raise InputError(_("no model folder is chosen; choose one in section 3, or the shipped model"))
+            raise InputError(_("no model folder is chosen; choose one in section 4, or the shipped model"))
         return p.modelFolder if p.model == _FOLDER else ""
 
     def take(self, folder: str) -> None:

@@ -5,11 +5,14 @@ from typing import Any, ClassVar
 
 from slicer.i18n import tr as _
 
+from ...mrml.drafts import DraftRequest
 from ...mrml.recurrence import ROLES, RecurrenceRequest
-from ..panel import Running
+from ..drafting import DraftSection
+from ..panel import Running, slot
 from ..process import Step
 from ..rt.structures import Structures
 from ..sectioned import SectionedPanel
+from .followup import FollowupSection
 from .images import Images
 from .model import ModelSection
 from .probability import Probability
@@ -28,19 +31,35 @@ class RecurrencePanel(SectionedPanel):
         super().__init__(ui, logic, step)
         self.structures = Structures(self, ROLES)
         self.images = Images(self)
+        self.followup = FollowupSection(self)
         self.probability = Probability(self)
         self.why = Why(self)
         self.model = ModelSection(self)
         self.training = Training(self)
+        ui.editButton.clicked.connect(self.onEdit)
         self._sections = (
+            # Before the structures, which speak in the same place and have the last word of a new scene.
+            DraftSection(self, self._drafts_from, self.structures.take, self.structures.place),
             self.structures,
             self.images,
+            self.followup,
             self.probability,
             self.why,
             self.model,
             self.training,
         )
         self.bind(parameters)
+
+    def onChoice(self, *_args: Any) -> None:
+        """Show what the choices need, and allow what can be done."""
+        super().onChoice()
+        self.ui.cancelButton.enabled = self._running is not None
+        self.ui.editButton.enabled = self.parameters.segmentation is not None
+
+    @slot
+    def onEdit(self) -> None:
+        """On to the Segment Editor with the segments of section 1."""
+        self.logic.edit(self.parameters.segmentation, self.parameters.reference)
 
     def show(self) -> None:
         """Show what neither Slicer nor `bindings` do."""
@@ -53,3 +72,7 @@ class RecurrencePanel(SectionedPanel):
         """What the panel asks for."""
         self.bindings.store()
         return RecurrenceRequest(self.images.chosen(), self.structures.segments(), self.model.folder())
+
+    def _drafts_from(self, post_operative: bool) -> DraftRequest:
+        images = {role: node for role, node in self.images.chosen().items() if role in ("t1c", "flair", "t1")}
+        return DraftRequest(images, self.structures.segments(), self.parameters.segmentation, post_operative)

@@ -1,4 +1,4 @@
-"""Section 2: the prediction, how it is shown, and on to the target volumes."""
+"""Section 3: the prediction, how it is shown, and on to the target volumes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Section 3, below: a model of one's own cohort, trained in a process of its own."""
+"""Section 4, below: a model of one's own cohort, trained in a process of its own."""
 
 from typing import Any
 
@@ -26,7 +26,6 @@ class Training(Section):
     def allow(self) -> None:
         """One step at a time."""
         self.ui.trainButton.enabled = not self.running
-        self.ui.cancelButton.enabled = self.running
 
     @slot
     def onTrain(self) -> None:

@@ -1,4 +1,4 @@
-"""Section 2, below: what drove the probability where the crosshair is."""
+"""Section 3, below: what drove the probability where the crosshair is."""
 
 from typing import Any
 
