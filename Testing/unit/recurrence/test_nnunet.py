@@ -71,13 +71,14 @@ def test_an_image_that_the_network_needs_is_named():
 
 
 def test_dataset_is_as_nnunet_reads_it(tmp_path, cohort):
-    write_dataset(cohort, tmp_path)
+    recurred = write_dataset(list(cohort), cohort.__getitem__, tmp_path)
+    assert sum(recurred.values()) == 6
     folder = tmp_path / "Dataset001_Recurrence"
     about = read_json(folder / "dataset.json")
     assert about["channel_names"] == {"0": "t1c", "1": "flair"}
     assert about["numTraining"] == len(cohort)
     assert about["labels"] == {"background": 0, "recurrence": 1}
-    assert read_json(folder / "names.json")["patient_0004"] == "case 4"
+    assert read_json(folder / "cases.json")["patient_0004"] == ["case 4", True]
     again = read_image(folder / "imagesTr" / "patient_0004_0001.nii.gz")
     np.testing.assert_allclose(array(again), cohort["case 4"].images["flair"], rtol=1e-6)
     assert again.GetSpacing() == GRID.spacing
@@ -92,7 +93,9 @@ def test_one_epoch_of_a_tiny_plan(tmp_path, cohort):
     settings = NnunetTraining(fold="2", epochs=1, iterations=2, memory_gb=1.0, grid_mm=3.0)
     said = []
     work = tmp_path / "work with a space"
-    model, fold = train(cohort, settings, work, progress=lambda share, what: said.append((share, what)))
+    model, fold = train(
+        list(cohort), cohort.__getitem__, settings, work, progress=lambda share, what: said.append((share, what))
+    )
     assert "fold 2, epoch 1 of 1" in [w for _, w in said]
     assert [s for s, _ in said] == sorted(s for s, _ in said)
     # Each patient lies in the validation part of his fold and in no training part of it.
@@ -118,23 +121,23 @@ def test_one_epoch_of_a_tiny_plan(tmp_path, cohort):
         predict(replace(one, grid=replace(GRID, spacing=(1.0, 1.0, 1.0))), model)
     # What is there is not done again; another job is refused there.
     before = (work / "fold_2.safetensors").stat().st_mtime_ns
-    again, _ = train(cohort, settings, work)
+    again, _ = train(list(cohort), cohort.__getitem__, settings, work)
     assert (work / "fold_2.safetensors").stat().st_mtime_ns == before
     assert all(np.array_equal(v, model.weights[n]) for n, v in again.weights.items())
     with pytest.raises(InputError, match="other settings or patients"):
-        train(cohort, replace(settings, epochs=2), work)
+        train(list(cohort), cohort.__getitem__, replace(settings, epochs=2), work)
 
 
 def test_what_nnunet_refuses_is_said(tmp_path, cohort):
-    few = dict(list(cohort.items())[:4])
     with pytest.raises(InputError, match="4 patients; nnU-Net's five folds need 10"):
-        train(few, NnunetTraining(), tmp_path)
-    nobody = {n: replace(p, label=np.zeros(SHAPE, bool)) for n, p in cohort.items()}
+        train(list(cohort)[:4], cohort.__getitem__, NnunetTraining(), tmp_path)
+    nobody = lambda name: replace(cohort[name], label=np.zeros(SHAPE, bool))
     with pytest.raises(InputError, match="in no patient does tumour enhance later"):
-        train(nobody, NnunetTraining(), tmp_path)
-    write_json(tmp_path / "plans.json", {})
+        train(list(cohort), nobody, NnunetTraining(), tmp_path / "nobody")
+    (tmp_path / "broken").mkdir()
+    write_json(tmp_path / "broken" / "plans.json", {})
     with pytest.raises(InputError, match=r"nnU-Net ended with an error .*nnunet\.log"):
-        train(cohort, NnunetTraining(), tmp_path)
+        train(list(cohort), cohort.__getitem__, NnunetTraining(), tmp_path / "broken")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What nnU-Net is shown of a patient, and what it is to find: new enhancing tumour inside the non-enhancing lesion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ..inputs import CHANNELS, Inputs
 from ..results import read_results
 
 DATASET = "Dataset001_Recurrence"
+CASES = "cases.json"  # beside dataset.json: the name of each number, and whether that patient recurred
 _LABEL = "progression_cel"
 
 
@@ -90,36 +91,47 @@ def read_patient(folder: str | Path, names: Sequence[str], grid_mm: float, targe
         raise InputError(f"{folder}: {error}") from None
 
 
-def write_dataset(patients: Mapping[str, Patient], raw: Path) -> None:
+def write_dataset(names: Sequence[str], read: Callable[[str], Patient], raw: Path) -> dict[str, bool]:
     """Write patients as nnU-Net reads them (``imagesTr``, ``labelsTr``, ``dataset.json``), one at a time; names become numbers.
 
     Parameters
     ----------
-    patients
-        By name; ``names.json`` says which number is whose.
+    names
+        Of the patients; ``cases.json`` says which number is whose.
+    read
+        A patient, whose label is known, by name.
     raw
         nnU-Net's ``nnUNet_raw``.
+
+    Returns
+    -------
+    dict
+        By name: whether the patient recurred.
     """
     folder = raw / DATASET
     (folder / "imagesTr").mkdir(parents=True, exist_ok=True)
     (folder / "labelsTr").mkdir(exist_ok=True)
     channels: list[str] = []
-    for i, patient in enumerate(patients.values()):
+    recurred: dict[str, bool] = {}
+    for i, name in enumerate(names):
+        patient = read(name)
         assert patient.label is not None
         channels = list(patient.images)
         for k, values in enumerate(patient.images.values()):
             write_image(patient.grid.image(values), folder / "imagesTr" / f"{number(i)}_{k:04d}.nii.gz")
         write_image(patient.grid.image(patient.label.astype(np.uint8)), folder / "labelsTr" / f"{number(i)}.nii.gz")
-    write_json(folder / "names.json", {number(i): name for i, name in enumerate(patients)})
+        recurred[name] = patient.recurred
+    write_json(folder / CASES, {number(i): [name, found] for i, (name, found) in enumerate(recurred.items())})
     write_json(
         folder / "dataset.json",
         {
             "channel_names": {str(k): name for k, name in enumerate(channels)},
             "labels": {"background": 0, "recurrence": 1},
-            "numTraining": len(patients),
+            "numTraining": len(recurred),
             "file_ending": ".nii.gz",
         },
     )
+    return recurred
 
 
 def number(i: int) -> str:

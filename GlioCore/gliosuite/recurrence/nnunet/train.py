@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ...files import read_json, write_json
 from ...steps import Progress, part, silent
 from ...training.model_folder import Model, read_tensors
 from ..train import folds_of
-from .cases import DATASET, Patient, number, write_dataset
+from .cases import CASES, DATASET, Patient, number, write_dataset
 from .job import SIGN, splits
 from .predict import KIND
 from .settings import FOLDS, NnunetTraining
@@ -24,7 +24,8 @@ _LEAST = 2 * FOLDS  # patients: two in each fold
 
 
 def train(
-    patients: Mapping[str, Patient],
+    names: Sequence[str],
+    read: Callable[[str], Patient],
     settings: NnunetTraining,
     folder: Path,
     device: str = "cpu",
@@ -35,8 +36,8 @@ def train(
 
     Parameters
     ----------
-    patients
-        By name.
+    names, read
+        Patients, and how one is read, by name: many brains of 1 mm are more than memory holds.
     folder
         Where nnU-Net works; what is there already is not done again, if the settings and the patients are the same.
     device
@@ -54,26 +55,28 @@ def train(
     """
     require("torch", "nnU-Net")
     require("nnunetv2", "this kind of recurrence model")
-    recurred = sum(p.recurred for p in patients.values())
-    if len(patients) < _LEAST:
-        raise InputError(f"there are {len(patients)} patients; nnU-Net's five folds need {_LEAST} at least")
-    if not recurred:
-        raise InputError(
-            "in no patient does tumour enhance later inside the non-enhancing lesion, so there is nothing to find"
-        )
-    numbers = [number(i) for i in range(len(patients))]
-    fold = folds_of(len(patients), FOLDS, settings.seed).tolist()
+    if len(names) < _LEAST:
+        raise InputError(f"there are {len(names)} patients; nnU-Net's five folds need {_LEAST} at least")
+    numbers = [number(i) for i in range(len(names))]
+    fold = folds_of(len(names), FOLDS, settings.seed).tolist()
     about = asdict(settings) | {
-        "patients": list(patients),
+        "patients": list(names),
         "folds": list(settings.folds()),
         "splits": splits(fold, numbers),
         "device": device,
         "threads": threads,
     }
     _same_job(folder, about)
-    if not (folder / "raw" / DATASET / "dataset.json").exists():
+    written = folder / "raw" / DATASET
+    if (written / "dataset.json").exists():
+        recurred = dict(read_json(written / CASES).values())
+    else:
         progress(0.0, "writing the cases for nnU-Net")
-        write_dataset(patients, folder / "raw")
+        recurred = write_dataset(names, read, folder / "raw")
+    if not any(recurred.values()):
+        raise InputError(
+            "in no patient does tumour enhance later inside the non-enhancing lesion, so there is nothing to find"
+        )
     _run(folder, part(progress, 0.05, 1.0))
     weights: dict[str, Any] = {}
     for name in settings.folds():
@@ -90,10 +93,10 @@ def train(
         "plans": read_json(folder / "plans.json"),
         "dataset": read_json(folder / "dataset.json"),
         "threshold": THRESHOLD,
-        "patients": len(patients),
-        "recurred": recurred,
+        "patients": len(names),
+        "recurred": sum(recurred.values()),
     }
-    return Model(weights, made), {name: str(f) for name, f in zip(patients, fold)}
+    return Model(weights, made), {name: str(f) for name, f in zip(names, fold)}
 
 
 def _same_job(folder: Path, about: dict[str, Any]) -> None:
