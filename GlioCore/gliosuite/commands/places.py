@@ -40,9 +40,10 @@ NEITHER = {
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "at", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
+    *("bases", "learning_rates", "batches"),
     *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED)  # in place of a file
+_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", "network", *PUBLISHED)  # in place of a file
 _WORDY = (
     "aif",
     "t10",

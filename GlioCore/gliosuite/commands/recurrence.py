@@ -1,4 +1,4 @@
-"""Where a glioma recurs: ``recurrence train``, ``recurrence predict``, ``recurrence why``, ``recurrence evaluate``."""
+"""Where a glioma recurs, by a trained model: ``recurrence predict``, ``recurrence why``, ``recurrence evaluate``."""
 
 import argparse
 import math
@@ -7,46 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..recurrence.settings import VoxelwiseTraining
-from ..settings import add_options, settings_of
 from ..steps import Progress, part
+from .training import KIND_HELP, KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..recurrence import Inputs
     from ..training import Model
-
-KINDS = ("voxelwise",)
 
 
 def register(add: Callable) -> None:
-    """Add ``recurrence train``, ``recurrence predict``, ``recurrence why`` and ``recurrence evaluate``."""
-    p = add(
-        "recurrence train",
-        "train a model of where a glioma recurs, on results of `gliosuite run` with a follow-up or on simulated patients; a run that was "
-        "stopped goes on where it was",
-    )
-    _kind(p)
-    p.add_argument(
-        "--cases",
-        metavar="DIR",
-        help="a folder of results folders of `gliosuite run`, a patient each, with a progression (default: simulated patients)",
-    )
-    add_options(p, VoxelwiseTraining, *settings_of(VoxelwiseTraining))
-    p.add_argument(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder for the model, held-out figures, and what a stopped run left",
-    )
-    p.set_defaults(run=_train)
+    """Add ``recurrence predict``, ``recurrence why`` and ``recurrence evaluate``."""
     p = add(
         "recurrence predict",
         "the probability of recurrence in each voxel of a patient, from results of `gliosuite run`",
     )
     p.add_argument("results", metavar="RESULTS", help="a results folder of `gliosuite run`")
-    _kind(p)
     _model(p)
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for probability, probability_sd, recurrence.json"
@@ -60,7 +36,6 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--at", required=True, type=_point, metavar="R,A,S", help="the place, R,A,S in mm as 3D Slicer shows it"
     )
-    _kind(p)
     _model(p)
     p.add_argument("--out", metavar="FILE", help="file for the result as JSON")
     p.set_defaults(run=_why)
@@ -74,7 +49,6 @@ def register(add: Callable) -> None:
         metavar="DIR",
         help="a folder of results folders of `gliosuite run`, with a progression",
     )
-    _kind(p)
     _model(p)
     p.add_argument("--out", required=True, metavar="DIR", help="folder for evaluation.csv and evaluation.json")
     p.set_defaults(run=_evaluate)
@@ -90,71 +64,11 @@ def _point(text: str) -> tuple[float, float, float]:
     return right, anterior, superior
 
 
-def _kind(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--kind", choices=KINDS, default=KINDS[0], help="voxelwise: boosted trees, voxel by voxel (default voxelwise)"
-    )
-
-
 def _model(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--model-folder", metavar="DIR", help="of `gliosuite recurrence train` (default: the shipped model)")
-
-
-def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from ..recurrence.card import card
-    from ..recurrence.results import read_results, result_folders
-    from ..recurrence.train import grow
-    from ..training import Model, write_model
-    from .judged import best_threshold, judged, summary
-
-    names = tuple(settings_of(VoxelwiseTraining))
-    settings, out = VoxelwiseTraining(**{n: getattr(args, n) for n in names}), Path(args.out)
-    if args.cases:
-        folders = result_folders(args.cases)
-        patients = [read_results(f, True, settings.grid_mm) for f in folders]
-        said = f"{len(patients)} cases of the user"
-    else:
-        patients = simulated(settings, out / "training", part(progress, 0.0, 0.6))
-        said = f"{len(patients)} simulated patients"
-    grown = grow(patients, settings, part(progress, 0.6, 0.8))
-    threshold = best_threshold(patients, grown.held_out)
-    rows = judged(patients, grown.held_out, threshold, part(progress, 0.8, 1.0))
-    flags = " ".join(f"--{n.replace('_', '-')} {getattr(args, n)}" for n in names)
-    command = f"gliosuite recurrence train --kind {args.kind} {flags}" + f" --cases {args.cases}" * bool(args.cases)
-    about = grown.about | {
-        "simulated": not args.cases,
-        "trained_on": said,
-        "threshold": threshold,
-        "figures": summary(rows),
-        "command": command,
-    }
-    model = Model(grown.weights, about)
-    write_model(out / "model", model, card(model))
-    return {"out": str(out / "model"), "threshold": threshold, **about["figures"], "command": command}
-
-
-def simulated(settings: VoxelwiseTraining, folder: Path, progress: Progress) -> "list[Inputs]":
-    """Simulated patients who progressed, each kept in a file of `folder`, so that a stopped run goes on."""
-    from ..recurrence import Inputs
-    from ..recurrence.inputs import GRID_MM
-    from .recurred import recurred
-
-    found = []
-    for i in range(settings.patients):
-        seed = settings.first_patient + i
-        progress(i / settings.patients, f"patient {i + 1} of {settings.patients}")
-        stem = f"patient-{seed}" + f"-{settings.grid_mm:g}mm" * (settings.grid_mm != GRID_MM)
-        path, none = folder / f"{stem}.npz", folder / f"{stem}.none"
-        if not path.exists() and not none.exists():
-            patient = recurred(seed, grid_mm=settings.grid_mm)
-            if patient is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                none.touch()
-            else:
-                patient.write(path)
-        if path.exists():
-            found.append(Inputs.read(path))
-    return found
+    p.add_argument("--kind", choices=KINDS, help=KIND_HELP)
+    p.add_argument(
+        "--model-folder", metavar="DIR", help="of `gliosuite recurrence train` (default: the shipped model of the kind)"
+    )
 
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -198,11 +112,16 @@ def _why(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _read(args: argparse.Namespace) -> "Model":
-    from ..recurrence import KIND
-    from ..recurrence.voxelwise import shipped
-    from ..training import read_model
+    from ..recurrence import read, shipped
 
-    return read_model(args.model_folder, KIND) if args.model_folder else shipped()
+    if not args.model_folder:
+        return shipped(args.kind or KINDS[0])
+    model = read(args.model_folder)
+    if args.kind not in (None, model.about["kind"]):
+        raise InputError(
+            f"{args.model_folder} holds a model of kind {model.about['kind']}, and --kind {args.kind} is asked for"
+        )
+    return model
 
 
 def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
