@@ -33,6 +33,7 @@ COMMAND_MODULES = (
     "perfusion",
     "synthesis",
     "diffusion",
+    "training",
     "recurrence",
     "radiomics",
     "survival",

@@ -19,11 +19,11 @@ sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
 import numpy as np
 from gliosuite.commands.judged import judged, reached, summary
 from gliosuite.commands.recurred import recurred
-from gliosuite.recurrence import Inputs, predict
+from gliosuite.recurrence import Inputs, predict, shipped
+from gliosuite.recurrence.ensemble import folds_of
 from gliosuite.recurrence.features import NAMES, features
 from gliosuite.recurrence.settings import VoxelwiseTraining
-from gliosuite.recurrence.train import folds_of, grow
-from gliosuite.recurrence.voxelwise import shipped
+from gliosuite.recurrence.train import grow
 from gliosuite.statistics.groups import bootstrap, wilcoxon
 from gliosuite.statistics.roc import auc
 from gliosuite.training import Model
@@ -275,8 +275,8 @@ def _laid(values: np.ndarray, patient: Inputs) -> np.ndarray:
 
 def _without_images(patient: Inputs, model: Model) -> np.ndarray:
     """What a model of distances alone says."""
+    from gliosuite.recurrence.ensemble import calibrated
     from gliosuite.recurrence.trees import Trees
-    from gliosuite.recurrence.voxelwise import calibrated
 
     values, where = features(replace(patient, images={}))
     scores = Trees.of(model.weights).log_odds(values[:, [NAMES.index(n) for n in model.about["features"]]])

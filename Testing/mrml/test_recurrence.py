@@ -249,7 +249,7 @@ def test_a_model_that_was_changed_is_said(predicted):
 
 def test_a_model_of_finer_voxels_is_asked_on_its_own(loaded, tmp_path):
     from gliosuite.mrml.recurrence import predict
-    from gliosuite.recurrence.voxelwise import shipped
+    from gliosuite.recurrence import shipped
     from gliosuite.training import Model, write_model
 
     write_model(tmp_path / "model", Model(shipped().weights, shipped().about | {"grid_mm": 2.5}), "")

@@ -117,8 +117,9 @@ def _options(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--recurrence-model",
         default="shipped",
-        metavar="DIR",
-        help="of `gliosuite recurrence train` (default shipped, which was trained on simulated patients)",
+        metavar="NAME or DIR",
+        help="network, for the shipped network, which needs torch, or a folder of `gliosuite recurrence train` (default shipped: the "
+        "shipped trees; both were trained on simulated patients)",
     )
     p.add_argument("--like", metavar="SCHEME", help="give CTV_MODEL the volume of this scheme, in place of --threshold")
     p.add_argument(

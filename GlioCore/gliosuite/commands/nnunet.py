@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, option
-from ..recurrence.nnunet.settings import NnunetTraining
+from ..recurrence.nnunet.settings import NNUNET, NnunetTraining
 from ..steps import Progress, part
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def _device(args: argparse.Namespace) -> str:
     return choose_device(args.device).place or "cpu"
 
 
+def read(folder: str) -> "Model":
+    """An nnU-Net that `train` wrote."""
+    from ..training import read_model
+
+    return read_model(folder, NNUNET)
+
+
 def predict(args: argparse.Namespace, model: "Model", progress: Progress) -> dict[str, Any]:
     """The probability of a patient on the grid of the results, and whether he counts as positive."""
     import numpy as np
@@ -71,7 +78,7 @@ def predict(args: argparse.Namespace, model: "Model", progress: Progress) -> dic
     from ..files import staged, write_json
     from ..images import Grid, array, boolean, read_image, resample, write_image
     from ..recurrence.nnunet.cases import read_patient
-    from ..recurrence.nnunet.predict import KIND, MEANS, verdict
+    from ..recurrence.nnunet.predict import MEANS, verdict
     from ..recurrence.nnunet.predict import predict as ask
     from ..recurrence.output import PROBABILITY, RECORD
 
@@ -80,7 +87,7 @@ def predict(args: argparse.Namespace, model: "Model", progress: Progress) -> dic
     probability = ask(patient, model, device=_device(args), progress=progress)
     found = verdict(probability, _threshold(args, model), args.min_voxels)
     record = {
-        "model": KIND,
+        "model": NNUNET,
         "means": MEANS,
         "channels": about["channels"],
         "threshold": _threshold(args, model),

@@ -1,4 +1,4 @@
-"""Where a glioma recurs: ``recurrence train``, ``recurrence predict``, ``recurrence why``, ``recurrence evaluate``."""
+"""Where a glioma recurs, by a trained model: ``recurrence predict``, ``recurrence why``, ``recurrence evaluate``."""
 
 import argparse
 import math
@@ -7,47 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..recurrence.settings import VoxelwiseTraining
-from ..settings import add_options, settings_of
+from ..recurrence.nnunet.settings import NNUNET
 from ..steps import Progress, part
+from .training import KIND_HELP, KINDS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..recurrence import Inputs
     from ..training import Model
-
-KINDS = ("voxelwise",)
 
 
 def register(add: Callable) -> None:
-    """Add ``recurrence train``, ``recurrence predict``, ``recurrence why`` and ``recurrence evaluate``."""
-    p = add(
-        "recurrence train",
-        "train a model of where a glioma recurs, on results of `gliosuite run` with a follow-up or on simulated patients; a run that was "
-        "stopped goes on where it was",
-    )
-    _kind(p)
-    p.add_argument(
-        "--cases",
-        metavar="DIR",
-        help="a folder of results folders of `gliosuite run`, a patient each, with a progression (default: simulated patients)",
-    )
-    add_options(p, VoxelwiseTraining, *settings_of(VoxelwiseTraining))
-    p.add_argument(
-        "--out",
-        required=True,
-        metavar="DIR",
-        help="folder for the model, held-out figures, and what a stopped run left",
-    )
-    p.set_defaults(run=_train)
+    """Add ``recurrence predict``, ``recurrence why`` and ``recurrence evaluate``."""
     p = add(
         "recurrence predict",
         "the probability of recurrence in each voxel of a patient, from results of `gliosuite run`",
     )
     p.add_argument("results", metavar="RESULTS", help="a results folder of `gliosuite run`")
-    _kind(p)
     _model(p)
+    _positive(p)
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for probability, probability_sd, recurrence.json"
     )
@@ -60,7 +38,6 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--at", required=True, type=_point, metavar="R,A,S", help="the place, R,A,S in mm as 3D Slicer shows it"
     )
-    _kind(p)
     _model(p)
     p.add_argument("--out", metavar="FILE", help="file for the result as JSON")
     p.set_defaults(run=_why)
@@ -74,8 +51,13 @@ def register(add: Callable) -> None:
         metavar="DIR",
         help="a folder of results folders of `gliosuite run`, with a progression",
     )
-    _kind(p)
     _model(p)
+    _positive(p)
+    p.add_argument(
+        "--against",
+        metavar="DIR",
+        help="nnunet: another model, compared on the same patients by exact McNemar tests, e.g. combined against conventional",
+    )
     p.add_argument("--out", required=True, metavar="DIR", help="folder for evaluation.csv and evaluation.json")
     p.set_defaults(run=_evaluate)
 
@@ -90,71 +72,22 @@ def _point(text: str) -> tuple[float, float, float]:
     return right, anterior, superior
 
 
-def _kind(p: argparse.ArgumentParser) -> None:
+def _model(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--kind", choices=KINDS, help=KIND_HELP)
     p.add_argument(
-        "--kind", choices=KINDS, default=KINDS[0], help="voxelwise: boosted trees, voxel by voxel (default voxelwise)"
+        "--model-folder", metavar="DIR", help="of `gliosuite recurrence train` (default: the shipped model of the kind)"
     )
 
 
-def _model(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--model-folder", metavar="DIR", help="of `gliosuite recurrence train` (default: the shipped model)")
-
-
-def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from ..recurrence.card import card
-    from ..recurrence.results import read_results, result_folders
-    from ..recurrence.train import grow
-    from ..training import Model, write_model
-    from .judged import best_threshold, judged, summary
-
-    names = tuple(settings_of(VoxelwiseTraining))
-    settings, out = VoxelwiseTraining(**{n: getattr(args, n) for n in names}), Path(args.out)
-    if args.cases:
-        folders = result_folders(args.cases)
-        patients = [read_results(f, True, settings.grid_mm) for f in folders]
-        said = f"{len(patients)} cases of the user"
-    else:
-        patients = simulated(settings, out / "training", part(progress, 0.0, 0.6))
-        said = f"{len(patients)} simulated patients"
-    grown = grow(patients, settings, part(progress, 0.6, 0.8))
-    threshold = best_threshold(patients, grown.held_out)
-    rows = judged(patients, grown.held_out, threshold, part(progress, 0.8, 1.0))
-    flags = " ".join(f"--{n.replace('_', '-')} {getattr(args, n)}" for n in names)
-    command = f"gliosuite recurrence train --kind {args.kind} {flags}" + f" --cases {args.cases}" * bool(args.cases)
-    about = grown.about | {
-        "simulated": not args.cases,
-        "trained_on": said,
-        "threshold": threshold,
-        "figures": summary(rows),
-        "command": command,
-    }
-    model = Model(grown.weights, about)
-    write_model(out / "model", model, card(model))
-    return {"out": str(out / "model"), "threshold": threshold, **about["figures"], "command": command}
-
-
-def simulated(settings: VoxelwiseTraining, folder: Path, progress: Progress) -> "list[Inputs]":
-    """Simulated patients who progressed, each kept in a file of `folder`, so that a stopped run goes on."""
-    from ..recurrence import Inputs
-    from ..recurrence.inputs import GRID_MM
-    from .recurred import recurred
-
-    found = []
-    for i in range(settings.patients):
-        seed = settings.first_patient + i
-        progress(i / settings.patients, f"patient {i + 1} of {settings.patients}")
-        stem = f"patient-{seed}" + f"-{settings.grid_mm:g}mm" * (settings.grid_mm != GRID_MM)
-        path, none = folder / f"{stem}.npz", folder / f"{stem}.none"
-        if not path.exists() and not none.exists():
-            patient = recurred(seed, grid_mm=settings.grid_mm)
-            if patient is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                none.touch()
-            else:
-                patient.write(path)
-        if path.exists():
-            found.append(Inputs.read(path))
-    return found
+def _positive(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--threshold", type=float, help="nnunet: a voxel counts from this probability on (default .5)")
+    p.add_argument(
+        "--min-voxels",
+        type=int,
+        default=1,
+        metavar="N",
+        help="nnunet: a patient is positive with a connected piece of so many voxels that count (default 1)",
+    )
 
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -166,6 +99,11 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     results = Path(args.results)
     model = _read(args)
+    if model.about["kind"] == NNUNET:
+        from . import nnunet
+
+        return nnunet.predict(args, model, progress)
+    _refuse_nnunet(args, "threshold", "min_voxels")
     made = predict(read_results(results, grid_mm=model.about["grid_mm"]), model, part(progress, 0.0, 0.8))
     cavity = results / "lesions" / "cavity.nii.gz"
     steps = {s["step"]: s.get("summary", {}) for s in read_json(results / "run.json").get("steps", [])}
@@ -189,6 +127,10 @@ def _why(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..recurrence.results import read_results
 
     model = _read(args)
+    if model.about["kind"] == NNUNET:
+        raise InputError(
+            "an nnU-Net does not say what drove a voxel: it looks at whole patches and needs all of its images"
+        )
     right, anterior, superior = args.at
     inputs = read_results(args.results, grid_mm=model.about["grid_mm"])
     found = {"at_ras_mm": list(args.at), **reasons(inputs, (-right, -anterior, superior), model).record()}
@@ -198,11 +140,28 @@ def _why(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _read(args: argparse.Namespace) -> "Model":
-    from ..recurrence import KIND
-    from ..recurrence.voxelwise import shipped
+    from ..recurrence import MODELS, shipped
     from ..training import read_model
 
-    return read_model(args.model_folder, KIND) if args.model_folder else shipped()
+    if not args.model_folder:
+        if args.kind == NNUNET:
+            raise InputError(
+                "no nnU-Net travels with the library; --model-folder names one of `gliosuite recurrence train`"
+            )
+        return shipped(args.kind or KINDS[0])
+    model = read_model(args.model_folder, *MODELS, NNUNET)
+    if args.kind not in (None, model.about["kind"]):
+        raise InputError(
+            f"{args.model_folder} holds a model of kind {model.about['kind']}, and --kind {args.kind} is asked for"
+        )
+    return model
+
+
+def _refuse_nnunet(args: argparse.Namespace, *names: str) -> None:
+    """Refuse options that only an nnU-Net has."""
+    for name in names:
+        if getattr(args, name) not in (None, 1):
+            raise InputError(f"--{name.replace('_', '-')} is for --kind {NNUNET}, and the model is another")
 
 
 def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -213,6 +172,11 @@ def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     folders = result_folders(args.cases)
     model = _read(args)
+    if model.about["kind"] == NNUNET:
+        from . import nnunet
+
+        return nnunet.evaluate(args, model, nnunet.read(args.against) if args.against else None, progress)
+    _refuse_nnunet(args, "threshold", "min_voxels", "against")
     patients = [read_results(f, True, model.about["grid_mm"]) for f in folders]
     maps: list[np.ndarray] = []
     for i, patient in enumerate(patients):

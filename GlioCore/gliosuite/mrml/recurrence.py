@@ -13,13 +13,14 @@ import slicer.util
 
 from ..errors import InputError
 from ..images import Grid, array, boolean
-from ..recurrence import CHANNELS, KIND, Inputs
+from ..recurrence import CHANNELS, MODELS, Inputs, read, shipped
 from ..recurrence import predict as ask
 from ..recurrence.inputs import REQUIRED
 from ..recurrence.output import about, cautions, on_grid
 from ..recurrence.reasons import Reasons, reasons
 from ..recurrence.results import STEPS
-from ..training.model_folder import CARD, Model, read_model, shipped
+from ..training.model_folder import CARD, Model
+from ..training.model_folder import shipped as shipped_folder
 from .display import show_map, show_over
 from .process import Job, begun
 from .rt.matching import TITLES
@@ -70,7 +71,7 @@ class RecurrenceRequest:
     segments
         Role of `ROLES` to ``(segmentation node, segment id)``; the brain and CEL or T2L are needed.
     model_folder
-        Empty for the shipped model.
+        Empty for the shipped model, a kind of `gliosuite.recurrence.MODELS` for the shipped one of it, else a folder.
     """
 
     images: dict[str, Any]
@@ -157,7 +158,9 @@ def predict(request: RecurrenceRequest) -> RecurrenceResult:
 
 
 def _model(folder: str) -> Model:
-    return read_model(folder, KIND) if folder else read_model(shipped(KIND), KIND)
+    if not folder:
+        return shipped()
+    return shipped(folder) if folder in MODELS else read(folder)
 
 
 def _inputs(request: RecurrenceRequest, model: Model) -> tuple[Inputs, dict[str, sitk.Image]]:
@@ -265,14 +268,15 @@ def train(cases: str, out: str) -> Job:
 
 
 def card(model_folder: str = "") -> str:
-    """The card of the model in a folder, or of the shipped one.
+    """The card of a model, by `RecurrenceRequest.model_folder`.
 
     Raises
     ------
     InputError
         If the folder holds none.
     """
-    folder = Path(model_folder) if model_folder else shipped(KIND)
+    kind = model_folder or MODELS[0]
+    folder = shipped_folder(kind) if kind in MODELS else Path(kind)
     try:
         return str(folder.joinpath(CARD).read_text(encoding="utf-8"))
     except OSError as error:

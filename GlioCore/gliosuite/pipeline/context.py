@@ -23,7 +23,9 @@ PROGRESSION = ("progression_cel", "progression_t2l")
 STRUCTURAL = ("t1c", "t1", "t2", "flair", "adc", "fa", "ct")
 PROBABILITY = "probability"  # image role of a recurrence probability, 0-1
 BARRIERS = ("none", "auto")  # what the setting `barriers` can be but a folder of masks
-SHIPPED = "shipped"  # what the setting `recurrence_model` can be but a folder
+# What the setting `recurrence_model` can be but a folder: the shipped trees, or the shipped model of another kind.
+SHIPPED = "shipped"
+RECURRENCE_MODELS = (SHIPPED, "network")
 SERIES_NEEDS = {"dce": ("tr_ms", "flip_angle_deg", "times_s"), "dsc": ("te_ms", "tr_ms")}
 ACQUISITION_NEEDS = SERIES_NEEDS | {"vfa": ("flip_angle_deg", "tr_ms")}
 
@@ -60,7 +62,7 @@ class RunSettings:
         Of the CTV from a recurrence probability: the least probability included, 0-1 (None: what the model's validation chose, .5 for a
         probability of the case), or, in its place, the scheme whose volume it gets.
     recurrence_model
-        A folder of ``gliosuite recurrence train``, or ``shipped``.
+        One of `RECURRENCE_MODELS`, or a folder of ``gliosuite recurrence train``.
     allow_derived, drafts_accepted_by
         As in ``gliosuite rtstruct``; drafts that are accepted give target volumes where they are unsure, too.
     """

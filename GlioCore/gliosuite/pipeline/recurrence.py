@@ -7,19 +7,17 @@ import numpy as np
 from ..errors import InputError
 from ..images import boolean, write_image
 from ..steps import Progress, part
-from .context import PROBABILITY, SHIPPED, Done, Run, SkippedStep
+from .context import PROBABILITY, RECURRENCE_MODELS, SHIPPED, Done, Run, SkippedStep
 from .diffusion import spectra
 from .targets import usable_lesion
 
 
 def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     """Where the tumour is likely to recur, from this visit's images alone; not where the case brings a probability of its own."""
-    from ..recurrence import KIND, predict
+    from ..recurrence import predict, read, shipped
     from ..recurrence.inputs import CHANNELS, REQUIRED
     from ..recurrence.output import cautions, write
     from ..recurrence.results import SPECTROSCOPY, gathered
-    from ..recurrence.voxelwise import shipped
-    from ..training import read_model
 
     if PROBABILITY in run:
         raise SkippedStep("the case has a recurrence probability of its own")
@@ -37,8 +35,8 @@ def recurrence(run: Run, folder: Path, progress: Progress) -> Done:
     shown, said = spectra(run, SPECTROSCOPY)
     for name, image in shown.items():
         write_image(image, folder / SPECTROSCOPY / f"{name}.nii.gz", name)
-    chosen = run.settings.choice_or_folder("recurrence_model", (SHIPPED,))
-    model = shipped() if chosen == SHIPPED else read_model(chosen, KIND)
+    chosen = run.settings.choice_or_folder("recurrence_model", RECURRENCE_MODELS)
+    model = shipped(*(() if chosen == SHIPPED else (chosen,))) if chosen in RECURRENCE_MODELS else read(chosen)
     given = {n: m for n, m in lesion.items() if n != "necrosis"} | {"brain": masks["brain"]}
     try:
         inputs = gathered(run.result, given, shown, grid_mm=model.about["grid_mm"])

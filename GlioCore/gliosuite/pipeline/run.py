@@ -18,7 +18,7 @@ from ..images import array, check_file, read_ahead, shared_reading
 from ..perfusion.settings import DceSettings, DscSettings
 from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
-from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, SERIES_NEEDS, SHIPPED, Run, RunSettings
+from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, RECURRENCE_MODELS, SERIES_NEEDS, Run, RunSettings
 from .diffusion import dti, gradients_of
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
 from .recurrence import recurrence
@@ -241,7 +241,7 @@ def _as_before(out: Path, summary: dict[str, Any]) -> bool:
 def _unnamed(settings: RunSettings) -> dict[str, str]:
     """Folders are known by their hash: a path can hold a patient's name."""
     barriers = {} if settings.barriers in BARRIERS else {"barriers": "masks given"}
-    return barriers | ({} if settings.recurrence_model == SHIPPED else {"recurrence_model": "a folder given"})
+    return barriers | ({} if settings.recurrence_model in RECURRENCE_MODELS else {"recurrence_model": "a folder given"})
 
 
 def _provenance(settings: RunSettings, out: Path) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .inputs import CHANNELS, Inputs
-    from .voxelwise import KIND, Recurrence, predict
+    from .prediction import MODELS, Recurrence, predict, read, shipped
 
-__all__ = ["CHANNELS", "KIND", "Inputs", "Recurrence", "predict"]
+__all__ = ["CHANNELS", "MODELS", "Inputs", "Recurrence", "predict", "read", "shipped"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,5 +15,5 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    where = "inputs" if name in ("CHANNELS", "Inputs") else "voxelwise"
+    where = "inputs" if name in ("CHANNELS", "Inputs") else "prediction"
     return getattr(import_module(f".{where}", __name__), name)

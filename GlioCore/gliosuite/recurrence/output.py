@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from ..files import write_json
 from ..images import Grid, array, boolean, resample, write_image
-from .voxelwise import Recurrence
+from .prediction import Recurrence
 
 PROBABILITY, SD, RECORD = "probability", "probability_sd", "recurrence.json"
 _NEIGHBOUR = 2.0  # voxels: the corners of a cube are 1.7 away

@@ -1,9 +1,9 @@
-"""The training loop: seeded, resumable after a stop, with a table and a picture of how the loss went."""
+"""The training loop: seeded, resumable after a stop, ended early where asked, with a table and a picture of how the loss went."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ class LoopSettings:
     Parameters
     ----------
     steps
-        Of the optimiser (AdamW).
+        Of the optimiser.
     rate
         Highest learning rate; it rises over the first `warm_up` steps and falls as a cosine.
     decay
@@ -33,6 +33,10 @@ class LoopSettings:
         Steps between looks at held-out data, each with a checkpoint.
     device
         ``"cpu"`` or ``"cuda"``; on the latter in mixed precision.
+    half
+        Mixed precision on the processor too.
+    patience
+        Looks without a better held-out loss after which it ends, the network as it was at the best; 0 for all steps and the last.
     """
 
     steps: int
@@ -41,6 +45,8 @@ class LoopSettings:
     warm_up: int = 100
     every: int = 500
     device: str = "cpu"
+    half: bool = False
+    patience: int = 0
 
 
 def train(
@@ -51,6 +57,7 @@ def train(
     folder: Path,
     progress: Progress = silent,
     title: str = "",
+    optimizer_of: "Callable[[Iterable[Any]], Any] | None" = None,
 ) -> list[list[float]]:
     """Train a network in place; a run that was stopped goes on from its last checkpoint in `folder`.
 
@@ -62,6 +69,8 @@ def train(
         Loss on data that are not trained on.
     title
         What progress and picture call it.
+    optimizer_of
+        Makes the optimiser of parameters, at rate `LoopSettings.rate`; AdamW where None.
 
     Returns
     -------
@@ -76,20 +85,23 @@ def train(
     torch: Any = require("torch", "training")
     device = torch.device(settings.device)
     network.to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.rate, weight_decay=settings.decay)
+    adamw = lambda parameters: torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=settings.decay)
+    optimizer = (optimizer_of or adamw)(network.parameters())
     shape = lambda i: min((i + 1) / settings.warm_up, 1.0) * 0.5 * (1.0 + cos(pi * i / settings.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
-    saved, history, first = folder / CHECKPOINT, [], 0
+    saved, history, first, best = folder / CHECKPOINT, [], 0, None
     if saved.exists():
         state = torch.load(saved, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        history, first = state["history"], state["step"]
+        history, first, best = state["history"], state["step"], state["best"]
     started, running = time.perf_counter(), 0.0
     for i in range(first, settings.steps):
+        if _settled(history, settings.patience):
+            break
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.half or device.type == "cuda"):
             value = loss(network, i)
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -102,13 +114,23 @@ def train(
             outside = held_out(network)
         history.append([i + 1, running / ((i % settings.every) + 1), outside])
         running = 0.0
+        if settings.patience and outside < min((row[2] for row in history[:-1]), default=inf):
+            best = {name: values.clone() for name, values in network.state_dict().items()}
         left = (time.perf_counter() - started) / (i + 1 - first) * (settings.steps - i - 1)
         progress((i + 1) / settings.steps, f"{title}: held-out loss {outside:.3f}, {left:.0f} s left".lstrip(": "))
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": i + 1}
+        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": i + 1, "best": best}
         with atomic(saved) as path:
             torch.save({**state, "schedule": schedule.state_dict(), "history": history}, path)
         write_csv(folder / HISTORY, ["step", "loss", "held_out"], history)
+    if best is not None:
+        network.load_state_dict(best)
     return history
+
+
+def _settled(history: list[list[float]], patience: int) -> bool:
+    """Whether no look of the last `patience` was better than those before."""
+    outside = [row[2] for row in history]
+    return 0 < patience < len(outside) and min(outside[-patience:]) >= min(outside[:-patience])
 
 
 def draw_history(histories: dict[str, list[list[float]]], path: Path) -> None:

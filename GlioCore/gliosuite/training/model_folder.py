@@ -95,15 +95,15 @@ def write_model(out: str | Path, model: Model, card: str) -> None:
         write_text(folder / CARD, card)
 
 
-def read_model(folder: str | Path | Folder, kind: str) -> Model:
+def read_model(folder: str | Path | Folder, *kinds: str) -> Model:
     """Read a model folder and check that its weights are those that model.json speaks of.
 
     Parameters
     ----------
     folder
         On disk, or `shipped`.
-    kind
-        What the model must be, e.g. ``"posterior"``.
+    kinds
+        One of which the model must be, e.g. ``"posterior"``.
 
     Raises
     ------
@@ -118,9 +118,11 @@ def read_model(folder: str | Path | Folder, kind: str) -> Model:
         raise InputError(
             f"{folder} is no model folder ({error}); one with {WEIGHTS} and {ABOUT} is needed, as `train` writes it"
         ) from None
-    if not isinstance(about, dict) or about.get("kind") != kind:
+    if not isinstance(about, dict) or about.get("kind") not in kinds:
         found = about.get("kind") if isinstance(about, dict) else about
-        raise InputError(f"{folder} holds a model of kind {found!r}; one of kind {kind!r} is needed")
+        raise InputError(
+            f"{folder} holds a model of kind {found!r}; one of kind {' or '.join(map(repr, kinds))} is needed"
+        )
     if about.get("weights_sha256") != sha256(content).hexdigest():
         raise InputError(f"{folder}: {WEIGHTS} is not the file that {ABOUT} speaks of (its hash differs)")
     return Model(read_tensors(content), about)

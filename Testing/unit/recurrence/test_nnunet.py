@@ -1,19 +1,21 @@
 """nnU-Net on our cases: what it is shown, one epoch of it, patients as Yoon 2024 counts them."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
 from gliosuite.files import read_json, write_json
-from gliosuite.images import Grid, array, read_image
+from gliosuite.images import Grid, array, read_image, write_image
 from gliosuite.recurrence import Inputs
+from gliosuite.recurrence.ensemble import folds_of
 from gliosuite.recurrence.nnunet.cases import Patient, of_inputs, write_dataset
 from gliosuite.recurrence.nnunet.judged import compared, reached
 from gliosuite.recurrence.nnunet.predict import Verdict, predict, verdict
 from gliosuite.recurrence.nnunet.settings import NnunetTraining
 from gliosuite.recurrence.nnunet.train import train
-from gliosuite.training import read_model, write_model
+from gliosuite.training import read_model
 
 SHAPE = (24, 26, 28)
 GRID = Grid.made(SHAPE[::-1], (3, 3, 3), (0, 0, 0), np.eye(3).ravel())
@@ -87,26 +89,53 @@ def test_dataset_is_as_nnunet_reads_it(tmp_path, cohort):
     assert not array(read_image(folder / "labelsTr" / "patient_0003.nii.gz")).any()
 
 
-@pytest.mark.slow
-def test_one_epoch_of_a_tiny_plan(tmp_path, cohort):
+def results_of(one, folder):
+    """What ``gliosuite run`` would have left."""
+    mask = lambda where: GRID.image(where.astype(np.uint8))
+    for name, values in one.images.items():
+        write_image(GRID.image(values.astype(np.float32)), folder / "registered" / f"{name}.nii.gz")
+    for name, where in {"brain": one.brain, "t2l": one.nel}.items():
+        write_image(mask(where), folder / "lesions" / f"{name}.nii.gz")
+    write_image(mask(one.label), folder / "progression" / "progression_cel.nii.gz")
+    write_json(folder / "run.json", {})
+    return folder
+
+
+TINY = ("--fold", "2", "--nnunet-epochs", "1", "--iterations", "2", "--memory-gb", "1", "--grid-mm", "3")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, cohort):
+    """One epoch of a tiny plan of one fold: where cases and training lie."""
     pytest.importorskip("nnunetv2")
-    settings = NnunetTraining(fold="2", epochs=1, iterations=2, memory_gb=1.0, grid_mm=3.0)
-    said = []
-    work = tmp_path / "work with a space"
-    model, fold = train(
-        list(cohort), cohort.__getitem__, settings, work, progress=lambda share, what: said.append((share, what))
-    )
-    assert "fold 2, epoch 1 of 1" in [w for _, w in said]
-    assert [s for s, _ in said] == sorted(s for s, _ in said)
+    from gliosuite.cli import main
+
+    folder = tmp_path_factory.mktemp("a folder with spaces")
+    for name, one in cohort.items():
+        results_of(one, folder / "cases" / name)
+    train_ = ["recurrence", "train", "--kind", "nnunet", "--cases", str(folder / "cases"), *TINY]
+    assert main([*train_, "--out", str(folder / "out")]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_one_epoch_of_a_tiny_plan(trained, cohort):
+    work = trained / "out" / "nnunet"
+    model = read_model(trained / "out" / "model", "nnunet")
+    names = sorted(cohort)
+    fold = folds_of(len(names), 5, 1)
     # Each patient lies in the validation part of his fold and in no training part of it.
     parts = read_json(work / "preprocessed" / "Dataset001_Recurrence" / "splits_final.json")
-    for i, name in enumerate(cohort):
-        k = int(fold[name])
+    for i, k in enumerate(fold):
         assert f"patient_{i:04d}" in parts[k]["val"]
         assert f"patient_{i:04d}" not in parts[k]["train"]
         assert sum(f"patient_{i:04d}" in p["val"] for p in parts) == 1
-    write_model(tmp_path / "model", model, "a card")
-    model = read_model(tmp_path / "model", "nnunet")
+    figures = model.about["figures"]
+    assert figures["patients"] == (fold == 2).sum(), "held-out patients alone"
+    assert model.about["recurred"] == 6
+    card = (trained / "out" / "model" / "card.md").read_text()
+    assert model.about["command"] in card
+    assert "6 recurred locally" in " ".join(card.split())
     one = cohort["case 1"]
     found = predict(one, model)
     assert found.shape == SHAPE
@@ -114,18 +143,71 @@ def test_one_epoch_of_a_tiny_plan(tmp_path, cohort):
     assert not found[~one.brain].any()
     assert 0 < found.max() <= 1
     assert found[one.brain].std() > 0
-    np.testing.assert_allclose(predict(one, model, ("2",)), found, atol=1e-5)
     with pytest.raises(InputError, match="model looks at t1c, flair, and flair, t1c were given"):
         predict(replace(one, images=dict(reversed(one.images.items()))), model)
     with pytest.raises(InputError, match="voxels of 1 mm were given, and the model was trained on 3 mm"):
         predict(replace(one, grid=replace(GRID, spacing=(1.0, 1.0, 1.0))), model)
     # What is there is not done again; another job is refused there.
+    settings = NnunetTraining(fold="2", nnunet_epochs=1, iterations=2, memory_gb=1.0, grid_mm=3.0)
     before = (work / "fold_2.safetensors").stat().st_mtime_ns
-    again, _ = train(list(cohort), cohort.__getitem__, settings, work)
+    again, _ = train(names, cohort.__getitem__, settings, work)
     assert (work / "fold_2.safetensors").stat().st_mtime_ns == before
     assert all(np.array_equal(v, model.weights[n]) for n, v in again.weights.items())
     with pytest.raises(InputError, match="other settings or patients"):
-        train(list(cohort), cohort.__getitem__, replace(settings, epochs=2), work)
+        train(names, cohort.__getitem__, replace(settings, nnunet_epochs=2), work)
+
+
+@pytest.mark.slow
+def test_a_patient_is_predicted_and_models_are_compared(trained, tmp_path, gliosuite):
+    model = trained / "out" / "model"
+    case = trained / "cases" / "case 1"
+    code, _, err = gliosuite(
+        "recurrence", "predict", case, "--model-folder", model, "--threshold", "0.01", "--out", tmp_path / "one"
+    )
+    assert code == 0, err
+    values = array(read_image(tmp_path / "one" / "probability.nii.gz"))
+    record = read_json(tmp_path / "one" / "recurrence.json")
+    assert record["model"] == "nnunet"
+    assert record["threshold"] == 0.01
+    assert record["highest"] == pytest.approx(values.max(), abs=1e-5)
+    assert record["voxels"] == (values >= 0.01).sum()
+    assert record["positive"] is bool(record["voxels"])
+    both = ("--model-folder", model, "--against", model)
+    code, _, err = gliosuite("recurrence", "evaluate", "--cases", trained / "cases", *both, "--out", tmp_path / "two")
+    assert code == 0, err
+    found = read_json(tmp_path / "two" / "evaluation.json")
+    assert found["first"] == found["second"]
+    assert found["first"]["patients"] == 10
+    assert (found["sensitivity_difference"], found["p_mcnemar_sensitivity"]) == (0, 1)
+    rows = (tmp_path / "two" / "evaluation.csv").read_text().splitlines()
+    assert (
+        rows[0]
+        == "case,recurred,positive,voxels,largest,highest,positive_against,voxels_against,largest_against,highest_against"
+    )
+    assert len(rows) == 11
+
+
+@pytest.mark.slow
+def test_what_the_command_refuses_is_said(trained, tmp_path, gliosuite):
+    model, case = trained / "out" / "model", trained / "cases" / "case 1"
+
+    def said(*words):
+        code, _, err = gliosuite("recurrence", *words, "--out", tmp_path / "out")
+        assert code == 2
+        return err
+
+    assert "results folders of `gliosuite run` with a later visit" in said("train", "--kind", "nnunet")
+    assert "--rounds is for --kind voxelwise, and nnunet is trained" in said(
+        "train", "--kind", "nnunet", "--rounds", "3"
+    )
+    assert "--fold is for --kind nnunet, and voxelwise is trained" in said("train", "--fold", "1")
+    assert "no nnU-Net travels with the library" in said("predict", case, "--kind", "nnunet")
+    assert "--threshold is for --kind nnunet" in said("predict", case, "--threshold", ".5")
+    assert "--threshold is 5; more than 0" in said("predict", case, "--model-folder", model, "--threshold", "5")
+    assert "an nnU-Net does not say what drove a voxel" in said("why", case, "--at", "0,0,0", "--model-folder", model)
+    nothing = shutil.copytree(case, tmp_path / "nothing later", ignore=shutil.ignore_patterns("progression"))
+    assert nothing.is_dir()
+    assert "there is no later visit (progression)" in said("evaluate", "--cases", tmp_path, "--model-folder", model)
 
 
 def test_what_nnunet_refuses_is_said(tmp_path, cohort):

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gliosuite.errors import InputError
+from gliosuite.recurrence import predict
 from gliosuite.recurrence.features import NAMES, features
 from gliosuite.recurrence.reasons import RELATIVE, reasons
 from gliosuite.recurrence.trees import Trees
-from gliosuite.recurrence.voxelwise import predict
 from gliosuite.training import Model
 
 from .conftest import GRID, patient
@@ -46,6 +46,7 @@ def model(*members, base=0.1):
         "features": list(NAMES),
         "ranges": ranges,
         "calibration": {"slope": SLOPE, "offset": OFFSET},
+        "kind": "voxelwise",
         "trained_on": "nobody",
         "threshold": 0.5,
         "weights_sha256": "",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from gliosuite.errors import InputError
 from gliosuite.recurrence import predict
+from gliosuite.recurrence.ensemble import folds_of
 from gliosuite.recurrence.settings import VoxelwiseTraining
-from gliosuite.recurrence.train import folds_of, grow
+from gliosuite.recurrence.train import grow
 from gliosuite.training import Model
 
 from .conftest import patient

@@ -97,7 +97,7 @@ def _trained(fold: str, plans: dict[str, Any], about: dict[str, Any], within: tu
         # The names of these parameters are read by nnU-Net.
         def __init__(self, plans: dict, configuration: str, fold: Any, dataset_json: dict, device: Any) -> None:
             super().__init__(plans, configuration, fold, dataset_json, device)
-            self.num_epochs = about["epochs"] or self.num_epochs
+            self.num_epochs = about["nnunet_epochs"] or self.num_epochs
             self.num_iterations_per_epoch = about["iterations"] or self.num_iterations_per_epoch
             self.num_val_iterations_per_epoch = min(self.num_val_iterations_per_epoch, self.num_iterations_per_epoch)
 

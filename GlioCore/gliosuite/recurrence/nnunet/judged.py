@@ -25,8 +25,8 @@ def reached(recurred: Sequence[bool], verdicts: Sequence[Verdict]) -> dict[str, 
         return [found.value, found.low, found.high, int(hit.sum()), hit.size]
 
     sensitivity, specificity = share(said[true]), share(~said[~true])
-    both = sensitivity is not None and specificity is not None
-    curve = auc(true, np.array([v.highest for v in verdicts])) if both else None
+    several = min(true.sum(), (~true).sum()) > 1  # of each; the interval needs them
+    curve = auc(true, np.array([v.highest for v in verdicts])) if several else None
     return {
         "patients": len(recurred),
         "sensitivity": sensitivity,

@@ -16,7 +16,6 @@ from .cases import Patient
 if TYPE_CHECKING:
     from ...training import Model
 
-KIND = "nnunet"
 MEANS = "tumour that enhances later inside the lesion that does not enhance now (Yoon 2024)"
 _CONFIGURATION = "3d_fullres"
 

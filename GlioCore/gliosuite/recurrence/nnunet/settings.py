@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ...errors import InputError, option
 from ...settings import check, setting
 
+NNUNET = "nnunet"  # the kind of recurrence model
 # The two sets of images that Yoon 2024 compares.
 SETS = {"conventional": ("t1c", "flair"), "combined": ("t1c", "flair", "ve")}
 FOLDS = 5  # of nnU-Net
@@ -22,7 +23,7 @@ class NnunetTraining:
         Which of five folds are trained, comma-separated, or ``all``: one network on all patients.
     trainer, planner
         Of nnunetv2, by name.
-    epochs, iterations
+    nnunet_epochs, iterations
         Of training and steps of each; 0: what the trainer says (1000 and 250).
     memory_gb
         Memory of the graphics card that the plan is made for; patch and network grow with it.
@@ -40,7 +41,7 @@ class NnunetTraining:
     fold: str = setting("0,1,2,3,4", "which of five folds are trained, comma-separated, or all", metavar="LIST")
     trainer: str = setting("nnUNetTrainer", "nnunetv2's trainer")
     planner: str = setting("ExperimentPlanner", "nnunetv2's planner")
-    epochs: int = setting(
+    nnunet_epochs: int = setting(
         0, "epochs of a fold; 0: as many as the trainer says, 1000", low=0, needed="0 or more is needed"
     )
     iterations: int = setting(

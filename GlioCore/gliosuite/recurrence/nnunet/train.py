@@ -13,11 +13,10 @@ from ...errors import InputError, require
 from ...files import read_json, write_json
 from ...steps import Progress, part, silent
 from ...training.model_folder import Model, read_tensors
-from ..train import folds_of
+from ..ensemble import folds_of
 from .cases import CASES, DATASET, Patient, number, write_dataset
 from .job import SIGN, splits
-from .predict import KIND
-from .settings import FOLDS, NnunetTraining
+from .settings import FOLDS, NNUNET, NnunetTraining
 
 THRESHOLD = 0.5  # of Yoon 2024
 _LEAST = 2 * FOLDS  # patients: two in each fold
@@ -83,7 +82,7 @@ def train(
         held = read_tensors((folder / f"fold_{name}.safetensors").read_bytes())
         weights |= {f"fold_{name}/{key}": values for key, values in held.items()}
     made = {
-        "kind": KIND,
+        "kind": NNUNET,
         "settings": asdict(settings),
         "seed": settings.seed,
         "channels": list(settings.images()),

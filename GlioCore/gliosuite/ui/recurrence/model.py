@@ -9,18 +9,22 @@ from ...errors import InputError
 from ..panel import show_only, slot
 from ..section import Section
 
-_SHIPPED, _FOLDER = "shipped", "folder"
+_SHIPPED, _NETWORK, _FOLDER = "shipped", "network", "folder"
 
 
 class ModelSection(Section):
-    """The shipped model, or one in a folder."""
+    """A shipped model, or one in a folder."""
 
     place = "modelStatus"
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
         ui = self.ui
-        names = {_SHIPPED: _("shipped with the program"), _FOLDER: _("in a folder")}
+        names = {
+            _SHIPPED: _("shipped with the program"),
+            _NETWORK: _("shipped network (needs PyTorch)"),
+            _FOLDER: _("in a folder"),
+        }
         self.bindings.choice(ui.modelComboBox, "model", names)
         self.bindings.path(ui.modelFolderEdit, "modelFolder")
         ui.modelFolderEdit.filters = ctk.ctkPathLineEdit.Dirs
@@ -36,7 +40,7 @@ class ModelSection(Section):
         show_only(((self.ui.modelFolderLabel, self.ui.modelFolderEdit), self.parameters.model == _FOLDER))
 
     def folder(self) -> str:
-        """The folder of the model; empty for the shipped one.
+        """The folder of the model; empty for the shipped trees, ``network`` for the shipped network.
 
         Raises
         ------
@@ -46,6 +50,8 @@ class ModelSection(Section):
         p = self.parameters
         if p.model == _FOLDER and not p.modelFolder:
             raise InputError(_("no model folder is chosen; choose one in section 4, or the shipped model"))
+        if p.model == _NETWORK:
+            return _NETWORK
         return p.modelFolder if p.model == _FOLDER else ""
 
     def take(self, folder: str) -> None:

@@ -1,0 +1,124 @@
+"""The probability of recurrence of each voxel, whatever kind of model it comes from, with how far the model's members differ."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..images import Grid
+from ..steps import Progress, silent
+from .ensemble import calibrated
+from .inputs import CHANNELS, KINDS, Inputs
+from .settings import NETWORK, VOXELWISE
+
+if TYPE_CHECKING:
+    from ..training import Model
+
+MODELS = (VOXELWISE, NETWORK)  # of each kind, one model travels with the library
+_SAID = {
+    True: "The recurrence model was trained on simulated patients alone: it shows the way from images to target volumes, and is no "
+    "evidence of where this tumour will recur.",
+    False: "The recurrence model was trained on the cases that its card names.",
+}
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """Where it is likely to recur.
+
+    Attributes
+    ----------
+    probability
+        That a voxel belongs to the lesion of this visit or of the progression: 1 in the lesion, 0 outside the brain, in the cavity and
+        beyond `inputs.REACH_MM`; (z, y, x) float32.
+    sd
+        Standard deviation among the members of the ensemble: how much it hangs on the patients that were trained on.
+    grid
+        Of both.
+    predicted
+        Where the model was asked: the brain round the lesion, boolean (z, y, x).
+    channels
+        The images that were looked at, by names of `inputs.CHANNELS`.
+    threshold
+        At which the model's own validation found the best coverage (PCC).
+    notes
+        What a reader must know.
+    record
+        What recurrence.json says.
+    """
+
+    probability: np.ndarray
+    sd: np.ndarray
+    grid: Grid
+    predicted: np.ndarray
+    channels: tuple[str, ...]
+    threshold: float
+    notes: list[str] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def shipped(kind: str = VOXELWISE) -> "Model":
+    """The model of a kind of `MODELS` that travels with the library; trained on simulated patients."""
+    from ..training.model_folder import read_model, shipped
+
+    return read_model(shipped(kind), kind)
+
+
+def read(folder: str | Path) -> "Model":
+    """The recurrence model, of whatever kind, in a folder of `gliosuite recurrence train`.
+
+    Raises
+    ------
+    InputError
+        If it holds none.
+    """
+    from ..training import read_model
+
+    return read_model(folder, *MODELS)
+
+
+def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = silent) -> Recurrence:
+    """Predict where a glioma recurs from one visit.
+
+    Parameters
+    ----------
+    inputs
+        Of the visit, on voxels as large as those of training (the shipped models': `inputs.GRID_MM`).
+    model
+        `shipped` where None.
+
+    Raises
+    ------
+    InputError
+        If T1c or FLAIR is unlike all that was trained on, the grid is another, or torch is missing for a network.
+    """
+    from . import network, voxelwise
+
+    model = model or shipped()
+    about = model.about
+    needed = about["grid_mm"]
+    if not np.allclose(inputs.grid.spacing, needed, rtol=0.02):
+        raise InputError(
+            f"voxels of {inputs.grid.spacing[0]:g} mm were given, and the model was trained on {needed:g} mm"
+        )
+    progress(0.0, "images")
+    kind = network if about["kind"] == NETWORK else voxelwise
+    log_odds, where, used, notes = kind.asked(inputs, model)
+    each_member = calibrated(log_odds, about["calibration"])
+    probability, sd = (np.zeros(inputs.grid.shape, np.float32) for _ in range(2))
+    probability[where], sd[where] = each_member.mean(axis=0), each_member.std(axis=0)
+    probability[inputs.masks["t2l"]] = 1.0
+    kinds = [k for k in KINDS if any(CHANNELS[n].kind == k for n in used)]
+    notes = [_SAID[bool(about.get("simulated"))], *notes]
+    progress(1.0, "predicted")
+    record = {
+        "model": about["kind"],
+        "trained_on": about["trained_on"],
+        "channels": used,
+        "kinds": kinds,
+        "threshold": about["threshold"],
+        "weights_sha256": about["weights_sha256"],
+    }
+    return Recurrence(probability, sd, inputs.grid, where, tuple(used), float(about["threshold"]), notes, record)
