@@ -1,9 +1,12 @@
-"""Recurrence predicted voxel by voxel (``--kind voxelwise``) against target volumes by margins, five folds by patient, with a bar for each.
+"""Recurrence predicted by trees (``--kind voxelwise``) or a network against target volumes by margins, five folds by patient, with bars.
 
 All patients are simulated, of seeds that no model was chosen on. The threshold of a fold is chosen on the held-out probabilities of the
 other folds. Patients are simulated once and kept under ``--cache``; each takes seconds, a dozen with perfusion.
+The network is trained once, under ``--cache`` too, where a run that was stopped goes on; what the images tell is then measured by hiding
+kinds of scan from it, which it met in training, and with ``--modalities`` by training it anew without them.
 
 ``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed]``
+``python Testing/bench/bench_recurrence.py --network [--cache DIR] [--patients N] [--epochs N] [--modalities]``
 """
 
 import argparse
@@ -19,16 +22,21 @@ sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing")]
 import numpy as np
 from gliosuite.commands.judged import judged, reached, summary
 from gliosuite.commands.recurred import recurred
-from gliosuite.recurrence import Inputs, predict, shipped
-from gliosuite.recurrence.ensemble import folds_of
+from gliosuite.recurrence import CHANNELS, Inputs, predict, shipped
+from gliosuite.recurrence.ensemble import Grown, calibrated, folds_of
 from gliosuite.recurrence.features import NAMES, features
-from gliosuite.recurrence.settings import VoxelwiseTraining
+from gliosuite.recurrence.network.ask import log_odds, of_member
+from gliosuite.recurrence.network.shown import SEEN, Shown
+from gliosuite.recurrence.network.train import train_network
+from gliosuite.recurrence.settings import NETWORK, NetworkTraining, VoxelwiseTraining
 from gliosuite.recurrence.train import grow
 from gliosuite.statistics.groups import bootstrap, wilcoxon
 from gliosuite.statistics.roc import auc
 from gliosuite.training import Model
 
 SETTINGS = VoxelwiseTraining()
+EPOCHS = 25  # of the network
+MOST_NETWORK_S = 15.0
 FIRST = {"default": 1610000, "null": 1620000, "random-field": 1620000, "shifted": 1620000}
 SPEED_SEED, MOST_S = 1750000, 20.0
 SHELLS = ((0, 4), (4, 8), (8, 14), (14, 25))  # mm
@@ -40,6 +48,15 @@ WITHOUT = {
     "+ perfusion": ("diffusion", "spectroscopy"),
     "+ spectroscopy": ("diffusion", "perfusion"),
     "+ diffusion, spectroscopy (S3)": ("perfusion",),
+}
+BOTH = "without diffusion, spectroscopy"
+WITHOUT_NETWORK = {
+    "T1c, FLAIR": ("diffusion", "perfusion", "spectroscopy"),
+    "+ diffusion": ("perfusion", "spectroscopy"),
+    "+ spectroscopy": ("diffusion", "perfusion"),
+    "+ diffusion, spectroscopy (S3)": ("perfusion",),
+    BOTH: ("diffusion", "spectroscopy"),
+    "without spectroscopy": ("spectroscopy",),
 }
 missed = 0
 
@@ -85,8 +102,7 @@ def said(p: float) -> str:
     return f"P = {p:.2g}"
 
 
-def main_bars(patients: list[Inputs]) -> np.ndarray:
-    grown = grow(patients, SETTINGS)
+def main_bars(patients: list[Inputs], grown: Grown) -> np.ndarray:
     thresholds, pcc = held_out_pcc(patients, grown.held_out)
     rows = judged(patients, grown.held_out, thresholds)
     found = summary(rows)
@@ -275,7 +291,6 @@ def _laid(values: np.ndarray, patient: Inputs) -> np.ndarray:
 
 def _without_images(patient: Inputs, model: Model) -> np.ndarray:
     """What a model of distances alone says."""
-    from gliosuite.recurrence.ensemble import calibrated
     from gliosuite.recurrence.trees import Trees
 
     values, where = features(replace(patient, images={}))
@@ -286,6 +301,76 @@ def _without_images(patient: Inputs, model: Model) -> np.ndarray:
     return probability
 
 
+def network(patients: list[Inputs], epochs: int, folder: Path, anew: bool) -> None:
+    """The bars of the network, what hiding kinds of scan from it loses, and its time."""
+    settings = NetworkTraining(folds=SETTINGS.folds, seed=SETTINGS.seed, epochs=epochs)
+    started = time.perf_counter()
+    told = lambda share, text: print(
+        f"{100 * share:.0f} % {time.perf_counter() - started:.0f} s {text}", file=sys.stderr
+    )
+    train = lambda some, name: train_network(some, settings, folder / f"network-{epochs}{name}", progress=told)
+    grown = train(patients, "")
+    print(f"network: {settings.base} features, {epochs} epochs at most, loss {settings.loss}")
+    for name, member in grown.about["learning"].items():
+        print(f"  {name}: best of {member['epochs']} epochs: {member['best']}, loss {member['held_out_loss']:.4f}")
+    pcc = main_bars(patients, grown)
+    half = grown.about["half_differs"]
+    bar("half and single precision differ by <= .005", f"{half:.5f}", half <= 0.005)
+    trees = grown_pcc(patients)
+    print(
+        f"trees on the same folds: PCC {trees.mean():.4f}, network {pcc.mean() - trees.mean():+.4f}, {said(wilcoxon(pcc, trees))}"
+    )
+    null = grown_pcc(distance_only(patients))
+    gain_of("network", pcc, null, True)
+    print("\nPCC of the same network by what it is shown (mean, difference from all channels, exact Wilcoxon):")
+    _modality_rows(
+        pcc, {n: held_out_pcc(patients, _hiding(patients, grown, kinds))[1] for n, kinds in WITHOUT_NETWORK.items()}
+    )
+    speed_network(patients[0])
+    if anew:
+        print("\nPCC of a network trained anew on what it is shown:")
+        for i, (name, kinds) in enumerate(WITHOUT_NETWORK.items()):
+            other = train([p.without(kinds) for p in patients], f"-without-{i}")
+            _modality_rows(pcc, {name: held_out_pcc(patients, other.held_out)[1]})
+
+
+def _hiding(patients: list[Inputs], grown: Grown, kinds: tuple[str, ...]) -> list[np.ndarray]:
+    """Held-out maps of networks from which kinds of scan are hidden."""
+    fold = folds_of(len(patients), SETTINGS.folds, SETTINGS.seed)
+    maps = []
+    for patient, k in zip(patients, fold):
+        one = Shown.of(patient).showing([n for n in SEEN if CHANNELS[n].kind not in kinds])
+        found = np.zeros(patient.grid.shape, np.float32)
+        found[one.where] = calibrated(log_odds(of_member(grown.weights, int(k)), one), grown.about["calibration"])
+        found[patient.masks["t2l"]] = 1.0
+        maps.append(found)
+    return maps
+
+
+def _modality_rows(whole: np.ndarray, others: dict[str, np.ndarray]) -> None:
+    for name, pcc in others.items():
+        p = wilcoxon(pcc, whole)
+        print(f"  {name:<33} {pcc.mean():.4f}  {pcc.mean() - whole.mean():+.4f}  {said(p)}", flush=True)
+        if name == BOTH:
+            lost = whole.mean() - pcc.mean()
+            bar(
+                "  without MRSI and diffusion PCC falls by >= .01 (P < .05)",
+                f"{lost:.4f}, {said(p)}",
+                lost >= 0.01 and p < 0.05,
+            )
+
+
+def speed_network(patient: Inputs) -> None:
+    """How long the shipped network takes at 3 mm: the median of three, after one that does not count."""
+    model, seconds = shipped(NETWORK), []
+    for _ in range(4):
+        start = time.perf_counter()
+        predict(patient, model)
+        seconds.append(time.perf_counter() - start)
+    taken = float(np.median(seconds[1:]))
+    bar(f"the shipped network at 3 mm in <= {MOST_NETWORK_S:g} s", f"{taken:.1f} s", taken <= MOST_NETWORK_S)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", type=Path)
@@ -293,6 +378,8 @@ def main() -> None:
     parser.add_argument("--shells", action="store_true", help="single features alone")
     parser.add_argument("--modalities", action="store_true", help="what the model is shown alone")
     parser.add_argument("--speed", action="store_true", help="the time of a brain of 1 mm alone")
+    parser.add_argument("--network", action="store_true", help="the network alone")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the network")
     args = parser.parse_args()
     if args.speed:
         speed()
@@ -300,13 +387,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         cache = args.cache or Path(scratch)
         patients = cohort("default", args.patients, cache)
+        if args.network:
+            network(patients, args.epochs, cache, args.modalities)
+            print(f"\n{missed} bars missed")
+            return
         if args.modalities:
             modalities(patients, grown_pcc(patients))
             return
         shells(patients)
         if args.shells:
             return
-        pcc = main_bars(patients)
+        pcc = main_bars(patients, grow(patients, SETTINGS))
         without_both(patients, pcc)
         controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in FIRST if p != "default"})
         modalities(patients, pcc)

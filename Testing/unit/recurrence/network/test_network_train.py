@@ -163,8 +163,9 @@ def test_what_drove_a_voxel_is_told(model):
     assert adc.value < 0.9
     assert found.notes[: len(HOW_NETWORK)] == HOW_NETWORK
     lesion = [int(i) for i in np.argwhere(one.masks["t2l"])[0]]
+    inside = one.grid.blank().TransformIndexToPhysicalPoint(lesion[::-1])
     with pytest.raises(InputError, match="lies in the lesion"):
-        reasons(one, one.grid.blank().TransformIndexToPhysicalPoint(lesion[::-1]), model)
+        reasons(one, inside, model)
 
 
 def test_a_folder_of_another_training_is_refused(patients, tmp_path):
