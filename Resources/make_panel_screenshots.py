@@ -57,13 +57,14 @@ def beside(panel: np.ndarray, views: Sequence[Sequence[np.ndarray]]) -> np.ndarr
 
 
 def drawn_colors() -> list[int]:
-    """The colours of the scene's contours and of the diverging map, which few pixels have: red, green, blue one after another."""
+    """The colours of the scene's contours and of colour maps that few pixels have: red, green, blue one after another."""
     import slicer
     from gliosuite import resources
 
-    found = [
-        c for stop in json.loads(resources.read_text("colormaps.json"))["coolwarm"] for c in bytes.fromhex(stop[1:])
-    ]
+    maps = json.loads(resources.read_text("colormaps.json"))
+    probability = any("robability" in n.GetName() for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"))
+    names = ("inferno", "viridis") if probability else ("coolwarm",)
+    found = [c for name in names for stop in maps[name] for c in bytes.fromhex(stop[1:])]
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         for identifier in node.GetSegmentation().GetSegmentIDs():
             found += [round(255 * c) for c in node.GetSegmentation().GetSegment(identifier).GetColor()]
@@ -303,6 +304,87 @@ def glio_perfusion(grid_mm: float) -> None:
     save(beside(only("overlay", "region"), [slices(red, green), [chart]]), "perfusion-uncertainty.png")
 
 
+def glio_recurrence(grid_mm: float) -> None:
+    """Probability with what drove a voxel, and the later visit, of GlioRecurrence."""
+    import slicer
+    from gliosuite.case import Case
+    from gliosuite.mrml.case import load_case
+    from gliosuite.mrml.layout import jump
+    from gliosuite.mrml.segments import segmentation_from_masks
+    from gliosuite.mrml.volumes import node_from_image
+    from gliosuite.ui import selftest
+    from patients import brain_of, simulated
+    from slicerapp import application
+    from slicerapp.views import SliceView
+
+    case = simulated(Path(tempfile.mkdtemp(prefix="gliosuite-")), seed=3, scans="structural,diffusion", grid_mm=grid_mm)
+    nodes = load_case(case)
+    segmentation_from_masks({"brain": brain_of(case)}, nodes["t1c"], "", nodes["masks"])
+    later = Case.load(case).followup
+    then = {
+        role: node_from_image(later.image(role), f"{role} after {later.data['days']} days") for role in ("t1c", "flair")
+    }
+    slicer.mrmlScene.AddNode(slicer.vtkMRMLLayoutNode())
+    red, yellow = SliceView("Axial", (VIEW, VIEW)), SliceView("Sagittal", (VIEW, VIEW))
+    application.load(ROOT / "GlioCore" / "GlioCore.py")
+    widget = application.load(ROOT / "GlioRecurrence" / "GlioRecurrence.py").GlioRecurrenceWidget()
+    page, panel = widget.parent, widget.panel
+    ui = panel.ui
+    boxes = [w for name, w in vars(ui).items() if name.endswith("Box") and w.inherits("ctkCollapsibleButton")]
+
+    def only(*opened: str) -> np.ndarray:
+        for box in boxes:
+            box.collapsed = box.objectName not in [f"{name}Box" for name in opened]
+        panel.onChoice()
+        settle(0.1)
+        return grabbed(page)
+
+    def slices(place: tuple[float, float, float]) -> list[list[np.ndarray]]:
+        for view in (red, yellow):
+            view.node.SetOrientationToAxial()
+        jump(place)
+        for view in (red, yellow):
+            view.node.SetFieldOfView(200, 200, 1)
+            view.mapper.SetInputConnection(view.logic.GetImageDataConnection())
+        return [[view.picture().copy()] for view in (red, yellow)]
+
+    segments = nodes["masks"].GetSegmentation()
+    lesion = segments.GetSegmentIdBySegmentName("enhancing lesion (CEL)")
+    middle = tuple(nodes["masks"].GetSegmentCenterRAS(lesion))
+    nodes["masks"].GetDisplayNode().SetAllSegmentsVisibility2DOutline(False)
+    nodes["masks"].GetDisplayNode().SetSegmentVisibility2DOutline(lesion, True)
+    ui.predictButton.click()
+    found = panel.logic.recall(panel.parameters.probability)
+    values = slicer.util.arrayFromVolume(found.probability)
+    ras = slicer.util.arrayFromVTKMatrix(_ijk_to_ras(found.probability))
+    asked = np.argwhere((values > 0.3) & (values < 1))
+    places = (asked[:, ::-1] @ ras[:3, :3].T) + ras[:3, 3]
+    nearest = asked[np.linalg.norm(places - middle, axis=1).argmin()]
+    selftest.crosshair(found.probability, tuple(int(v) for v in nearest[::-1]))
+    ui.whyButton.click()
+    pictures = slices(middle)
+    yellow.logic.GetSliceCompositeNode().SetForegroundVolumeID(found.sd.GetID())
+    pictures[1] = slices(middle)[1]
+    save(beside(only("predicted"), pictures), "recurrence-probability.png")
+
+    ui.laterT1cSelector.setCurrentNode(then["t1c"])
+    ui.laterFlairSelector.setCurrentNode(then["flair"])
+    ui.visitsButton.click()
+    while panel._running is not None:
+        panel._running.wait(600000)
+    ui.bothButton.click()
+    both = slices(middle)
+    save(beside(only("input", "followup"), both), "recurrence-followup.png")
+
+
+def _ijk_to_ras(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
 def thumbnail(view) -> None:
     """The sample's picture in the Sample Data module."""
     from PIL import Image
@@ -312,12 +394,13 @@ def thumbnail(view) -> None:
 
 
 def main() -> None:
-    """Draw all; the voxel size of the patient in mm may be given, and which panel: rt or perfusion."""
+    """Draw all; the voxel size of the patient in mm may be given, and which panel: rt, perfusion or recurrence."""
     grid_mm = sys.argv[1] if len(sys.argv) > 1 else "1"
     if len(sys.argv) < 3:
         for panel in (
             "rt",
             "perfusion",
+            "recurrence",
         ):  # each in a process of its own: views outlive the scene that they were made for
             subprocess.run([sys.executable, __file__, grid_mm, panel], check=True)
         return
@@ -325,7 +408,7 @@ def main() -> None:
 
     slicer = application.start(gui=True)
     slicer.util.errorDisplay = lambda text, detailedText="", **_: sys.exit(f"{text}\n{detailedText}")
-    {"rt": glio_rt, "perfusion": glio_perfusion}[sys.argv[2]](float(grid_mm))
+    {"rt": glio_rt, "perfusion": glio_perfusion, "recurrence": glio_recurrence}[sys.argv[2]](float(grid_mm))
 
 
 if __name__ == "__main__":
