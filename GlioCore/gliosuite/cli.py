@@ -34,6 +34,7 @@ COMMAND_MODULES = (
     "synthesis",
     "diffusion",
     "recurrence",
+    "followup",
     "radiomics",
     "survival",
     "barriers",

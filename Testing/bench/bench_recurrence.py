@@ -3,7 +3,7 @@
 All patients are simulated, of seeds that no model was chosen on. The threshold of a fold is chosen on the held-out probabilities of the
 other folds. Patients are simulated once and kept under ``--cache``; each takes seconds, a dozen with perfusion.
 
-``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed]``
+``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed | --forests | --arms]``
 """
 
 import argparse
@@ -29,7 +29,8 @@ from gliosuite.statistics.roc import auc
 from gliosuite.training import Model
 
 SETTINGS = VoxelwiseTraining()
-FIRST = {"default": 1610000, "null": 1620000, "random-field": 1620000, "shifted": 1620000}
+CONTROLS = ("null", "random-field", "shifted")
+FIRST = {"default": 1610000, "arms": 1630000, **dict.fromkeys(CONTROLS, 1620000)}
 SPEED_SEED, MOST_S = 1750000, 20.0
 SHELLS = ((0, 4), (4, 8), (8, 14), (14, 25))  # mm
 # Of S3 (Tran 2025), test set of 18: sensitivity, specificity, PCC.
@@ -51,9 +52,9 @@ def bar(name: str, said: str, met: bool) -> None:
     print(f"{name:<66} {said:<44} {'met' if met else 'MISSED'}", flush=True)
 
 
-def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
-    """Patients of a preset who progressed."""
-    found = []
+def cohort(preset: str, n: int, cache: Path) -> dict[int, Inputs]:
+    """Patients of a preset who progressed, by seed."""
+    found = {}
     for seed in range(FIRST[preset], FIRST[preset] + n):
         path = cache / f"{preset}-{seed}.npz"
         if not path.exists():
@@ -61,7 +62,7 @@ def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
             if patient is None:
                 continue
             patient.write(path)
-        found.append(Inputs.read(path))
+        found[seed] = Inputs.read(path)
     return found
 
 
@@ -293,13 +294,28 @@ def main() -> None:
     parser.add_argument("--shells", action="store_true", help="single features alone")
     parser.add_argument("--modalities", action="store_true", help="what the model is shown alone")
     parser.add_argument("--speed", action="store_true", help="the time of a brain of 1 mm alone")
+    parser.add_argument("--forests", action="store_true", help="random forests alone (Tran 2025, Fig. 1)")
+    parser.add_argument(
+        "--arms", action="store_true", help="preset arms alone: 101 patients, Tran 2025's own split too"
+    )
     args = parser.parse_args()
     if args.speed:
         speed()
         return
     with tempfile.TemporaryDirectory() as scratch:
         cache = args.cache or Path(scratch)
-        patients = cohort("default", args.patients, cache)
+        if args.arms:
+            from bench_tran2025 import arms
+
+            arms(cohort("arms", 101, cache))
+            return
+        by_seed = cohort("default", args.patients, cache)
+        if args.forests:
+            from bench_tran2025 import forests
+
+            forests(by_seed)
+            return
+        patients = list(by_seed.values())
         if args.modalities:
             modalities(patients, grown_pcc(patients))
             return
@@ -308,7 +324,7 @@ def main() -> None:
             return
         pcc = main_bars(patients)
         without_both(patients, pcc)
-        controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in FIRST if p != "default"})
+        controls(patients, pcc, {p: list(cohort(p, args.patients - 4, cache).values()) for p in CONTROLS})
         modalities(patients, pcc)
     speed()
     print(f"\n{missed} bars missed")

@@ -52,6 +52,12 @@ def mode(values: np.ndarray) -> float:
     return float(edges[peak : peak + 2].mean())
 
 
+def shared_units(inputs: Inputs) -> dict[str, np.ndarray]:
+    """Images (z, y, x) by names of `CHANNELS`, those in a scanner's own unit over what most of normal brain has."""
+    normal = normal_brain(inputs)
+    return {n: v / max(mode(v[normal]), 1e-6) if CHANNELS[n].scaled else v for n, v in inputs.images.items()}
+
+
 def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     """Features of the voxels in which it could recur.
 
@@ -69,10 +75,8 @@ def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     masks = inputs.masks
     away = inputs.away("t2l")
     where = masks["brain"] & ~masks["cavity"] & (away > 0) & (away <= REACH_MM)
-    normal = normal_brain(inputs)
     table = dict.fromkeys(NAMES)
-    for name, image in inputs.images.items():
-        values = image / (max(mode(image[normal]), 1e-6) if CHANNELS[name].scaled else 1.0)
+    for name, values in shared_units(inputs).items():
         table[feature_of(name)] = values[where]
         if name in _SMOOTHED:
             table[f"n{name}_around"] = _around(values, masks["brain"], inputs.grid.spacing[::-1])[where]

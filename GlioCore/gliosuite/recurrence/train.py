@@ -102,7 +102,7 @@ def grow(patients: Sequence[Inputs], settings: VoxelwiseTraining, progress: Prog
         "seed": settings.seed,
         "settings": asdict(settings),
         "patients": len(patients),
-        "reliability": _reliability([calibrated(s, calibration) for s in scores], labels),
+        "reliability": reliability([calibrated(s, calibration) for s in scores], labels),
     }
     progress(1.0, "grown")
     return Grown(Trees.grown(members).arrays(), about, held_out)
@@ -150,7 +150,7 @@ def _ranges(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, tuple[
     return found
 
 
-def _reliability(probabilities: list[np.ndarray], labels: list[np.ndarray]) -> list[dict[str, float]]:
+def reliability(probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> list[dict[str, float]]:
     """In bins of held-out probability: their mean, what share recurred, and how many voxels."""
     p, y = np.concatenate(probabilities), np.concatenate(labels)
     edges = np.array([0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0 + 1e-9])
