@@ -35,6 +35,7 @@ COMMAND_MODULES = (
     "diffusion",
     "training",
     "recurrence",
+    "followup",
     "radiomics",
     "survival",
     "barriers",

@@ -5,7 +5,7 @@ other folds. Patients are simulated once and kept under ``--cache``; each takes 
 The network is trained once, under ``--cache`` too, where a run that was stopped goes on; what the images tell is then measured by hiding
 kinds of scan from it, which it met in training, and with ``--modalities`` by training it anew without them.
 
-``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed]``
+``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed | --forests | --arms]``
 ``python Testing/bench/bench_recurrence.py --network [--cache DIR] [--patients N] [--epochs N] [--modalities]``
 """
 
@@ -37,7 +37,8 @@ from gliosuite.training import Model
 SETTINGS = VoxelwiseTraining()
 EPOCHS = 25  # of the network
 MOST_NETWORK_S = 15.0
-FIRST = {"default": 1610000, "null": 1620000, "random-field": 1620000, "shifted": 1620000}
+CONTROLS = ("null", "random-field", "shifted")
+FIRST = {"default": 1610000, "arms": 1630000, **dict.fromkeys(CONTROLS, 1620000)}
 SPEED_SEED, MOST_S = 1750000, 20.0
 SHELLS = ((0, 4), (4, 8), (8, 14), (14, 25))  # mm
 # Of S3 (Tran 2025), test set of 18: sensitivity, specificity, PCC.
@@ -68,9 +69,9 @@ def bar(name: str, said: str, met: bool) -> None:
     print(f"{name:<66} {said:<44} {'met' if met else 'MISSED'}", flush=True)
 
 
-def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
-    """Patients of a preset who progressed."""
-    found = []
+def cohort(preset: str, n: int, cache: Path) -> dict[int, Inputs]:
+    """Patients of a preset who progressed, by seed."""
+    found = {}
     for seed in range(FIRST[preset], FIRST[preset] + n):
         path = cache / f"{preset}-{seed}.npz"
         if not path.exists():
@@ -78,7 +79,7 @@ def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
             if patient is None:
                 continue
             patient.write(path)
-        found.append(Inputs.read(path))
+        found[seed] = Inputs.read(path)
     return found
 
 
@@ -380,13 +381,28 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="the time of a brain of 1 mm alone")
     parser.add_argument("--network", action="store_true", help="the network alone")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the network")
+    parser.add_argument("--forests", action="store_true", help="random forests alone (Tran 2025, Fig. 1)")
+    parser.add_argument(
+        "--arms", action="store_true", help="preset arms alone: 101 patients, Tran 2025's own split too"
+    )
     args = parser.parse_args()
     if args.speed:
         speed()
         return
     with tempfile.TemporaryDirectory() as scratch:
         cache = args.cache or Path(scratch)
-        patients = cohort("default", args.patients, cache)
+        if args.arms:
+            from bench_tran2025 import arms
+
+            arms(cohort("arms", 101, cache))
+            return
+        by_seed = cohort("default", args.patients, cache)
+        if args.forests:
+            from bench_tran2025 import forests
+
+            forests(by_seed)
+            return
+        patients = list(by_seed.values())
         if args.network:
             network(patients, args.epochs, cache, args.modalities)
             print(f"\n{missed} bars missed")
@@ -399,7 +415,7 @@ def main() -> None:
             return
         pcc = main_bars(patients, grow(patients, SETTINGS))
         without_both(patients, pcc)
-        controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in FIRST if p != "default"})
+        controls(patients, pcc, {p: list(cohort(p, args.patients - 4, cache).values()) for p in CONTROLS})
         modalities(patients, pcc)
     speed()
     print(f"\n{missed} bars missed")

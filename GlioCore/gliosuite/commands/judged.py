@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 MODEL, NULL = "model", "distance"
 SCHEMES = ("s3-rtog", "s3-eortc")  # as Tran 2025 draws them
-COLUMNS = ("sensitivity", "specificity", "pcc", "ctv_cc", "missed_cc", "f")
+LESION = "lesion"  # what is seen before radiotherapy, without a margin
+# Of `rt.compare`, and of `_near_and_far`.
+COLUMNS = (
+    *("sensitivity", "specificity", "pcc", "ppv", "dice", "hd95_mm", "ctv_cc", "normal_brain_cc", "missed_cc", "f"),
+    *("specificity_to_2cm", "sensitivity_beyond_2cm"),
+)
 _LEVELS = (0.004, 0.5, 36)  # from, to and number of the thresholds that are tried
 
 
@@ -62,7 +67,8 @@ def judged(
     """Rows with `COLUMNS` of each patient and target volume.
 
     Target volumes are the model's at `threshold` (one, or one a patient); those of `SCHEMES`; the model's at the volume of each of these
-    (``model at s3-rtog``); and what a plain margin has at the volume of the model's (``distance at model``). The cavity belongs to none.
+    (``model at s3-rtog``); what a plain margin has at the volume of the model's (``distance at model``); and the lesion alone. The cavity
+    belongs to none.
     """
     import numpy as np
 
@@ -89,21 +95,42 @@ def judged(
             volumes[f"{MODEL} at {name}"] = nested.whole(nested.ctv(level))
         level = near.level_for(float(volumes[MODEL].sum()))
         volumes[f"{NULL} at {MODEL}"] = near.whole(near.ctv(level))
+        volumes[LESION] = masks["t2l"]
         for name, ctv in volumes.items():
-            found = compare_ctv(image(ctv & brain), image(patient.target), image(brain))
-            rows.append({"patient": i, "ctv": name} | {c: float(getattr(found, c)) for c in COLUMNS})
+            compared = vars(compare_ctv(image(ctv & brain), image(patient.target), image(brain)))
+            compared |= _near_and_far(ctv & brain, patient.target & brain, brain, patient.away("t2l"))
+            rows.append({"patient": i, "ctv": name} | {c: float(compared[c]) for c in COLUMNS})
     return rows
 
 
+def _near_and_far(ctv: "np.ndarray", target: "np.ndarray", brain: "np.ndarray", away: "np.ndarray") -> dict[str, float]:
+    """What share of the target volume progressed; of brain to 2 cm from the T2 lesion that did not, what share is spared; of progression
+    beyond, what share is covered. NaN where there is nothing of it."""
+    from ..recurrence.followup.evaluated import MARGIN_MM
+
+    share = lambda part, whole: part.sum() / whole.sum() if whole.any() else float("nan")
+    spared, far = brain & ~target & (away <= MARGIN_MM), target & (away > MARGIN_MM)
+    return {
+        "ppv": share(ctv & target, ctv),
+        "specificity_to_2cm": share(spared & ~ctv, spared),
+        "sensitivity_beyond_2cm": share(far & ctv, far),
+    }
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and SD of `COLUMNS` by target volume over patients, and exact Wilcoxon tests of the model against the margins."""
+    """Mean and SD of `COLUMNS` by target volume over patients, and exact Wilcoxon tests of the model against the margins.
+
+    What is not defined of a patient is left out of the mean (as of progression beyond 2 cm); NaN where it is of none.
+    """
     import numpy as np
 
     from ..statistics.groups import wilcoxon
 
     of = lambda ctv, column: np.array([r[column] for r in rows if r["ctv"] == ctv])
     names = list(dict.fromkeys(r["ctv"] for r in rows))
-    table = {n: {c: [float(of(n, c).mean()), float(of(n, c).std(ddof=1))] for c in COLUMNS} for n in names}
+    defined = lambda values: values[np.isfinite(values)]
+    moments = lambda v: [float(v.mean()) if v.size else np.nan, float(v.std(ddof=1)) if v.size > 1 else np.nan]
+    table = {n: {c: moments(defined(of(n, c))) for c in COLUMNS} for n in names}
     tests = {
         f"{column}, {MODEL} and {other}": wilcoxon(of(MODEL, column), of(other, column))
         for other in names

@@ -1,13 +1,14 @@
 """Simulated patients as a recurrence model sees them: scans of one visit brought together, perfusion fitted, progression beside it."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
     from ..recurrence import Inputs
+    from ..recurrence.followup.classes import Followed
     from ..simulate.patient import SimulatedCase
 
 # Error of the transforms in training, about what registration leaves between scans of a visit; chosen.
@@ -63,6 +64,24 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True, grid_mm
         moved[scan] = sitk.CompositeTransform([truth.transforms[scan], error])
     transforms = {name: moved[scan] for name, scan in scan_of.items()}
     return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(grid_mm), transforms, measured)
+
+
+def followed(seed: int, inputs: "Inputs", preset: str = "default") -> "tuple[Followed, dict[str, Any]]":
+    """What became of the simulated patient of a seed, on the grid of what a model sees of him (`recurred`), and his clinical facts."""
+    import numpy as np
+
+    from ..images import boolean, resample_mask
+    from ..recurrence.followup.classes import Followed
+    from ..recurrence.inputs import GRID_MM, TARGET
+    from ..simulate.cohort import simulate_case
+
+    patient = simulate_case(seed, preset, min(GRID_MM, inputs.grid.spacing[0]), ())
+    truth = patient.truth
+    on = lambda name: (
+        boolean(resample_mask(truth[name], inputs.grid)) if name in truth.maps else np.zeros(inputs.grid.shape, bool)
+    )
+    later = {n.removeprefix("progression_"): on(n) for n in TARGET}
+    return Followed(str(seed), inputs, later, on("ventricles") | on("necrosis")), patient.case.clinical
 
 
 def _dce(patient: "SimulatedCase") -> "PerfusionMaps":

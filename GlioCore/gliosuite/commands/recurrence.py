@@ -2,13 +2,14 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..recurrence.nnunet.settings import NNUNET
 from ..steps import Progress, part
+from .followup import outcomes
 from .training import KIND_HELP, KINDS
 
 if TYPE_CHECKING:
@@ -58,7 +59,13 @@ def register(add: Callable) -> None:
         metavar="DIR",
         help="nnunet: another model, compared on the same patients by exact McNemar tests, e.g. combined against conventional",
     )
-    p.add_argument("--out", required=True, metavar="DIR", help="folder for evaluation.csv and evaluation.json")
+    outcomes(p, "with them, early and late progression, arms and survival are compared")
+    p.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for evaluation.csv, patients.csv, reliability.csv, evaluation.json, paired.png, reliability.png",
+    )
     p.set_defaults(run=_evaluate)
 
 
@@ -165,12 +172,16 @@ def _refuse_nnunet(args: argparse.Namespace, *names: str) -> None:
 
 
 def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
-    from ..files import staged, write_csv, write_json
+    from ..files import staged
     from ..recurrence import predict
+    from ..recurrence.followup.outcomes import read_outcomes
     from ..recurrence.results import read_results, result_folders
-    from .judged import COLUMNS, judged, summary
+    from .followup import write_evaluation
+    from .judged import judged
 
     folders = result_folders(args.cases)
+    names = [f.name for f in folders]
+    known = read_outcomes(args.outcomes, names) if args.outcomes else None
     model = _read(args)
     if model.about["kind"] == NNUNET:
         from . import nnunet
@@ -186,11 +197,6 @@ def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         except InputError as error:
             raise InputError(f"{folders[i]}: {error}") from None
     rows = judged(patients, maps, float(model.about["threshold"]), part(progress, 0.5, 1.0))
-    found = summary(rows)
     with staged(args.out) as folder:
-        table: Sequence[Sequence[Any]] = [
-            [folders[r["patient"]].name, r["ctv"], *(f"{r[c]:.6g}" for c in COLUMNS)] for r in rows
-        ]
-        write_csv(folder / "evaluation.csv", ["case", "ctv", *COLUMNS], table)
-        write_json(folder / "evaluation.json", found)
+        found = write_evaluation(folder, names, patients, maps, rows, known)
     return {"out": args.out, **found}

@@ -88,7 +88,7 @@ def grown(
         "seed": settings.seed,
         "settings": asdict(settings),
         "patients": len(patients),
-        "reliability": _reliability([calibrated(s, calibration) for s in scores], labels),
+        "reliability": reliability([calibrated(s, calibration) for s in scores], labels),
     }
     return Grown(weights, about, held_out)
 
@@ -157,7 +157,7 @@ def _ranges(near: Mapping[str, Sequence[np.ndarray]]) -> dict[str, tuple[float, 
     return found
 
 
-def _reliability(probabilities: list[np.ndarray], labels: list[np.ndarray]) -> list[dict[str, float]]:
+def reliability(probabilities: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> list[dict[str, float]]:
     """In bins of held-out probability: their mean, what share recurred, and how many voxels."""
     p, y = np.concatenate(probabilities), np.concatenate(labels)
     edges = np.array([0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0 + 1e-9])

@@ -57,6 +57,15 @@ def wilcoxon(first: ArrayLike, second: ArrayLike) -> float:
 _ALL_SIGNS = 20  # pairs
 
 
+def holm(p: ArrayLike) -> np.ndarray:
+    """P values (n,) of several tests, corrected for their number (Holm S, Scand J Stat 1979;6:65)."""
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty_like(values)
+    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)), 1)
+    return corrected
+
+
 def t_test(first: ArrayLike, second: ArrayLike, equal_variances: bool = False, paired: bool = False) -> float:
     """Two-sided P value of Welch's t-test; Student's where variances are taken for equal, that of pairs where values are paired."""
     if paired:
