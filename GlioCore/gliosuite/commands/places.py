@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import check_room
+from ..recurrence.patterns.settings import SHIPPED
 from ..recurrence.survival.settings import PUBLISHED
 from .masks import in_structure_set
 
@@ -41,8 +42,9 @@ NEITHER = {
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
     *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
+    *("outcome", "positive", "features", "recurrence"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED)  # in place of a file
+_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED, *SHIPPED)  # in place of a file
 _WORDY = (
     "aif",
     "t10",

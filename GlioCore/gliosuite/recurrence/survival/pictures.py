@@ -6,24 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import require
 from ...statistics.agreement import Estimate
+from ..drawing import COLOURS, bare, blank, save
 from .fit import Group
 from .lasso import Choice
 
-# Told apart by colour-blind readers too, on white (Okabe and Ito 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_DPI = 150
 _LINE, _LEFT, _RIGHT, _WIDE, _TALL = 0.22, 0.75, 0.25, 5.6, 3.6  # inches
-
-
-def _figure(width: float, height: float) -> Any:
-    return require("matplotlib.figure", "pictures", "matplotlib").Figure(figsize=(width, height), facecolor="white")
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Without the version of matplotlib in it, so that the same input gives the same bytes."""
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None}, format="png")
 
 
 def draw_curves(groups: Sequence[Group], p: float, x: str, unit: str, path: Path) -> None:
@@ -40,9 +28,9 @@ def draw_curves(groups: Sequence[Group], p: float, x: str, unit: str, path: Path
     left = max(_LEFT, 0.45 + 0.075 * max(len(g.name) for g in groups))
     below, above = 0.75 + _LINE * (len(groups) + 1), 0.2 + _LINE * (len(groups) + 1)
     width, height = left + _WIDE + _RIGHT, below + _TALL + above
-    figure = _figure(width, height)
+    figure = blank(width, height)
     axes = figure.add_axes((left / width, below / height, _WIDE / width, _TALL / height))
-    for group, colour in zip(groups, _COLOURS):
+    for group, colour in zip(groups, COLOURS):
         curve = group.curve()
         at, start = np.concatenate([[0.0], curve.times]), np.ones(1)
         steps = lambda values, start=start: np.concatenate([start, values])
@@ -66,12 +54,12 @@ def draw_curves(groups: Sequence[Group], p: float, x: str, unit: str, path: Path
         borderaxespad=0.2,
         labelspacing=0.3,
     )
-    _plain(axes)
+    bare(axes)
     ticks = [v for v in axes.get_xticks() if 0 <= v <= last * 1.02]
     axes.set_xticks(ticks)
     inch = lambda down: -down / _TALL  # in shares of the axes' height
     axes.text(0, inch(0.75), "number at risk", transform=axes.transAxes, fontsize=9, va="center", ha="left")
-    for i, (group, colour) in enumerate(zip(groups, _COLOURS)):
+    for i, (group, colour) in enumerate(zip(groups, COLOURS)):
         down = inch(0.75 + _LINE * (i + 1))
         axes.text(
             -0.3 / _WIDE, down, group.name, transform=axes.transAxes, color=colour, fontsize=9, ha="right", va="center"
@@ -79,7 +67,7 @@ def draw_curves(groups: Sequence[Group], p: float, x: str, unit: str, path: Path
         for tick in ticks:
             n = int((group.times >= tick).sum())
             axes.text(tick, down, str(n), transform=axes.get_xaxis_transform(), fontsize=9, ha="center", va="center")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _said(group: Group, unit: str) -> str:
@@ -102,7 +90,7 @@ def draw_forest(ratios: Mapping[str, tuple[Estimate, float]], title: str, path: 
     plot, right = 3.6, 2.75
     width, tall = left + plot + right, 0.34 * (len(names) + 1)
     height = tall + 1.05
-    figure = _figure(width, height)
+    figure = blank(width, height)
     axes = figure.add_axes((left / width, 0.65 / height, plot / width, tall / height))
     axes.axvline(1, color="#888888", lw=0.9, ls="--")
     level = 0.0
@@ -126,9 +114,9 @@ def draw_forest(ratios: Mapping[str, tuple[Estimate, float]], title: str, path: 
         write(-0.1 / plot, i, name, ha="right")
         beside(0.15, i, f"{_short(ratio.value)} ({_short(ratio.low)}–{_short(ratio.high)})")
         beside(2.0, i, p_value(p).removeprefix("P ").removeprefix("= "))
-    _plain(axes)
+    bare(axes)
     axes.spines["left"].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _short(ratio: float) -> str:
@@ -155,7 +143,7 @@ def _ticks(axes: Any) -> None:
 
 def draw_choice(choice: Choice, path: Path) -> None:
     """Deviance of what was left out along the penalties, with both choices, and how many covariates each penalty leaves."""
-    figure = _figure(8.0, 4.2)
+    figure = blank(8.0, 4.2)
     axes = figure.add_axes((0.1, 0.13, 0.66, 0.70))
     log = -np.log10(choice.path.penalties)
     best, sd = choice.deviance[choice.smallest], choice.sd[choice.smallest]
@@ -170,21 +158,15 @@ def draw_choice(choice: Choice, path: Path) -> None:
     axes.set_xlabel("-log10 of the penalty lambda", fontsize=10)
     axes.set_ylabel("partial deviance per left-out event", fontsize=10)
     axes.legend(fontsize=9, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    _plain(axes)
+    bare(axes)
     counts = (choice.path.coefficients != 0).sum(axis=1)
     shown = np.unique(np.linspace(0, log.size - 1, 9).astype(int))
     top = axes.secondary_xaxis("top")
     top.set_xticks(log[shown], [str(counts[i]) for i in shown], fontsize=8.5)
     top.set_xlabel("covariates with a coefficient other than 0", fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def p_value(p: float) -> str:
     """``P = 0.034``; small ones as ``P < 0.001``."""
     return "P < 0.001" if p < 0.001 else f"P = {p:.3f}" if p < 0.1 else f"P = {p:.2f}"
-
-
-def _plain(axes: Any) -> None:
-    axes.tick_params(labelsize=9)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

@@ -24,8 +24,8 @@ RATIOS = {
 def drawn(monkeypatch, tmp_path):
     """Draw, and return the figure and its file."""
     kept = []
-    save = pictures._save
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: (kept.append(figure), save(figure, path)))
+    save = pictures.save
+    monkeypatch.setattr(pictures, "save", lambda figure, path: (kept.append(figure), save(figure, path)))
 
     def draw(picture, *args):
         path = tmp_path / "p.png"
