@@ -84,9 +84,11 @@ PIECES = (
         "sklearn",
         _PACKAGE,
         False,
-        "recurrence models cannot be trained (the shipped one predicts all the same)",
+        "recurrence and pattern models cannot be trained (the shipped ones predict all the same)",
         "pip install scikit-learn",
     ),
+    Piece("imblearn", _PACKAGE, False, "pattern models cannot be trained", "pip install imbalanced-learn"),
+    Piece("captum", _PACKAGE, False, "predictions of pattern models come without Shapley values", "pip install captum"),
     Piece("highdicom", _PACKAGE, False, "DICOM SEG is off", "pip install highdicom; Slicer 5.12 has it"),
     Piece("nnunetv2", _PACKAGE, False, "nnU-Net models are off", "pip install nnunetv2"),
     Piece(
@@ -122,7 +124,9 @@ def _look(piece: Piece) -> tuple[bool, str]:
             return False, ""
         try:
             return True, metadata.version(
-                {"radiomics": "pyradiomics", "sklearn": "scikit-learn"}.get(piece.name, piece.name)
+                {"radiomics": "pyradiomics", "sklearn": "scikit-learn", "imblearn": "imbalanced-learn"}.get(
+                    piece.name, piece.name
+                )
             )
         except metadata.PackageNotFoundError:
             return True, "version unknown"

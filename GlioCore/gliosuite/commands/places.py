@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import check_room
+from ..recurrence.patterns.settings import SHIPPED
 from ..recurrence.survival.settings import PUBLISHED
 from .masks import in_structure_set
 
@@ -43,8 +44,19 @@ NEITHER = {
     *("bases", "learning_rates", "batches"),
     *("channels", "fold", "trainer", "planner", "threshold", "min_voxels"),
     *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
+    *("outcome", "positive", "features", "recurrence"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", "network", *PUBLISHED)  # in place of a file
+_WORDS = (
+    "auto",
+    "none",
+    "brain",
+    "parker",
+    "georgiou",
+    "shipped",
+    "network",
+    *PUBLISHED,
+    *SHIPPED,
+)  # in place of a file
 _WORDY = (
     "aif",
     "t10",

@@ -13,7 +13,7 @@ from ..steps import Progress
 if TYPE_CHECKING:
     from ..recurrence.survival.model import RiskScore
 
-_TABLE = "CSV with a line of column names; commas, semicolons or tabs, decimal points or commas"
+TABLE = "CSV with a line of column names; commas, semicolons or tabs, decimal points or commas"
 
 
 def register(add: Callable) -> None:
@@ -22,7 +22,7 @@ def register(add: Callable) -> None:
         "survival fit",
         "Cox's model or a Cox-LASSO score of any table of patients, with Kaplan-Meier curves, log-rank test and forest plot",
     )
-    p.add_argument("table", metavar="TABLE.csv", help=_TABLE)
+    p.add_argument("table", metavar="TABLE.csv", help=TABLE)
     p.add_argument(
         "--time", required=True, metavar="COL", help="column of the times to the event or to the last follow-up"
     )
@@ -35,14 +35,14 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--covariates",
         required=True,
-        type=_names,
+        type=names_given,
         metavar="A,B",
         help="columns of the covariates, numbers or categories; CE_* stands for all whose name begins so",
     )
     add_options(p, SurvivalSettings, "event_value")
     p.add_argument(
         "--categories",
-        type=_names,
+        type=names_given,
         default=(),
         metavar="A,B",
         help="columns of numbers that stand for categories, such as a code of the centre",
@@ -60,7 +60,7 @@ def register(add: Callable) -> None:
     add_options(p, SurvivalSettings, "unit", "group")
     p.add_argument(
         "--without",
-        type=_names,
+        type=names_given,
         default=(),
         metavar="A,B",
         help="columns, each of which is left out of a model of its own, with a forest plot",
@@ -78,7 +78,7 @@ def register(add: Callable) -> None:
         "the risk score of a fitted model, or one that a paper prints, for each row of another table; with --time and --event, how well "
         "it tells who has the event earlier",
     )
-    p.add_argument("table", metavar="TABLE.csv", help=_TABLE)
+    p.add_argument("table", metavar="TABLE.csv", help=TABLE)
     p.add_argument(
         "--model",
         required=True,
@@ -100,7 +100,8 @@ def register(add: Callable) -> None:
     p.set_defaults(run=_score)
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names_given(text: str) -> tuple[str, ...]:
+    """Names of columns between commas, an option's."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not names:
         raise argparse.ArgumentTypeError("names no column")

@@ -8,13 +8,15 @@ from ..errors import InputError
 from .agreement import Estimate
 
 
-def auc(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Estimate:
+def auc(labels: ArrayLike, scores: ArrayLike, level: float = 0.95, within: ArrayLike | None = None) -> Estimate:
     """Area under the ROC curve with DeLong's interval, cut off at 0 and 1; ties count half.
 
     Parameters
     ----------
     labels, scores
         (n,); labels are true where the higher score is expected.
+    within
+        (n,) the fold of each case: only cases of one fold are compared, as held-out scores of different models must be.
 
     Raises
     ------
@@ -25,19 +27,35 @@ def auc(labels: ArrayLike, scores: ArrayLike, level: float = 0.95) -> Estimate:
     ----------
     DeLong ER et al., Biometrics 1988;44:837; computed by ranks (Sun X, Xu W, IEEE Signal Process Lett 2014;21:1389).
     """
-    value, covariance = _delong(labels, [scores])
+    value, covariance = _areas(labels, [scores], within)
     half = float(stats.norm.ppf(1 - (1 - level) / 2) * np.sqrt(covariance[0, 0]))
     return Estimate(float(value[0]), max(float(value[0]) - half, 0.0), min(float(value[0]) + half, 1.0), level)
 
 
-def compare_aucs(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
-    """Two-sided P value that two scores of the same cases have equal areas (DeLong's test for paired curves); 1 where they are equal."""
-    value, covariance = _delong(labels, [first, second])
+def compare_aucs(labels: ArrayLike, first: ArrayLike, second: ArrayLike, within: ArrayLike | None = None) -> float:
+    """Two-sided P value that two scores of the same cases have equal areas (DeLong's test for paired curves); 1 where they are equal.
+
+    `within` is that of `auc`.
+    """
+    value, covariance = _areas(labels, [first, second], within)
     difference = float(value[0] - value[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if difference == 0:
         return 1.0
     return float(2 * stats.norm.sf(abs(difference) / np.sqrt(max(variance, 1e-300))))
+
+
+def _areas(labels: ArrayLike, scores: list[ArrayLike], within: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    """As `_delong`; over folds, the mean by the pairs of each, whose areas do not hang on each other's cases."""
+    if within is None:
+        return _delong(labels, scores)
+    y, fold = np.asarray(labels, bool), np.asarray(within)
+    inside = [fold == k for k in np.unique(fold)]
+    pairs = np.array([y[w].sum() * (~y[w]).sum() for w in inside], float)
+    found = [_delong(y[w], [np.asarray(one)[w] for one in scores]) for w in inside]
+    weight = pairs / pairs.sum()
+    value = np.sum([w * v for w, (v, _) in zip(weight, found)], axis=0)
+    return value, np.sum([w**2 * c for w, (_, c) in zip(weight, found)], axis=0)
 
 
 def _delong(labels: ArrayLike, scores: list[ArrayLike]) -> tuple[np.ndarray, np.ndarray]:

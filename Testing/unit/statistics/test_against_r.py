@@ -26,6 +26,21 @@ def test_areas_under_the_curve():
     assert numbers(roc.auc([0, 0, 1, 1], [1, 2, 3, 4]))[0] == 1.0
 
 
+def test_areas_within_folds_compare_patients_of_one_fold_alone():
+    rng = np.random.default_rng(4)
+    y, fold = rng.random(200) < 0.4, np.arange(200) % 4
+    one, two = rng.normal(y, 1), rng.normal(0.5 * y, 1)
+    within = roc.auc(y, one + 100 * fold, within=fold)
+    assert within.value == pytest.approx(roc.auc(y, one, within=fold).value)
+    each = [roc.auc(y[fold == k], one[fold == k]) for k in range(4)]
+    pairs = np.array([y[fold == k].sum() * (~y[fold == k]).sum() for k in range(4)])
+    assert within.value == pytest.approx(np.average([e.value for e in each], weights=pairs))
+    assert roc.auc(y, one, within=np.zeros(200)) == roc.auc(y, one)
+    # Four folds tell about as much as one sample of all.
+    assert within.high - within.low == pytest.approx(roc.auc(y, one).high - roc.auc(y, one).low, rel=0.15)
+    assert roc.compare_aucs(y, one, two, within=fold) == pytest.approx(roc.compare_aucs(y, one, two), abs=0.05)
+
+
 def test_intraclass_correlation():
     assert numbers(agreement.icc(DATA["readers"])) == pytest.approx(R["icc"], rel=1e-5)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..drawing import COLOURS, bare, blank, save
 from ..features import feature_of
 from ..inputs import CHANNELS
-from ..survival.pictures import COLOURS, bare, blank, p_value, save
+from ..survival.pictures import p_value
 from .classes import CLASSES, PAIRS, titles
 from .forest import GROUPS, Judged
 

@@ -1,18 +1,17 @@
 """What a fit and a scored table leave: survival.json, tables, pictures, the model."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, require
 from ...files import write_csv, write_json
 from ...statistics.agreement import Estimate
 from ...statistics.survival import harrell_c, kaplan_meier, log_rank
 from ...training import write_model
+from ..drawing import drawn
 from .cox import Cox
 from .fit import Fit, Group
 from .model import RiskScore, card
@@ -204,16 +203,6 @@ def draw_groups(groups: Sequence[Group], time: str, unit: str | None, path: Path
     """Draw curves, with the axis in the unit of the times."""
     x = f"time ({unit})" if unit else f"{time} (in the table's unit)"
     drawn(lambda p: draw_curves(groups, tested(groups), x, unit or "", p), path)
-
-
-def drawn(picture: Callable[[Path], None], path: Path) -> None:
-    """Draw a picture if matplotlib is there; a missing one is said and never fails the computation."""
-    try:
-        require("matplotlib.figure", f"the picture {path.name}")
-    except InputError as error:
-        warnings.warn(f"{path.name} was not drawn: {error}", stacklevel=2)
-        return
-    picture(path)
 
 
 def _plain(name: str) -> str:

@@ -6,25 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import require
 from ...statistics.agreement import Estimate
+from ..drawing import COLOURS, bare, blank, save
 from .fit import Group
 from .lasso import Choice
 
-# Told apart by colour-blind readers too, on white (Okabe and Ito 2008).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_DPI = 150
 _LINE, _LEFT, _RIGHT, _WIDE, _TALL = 0.22, 0.75, 0.25, 5.6, 3.6  # inches
-
-
-def blank(width: float, height: float) -> Any:
-    """A white figure of so many inches."""
-    return require("matplotlib.figure", "pictures", "matplotlib").Figure(figsize=(width, height), facecolor="white")
-
-
-def save(figure: Any, path: Path) -> None:
-    """Without the version of matplotlib in it, so that the same input gives the same bytes."""
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None}, format="png")
 
 
 def draw_curves(groups: Sequence[Group], p: float, x: str, unit: str, path: Path) -> None:
@@ -183,10 +170,3 @@ def draw_choice(choice: Choice, path: Path) -> None:
 def p_value(p: float) -> str:
     """``P = 0.034``; small ones as ``P < 0.001``."""
     return "P < 0.001" if p < 0.001 else f"P = {p:.3f}" if p < 0.1 else f"P = {p:.2f}"
-
-
-def bare(axes: Any) -> None:
-    """Axes without a frame above and at the right."""
-    axes.tick_params(labelsize=9)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

@@ -321,7 +321,7 @@ class Table:
                 said.append(
                     f"{column}: {_listed(rare)} {'stands' if len(rare) == 1 else 'stand'} in fewer than {_RARE} rows; a misspelling?"
                 )
-        for column in [c for c in self.columns if c.casefold() in _IDS]:
+        for column in self._identifiers():
             rows: dict[str, list[int]] = {}
             for i, c in enumerate(self.cells(column)):
                 if c:
@@ -334,6 +334,13 @@ class Table:
                     f"(e.g. {self.where(twice[0])}); every row counts as a patient of its own"
                 )
         return said
+
+    def _identifiers(self) -> list[str]:
+        return [c for c in self.columns if c.casefold() in _IDS]
+
+    def identifier(self) -> str | None:
+        """The first column that names patients, such as ``id``."""
+        return next(iter(self._identifiers()), None)
 
     def where(self, rows: Sequence[int]) -> str:
         """Where rows stand in the file."""
