@@ -35,6 +35,7 @@ COMMAND_MODULES = (
     "diffusion",
     "recurrence",
     "radiomics",
+    "habitats",
     "survival",
     "barriers",
     "ctv",
@@ -291,7 +292,11 @@ def joined(argv: list[str]) -> list[str]:
     for i in range(len(argv) - 1, 0, -1):
         if argv[i - 1].startswith("--") and "=" not in argv[i - 1] and re.match(r"-[\d.]+,", argv[i]):
             argv = [*argv[: i - 1], f"{argv[i - 1]}={argv[i]}", *argv[i + 1 :]]
-    two = argv[:1] in (["synthesize"], ["recurrence"], ["survival"]) and len(argv) > 1 and not argv[1].startswith("-")
+    two = (
+        argv[:1] in (["synthesize"], ["recurrence"], ["habitats"], ["survival"])
+        and len(argv) > 1
+        and not argv[1].startswith("-")
+    )
     return [" ".join(argv[:2]), *argv[2:]] if two else argv
 
 
