@@ -38,6 +38,7 @@ COMMAND_MODULES = (
     "followup",
     "radiomics",
     "pattern",
+    "habitats",
     "survival",
     "barriers",
     "ctv",
@@ -295,7 +296,7 @@ def joined(argv: list[str]) -> list[str]:
         if argv[i - 1].startswith("--") and "=" not in argv[i - 1] and re.match(r"-[\d.]+,", argv[i]):
             argv = [*argv[: i - 1], f"{argv[i - 1]}={argv[i]}", *argv[i + 1 :]]
     two = (
-        argv[:1] in (["synthesize"], ["recurrence"], ["pattern"], ["survival"])
+        argv[:1] in (["synthesize"], ["recurrence"], ["habitats"], ["pattern"], ["survival"])
         and len(argv) > 1
         and not argv[1].startswith("-")
     )

@@ -34,7 +34,18 @@ READS = {
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
     *("recurrence_model", "results", "bval", "bvec", "dti_bval", "dti_bvec"),
-    *("table", "survival score.model", "cbv", "against", "outcomes"),
+    *(
+        "table",
+        "survival score.model",
+        "habitats predict.model",
+        "cbv",
+        "against",
+        "outcomes",
+        "artery",
+        "gm",
+        "wm",
+        "csf",
+    ),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),

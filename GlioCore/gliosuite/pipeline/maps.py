@@ -32,6 +32,7 @@ from ..settings import settings_of
 from ..statistics import histogram_table, statistics_table
 from ..steps import Progress, part
 from .context import SERIES_NEEDS, Done, Run, RunSettings, SkippedStep
+from .habitats import keep_curves
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
@@ -287,6 +288,7 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         )
     write(maps, folder)
     to_reference(run, "dsc", maps.mask, _with_sd(maps), folder)
+    keep_curves(masks | on_native(run, "dsc", series.grid, ("necrosis",)), series, times, maps, folder)
     return Done({"aif": maps.aif.how} | plain(steady.record), plain(settings), [*notes, *maps.notes])
 
 

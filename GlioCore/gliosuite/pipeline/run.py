@@ -20,6 +20,7 @@ from ..settings import settings_of
 from ..steps import Progress, heard, part, silent, version
 from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, RECURRENCE_MODELS, SERIES_NEEDS, Run, RunSettings
 from .diffusion import dti, gradients_of
+from .habitats import habitats
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
 from .recurrence import recurrence
 from .scored import scored
@@ -36,6 +37,7 @@ STEPS = (
     Step("dsc", dsc, report.DSC, after=("lesions",), early=steady_dsc, role="dsc"),
     Step("synthesis", synthesis, report.SYNTHESIS, after=("registered", "dce")),
     Step("dti", dti, report.DIFFUSION, after=("lesions",), role="dti"),
+    Step("habitats", habitats, report.HABITATS, after=("registered", "lesions", "dsc", "dti"), role="dsc"),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("recurrence", recurrence, report.RECURRENCE, after=("registered", "lesions", "dce", "dsc", "dti")),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression", "recurrence")),

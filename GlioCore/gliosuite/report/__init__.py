@@ -2,6 +2,7 @@
 
 from .diffusion import DIFFUSION
 from .followup import PROGRESSION
+from .habitats import HABITATS
 from .page import Spread, write_page
 from .pictures import canonical, contours_figure
 from .plots import dvh_figure
@@ -15,6 +16,7 @@ __all__ = [
     "DCE",
     "DIFFUSION",
     "DSC",
+    "HABITATS",
     "LESIONS",
     "PROGRESSION",
     "RECURRENCE",

@@ -120,4 +120,4 @@ def _quality(summary: dict[str, Any]) -> str:
     return f"<details><summary>How the visits were registered</summary>{table(('quantity', 'value'), rows, (0, 1))}</details>"
 
 
-PROGRESSION = Section(9, "Follow-up and progression", _followup)
+PROGRESSION = Section(10, "Follow-up and progression", _followup)

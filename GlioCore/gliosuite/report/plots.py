@@ -37,6 +37,7 @@ class Panel:
     spans: Sequence[float] = ()
     reach: float | None = None  # from -reach to reach on the y axis; None for what the curves need
     floor: float | None = None  # where the y axis begins; None likewise
+    top: float | None = None  # and where it ends
 
 
 def curves_figure(panels: Sequence[Panel]) -> bytes:
@@ -60,6 +61,8 @@ def curves_figure(panels: Sequence[Panel]) -> bytes:
             axes.set_ylim(-panel.reach, panel.reach)
         if panel.floor is not None:
             axes.set_ylim(bottom=panel.floor)
+        if panel.top is not None:
+            axes.set_ylim(top=panel.top)
         axes.set_xlabel(panel.x, color=INK, fontsize=9)
         axes.set_ylabel(panel.y, color=INK, fontsize=9)
         axes.set_title(panel.title, color=INK, fontsize=10)

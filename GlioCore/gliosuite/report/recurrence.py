@@ -31,4 +31,4 @@ def _level(threshold: float) -> str:
     )
 
 
-RECURRENCE = Section(7, "Where it is likely to recur", _recurrence)
+RECURRENCE = Section(8, "Where it is likely to recur", _recurrence)

@@ -58,6 +58,8 @@ class Results:
         Registered images likewise, of this visit and of the follow-up.
     refined
         Maps of the posterior, and their uncertainty in % (``ktrans_uncertainty``).
+    labels
+        Label maps likewise, of whole numbers: ``habitats``.
     recurrence
         The probability of recurrence and its SD, NaN in the lesion and where it is next to nothing.
     arteries
@@ -73,6 +75,7 @@ class Results:
     images: Volumes = field(default_factory=Volumes)
     later: Volumes = field(default_factory=Volumes)
     refined: Volumes = field(default_factory=Volumes)
+    labels: Volumes = field(default_factory=Volumes)
     recurrence: Volumes = field(default_factory=Volumes)
     arteries: Volumes = field(default_factory=Volumes)
     masks: Volumes = field(default_factory=Volumes)
@@ -163,6 +166,7 @@ def load_results(folder: str | Path, times: bool = False) -> Results:
         maps["ve"] = lambda: sure(volume(spread))
     results.maps = Volumes(maps)
     results.refined = Volumes(_refined(found, volume, folder / "synthesis" / "on_t1c"))
+    results.labels = Volumes(found(iter([folder / "habitats" / "on_t1c" / "habitats.nii.gz"]), False))
     results.recurrence = Volumes(_recurrence(volume, folder / "recurrence"))
     results.ctvs = Volumes(found(iter(sorted((folder / "rt").glob("CTV*.nii.gz"))), True))
     results.barriers = Volumes(found(iter(sorted((folder / "rt" / "barriers").glob("*.nii.gz"))), True))

@@ -39,4 +39,4 @@ _TABLES = {
         ("image", "mean error in the brain (mm)", "largest (mm)", "before registration (mm)"),
     ),
 }
-SCORED = Section(10, "Against the truth of the simulation", _scored, recorded=False)
+SCORED = Section(11, "Against the truth of the simulation", _scored, recorded=False)

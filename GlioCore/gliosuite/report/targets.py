@@ -107,4 +107,4 @@ def _structure_set(summary: Mapping[str, Any]) -> str:
     return text
 
 
-TARGETS = Section(8, "Target volumes", _targets)
+TARGETS = Section(9, "Target volumes", _targets)
