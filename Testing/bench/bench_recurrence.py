@@ -69,8 +69,13 @@ def bar(name: str, said: str, met: bool) -> None:
     print(f"{name:<66} {said:<44} {'met' if met else 'MISSED'}", flush=True)
 
 
-def cohort(preset: str, n: int, cache: Path) -> dict[int, Inputs]:
-    """Patients of a preset who progressed, by seed."""
+def cohort(preset: str, n: int, cache: Path) -> list[Inputs]:
+    """Patients of a preset who progressed."""
+    return list(by_seed(preset, n, cache).values())
+
+
+def by_seed(preset: str, n: int, cache: Path) -> dict[int, Inputs]:
+    """The same by their seeds."""
     found = {}
     for seed in range(FIRST[preset], FIRST[preset] + n):
         path = cache / f"{preset}-{seed}.npz"
@@ -394,15 +399,14 @@ def main() -> None:
         if args.arms:
             from bench_tran2025 import arms
 
-            arms(cohort("arms", 101, cache))
+            arms(by_seed("arms", 101, cache))
             return
-        by_seed = cohort("default", args.patients, cache)
         if args.forests:
             from bench_tran2025 import forests
 
-            forests(by_seed)
+            forests(by_seed("default", args.patients, cache))
             return
-        patients = list(by_seed.values())
+        patients = cohort("default", args.patients, cache)
         if args.network:
             network(patients, args.epochs, cache, args.modalities)
             print(f"\n{missed} bars missed")
@@ -415,7 +419,7 @@ def main() -> None:
             return
         pcc = main_bars(patients, grow(patients, SETTINGS))
         without_both(patients, pcc)
-        controls(patients, pcc, {p: list(cohort(p, args.patients - 4, cache).values()) for p in CONTROLS})
+        controls(patients, pcc, {p: cohort(p, args.patients - 4, cache) for p in CONTROLS})
         modalities(patients, pcc)
     speed()
     print(f"\n{missed} bars missed")

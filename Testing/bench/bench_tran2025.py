@@ -77,22 +77,21 @@ def forests(by_seed: dict[int, Inputs]) -> None:
     patients, outcomes = with_progression(by_seed, "default")
     print(f"\n{len(patients)} simulated patients of preset default\n")
     table = np.stack([medians(p)[0] for p in patients])
-    print("medians of images by class (medians over patients); P by Holm of what is held against another class:\n")
-    tests = compared(table)
-    print("| image | " + " | ".join(CLASSES[i] for i in (0, 1, 2, 4, 5)) + " |\n|---|" + "---|" * 5)
-    features = list(dict.fromkeys(t["feature"] for t in tests))
-    for k, name in enumerate(CHANNELS):
-        if feature_of(name) not in features:
+    print(
+        "medians of images by class (medians over patients), and P by Holm against NAV to NAV; of NEL to CEL against NEL to NEL too:\n"
+    )
+    tests = {(t["feature"], t["first"], t["second"]): t["p_holm"] for t in compared(table)}
+    shown = [CLASSES.index(n) for n in (STABLE, "NAV to NEL", "NAV to CEL", "NEL to NEL", "NEL to CEL")]
+    print("| image | " + " | ".join(CLASSES[i] for i in shown) + " |\n|---|" + "---|" * len(shown))
+    for k, feature in enumerate(map(feature_of, CHANNELS)):
+        if not np.isfinite(table[:, :, k]).any():
             continue
         cells = []
-        for i in (0, 1, 2, 4, 5):
-            value = np.nanmedian(table[:, i, k])
-            p = next(
-                (t["p_holm"] for t in tests if t["feature"] == feature_of(name) and t["first"] == CLASSES[i]), None
-            )
-            against = f" ({p:.2g})" if p is not None and CLASSES[i] != STABLE else ""
-            cells.append(f"{value:.2f}{against}")
-        print(f"| {feature_of(name)} | " + " | ".join(cells) + " |")
+        for i in shown:
+            p = [tests[key] for other in (STABLE, "NEL to NEL") if (key := (feature, CLASSES[i], other)) in tests]
+            against = f" ({', '.join(f'{v:.2g}' for v in p)})" if p else ""
+            cells.append(f"{np.nanmedian(table[:, i, k]):.3g}{against}")
+        print(f"| {feature} | " + " | ".join(cells) + " |", flush=True)
     voxels, names, notes = drawn(patients, FORESTS)
     print("\n".join(["", *notes]))
     days = outcomes.pfs_days

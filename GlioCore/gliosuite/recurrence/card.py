@@ -14,6 +14,14 @@ _LIMITS_OF_SIMULATION = """* Trained on simulated patients alone. Growth and sca
   a patient.
 * Research use only; no clinical claim.
 """
+# Trees of other patients were grown for that, so that their figures stand where they are printed.
+_WHAT_IMAGES_ADD = """
+## What the images add
+
+What PCC trees of this kind reach by what they are shown (T1c, T1, FLAIR; with diffusion, perfusion, spectroscopy) was measured on other
+simulated patients, with trees grown anew for each set. The table stands in Docs/validation/recurrence.md of GlioSuite and is printed by
+`python Testing/bench/bench_recurrence.py --modalities`. No set was told from another there.
+"""
 
 
 def card(model: "Model") -> str:
@@ -59,7 +67,7 @@ Reliability of held-out probabilities, by bins: what was predicted, what share c
 
 | predicted | recurred | voxels |
 |---|---|---|
-{bins}
+{bins}{_WHAT_IMAGES_ADD * about["simulated"]}
 ## Limits
 
 {limits}* Before radiotherapy, after surgery or biopsy. It has seen no scan before surgery, no second treatment, no other disease.

@@ -52,10 +52,11 @@ def mode(values: np.ndarray) -> float:
     return float(edges[peak : peak + 2].mean())
 
 
-def shared_units(inputs: Inputs) -> dict[str, np.ndarray]:
-    """Images (z, y, x) by names of `CHANNELS`, those in a scanner's own unit over what most of normal brain has."""
+def relative(inputs: Inputs) -> dict[str, np.ndarray]:
+    """Images in units that patients share: one whose unit is the scanner's own is divided by the commonest value of normal brain."""
     normal = normal_brain(inputs)
-    return {n: v / max(mode(v[normal]), 1e-6) if CHANNELS[n].scaled else v for n, v in inputs.images.items()}
+    unit = lambda name, image: max(mode(image[normal]), 1e-6) if CHANNELS[name].scaled else 1.0
+    return {name: image / unit(name, image) for name, image in inputs.images.items()}
 
 
 def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +77,7 @@ def features(inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
     away = inputs.away("t2l")
     where = masks["brain"] & ~masks["cavity"] & (away > 0) & (away <= REACH_MM)
     table = dict.fromkeys(NAMES)
-    for name, values in shared_units(inputs).items():
+    for name, values in relative(inputs).items():
         table[feature_of(name)] = values[where]
         if name in _SMOOTHED:
             table[f"n{name}_around"] = _around(values, masks["brain"], inputs.grid.spacing[::-1])[where]

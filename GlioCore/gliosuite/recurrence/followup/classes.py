@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...images import boolean, read_image, resample_mask
 from ...statistics.groups import holm, wilcoxon
-from ..features import feature_of, shared_units
+from ..features import feature_of, relative
 from ..inputs import CHANNELS, REACH_MM, TARGET, Inputs
 from ..results import read_results
 
@@ -90,7 +90,7 @@ def medians(patient: Followed, within_mm: float = REACH_MM) -> tuple[np.ndarray,
         Medians (classes, channels), by `CLASSES` and `CHANNELS`; and how many voxels each was taken of, alike.
     """
     sorted_into = became(patient, within_mm)
-    images = shared_units(patient.inputs)
+    images = relative(patient.inputs)
     found = np.full((len(CLASSES), len(CHANNELS)), np.nan)
     counts = np.zeros(found.shape, int)
     for i in range(len(CLASSES)):

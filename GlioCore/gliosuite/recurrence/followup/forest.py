@@ -13,7 +13,7 @@ from ...statistics.agreement import Estimate
 from ...statistics.groups import bootstrap
 from ...steps import Progress, part, silent
 from ..ensemble import folds_of
-from ..features import feature_of, shared_units
+from ..features import feature_of, relative
 from ..inputs import CHANNELS
 from .classes import CLASSES, STABLE, Followed, became
 from .settings import ForestSettings
@@ -92,7 +92,7 @@ def _drawn(patient: Followed, names: Sequence[str], settings: ForestSettings, nu
     """`number` is the patient's own among the random numbers."""
     rng = np.random.default_rng([settings.seed, 5, number])
     sorted_into = became(patient, settings.within_mm)
-    images = shared_units(patient.inputs)
+    images = relative(patient.inputs)
     complete = np.all([np.isfinite(images[n]) for n in names], axis=0)
     stable, *wanted = (CLASSES.index(n) for n in (STABLE, *TARGETS["CEL + NEL"]))
     taken, weight = [], []

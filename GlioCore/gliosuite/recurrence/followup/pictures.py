@@ -32,7 +32,7 @@ def draw_classes(of_patients: np.ndarray, tests: Sequence[Mapping[str, Any]], pa
     names = list(CHANNELS)
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    wide, tall, left, right, below, above = 2.75, 2.6, 0.6, 0.1, 0.85, 0.3
+    wide, tall, left, right, below, above = 2.95, 2.6, 0.6, 0.1, 0.5, 0.3
     width, height = columns * (wide + left + right), rows * (tall + below + above) + 0.45
     figure = blank(width, height)
     for number, channel in enumerate(shown):
@@ -74,13 +74,13 @@ def _boxes(axes: Any, medians: np.ndarray, tests: Sequence[Mapping[str, Any]]) -
         if stars:
             a, b = sorted((_SHOWN.index(one), _SHOWN.index(two)))
             axes.plot([a, a, b, b], [top, top + 0.25 * step, top + 0.25 * step, top], color="#333333", lw=0.8)
-            axes.text((a + b) / 2, top - 0.05 * step, stars, ha="center", va="bottom", fontsize=8)
+            axes.text((a + b) / 2, top + 0.05 * step, stars, ha="center", va="bottom", fontsize=8)
             top += 1.35 * step
     axes.set(xlim=(-0.6, len(_SHOWN) - 0.4), ylim=(low - step, top + 0.4 * step))
     labels = [f"{n.replace(' to ', '→')}\nn {there[i].size}" for i, n in enumerate(_SHOWN)]
-    axes.set_xticks(range(len(_SHOWN)), labels, fontsize=7.5, rotation=50, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(_SHOWN)), labels)
     bare(axes)
-    axes.tick_params(axis="x", labelsize=7.5)
+    axes.tick_params(axis="x", labelsize=7)
 
 
 def draw_roc(found: Sequence[Judged], path: Path) -> None:

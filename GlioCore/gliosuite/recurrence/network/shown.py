@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...images import box_around
-from ..features import shared_units
+from ..features import relative
 from ..inputs import REACH_MM, REQUIRED, Inputs
 
 # Tran 2025's six, and the perfusion maps; names of `inputs.CHANNELS`, of which the first two are `inputs.REQUIRED`.
@@ -55,7 +55,7 @@ class Shown:
         tissue = masks["brain"] & ~masks["cavity"]
         region = tissue & (away <= REACH_MM)
         box = box_around(region)
-        found = shared_units(inputs)
+        found = relative(inputs)
         none = np.full(away.shape, np.nan, np.float32)
         images = np.stack([found.get(name, none)[box] for name in SEEN]).astype(np.float32)
         near = [np.exp(-inputs.away(name)[box] / _NEAR_MM) for name in ("t2l", "cel")]
