@@ -33,14 +33,14 @@ READS = {
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
     *("recurrence_model", "results", "bval", "bvec", "dti_bval", "dti_bvec"),
-    *("table", "survival score.model", "habitats predict.model", "cbv", "artery", "gm", "wm", "csf"),
+    *("table", "survival score.model", "habitats predict.model", "cbv", "artery", "gm", "wm", "csf", "outcomes"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
     *("stages", "brainsfit", "convention", "flip_angles", "ti_ms", "aif_points", "at", "bounds", "probability_source"),
     *("flip_angle", "dce_flip_angle", "dsc_flip_angle", "vfa_flip_angle"),
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
-    *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
+    *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit", "cut"),
 }
 _WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED)  # in place of a file
 _WORDY = (
