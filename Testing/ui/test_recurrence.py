@@ -59,6 +59,19 @@ class FakeLogic:
             raise InputError("/nowhere holds no card.md")
         return f"# Card of {folder or 'the shipped model'}"
 
+    def habitats(self, folder):
+        if not folder:
+            raise InputError("no folder is chosen")
+        row = {"title": "NEL: infiltrated oedema", "color": "#4fc24a", "cc": 8.38, "percent": 29.0, "drop": 0.343}
+        doubtful = {
+            "title": "CEL: perinecrotic",
+            "color": "#4f7fe8",
+            "cc": 1.88,
+            "percent": 20.0,
+            "doubts": ["its ADC is not high"],
+        }
+        return SimpleNamespace(patterns=(row | {"adc_mm2_s": 1.17e-3, "doubts": []}, doubtful), notes=("A note.",))
+
     def startTraining(self, cases, out):  # noqa: N802
         from gliosuite.mrml.recurrence import train
 
@@ -355,3 +368,22 @@ def test_on_a_simulated_patient_it_is_what_the_library_gives(slicer, module, tmp
     assert panel.ui.notesLabel.text.startswith(found.notes[0])
     panel.ui.thresholdSlider.value = 40
     assert node.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.4)
+
+
+def test_habitats_of_a_run_are_shown_in_a_table(panel, grab):
+    table, status = panel.ui.habitatsTable, panel.ui.habitatsStatus
+    panel.ui.habitatsButton.click()
+    assert "no folder is chosen" in status.text
+    assert table.rowCount == 0
+    panel.ui.habitatsBox.collapsed = False
+    panel.ui.habitatsEdit.currentPath = "/results"
+    panel.ui.habitatsButton.click()
+    assert panel.parameters.habitatsFolder == "/results"
+    cells = [[table.item(r, c).text() for c in range(6)] for r in range(table.rowCount)]
+    assert cells == [
+        ["NEL: infiltrated oedema", "8.38", "29", "0.34", "1.17", ""],
+        ["CEL: perinecrotic", "1.88", "20", "", "", "its ADC is not high"],
+    ]
+    assert status.text == "A note."
+    assert grab(panel.widget.parent) > 5
+    panel.widget.parent.hide()

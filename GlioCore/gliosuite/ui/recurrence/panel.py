@@ -10,6 +10,7 @@ from ..panel import Running
 from ..process import Step
 from ..rt.structures import Structures
 from ..sectioned import SectionedPanel
+from .habitats import Habitats
 from .images import Images
 from .model import ModelSection
 from .probability import Probability
@@ -32,6 +33,7 @@ class RecurrencePanel(SectionedPanel):
         self.why = Why(self)
         self.model = ModelSection(self)
         self.training = Training(self)
+        self.habitats = Habitats(self)
         self._sections = (
             self.structures,
             self.images,
@@ -39,6 +41,7 @@ class RecurrencePanel(SectionedPanel):
             self.why,
             self.model,
             self.training,
+            self.habitats,
         )
         self.bind(parameters)
 
