@@ -382,7 +382,7 @@ def test_habitats_of_a_run_are_shown_in_a_table(panel, grab):
     cells = [[table.item(r, c).text() for c in range(6)] for r in range(table.rowCount)]
     assert cells == [
         ["NEL: infiltrated oedema", "8.38", "29", "0.34", "1.17", ""],
-        ["CEL: perinecrotic", "1.88", "20", "", "", "its ADC is not high"],
+        ["CEL: perinecrotic", "1.88", "20", "", "", "yes"],
     ]
     assert status.text == "A note."
     assert grab(panel.widget.parent) > 5

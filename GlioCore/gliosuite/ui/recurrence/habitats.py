@@ -50,5 +50,5 @@ def _row(p: dict[str, Any]) -> tuple[Any, ...]:
         f"{p['percent']:.0f}",
         number(p.get("drop")),
         number(p.get("adc_mm2_s"), 1e3),
-        "; ".join(p["doubts"]),
+        _("yes") if p["doubts"] else "",
     )
