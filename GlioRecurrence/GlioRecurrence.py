@@ -59,6 +59,7 @@ class GlioRecurrenceParameterNode:
     modelFolder: str = ""
     casesFolder: str = ""
     trainedFolder: str = ""
+    habitatsFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
@@ -176,6 +177,14 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import recurrence
 
         return recurrence.train(cases, out)
+
+    def habitats(self, folder):
+        """What a run left of habitats, in the scene and its curves in the layout."""
+        from gliosuite.mrml import habitats
+
+        found = habitats.load(folder)
+        habitats.show(found)
+        return found
 
     def abandon(self, job):
         from gliosuite.mrml import process

@@ -95,6 +95,19 @@ class FakeLogic:
             raise InputError("/nowhere holds no card.md")
         return f"# Card of {folder or 'the shipped model'}"
 
+    def habitats(self, folder):
+        if not folder:
+            raise InputError("no folder is chosen")
+        row = {"title": "NEL: infiltrated oedema", "color": "#4fc24a", "cc": 8.38, "percent": 29.0, "drop": 0.343}
+        doubtful = {
+            "title": "CEL: perinecrotic",
+            "color": "#4f7fe8",
+            "cc": 1.88,
+            "percent": 20.0,
+            "doubts": ["its ADC is not high"],
+        }
+        return SimpleNamespace(patterns=(row | {"adc_mm2_s": 1.17e-3, "doubts": []}, doubtful), notes=("A note.",))
+
     def startTraining(self, cases, out):  # noqa: N802
         from gliosuite.mrml.recurrence import train
 
@@ -246,7 +259,7 @@ def test_an_image_that_a_person_left_out_stays_so(panel, slicer):
 
 def test_a_model_in_a_folder(panel):
     ui = panel.ui
-    ui.modelComboBox.currentIndex = 1
+    ui.modelComboBox.currentIndex = 2
     assert ui.cardEdit.plainText == ""
     ui.predictButton.click()
     assert not panel.logic.asked
@@ -355,7 +368,7 @@ def test_a_saved_scene_has_its_parameters(slicer, panel):
     ui.predictButton.click()
     ui.thresholdSlider.value, ui.opacitySlider.value = 33, 80
     ui.adcSelector.setCurrentNode(None)
-    ui.modelComboBox.currentIndex = 1
+    ui.modelComboBox.currentIndex = 2
     ui.modelFolderEdit.currentPath = "/models/own"
     save_and_load()
     p = panel.parameters
@@ -454,3 +467,22 @@ def test_what_a_registration_refuses_is_said_where_it_was_asked_for(panel, scene
 def test_segments_go_to_the_segment_editor(panel):
     panel.ui.editButton.click()
     assert panel.logic.seen[-1] == ("edit", "structures", "T1 post gad")
+
+
+def test_habitats_of_a_run_are_shown_in_a_table(panel, grab):
+    table, status = panel.ui.habitatsTable, panel.ui.habitatsStatus
+    panel.ui.habitatsButton.click()
+    assert "no folder is chosen" in status.text
+    assert table.rowCount == 0
+    panel.ui.habitatsBox.collapsed = False
+    panel.ui.habitatsEdit.currentPath = "/results"
+    panel.ui.habitatsButton.click()
+    assert panel.parameters.habitatsFolder == "/results"
+    cells = [[table.item(r, c).text() for c in range(6)] for r in range(table.rowCount)]
+    assert cells == [
+        ["NEL: infiltrated oedema", "8.38", "29", "0.34", "1.17", ""],
+        ["CEL: perinecrotic", "1.88", "20", "", "", "yes"],
+    ]
+    assert status.text == "A note."
+    assert grab(panel.widget.parent) > 5
+    panel.widget.parent.hide()

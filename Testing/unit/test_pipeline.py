@@ -90,11 +90,28 @@ def test_every_step_is_done_and_leaves_what_the_contract_names(results):
     }
     for name in (
         "registered/t1c.nii.gz", "registered/flair.tfm", "lesions/cel.nii.gz", "dce/ktrans.nii.gz", "dce/on_t1c/ktrans.nii.gz",
-        "dce/aif.csv", "dce/fit.json", "dsc/cbv.nii.gz", "progression/progression_cel.nii.gz", "rt/CTV_RTOG.nii.gz", "rt/RS.dcm",
+        "dce/aif.csv", "dce/fit.json", "dsc/cbv.nii.gz",
+        "habitats/habitats.nii.gz", "habitats/patterns.csv", "progression/progression_cel.nii.gz", "rt/CTV_RTOG.nii.gz", "rt/RS.dcm",
         "rt/comparison.csv", "regions.csv", "regions_histogram.csv", "report.html", "provenance.json", "run.json",
     ):  # fmt: skip
         assert (out / name).exists(), name
     assert not list(out.rglob(".gliosuite-partial-*"))
+
+
+def test_every_voxel_of_the_lesion_that_was_scanned_has_a_pattern_and_the_report_shows_them(results):
+    out, _ = results
+    labels, cel, nel = (
+        array(read_image(out / n))
+        for n in ("habitats/on_t1c/habitats.nii.gz", "lesions/cel.nii.gz", "lesions/nel.nii.gz")
+    )
+    regions = {
+        p["value"]: p["region"] for p in json.loads((out / "habitats" / "habitats.json").read_text())["patterns"]
+    }
+    for region, mask in (("cel", cel > 0), ("nel", nel > 0)):
+        own = np.isin(labels, [v for v, r in regions.items() if r == region])
+        assert not (own & ~mask).any()
+        assert own[mask].mean() > 0.8  # the slab of the series ends above and below
+    assert "Mean curves, aligned on the arrival" in (out / "report.html").read_text()
 
 
 def test_maps_come_back_near_the_simulated_truth_in_the_enhancing_lesion(results, patient):

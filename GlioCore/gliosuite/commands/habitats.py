@@ -1,4 +1,4 @@
-"""Patterns of DSC curves: ``habitats train``, ``habitats predict``."""
+"""Patterns of DSC curves: ``habitats train``, ``habitats predict``, ``habitats cohort``."""
 
 import argparse
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..recurrence.habitats.settings import HabitatTraining
+from ..recurrence.habitats.settings import HabitatCohort, HabitatTraining
 from ..settings import add_options, settings_of
 from ..steps import Progress, part
 from .series import motion_option
@@ -14,6 +14,8 @@ from .series import motion_option
 if TYPE_CHECKING:
     from ..images import Series
     from ..recurrence.habitats.curves import LesionCurves
+    from ..recurrence.habitats.model import Pattern
+    from ..recurrence.survival.fit import Group
     from ..training import Model
 
 _TISSUES = ("artery", "gm", "wm", "csf")
@@ -21,7 +23,7 @@ CURVES, PICTURE = "curves.npz", "curves.png"
 
 
 def register(add: Callable) -> None:
-    """Add ``habitats train`` and ``habitats predict``."""
+    """Add ``habitats train``, ``habitats predict`` and ``habitats cohort``."""
     p = add(
         "habitats train",
         "train a model of the patterns of DSC curves (Yun et al. 2023), on results of `gliosuite run` or on simulated patients",
@@ -70,6 +72,48 @@ def register(add: Callable) -> None:
         help="folder for habitats.nii.gz with its colour table, patterns.csv, habitats.json, curves.png, curves.npz",
     )
     p.set_defaults(run=_predict)
+    p = add(
+        "habitats cohort",
+        "volumes of patterns against survival, beside clinical predictors; ADC by pattern, and shares against EGFR (Yun et al. 2023)",
+    )
+    p.add_argument(
+        "--cases",
+        required=True,
+        metavar="DIR",
+        help="a folder of results folders, a patient each, that hold habitats/habitats.json or habitats.json",
+    )
+    p.add_argument(
+        "--outcomes",
+        required=True,
+        metavar="TABLE.csv",
+        help="a row a patient; the column id holds the names of the results folders",
+    )
+    p.add_argument("--time", required=True, metavar="COL", help="column of the times, in --outcomes")
+    p.add_argument("--event", required=True, metavar="COL", help="column that says whether the event happened")
+    p.add_argument(
+        "--covariates",
+        type=lambda text: tuple(w.strip() for w in text.split(",") if w.strip()),
+        default=(),
+        metavar="A,B",
+        help="columns of clinical predictors",
+    )
+    p.add_argument(
+        "--group", default="egfr", metavar="COL", help="column that shares of patterns are held against (default egfr)"
+    )
+    p.add_argument(
+        "--cut",
+        default="nel_infiltrated_cc",
+        metavar="COL",
+        help="column that is cut where survival differs most (default nel_infiltrated_cc)",
+    )
+    add_options(p, HabitatCohort, *settings_of(HabitatCohort))
+    p.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for cohort.csv, cohort.json, forest.png, kaplan_meier.csv and .png",
+    )
+    p.set_defaults(run=_cohort)
 
 
 def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -215,3 +259,128 @@ def _read(folder: str | None) -> "Model":
     from ..training import read_model
 
     return read_model(folder, KIND) if folder else shipped()
+
+
+def _cohort(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    from dataclasses import asdict, replace
+
+    from ..files import read_json, staged, write_csv, write_json
+    from ..recurrence.habitats.cohort import adc_by_pattern, columns_of, cut_of, row_of, shares_by_group, survival
+    from ..recurrence.survival.fit import Group
+    from ..recurrence.survival.output import write_curves
+    from ..recurrence.survival.table import read_table
+
+    settings = HabitatCohort(**{n: getattr(args, n) for n in settings_of(HabitatCohort)})
+    records = {c: read_json(p) for c, p in _records(args.cases).items()}
+    patterns = _shared_patterns(records)
+    table = read_table(args.outcomes)
+    at = {cell: i for i, cell in enumerate(table.cells("id"))}
+    lacking = [c for c in records if c not in at]
+    if lacking:
+        raise InputError(f"{args.outcomes} has no row with the id {lacking[0]}, as a folder of {args.cases} is called")
+    rows = [row_of(r) for r in records.values()]
+    import numpy as np
+
+    kept = table.kept(np.array([at[c] for c in records]))
+    own = {n: [str(r[n]) for r in rows] for n in rows[0]}
+    table = replace(kept, columns={**kept.columns, **own})
+    volumes = [c for region in ("cel", "nel") for c in columns_of(patterns, region, "cc")]
+    more = [c for region in ("cel", "nel") for c in columns_of(patterns, region, "percent")] + ["cel_adc", "nel_adc"]
+    progress(0.1, "survival")
+    modelled = columns_of(patterns, "nel", "cc")  # Yun's models hold NEL alone
+    found = survival(
+        table, args.time, args.event, args.covariates, modelled, [*volumes, *more], settings.folds, settings.seed
+    )
+    progress(0.7, "cut")
+    cut, patients, p = cut_of(table, args.time, args.event, args.cut, settings.seed)
+    record = {
+        "patients": len(records),
+        "adc": adc_by_pattern(list(records.values())),
+        f"shares_against_{args.group}_p": shares_by_group(table, args.group, patterns)
+        if args.group in table.columns
+        else None,
+        "univariable": found.univariable,
+        "combined": found.combined,
+        "concordance": {n: asdict(c) for n, c in found.concordance.items()},
+        "combined_less_clinical": None if found.gain is None else asdict(found.gain),
+        "cut": {"column": args.cut, "above": cut.value, "p": cut.p, "tried": cut.tried, "p_if_given_beforehand": p},
+        "notes": [
+            "Volumes count per 10 cc, ADC per 0.001 mm2/s. C is that of patients whom the models of the other folds had not seen; the "
+            "gain's interval is over patients, folds as they were. The cut was chosen among many: p pays for that by permutation, "
+            "p_if_given_beforehand does not."
+        ],
+    }
+    high = patients.table.numbers(args.cut) > cut.value
+    groups = [
+        Group(n, patients.times[w], patients.events[w])
+        for n, w in ((f"up to {cut.value:.3g}", ~high), (f"above {cut.value:.3g}", high))
+    ]
+    with staged(args.out) as folder:
+        write_csv(folder / "cohort.csv", list(table.columns), list(zip(*table.columns.values())))
+        write_json(folder / "cohort.json", record)
+        write_curves(groups, folder / "kaplan_meier.csv")
+        # With the P value that pays for the choice of the cut.
+        drawn(lambda: _curves_of(groups, cut.p, args.time, folder / "kaplan_meier.png"), "kaplan_meier.png")
+        drawn(lambda: _forest(found.combined, folder / "forest.png"), "forest.png")
+        files = sorted(p.name for p in folder.iterdir())
+    return {"out": args.out, "files": files, **{k: v for k, v in record.items() if k not in ("adc", "univariable")}}
+
+
+def _curves_of(groups: "list[Group]", p: float, time: str, path: Path) -> None:
+    from ..errors import require
+    from ..recurrence.survival.pictures import draw_curves
+    from ..recurrence.survival.settings import unit_of
+
+    require("matplotlib.figure", f"the picture {path.name}")
+    unit = unit_of(time)
+    draw_curves(groups, p, f"time ({unit})" if unit else f"{time} (in the table's unit)", unit or "", path)
+
+
+def _forest(combined: dict[str, Any], path: Path) -> None:
+    from ..errors import require
+    from ..recurrence.survival.pictures import draw_forest
+    from ..statistics.agreement import Estimate
+
+    require("matplotlib.figure", "the picture forest.png")
+    ratios = {n: (Estimate(c["hr"], *c["interval"]), c["p"]) for n, c in combined.items()}
+    draw_forest(ratios, "Clinical predictors and patterns; volumes per 10 cc", path)
+
+
+def _records(folder: str) -> dict[str, Path]:
+    found = {}
+    for case in sorted(p for p in Path(folder).iterdir() if p.is_dir()):
+        path = next((p for p in (case / "habitats" / "habitats.json", case / "habitats.json") if p.exists()), None)
+        if path is not None:
+            found[case.name] = path
+    if not found:
+        raise InputError(
+            f"{folder} holds no folder with habitats/habitats.json or habitats.json; results of gliosuite run are needed"
+        )
+    return found
+
+
+def _shared_patterns(records: dict[str, dict[str, Any]]) -> "tuple[Pattern, ...]":
+    """The patterns that all patients share.
+
+    Raises
+    ------
+    InputError
+        If one was fitted alone or by another model, or is one that the model was trained on.
+    """
+    from ..recurrence.habitats.labels import Label
+    from ..recurrence.habitats.model import Pattern
+
+    first = next(iter(records.values()))
+    for name, record in records.items():
+        if not record["comparable"]:
+            raise InputError(f"{name}: its patterns were fitted on it alone, and are not comparable between patients")
+        if record["trained_on"]:
+            raise InputError(f"{name} is one of the patients that the habitats' model was trained on; leave it out")
+        if record["model"]["weights_sha256"] != first["model"]["weights_sha256"]:
+            raise InputError(f"{name}: its patterns are those of another model than those of {next(iter(records))}")
+    import numpy as np
+
+    return tuple(
+        Pattern(p["region"], p["value"], Label(p["pattern"].split("_")[1], p["margin"]), np.empty(0))
+        for p in first["patterns"]
+    )

@@ -34,18 +34,8 @@ READS = {
     *("dti", "adc", "fa", "cho", "cre", "naa", "lac", "lip", "cni", "ccri", "crni", "dce", "dsc", "ct"),
     *("progression_cel", "progression_t2l", "dicom", "dce_times", "dsc_times", "model_folder", "cases"),
     *("recurrence_model", "results", "bval", "bvec", "dti_bval", "dti_bvec"),
-    *(
-        "table",
-        "survival score.model",
-        "habitats predict.model",
-        "cbv",
-        "against",
-        "outcomes",
-        "artery",
-        "gm",
-        "wm",
-        "csf",
-    ),
+    *("table", "survival score.model", "habitats predict.model", "cbv", "against", "outcomes"),
+    *("artery", "gm", "wm", "csf"),
 }
 NEITHER = {
     *("names", "threads", "rtstruct.label", "role", "skip", "case_id", "import.baseline", "scheme", "through", "like"),
@@ -54,7 +44,7 @@ NEITHER = {
     *("series_uid", "accepted_by", "drafts_accepted_by", "preset", "scans", "without", "protocol", "kind"),
     *("bases", "learning_rates", "batches"),
     *("channels", "fold", "trainer", "planner", "threshold", "min_voxels"),
-    *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
+    *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit", "cut"),
     *("outcome", "positive", "features", "recurrence"),
 }
 _WORDS = (

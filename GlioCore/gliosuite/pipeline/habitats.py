@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 
 from ..errors import InputError
 from ..files import write_text
-from ..images import Series, array, boolean, read_image, resample, resample_labels, write_image
+from ..images import Series, array, boolean, read_image, resample, write_image
 from ..steps import Progress
 from .context import Done, Run, SkippedStep
 
 if TYPE_CHECKING:
     from ..perfusion.result import PerfusionMaps
+    from ..recurrence.habitats.curves import LesionCurves
 
 CURVES = "lesion_curves.npz"  # among the results of DSC
 _WHY = "no_curves.txt"
@@ -55,6 +57,29 @@ def keep_curves(
         made.write(folder / CURVES)
 
 
+def _carried(values: np.ndarray, lesion: "LesionCurves", run: Run, transform: sitk.Transform) -> np.ndarray:
+    """The patterns (z, y, x) on the common grid: in each voxel of CEL and of NEL there, the nearest one of that region.
+
+    They share out a region, so that each must reach to the next: by signed distances, gaps would be left between them.
+    """
+    masks = run.masks("cel", "t2l", "necrosis", "cavity")
+    none = np.zeros(run.grid.shape, bool)
+    on = {n: boolean(masks[n]) if n in masks else none for n in ("cel", "t2l", "necrosis", "cavity")}
+    wanted = {"cel": on["cel"], "nel": on["t2l"] & ~on["cel"] & ~on["necrosis"] & ~on["cavity"]}
+    result = np.zeros(run.grid.shape, np.uint8)
+    for region, inside in wanted.items():
+        where = np.zeros(lesion.grid.shape, bool)
+        where.ravel()[lesion.voxels[lesion.of(region)]] = True
+        if not where.any():
+            continue
+        away, nearest = ndimage.distance_transform_edt(~where, lesion.grid.spacing[::-1], return_indices=True)
+        near = away <= max(lesion.grid.spacing)  # a voxel on; farther off nothing is known
+        spread = lesion.grid.image(np.where(near, values[tuple(nearest)], 0).astype(np.uint8))
+        there = sitk.Resample(spread, run.grid.blank(), transform, sitk.sitkNearestNeighbor, 0)
+        result[inside] = sitk.GetArrayFromImage(there)[inside]
+    return result
+
+
 def habitats(run: Run, folder: Path, progress: Progress) -> Done:
     """The pattern of each DSC curve of the lesion, on the series' grid and on the common one."""
     from dataclasses import replace
@@ -83,7 +108,8 @@ def habitats(run: Run, folder: Path, progress: Progress) -> Done:
     record = record_of(found, model)
     write(found, record, folder)
     progress(0.7, "map on T1c")
-    on_t1c = resample_labels(read_image(folder / MAP), run.grid, transform)
+    native = array(read_image(folder / MAP), np.uint8)
+    on_t1c = run.grid.image(_carried(native, lesion, run, transform))
     write_image(on_t1c, folder / "on_t1c" / MAP, "habitats: patterns of DSC curves")
     drafts = run.record("lesions").get("summary", {})
     resting = [n for n in ("cel", "t2l", "necrosis", "cavity") if drafts.get(n, {}).get("source") == "draft"]

@@ -68,7 +68,7 @@ def _habitats(results: Results, draw: bool) -> str:
         "ADC (10⁻³ mm²/s)",
         "doubt",
     )
-    return text + table(header, [_row(r) for r in record["patterns"] if r["voxels"]])
+    return text + table(header, [_row(r) for r in record["patterns"] if r["voxels"]], text=(0, 8))
 
 
 def _row(r: Mapping[str, Any]) -> list[str]:

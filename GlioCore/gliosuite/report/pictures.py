@@ -146,13 +146,20 @@ def _legend(figure: Any, names: Mapping[str, str]) -> None:
     lines = require("matplotlib.lines", "pictures", "matplotlib")
     handles = [lines.Line2D([], [], color=color, linewidth=2, label=name) for name, color in names.items()]
     if handles:
-        columns = min(len(handles), _ABREAST)
-        figure.legend(handles=handles, loc="lower center", ncol=columns, frameon=False, labelcolor=INK, fontsize=9)
+        figure.legend(
+            handles=handles, loc="lower center", ncol=_abreast(names), frameon=False, labelcolor=INK, fontsize=9
+        )
 
 
 def _legend_height(names: Collection[str]) -> float:
     """What `_legend` takes, in inches."""
-    return 0.2 + 0.2 * -(-len(names) // _ABREAST)
+    return 0.2 + 0.2 * -(-len(names) // _abreast(names))
+
+
+def _abreast(names: Collection[str]) -> int:
+    """Names in a line of a legend: as many as its width holds, each with its sign."""
+    widest = 0.6 + 0.072 * max(map(len, names), default=0)  # inches, of letters of 9 points
+    return max(1, min(len(names), _ABREAST, int(_WIDTH / widest)))
 
 
 def contours_figure(

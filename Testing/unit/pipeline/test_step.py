@@ -135,7 +135,10 @@ def test_a_changed_key_repeats_the_steps_that_read_it(done, copy, change, steps)
         ({"skip": ("t2",)}, {"registered"}),
         ({"barriers": "auto"}, {"rt"}),
         ({"allow_derived": True}, {"rt"}),
-        ({"spacing_mm": 2.0}, {"registered", "lesions", "dce", "dsc", "synthesis", "progression", "recurrence", "rt"}),
+        (
+            {"spacing_mm": 2.0},
+            {"registered", "lesions", "dce", "dsc", "synthesis", "habitats", "progression", "recurrence", "rt"},
+        ),
     ],
     ids=lambda v: next(iter(v)) if isinstance(v, dict) else "",
 )

@@ -74,6 +74,7 @@ def record_of(found: Habitats, model: "Model", comparable: bool = True) -> dict[
         "patterns": rows,
         "references": {n: _measured(c, lesion.tr_s) for n, c in lesion.references.items()},
         "comparable": comparable,
+        "trained_on": comparable and trained_on(model, lesion),
         "unlike_share": round(found.unlike, 4),
         "times_s": [STEP_S * (i - BEFORE) for i in range(POINTS)],
         "curves": {n: np.round(c, 4).tolist() for n, c in (curves | dict(lesion.references)).items()},

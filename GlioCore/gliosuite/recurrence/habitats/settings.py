@@ -46,3 +46,20 @@ class HabitatTraining:
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class HabitatCohort:
+    """How a cohort's habitats are held against its outcomes.
+
+    Parameters
+    ----------
+    folds, seed
+        Of the cross-validation; the seed is also that of draws.
+    """
+
+    folds: int = setting(10, "folds of the cross-validation", low=2, needed="2 at least are needed")
+    seed: int = setting(1, "seed of folds and draws", low=0, needed="0 or more is needed")
+
+    def __post_init__(self) -> None:
+        check(self, *self.__dataclass_fields__)

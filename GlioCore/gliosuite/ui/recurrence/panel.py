@@ -13,6 +13,7 @@ from ..process import Step
 from ..rt.structures import Structures
 from ..sectioned import SectionedPanel
 from .followup import FollowupSection
+from .habitats import Habitats
 from .images import Images
 from .model import ModelSection
 from .probability import Probability
@@ -36,6 +37,7 @@ class RecurrencePanel(SectionedPanel):
         self.why = Why(self)
         self.model = ModelSection(self)
         self.training = Training(self)
+        self.habitats = Habitats(self)
         ui.editButton.clicked.connect(self.onEdit)
         self._sections = (
             # Before the structures, which speak in the same place and have the last word of a new scene.
@@ -47,6 +49,7 @@ class RecurrencePanel(SectionedPanel):
             self.why,
             self.model,
             self.training,
+            self.habitats,
         )
         self.bind(parameters)
 
