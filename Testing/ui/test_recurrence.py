@@ -210,7 +210,7 @@ def test_an_image_that_a_person_left_out_stays_so(panel, slicer):
 
 def test_a_model_in_a_folder(panel):
     ui = panel.ui
-    ui.modelComboBox.currentIndex = 1
+    ui.modelComboBox.currentIndex = 2
     assert ui.cardEdit.plainText == ""
     ui.predictButton.click()
     assert not panel.logic.asked
@@ -226,6 +226,15 @@ def test_a_model_in_a_folder(panel):
     assert ui.modelStatus.text == ""
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == ""
+
+
+def test_the_shipped_network_is_chosen_with_its_card(panel):
+    ui = panel.ui
+    ui.modelComboBox.currentIndex = 1
+    assert ui.cardEdit.plainText == "# Card of network"
+    assert not ui.modelFolderEdit.visible
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == "network"
 
 
 @pytest.fixture
@@ -250,7 +259,7 @@ def test_a_model_is_trained_and_chosen(training):
     step.done({"out": "/own/model", "patients": 12})
     assert ui.trainStatus.text == "trained on 12 patients and chosen above; its card says what it reached"
     assert ui.cardEdit.plainText == "# Card of /own/model"
-    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (1, "/own/model")
+    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (2, "/own/model")
     assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (True, False)
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == "/own/model"

@@ -73,7 +73,7 @@ def grown(
         By channel and patient: values of these voxels (n,), see `usable`.
     """
     labels = [p.target[where] for p, where in zip(patients, wheres) if p.target is not None]
-    calibration = _calibrate(np.concatenate(scores), np.concatenate(labels))
+    calibration = platt(np.concatenate(scores), np.concatenate(labels))
     held_out = []
     for patient, where, score in zip(patients, wheres, scores):
         probability = np.zeros(patient.grid.shape, np.float32)
@@ -88,7 +88,7 @@ def grown(
         "seed": settings.seed,
         "settings": asdict(settings),
         "patients": len(patients),
-        "reliability": _reliability([calibrated(s, calibration) for s in scores], labels),
+        "reliability": reliability([calibrated(s, calibration) for s in scores], labels),
     }
     return Grown(weights, about, held_out)
 
@@ -137,7 +137,7 @@ def usable(near: Mapping[str, np.ndarray], ranges: Mapping[str, Any]) -> tuple[l
     return used, notes
 
 
-def _calibrate(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
+def platt(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
     """Slope and offset of a logistic regression (Platt 1999) of what came true on log odds of held-out voxels."""
     from sklearn.linear_model import LogisticRegression
 
@@ -157,7 +157,7 @@ def _ranges(near: Mapping[str, Sequence[np.ndarray]]) -> dict[str, tuple[float, 
     return found
 
 
-def _reliability(probabilities: list[np.ndarray], labels: list[np.ndarray]) -> list[dict[str, float]]:
+def reliability(probabilities: list[np.ndarray], labels: list[np.ndarray]) -> list[dict[str, float]]:
     """In bins of held-out probability: their mean, what share recurred, and how many voxels."""
     p, y = np.concatenate(probabilities), np.concatenate(labels)
     edges = np.array([0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0 + 1e-9])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, option
 from ..settings import check, setting
 
 VOXELWISE, NETWORK = "voxelwise", "network"  # the kinds of recurrence model
@@ -114,7 +114,7 @@ class NetworkTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base % 4:
-            raise InputError(f"base is {self.base}; a multiple of 4 is needed (--base)")
+            raise InputError(f"base is {self.base}; a multiple of 4 is needed ({option('--base')})")
 
 
 @dataclass(frozen=True)
