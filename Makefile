@@ -10,7 +10,7 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom diffusion files images lesions metabolites perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence screenshots panel-screenshots clean
+.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence train-recurrence-network train-recurrence-network-cuda bench-recurrence-network screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
@@ -20,7 +20,8 @@ help:
 	@echo "make lint        ruff and mypy;  make docs  command reference and link check"
 	@echo "make bench       benchmarks;  make bench-cuda  the engines of perfusion on a CUDA device beside the processor"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
-	@echo "make train-posterior, train-lyoo2025, train-lyoo2025-cuda, train-recurrence  the shipped weights anew, or lyoo2025's on a GPU, under trained/"
+	@echo "make train-posterior, train-lyoo2025, train-recurrence, train-recurrence-network  the shipped weights anew, under trained/"
+	@echo "make train-lyoo2025-cuda, train-recurrence-network-cuda  larger ones on a GPU;  make bench-recurrence-network  its bars, five folds"
 	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data;  make panel-screenshots  the panels"
 
 .venv/bin/python:
@@ -83,6 +84,18 @@ train-posterior: .venv/.test-$(STAMP)
 
 train-recurrence: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/gliosuite recurrence train --out trained/recurrence
+
+train-recurrence-network: .venv/.test-$(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/gliosuite recurrence train --kind network --folds 3 --epochs 12 --out trained/recurrence-network
+
+# As many features, as low a rate and as many epochs as the paper's, for a GPU.
+train-recurrence-network-cuda: .venv/.test-$(STAMP)
+	$(BIN)/gliosuite recurrence train --kind network --device cuda --learning-rate 5e-5 --epochs 123 --patience 40 \
+		--out trained/recurrence-network-cuda
+
+# Trained once, under trained/bench: a run that was stopped goes on where it was.
+bench-recurrence-network: .venv/.test-$(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_recurrence.py --network --cache trained/bench
 
 train-lyoo2025: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/gliosuite synthesize train --model lyoo2025 --out trained/lyoo2025

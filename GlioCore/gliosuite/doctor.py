@@ -69,7 +69,7 @@ PIECES = (
         "torch",
         _PACKAGE,
         False,
-        "nothing yet: perfusion runs on the CPU",
+        "the networks lyoo2025 (synthesis) and network (recurrence) are off; perfusion runs on the CPU",
         "pip install torch==2.13.0; in Slicer: PyTorch",
     ),
     Piece(

@@ -7,6 +7,7 @@ kinds of scan from it, which it met in training, and with ``--modalities`` by tr
 
 ``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed | --forests | --arms]``
 ``python Testing/bench/bench_recurrence.py --network [--cache DIR] [--patients N] [--epochs N] [--modalities]``
+``python Testing/bench/bench_recurrence.py --network --shipped [--cache DIR] [--patients N]`` asks the shipped network, trained on others.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import numpy as np
 from gliosuite.commands.judged import judged, reached, summary
 from gliosuite.commands.recurred import recurred
 from gliosuite.recurrence import CHANNELS, Inputs, predict, shipped
-from gliosuite.recurrence.ensemble import Grown, calibrated, folds_of
+from gliosuite.recurrence.ensemble import Grown, calibrated, folds_of, reliability
 from gliosuite.recurrence.features import NAMES, features
 from gliosuite.recurrence.network.ask import log_odds, of_member
 from gliosuite.recurrence.network.shown import SEEN, Shown
@@ -110,7 +111,15 @@ def said(p: float) -> str:
 
 def main_bars(patients: list[Inputs], grown: Grown) -> np.ndarray:
     thresholds, pcc = held_out_pcc(patients, grown.held_out)
-    rows = judged(patients, grown.held_out, thresholds)
+    bars(patients, grown.held_out, thresholds, pcc)
+    print("\nheld-out probability, share that came true, voxels:")
+    for r in grown.about["reliability"]:
+        print(f"  {r['predicted']:.3f}  {r['recurred']:.3f}  {r['voxels']}")
+    return pcc
+
+
+def bars(patients: list[Inputs], maps: list[np.ndarray], thresholds: np.ndarray, pcc: np.ndarray) -> None:
+    rows = judged(patients, maps, thresholds)
     found = summary(rows)
     print(
         f"\n{len(patients)} simulated patients of preset default, mean +- SD; S3's test set (18 patients) beside it\n"
@@ -144,13 +153,9 @@ def main_bars(patients: list[Inputs], grown: Grown) -> np.ndarray:
             [r["pcc"] for r in rows if r["ctv"] == "model"] > np.array([r["pcc"] for r in rows if r["ctv"] == name])
         )
         print(f"model has the higher PCC than {name} in {100 * share:.0f} % of patients (S3: 72, 94 %)")
-    new = [(p.target[w], m[w]) for p, m in zip(patients, grown.held_out) for w in [(m > 0) & ~p.masks["t2l"]]]
+    new = [(p.target[w], m[w]) for p, m in zip(patients, maps) for w in [(m > 0) & ~p.masks["t2l"]]]
     areas = [auc(*one).value for one in new if one[0].any()]
     print(f"AUC of voxels that progress, outside the lesion, mean over patients: {np.mean(areas):.3f}")
-    print("\nheld-out probability, share that came true, voxels:")
-    for r in grown.about["reliability"]:
-        print(f"  {r['predicted']:.3f}  {r['recurred']:.3f}  {r['voxels']}")
-    return pcc
 
 
 def modalities(patients: list[Inputs], whole: np.ndarray) -> None:
@@ -340,6 +345,34 @@ def network(patients: list[Inputs], epochs: int, folder: Path, anew: bool) -> No
             _modality_rows(pcc, {name: held_out_pcc(patients, other.held_out)[1]})
 
 
+def shipped_network(patients: list[Inputs]) -> None:
+    """The bars of the shipped network, at the threshold that its own validation chose, on patients that it was not trained on."""
+    model, trees = shipped(NETWORK), shipped()
+    ask = lambda some, of: [predict(p, of).probability for p in some]
+    at = lambda maps, of: at_threshold(patients, maps, float(of.about["threshold"]))
+    maps = ask(patients, model)
+    pcc = at(maps, model)
+    bars(patients, maps, np.full(len(patients), model.about["threshold"]), pcc)
+    chances = [m[w] for p, m in zip(patients, maps) for w in [(m > 0) & ~p.masks["t2l"]]]
+    labels = [p.target[w] for p, m in zip(patients, maps) for w in [(m > 0) & ~p.masks["t2l"]]]
+    print("\nprobability (mean of the members), share that came true, voxels:")
+    for r in reliability(chances, labels):
+        print(f"  {r['predicted']:.3f}  {r['recurred']:.3f}  {r['voxels']}")
+    other = at(ask(patients, trees), trees)
+    print(
+        f"\nshipped trees: PCC {other.mean():.4f}, network {pcc.mean() - other.mean():+.4f}, {said(wilcoxon(pcc, other))}"
+    )
+    print("\nPCC of the same network by what it is shown (mean, difference from all channels, exact Wilcoxon):")
+    fewer = {n: at(ask([p.without(k) for p in patients], model), model) for n, k in WITHOUT_NETWORK.items()}
+    _modality_rows(pcc, fewer)
+    speed_network(patients[0])
+
+
+def at_threshold(patients: list[Inputs], maps: list[np.ndarray], threshold: float) -> np.ndarray:
+    levels, pcc = reached(patients, maps)
+    return pcc[:, int(np.abs(levels - threshold).argmin())]
+
+
 def _hiding(patients: list[Inputs], grown: Grown, kinds: tuple[str, ...]) -> list[np.ndarray]:
     """Held-out maps of networks from which kinds of scan are hidden."""
     fold = folds_of(len(patients), SETTINGS.folds, SETTINGS.seed)
@@ -385,6 +418,7 @@ def main() -> None:
     parser.add_argument("--modalities", action="store_true", help="what the model is shown alone")
     parser.add_argument("--speed", action="store_true", help="the time of a brain of 1 mm alone")
     parser.add_argument("--network", action="store_true", help="the network alone")
+    parser.add_argument("--shipped", action="store_true", help="the shipped network, not trained anew")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the network")
     parser.add_argument("--forests", action="store_true", help="random forests alone (Tran 2025, Fig. 1)")
     parser.add_argument(
@@ -407,8 +441,11 @@ def main() -> None:
             forests(by_seed("default", args.patients, cache))
             return
         patients = cohort("default", args.patients, cache)
-        if args.network:
+        if args.network and args.shipped:
+            shipped_network(patients)
+        elif args.network:
             network(patients, args.epochs, cache, args.modalities)
+        if args.network:
             print(f"\n{missed} bars missed")
             return
         if args.modalities:

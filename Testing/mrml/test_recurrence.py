@@ -257,6 +257,18 @@ def test_a_model_of_finer_voxels_is_asked_on_its_own(loaded, tmp_path):
     assert "simulated patients alone" in found.notes[0]
 
 
+def test_the_shipped_network_is_asked_by_its_name(loaded):
+    pytest.importorskip("torch")
+    from gliosuite.mrml.recurrence import card, predict, why
+
+    found = predict(replace(loaded[1], model_folder="network"))
+    assert "simulated patients alone" in found.notes[0]
+    assert "3D U-Net" in card("network")
+    assert "3D U-Net" not in card()
+    with pytest.raises(InputError, match="lies outside the"):
+        why(found.probability, (900.0, 0.0, 0.0))
+
+
 def test_a_saved_scene_knows_what_was_said(slicer, predicted, tmp_path):
     from gliosuite.mrml.recurrence import recall
 

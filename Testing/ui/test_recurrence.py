@@ -277,6 +277,15 @@ def test_a_model_in_a_folder(panel):
     assert panel.logic.asked[-1].model_folder == ""
 
 
+def test_the_shipped_network_is_chosen_with_its_card(panel):
+    ui = panel.ui
+    ui.modelComboBox.currentIndex = 1
+    assert ui.cardEdit.plainText == "# Card of network"
+    assert not ui.modelFolderEdit.visible
+    ui.predictButton.click()
+    assert panel.logic.asked[-1].model_folder == "network"
+
+
 @pytest.fixture
 def training(panel, fake_steps):
     """The panel with both folders chosen, and the steps that it starts."""
@@ -299,7 +308,7 @@ def test_a_model_is_trained_and_chosen(training):
     step.done({"out": "/own/model", "patients": 12})
     assert ui.trainStatus.text == "trained on 12 patients and chosen above; its card says what it reached"
     assert ui.cardEdit.plainText == "# Card of /own/model"
-    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (1, "/own/model")
+    assert (ui.modelComboBox.currentIndex, ui.modelFolderEdit.currentPath) == (2, "/own/model")
     assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (True, False)
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == "/own/model"

@@ -73,7 +73,7 @@ def grown(
         By channel and patient: values of these voxels (n,), see `usable`.
     """
     labels = [p.target[where] for p, where in zip(patients, wheres) if p.target is not None]
-    calibration = _calibrate(np.concatenate(scores), np.concatenate(labels))
+    calibration = platt(np.concatenate(scores), np.concatenate(labels))
     held_out = []
     for patient, where, score in zip(patients, wheres, scores):
         probability = np.zeros(patient.grid.shape, np.float32)
@@ -137,7 +137,7 @@ def usable(near: Mapping[str, np.ndarray], ranges: Mapping[str, Any]) -> tuple[l
     return used, notes
 
 
-def _calibrate(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
+def platt(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
     """Slope and offset of a logistic regression (Platt 1999) of what came true on log odds of held-out voxels."""
     from sklearn.linear_model import LogisticRegression
 

@@ -137,6 +137,17 @@ def test_a_folder_that_holds_no_model_is_said(again, tmp_path):
     assert summary["losses"]
 
 
+def test_the_shipped_network_is_asked_by_its_name(made, again):
+    pytest.importorskip("torch")
+    summary, out = again(replace(QUICK, recurrence_model="network"))
+    found = step(summary, "recurrence")
+    assert (found["status"], found["summary"]["model"]) == ("done", "network")
+    before, after = (array(read_image(f / "recurrence" / "probability.nii.gz")) for f in (made[1], out))
+    assert np.abs(before - after).max() > 0.05
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.7
+    assert "network, trained on" in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_threshold_out_of_range_is_refused(made, tmp_path):
     with pytest.raises(InputError, match="threshold"):
         run_case(made[0], tmp_path / "out", replace(QUICK, threshold=1.5))

@@ -118,6 +118,66 @@ def test_a_folder_without_results_and_a_case_without_progression_are_said(tmp_pa
     assert "no lesion at progression" in err.strip().splitlines()[-1]
 
 
+def test_a_network_is_trained_and_asked(cases, tmp_path, gliosuite):
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    quick = ["--folds", "2", "--base", "4", "--epochs", "1"]
+    words = ["recurrence", "train", "--kind", "network", "--cases", cases, *quick, "--out", tmp_path / "out"]
+    code, _, err = gliosuite(*words)
+    assert code == 0, err
+    model = tmp_path / "out" / "model"
+    about = json.loads((model / "model.json").read_text())
+    assert (about["kind"], about["simulated"], about["settings"]["base"]) == ("network", False, 4)
+    assert "--kind network" in about["command"]
+    card = (model / "card.md").read_text()
+    assert "3D U-Net of four stages with 4 features" in card
+    assert "boosted trees" not in card
+    folder = results_of(patient(40), tmp_path / "results")
+    predict = ["recurrence", "predict", folder, "--model-folder", model, "--out", tmp_path / "predicted"]
+    code, _, err = gliosuite(*predict)
+    assert code == 0, err
+    assert json.loads((tmp_path / "predicted" / "recurrence.json").read_text())["model"] == "network"
+    code, _, err = gliosuite(*predict, "--kind", "voxelwise")
+    assert code == 2
+    assert "holds a model of kind network, and --kind voxelwise is asked for" in err
+
+
+@pytest.mark.parametrize(
+    "kind, given, sentence",
+    [
+        ("network", ["--rounds", "3"], "--rounds is for --kind voxelwise, and network is trained"),
+        ("voxelwise", ["--epochs", "3"], "--epochs is for --kind network, and voxelwise is trained"),
+        ("voxelwise", ["--loss", "dice"], "--loss is for --kind network, and voxelwise is trained"),
+        ("network", ["--loss", "focal"], "'focal' is not known"),
+        ("network", ["--base", "10"], "base is 10; a multiple of 4 is needed"),
+        ("voxelwise", ["--device", "cuda"], "cuda"),
+    ],
+)
+def test_an_option_of_the_other_kind_is_one_sentence(cases, tmp_path, gliosuite, kind, given, sentence):
+    out = tmp_path / "out"
+    code, _, err = gliosuite("recurrence", "train", "--kind", kind, "--cases", cases, *given, "--out", out)
+    assert code == 2
+    assert sentence in err.strip().splitlines()[-1]
+    assert not out.exists()
+
+
+def test_a_search_says_which_was_best(cases, tmp_path, gliosuite):
+    pytest.importorskip("torch")
+    words = ["recurrence", "search", "--cases", cases, "--folds", "2", "--epochs", "1", "--bases", "4", "--trials", "1"]
+    words += ["--learning-rates", "0.01,0.05", "--out", tmp_path / "out"]
+    code, out, err = gliosuite(*words)
+    assert code == 0, err
+    rows = list(csv.DictReader((tmp_path / "out" / "search.csv").open()))
+    assert [r["trial"] for r in rows] == ["grid", "grid", "random"]
+    best = max(rows, key=lambda r: float(r["tversky"]))
+    found = json.loads(out)
+    assert f"{found['learning_rate']:g}" == best["learning_rate"]
+    assert f"--learning-rate {found['learning_rate']}" in found["command"]
+    code, _, err = gliosuite(*words, "--bases", "four")
+    assert code == 2
+    assert "is no list of numbers" in err
+
+
 def test_what_drove_a_voxel_is_told(trained, tmp_path, gliosuite, monkeypatch, capfd):
     from gliosuite.cli import main
 

@@ -14,7 +14,7 @@ from ...files import plain, write_json
 from ...steps import Progress, part, silent
 from ...training import LoopSettings, train
 from ...training.loop import PICTURE, draw_history
-from ..ensemble import Grown, calibrated, check, folds_of, grown
+from ..ensemble import Grown, calibrated, check, folds_of, grown, platt
 from ..inputs import Inputs
 from ..settings import NETWORK, NetworkTraining
 from .ask import log_odds
@@ -39,8 +39,9 @@ def train_network(
 ) -> Grown:
     """Train an ensemble on patients whose target is known; no patient is on both sides of a fold. What was done in `folder` is taken up.
 
-    Weights are kept in half precision, and what is held out is predicted with these. ``about`` says how far that is from single
-    (``half_differs``), of each member how its loss went (``learning``), and what is left to `ensemble.grown`.
+    Each member is calibrated on its own fold, then all together. Weights are kept in half precision, and what is held out is predicted with
+    these. ``about`` says how far that is from single (``half_differs``), of each member how its loss went (``learning``), and what
+    `ensemble.grown` says.
 
     Parameters
     ----------
@@ -67,9 +68,11 @@ def train_network(
         whole, histories[f"member {k + 1}"] = train_member(
             [views[i] for i in np.flatnonzero(fold != k)], settings, k, folder / f"member-{k + 1}", cuda, share, title
         )
+        own = np.flatnonzero(fold == k)
+        whole = _calibrated(whole, [views[i] for i in own])
         half = {n: v if n in ("low", "high") else v.astype(np.float16) for n, v in whole.items()}
         weights |= {f"{k}.{n}": v for n, v in half.items()}
-        for i in np.flatnonzero(fold == k):
+        for i in own:
             scores[i], single[i] = log_odds(half, views[i]), log_odds(whole, views[i])
     found = grown(
         NETWORK,
@@ -95,6 +98,20 @@ def train_network(
     except InputError as error:
         said(str(error))
     return found
+
+
+def _calibrated(weights: dict[str, np.ndarray], held_out: Sequence[Shown]) -> dict[str, np.ndarray]:
+    """A member whose last layer is scaled so that its log odds come true on patients that it has not seen.
+
+    The loss hardly cares for the size of log odds, so that members differ in it and one scale for all would suit none.
+    """
+    labels = np.concatenate([v.target[v.inner] for v in held_out if v.target is not None])
+    if labels.all() or not labels.any():
+        return weights
+    found = platt(np.concatenate([log_odds(weights, v) for v in held_out]), labels)
+    last = {n: np.float32(found["slope"]) * weights[n] for n in ("last.weight", "last.bias")}
+    last["last.bias"] = last["last.bias"] + np.float32(found["offset"])
+    return weights | last
 
 
 def train_member(
@@ -192,7 +209,7 @@ def _loss(torch: Any, model: Any, name: str, x: Any, target: Any, region: Any, s
 
 
 def _has_bfloat16(torch: Any) -> bool:
-    """Whether the processor multiplies in half precision itself, which takes a third of the time; else it would take longer."""
+    """Whether the processor multiplies in half precision itself, so that it is faster and not slower."""
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
