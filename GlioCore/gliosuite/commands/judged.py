@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from ..recurrence import Inputs
     from ..rt.targets.predicted import Candidates
+    from ..training import Model
 
 MODEL, NULL = "model", "distance"
 SCHEMES = ("s3-rtog", "s3-eortc")  # as Tran 2025 draws them
@@ -46,6 +47,42 @@ def best_threshold(patients: "Sequence[Inputs]", probabilities: "Sequence[np.nda
     """The threshold of the highest mean PCC over patients whose probabilities were held out."""
     levels, pcc = reached(patients, probabilities)
     return float(levels[int(pcc.mean(axis=0).argmax())])
+
+
+def by_images(
+    patients: "Sequence[Inputs]", model: "Model", folds: "Sequence[int]", progress: Progress = silent
+) -> dict[str, list[float]]:
+    """Mean and SD of PCC over patients by what the model is shown, each patient by the member that was trained without him.
+
+    Parameters
+    ----------
+    model
+        With its threshold; images are hidden from it, as they were at random in training.
+    folds
+        The member of each patient.
+    """
+    import numpy as np
+
+    from ..recurrence.ensemble import calibrated
+    from ..recurrence.inputs import CHANNELS, KINDS
+    from ..recurrence.prediction import asked
+
+    found: dict[str, list[float]] = {}
+    more = [k for k in KINDS[1:] if any(CHANNELS[n].kind == k for p in patients for n in p.images)]
+    sets = {"anatomy alone": more} | {f"with {k}": [m for m in more if m != k] for k in more}
+    sets = {n: hidden for n, hidden in sets.items() if hidden} | {"all": []}
+    for i, (name, hidden) in enumerate(sets.items()):
+        values = []
+        for j, (patient, fold) in enumerate(zip(patients, folds)):
+            progress((i + j / len(patients)) / len(sets), f"shown {name}, patient {j + 1} of {len(patients)}")
+            log_odds, where, _used, _notes = asked(patient.without(hidden), model)
+            probability = np.zeros(patient.grid.shape, np.float32)
+            probability[where] = calibrated(log_odds[fold], model.about["calibration"])
+            probability[patient.masks["t2l"]] = 1.0
+            nested = candidates(patient, probability)
+            values.append(_pcc(patient, nested.whole(nested.ctv(float(model.about["threshold"])))))
+        found[name] = [float(np.mean(values)), float(np.std(values, ddof=1))]
+    return found
 
 
 def _pcc(patient: "Inputs", ctv: "np.ndarray") -> float:

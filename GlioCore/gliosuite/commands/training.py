@@ -131,8 +131,9 @@ def _cuda(args: argparse.Namespace) -> bool:
 
 def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..recurrence.card import card
+    from ..recurrence.ensemble import folds_of
     from ..training import Model, write_model
-    from .judged import best_threshold, judged, summary
+    from .judged import best_threshold, by_images, judged, summary
 
     settings, out = _settings(args), Path(args.out)
     if isinstance(settings, NnunetTraining):
@@ -145,7 +146,7 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     patients, said = _read_or_simulate(args, settings, out, part(progress, 0.0, 0.2))
     found = _grown(args, settings, patients, part(progress, 0.2, 0.9), notes)
     threshold = best_threshold(patients, found.held_out)
-    rows = judged(patients, found.held_out, threshold, part(progress, 0.9, 1.0))
+    rows = judged(patients, found.held_out, threshold, part(progress, 0.9, 0.95))
     about = found.about | {
         "simulated": not args.cases,
         "trained_on": said,
@@ -153,6 +154,8 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "figures": summary(rows),
         "command": _command(args, settings),
     }
+    folds = folds_of(len(patients), settings.folds, settings.seed)
+    about["by_images"] = by_images(patients, Model(found.weights, about), folds.tolist(), part(progress, 0.95, 1.0))
     model = Model(found.weights, about)
     write_model(out / "model", model, card(model))
     result = {"out": str(out / "model"), "threshold": threshold, **about["figures"], "command": about["command"]}

@@ -14,13 +14,18 @@ _LIMITS_OF_SIMULATION = """* Trained on simulated patients alone. Growth and sca
   a patient.
 * Research use only; no clinical claim.
 """
-# Trees of other patients were grown for that, so that their figures stand where they are printed.
-_WHAT_IMAGES_ADD = """
-## What the images add
 
-What PCC trees of this kind reach by what they are shown (T1c, T1, FLAIR; with diffusion, perfusion, spectroscopy) was measured on other
-simulated patients, with trees grown anew for each set. The table stands in Docs/validation/recurrence.md of GlioSuite and is printed by
-`python Testing/bench/bench_recurrence.py --modalities`. No set was told from another there.
+
+def _by_images(about: dict[str, Any]) -> str:
+    """PCC by what the model is shown; nothing where it was not measured."""
+    if "by_images" not in about:
+        return ""
+    rows = "".join(f"| {name} | {mean:.4f} +- {sd:.4f} |\n" for name, (mean, sd) in about["by_images"].items())
+    return f"""PCC of the same patients by what the model is shown; what it is not shown is hidden from it, as it was at random in training.
+
+| shown | PCC |
+|---|---|
+{rows}
 """
 
 
@@ -67,8 +72,8 @@ Reliability of held-out probabilities, by bins: what was predicted, what share c
 
 | predicted | recurred | voxels |
 |---|---|---|
-{bins}{_WHAT_IMAGES_ADD * about["simulated"]}
-## Limits
+{bins}
+{_by_images(about)}## Limits
 
 {limits}* Before radiotherapy, after surgery or biopsy. It has seen no scan before surgery, no second treatment, no other disease.
 * What lies in the cavity, outside the brain or beyond {REACH_MM:.0f} mm is 0 by definition.

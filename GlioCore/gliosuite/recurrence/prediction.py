@@ -79,6 +79,24 @@ def read(folder: str | Path) -> "Model":
     return read_model(folder, *MODELS)
 
 
+def asked(inputs: Inputs, model: "Model") -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """What each member of a model says of a visit, not calibrated.
+
+    Returns
+    -------
+    tuple
+        Log odds (m, n); the n voxels (z, y, x); the channels that are looked at; and a sentence for each that is not.
+
+    Raises
+    ------
+    InputError
+        If T1c or FLAIR is unlike all that was trained on, or torch is missing for a network.
+    """
+    from . import network, voxelwise
+
+    return (network if model.about["kind"] == NETWORK else voxelwise).asked(inputs, model)
+
+
 def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = silent) -> Recurrence:
     """Predict where a glioma recurs from one visit.
 
@@ -94,8 +112,6 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
     InputError
         If T1c or FLAIR is unlike all that was trained on, the grid is another, or torch is missing for a network.
     """
-    from . import network, voxelwise
-
     model = model or shipped()
     about = model.about
     needed = about["grid_mm"]
@@ -104,8 +120,7 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
             f"voxels of {inputs.grid.spacing[0]:g} mm were given, and the model was trained on {needed:g} mm"
         )
     progress(0.0, "images")
-    kind = network if about["kind"] == NETWORK else voxelwise
-    log_odds, where, used, notes = kind.asked(inputs, model)
+    log_odds, where, used, notes = asked(inputs, model)
     each_member = calibrated(log_odds, about["calibration"])
     probability, sd = (np.zeros(inputs.grid.shape, np.float32) for _ in range(2))
     probability[where], sd[where] = each_member.mean(axis=0), each_member.std(axis=0)
