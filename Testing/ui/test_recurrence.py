@@ -328,12 +328,12 @@ def test_a_saved_scene_has_its_parameters(slicer, panel):
     ui.predictButton.click()
     ui.thresholdSlider.value, ui.opacitySlider.value = 33, 80
     ui.adcSelector.setCurrentNode(None)
-    ui.modelComboBox.currentIndex = 1
+    ui.modelComboBox.currentIndex = 2
     ui.modelFolderEdit.currentPath = "/models/own"
     save_and_load()
     p = panel.parameters
     assert (p.thresholdPercent, p.opacityPercent, p.model, p.modelFolder) == (33, 80, "folder", "/models/own")
-    assert (ui.thresholdSlider.value, ui.opacitySlider.value, ui.modelComboBox.currentIndex) == (33, 80, 1)
+    assert (ui.thresholdSlider.value, ui.opacitySlider.value, ui.modelComboBox.currentIndex) == (33, 80, 2)
     assert ui.modelFolderEdit.currentPath == "/models/own"
     assert p.adc is None
     assert p.reference.GetName() == "T1 post gad"
