@@ -1,6 +1,7 @@
 """The training loop: a run that was stopped ends as one that never was, and the table says how it went."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,3 +64,20 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(tmp_path):
     history = train(again, loss, held_out, settings(100), tmp_path / "stopped")
     torch.testing.assert_close(again.weight, whole.weight, rtol=0, atol=0)
     assert history[-1][2] == expected[-1][2]
+
+
+def test_it_ends_when_nothing_gets_better_with_what_was_best(tmp_path):
+    told = iter([3.0, 1.0, 2.0, 1.0, 0.0])
+    kept = []
+
+    def outside(model):
+        kept.append(model.weight.detach().clone())
+        return next(told)
+
+    model, loop = network(), replace(settings(100), patience=2)
+    rows = train(model, loss, outside, loop, tmp_path)
+    assert [r[2] for r in rows] == [3.0, 1.0, 2.0, 1.0]
+    assert torch.equal(model.weight, kept[1])
+    again = network()
+    assert train(again, loss, outside, loop, tmp_path) == rows, "a run that has ended stays so"
+    assert torch.equal(again.weight, kept[1])
