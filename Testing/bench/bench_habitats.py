@@ -4,7 +4,7 @@ Curves: a gamma variate with leakage (`tissuecurves` in Testing/standin), traine
 Cohorts: the lesion's curves of presets ``habitats`` and ``habitats-twin`` at 3 mm, without motion, by the shipped model; a twin is the
 same patient with another outcome, so that it is scanned once.
 
-``python Testing/bench/bench_habitats.py [--patients 300] [--first 1830000] [--keep DIR]``; DIR keeps simulated patients for the next time.
+``python Testing/bench/bench_habitats.py [--only curves] [--patients 300] [--keep DIR]``; DIR keeps simulated patients for the next time.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "2"  # as the bar of speed has it
+    os.environ[_name] = "1"  # of the two that the bar of speed allows
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "GlioCore"), str(ROOT / "Testing" / "standin")]
@@ -61,10 +61,10 @@ def bar(name: str, said: str, met: bool) -> None:
 
 
 def fitted(patients: list, seed: int):
-    """A model of some patients, with 2 threads."""
+    """A model of some patients, with one thread."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         return fit(patients, HabitatTraining(seed=seed), Path(folder))
 
@@ -78,7 +78,7 @@ def curves() -> None:
     """Five tissue types, seeds and speed."""
     training = [tissue_patient(TRAINING + i, 25)[0] for i in range(100)]
     models = [fitted(training, seed) for seed in (1, 2, 3)]
-    print("Labels: " + ", ".join(f"{p['region']} {p['name']}" for p in models[0].about["patterns"]))
+    print("Patterns: " + ", ".join(f"{p['region']} {p['name']}" for p in models[0].about["patterns"]))
     own = shipped()
     for tr_s, frames in SERIES:
         right, others = [], []
@@ -91,14 +91,19 @@ def curves() -> None:
         print(f"    by the shipped model, which has not seen such curves: {100 * np.mean(others):.1f} %")
     lesions = [tissue_patient(JUDGED + i, 100)[0] for i in range(20)]
     agreement(models, lesions, "five tissue types")
+
+
+def speed() -> None:
+    """What 100,000 curves take of a processor: other work on the machine shows in the clock alone."""
     many = [tissue_patient(JUDGED + 100 + i, 125)[0] for i in range(100)]
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     fitted(many, 1)
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    said = f"{cpu:.0f} s of processor (clock {seconds:.0f} s)"
     bar(
-        f"{sum(len(p.curves) for p in many)} curves trained and clustered, 2 threads: <= 60 s",
-        f"{seconds:.0f} s",
-        seconds <= SECONDS,
+        f"{sum(len(p.curves) for p in many)} curves trained and clustered, one thread: <= 60 s",
+        said,
+        cpu <= SECONDS,
     )
 
 
@@ -217,11 +222,13 @@ def main() -> int:
     parser.add_argument("--patients", type=int, default=300)
     parser.add_argument("--first", type=int, default=1830000)
     parser.add_argument("--keep", default="")
-    parser.add_argument("--only", choices=("curves", "cohorts"), default="")
+    parser.add_argument("--only", choices=("curves", "speed", "cohorts"), default="")
     args = parser.parse_args()
-    if args.only != "cohorts":
+    if args.only in ("", "curves"):
         curves()
-    if args.only != "curves":
+    if args.only in ("", "speed"):
+        speed()
+    if args.only in ("", "cohorts"):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(args.keep or folder)
             place.mkdir(parents=True, exist_ok=True)
