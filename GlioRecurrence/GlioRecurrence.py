@@ -53,6 +53,7 @@ class GlioRecurrenceParameterNode:
     modelFolder: str = ""
     casesFolder: str = ""
     trainedFolder: str = ""
+    patternsFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
@@ -110,6 +111,11 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         from gliosuite.mrml import recurrence
 
         return recurrence.train(cases, out)
+
+    def patterns(self, folder):
+        from gliosuite.recurrence.patterns.shown import read_shown
+
+        return read_shown(folder)
 
     def abandon(self, job):
         from gliosuite.mrml import process

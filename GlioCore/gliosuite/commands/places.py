@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import check_room
 from ..recurrence.patterns.settings import SHIPPED
-from ..recurrence.survival.settings import PUBLISHED
+from ..recurrence.survival import settings as survival
 from .masks import in_structure_set
 
 INTO_FILES = (
@@ -44,7 +44,17 @@ NEITHER = {
     *("time", "event", "event_value", "covariates", "categories", "references", "group", "unit"),
     *("outcome", "positive", "features", "recurrence"),
 }
-_WORDS = ("auto", "none", "brain", "parker", "georgiou", "shipped", *PUBLISHED, *SHIPPED)  # in place of a file
+_WORDS = (
+    "auto",
+    "none",
+    "brain",
+    "parker",
+    "georgiou",
+    "shipped",
+    *survival.PUBLISHED,
+    survival.SHIPPED,
+    *SHIPPED,
+)  # in place of a file
 _WORDY = (
     "aif",
     "t10",

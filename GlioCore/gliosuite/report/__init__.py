@@ -3,6 +3,7 @@
 from .diffusion import DIFFUSION
 from .followup import PROGRESSION
 from .page import Spread, write_page
+from .patterns import PATTERNS, RADIOMICS
 from .pictures import canonical, contours_figure
 from .plots import dvh_figure
 from .recurrence import RECURRENCE
@@ -16,7 +17,9 @@ __all__ = [
     "DIFFUSION",
     "DSC",
     "LESIONS",
+    "PATTERNS",
     "PROGRESSION",
+    "RADIOMICS",
     "RECURRENCE",
     "REGIONS",
     "REGISTRATION",

@@ -12,6 +12,7 @@ from ..rt.structures import Structures
 from ..sectioned import SectionedPanel
 from .images import Images
 from .model import ModelSection
+from .patterns import Patterns
 from .probability import Probability
 from .training import Training
 from .why import Why
@@ -32,6 +33,7 @@ class RecurrencePanel(SectionedPanel):
         self.why = Why(self)
         self.model = ModelSection(self)
         self.training = Training(self)
+        self.patterns = Patterns(self)
         self._sections = (
             self.structures,
             self.images,
@@ -39,6 +41,7 @@ class RecurrencePanel(SectionedPanel):
             self.why,
             self.model,
             self.training,
+            self.patterns,
         )
         self.bind(parameters)
 
