@@ -10,7 +10,7 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom diffusion files images lesions metabolites perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence train-recurrence-network train-recurrence-network-cuda bench-recurrence-network screenshots panel-screenshots clean
+.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence train-recurrence-network train-recurrence-network-cuda train-patterns bench-recurrence-network screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
@@ -20,7 +20,7 @@ help:
 	@echo "make lint        ruff and mypy;  make docs  command reference and link check"
 	@echo "make bench       benchmarks;  make bench-cuda  the engines of perfusion on a CUDA device beside the processor"
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
-	@echo "make train-posterior, train-lyoo2025, train-recurrence, train-recurrence-network  the shipped weights anew, under trained/"
+	@echo "make train-posterior, train-lyoo2025, train-recurrence, train-recurrence-network, train-patterns  the shipped weights anew, under trained/"
 	@echo "make train-lyoo2025-cuda, train-recurrence-network-cuda  larger ones on a GPU;  make bench-recurrence-network  its bars, five folds"
 	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data;  make panel-screenshots  the panels"
 
@@ -96,6 +96,12 @@ train-recurrence-network-cuda: .venv/.test-$(STAMP)
 # Trained once, under trained/bench: a run that was stopped goes on where it was.
 bench-recurrence-network: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_recurrence.py --network --cache trained/bench
+
+train-patterns: .venv/.test-$(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/gliosuite pattern simulate --patients $(or $(PATIENTS),190) --out trained/patterns
+	for how in local distant; do $(BIN)/gliosuite pattern train trained/patterns/table.csv --outcome recurrence_$$how --patients all --out trained/patterns/$$how > /dev/null || exit 1; done
+	$(BIN)/gliosuite survival fit trained/patterns/table.csv --time pfs_days --event pfs_event --lasso --out trained/patterns/risk --covariates \
+		$$($(BIN)/python -c 'import json; print(",".join(sorted({n for h in ("local", "distant") for n in json.load(open(f"trained/patterns/{h}/pattern.json"))["inputs"]})))') > /dev/null
 
 train-lyoo2025: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/gliosuite synthesize train --model lyoo2025 --out trained/lyoo2025

@@ -60,6 +60,7 @@ class GlioRecurrenceParameterNode:
     casesFolder: str = ""
     trainedFolder: str = ""
     habitatsFolder: str = ""
+    patternsFolder: str = ""
 
 
 class GlioRecurrenceWidget(ModuleWidget):
@@ -185,6 +186,11 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
         found = habitats.load(folder)
         habitats.show(found)
         return found
+
+    def patterns(self, folder):
+        from gliosuite.recurrence.patterns.shown import read_shown
+
+        return read_shown(folder)
 
     def abandon(self, job):
         from gliosuite.mrml import process

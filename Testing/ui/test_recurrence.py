@@ -113,6 +113,11 @@ class FakeLogic:
 
         return train(cases, out)
 
+    def patterns(self, folder):
+        from gliosuite.recurrence.patterns.shown import read_shown
+
+        return read_shown(folder)
+
     def abandon(self, job):
         from gliosuite.mrml.process import abandon
 
@@ -244,6 +249,34 @@ def test_another_prediction_was_driven_by_something_else(panel):
     ui.whyButton.click()
     ui.predictButton.click()
     assert (ui.whyTable.rowCount, ui.whyStatus.text) == (0, "")
+
+
+def test_patterns_and_survival_are_a_table_and_pictures(panel, tmp_path, grab):
+    import json
+
+    from matplotlib.figure import Figure
+
+    ui = panel.ui
+    ui.patternsBox.collapsed = False
+    local, risk = tmp_path / "patterns" / "local", tmp_path / "patterns" / "risk.json"
+    local.mkdir(parents=True)
+    record = {"outcome": "recurrence_local", "probability": 0.7312, "threshold": 0.5, "notes": ["Simulated."]}
+    (local / "pattern.json").write_text(json.dumps(record))
+    risk.write_text(json.dumps({"score": -0.3, "cut": 0.05, "group": "low"}))
+    Figure(figsize=(4, 2)).savefig(local / "force.png")
+    ui.patternsEdit.currentPath = str(tmp_path)
+    assert cells(ui.patternsTable) == [
+        ["recurrence_local", "0.73", "called from 0.50 on"],
+        ["radiomic risk score", "-0.30", "low risk; the cut is 0.05"],
+    ]
+    assert ui.patternsComboBox.currentText == "patterns/local: Shapley values, patient"
+    assert ui.patternsStatus.text.splitlines() == ["rows: 2, pictures: 1", "note: Simulated."]
+    assert not ui.patternsPicture.pixmap.isNull()
+    assert grab(panel.widget.parent) > 5
+    panel.widget.parent.hide()
+    ui.patternsEdit.currentPath = str(local / "nothing")
+    assert "holds no pattern.json and no survival.json" in ui.patternsStatus.text
+    assert ui.patternsTable.rowCount == 0
 
 
 def test_an_image_that_a_person_left_out_stays_so(panel, slicer):

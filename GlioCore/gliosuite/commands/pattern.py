@@ -101,8 +101,7 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     given = patients(table, args.outcome, args.features, settings)
     made = train(given.x, given.y, given.names, settings, part(progress, 0.02, 0.95))
     about = about_of(made, given, args.outcome, settings)
-    about |= {"simulated": "simulated" in table.columns and bool((table.events("simulated")[given.rows] == 1).all())}
-    about |= {"command": _said(args)}
+    about |= {"simulated": table.is_simulated(), "command": _said(args)}
     with staged(args.out) as folder:
         write_trained(made, given, about, table, folder)
         record = provenance(

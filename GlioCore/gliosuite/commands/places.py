@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..files import check_room
 from ..recurrence.patterns.settings import SHIPPED
-from ..recurrence.survival.settings import PUBLISHED
+from ..recurrence.survival import settings as survival
 from .masks import in_structure_set
 
 INTO_FILES = (
@@ -55,7 +55,8 @@ _WORDS = (
     "georgiou",
     "shipped",
     "network",
-    *PUBLISHED,
+    *survival.PUBLISHED,
+    survival.SHIPPED,
     *SHIPPED,
 )  # in place of a file
 _WORDY = (

@@ -35,11 +35,10 @@ def register(add: Callable) -> None:
 
 def _radiomics(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import warnings
-    from dataclasses import asdict
 
-    from ..files import staged, write_csv, write_json
+    from ..files import staged
     from ..images import read_image
-    from ..recurrence.radiomics import measure
+    from ..recurrence.radiomics import measure, record_of, write
 
     out = Path(args.out)
     if out.suffix.lower() != ".csv":
@@ -57,16 +56,9 @@ def _radiomics(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         notes.append(f"{', '.join(drafts)}: a draft that no person has checked, and so is what rests on it")
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    record = {
-        "features": len(made.features),
-        "grey_levels": made.bins,
-        "volumes_cc": made.volumes_cc,
-        "settings": asdict(settings),
-        "notes": notes,
-    }
+    record = record_of(made, settings) | {"notes": notes}
     with staged(out.parent) as folder:
-        write_csv(folder / out.name, list(made.features), [[f"{v:.10g}" for v in made.features.values()]])
-        write_json(folder / f"{out.stem}.json", record)
+        write(made, folder / out.name, record)
     return {"out": out, **record}
 
 

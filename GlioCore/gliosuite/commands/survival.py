@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..recurrence.survival.settings import PUBLISHED, SurvivalSettings, unit_of
+from ..recurrence.survival.settings import PUBLISHED, SHIPPED, SurvivalSettings, unit_of
 from ..settings import add_options
 from ..steps import Progress
 
@@ -83,7 +83,8 @@ def register(add: Callable) -> None:
         "--model",
         required=True,
         metavar="MODEL",
-        help=f"the folder model/ that `survival fit` wrote, or the score of a paper: {', '.join(PUBLISHED)}",
+        help=f"the folder model/ that `survival fit` wrote, the score of a paper: {', '.join(PUBLISHED)}, or {SHIPPED}, "
+        "which is shipped and was fitted to radiomic features of simulated patients",
     )
     p.add_argument(
         "--scale",
@@ -198,11 +199,13 @@ def _score(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 
 def _read(args: argparse.Namespace) -> "RiskScore":
-    from ..recurrence.survival.model import KIND, published, score_of
+    from ..recurrence.survival.model import KIND, published, score_of, shipped
     from ..training import read_model
 
     if args.model in PUBLISHED:
         return published(args.model)
+    if args.model == SHIPPED and args.scale is None:
+        return shipped()
     if args.scale is not None:
         raise InputError(
             f"--scale is for scores of papers ({', '.join(PUBLISHED)}); {args.model} brings its own scaler"

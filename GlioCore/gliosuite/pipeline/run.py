@@ -22,6 +22,7 @@ from .context import ACQUISITION_NEEDS, BARRIERS, PROBABILITY, RECURRENCE_MODELS
 from .diffusion import dti, gradients_of
 from .habitats import habitats
 from .maps import dce, dsc, names_in_run, regions, steady_dce, steady_dsc, synthesis
+from .patterns import patterns, radiomics
 from .recurrence import recurrence
 from .scored import scored
 from .seen import Files
@@ -40,6 +41,8 @@ STEPS = (
     Step("habitats", habitats, report.HABITATS, after=("registered", "lesions", "dsc", "dti"), role="dsc"),
     Step("progression", progression, report.PROGRESSION, ("lesions",), early=visits, early_after=("registered",)),
     Step("recurrence", recurrence, report.RECURRENCE, after=("registered", "lesions", "dce", "dsc", "dti")),
+    Step("radiomics", radiomics, report.RADIOMICS, after=("registered", "lesions", "dsc"), role="dsc"),
+    Step("patterns", patterns, report.PATTERNS, after=("radiomics",), role="dsc"),
     Step("rt", rt, report.TARGETS, after=("lesions", "progression", "recurrence")),
     Step("scored", scored, report.SCORED, after=("registered", "lesions", "dce", "dsc", "progression")),
 )

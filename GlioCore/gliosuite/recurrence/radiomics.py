@@ -5,12 +5,15 @@ decompositions. They are named as the paper names them: ``CE_original_shape_Leas
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, option, require
+from ..files import write_csv, write_json
 from ..images import Grid, array, boolean, box_around, resample, resample_mask
 from ..steps import Progress, silent
 from .settings import RadiomicsSettings
@@ -121,6 +124,24 @@ def measure(
     progress(1.0, "measured")
     volumes = {n: float(inside.sum()) * grid.voxel_cc for n, inside in lesions.items()}
     return Radiomics(features, bins, volumes, notes)
+
+
+def record_of(found: Radiomics, settings: RadiomicsSettings) -> dict[str, Any]:
+    """What is said of the features beside their table."""
+    return {
+        "features": len(found.features),
+        "grey_levels": found.bins,
+        "volumes_cc": found.volumes_cc,
+        "settings": asdict(settings),
+        "notes": found.notes,
+    }
+
+
+def write(found: Radiomics, path: Path, record: dict[str, Any] | None = None) -> None:
+    """Write a row of features, and `record` beside it as JSON."""
+    write_csv(path, list(found.features), [[f"{v:.10g}" for v in found.features.values()]])
+    if record:
+        write_json(path.with_suffix(".json"), record)
 
 
 def _carried(cbv: sitk.Image, grid: Grid) -> sitk.Image:

@@ -4,6 +4,7 @@ from .diffusion import DIFFUSION
 from .followup import PROGRESSION
 from .habitats import HABITATS
 from .page import Spread, write_page
+from .patterns import PATTERNS, RADIOMICS
 from .pictures import canonical, contours_figure
 from .plots import dvh_figure
 from .recurrence import RECURRENCE
@@ -18,7 +19,9 @@ __all__ = [
     "DSC",
     "HABITATS",
     "LESIONS",
+    "PATTERNS",
     "PROGRESSION",
+    "RADIOMICS",
     "RECURRENCE",
     "REGIONS",
     "REGISTRATION",

@@ -87,7 +87,9 @@ def follow(head: Head, part: Region, biology: Biology, preset: Preset, seed: int
     if preset.recurrence != "same tissue":
         times = draw_times(seed, preset.people, person, plants.covariates, preset.within_days, recurred)
         seeded = plants.distant or biology.distant
-        clinical = times.clinical | dict(plants.clinical) | _pattern(part, treated, followup, recurred, seeded)
+        clinical = (
+            times.clinical | dict(plants.clinical) | _pattern(part, treated, followup, recurred, plants.local, seeded)
+        )
         facts = {
             "covariates": times.covariates,
             "death_days_after_progression": times.after_days,
@@ -200,13 +202,15 @@ def how_far(part: Region, baseline: Lesion, followup: Lesion) -> dict[str, Any]:
     return {"extent": where, "beyond_2cm_cc": beyond, "furthest_mm": furthest}
 
 
-def _pattern(part: Region, treated: Lesion, followup: Lesion, recurred: bool, distant: bool) -> dict[str, int]:
-    """Local regrowth around the treated lesion, and seeds beyond radiotherapy's margin."""
+def _pattern(
+    part: Region, treated: Lesion, followup: Lesion, recurred: bool, local: bool, distant: bool
+) -> dict[str, int]:
+    """Local regrowth around the treated lesion, and seeds beyond radiotherapy's margin; a seed that grows into it is not local."""
     away = treatment.distance_to(part, treated.t2l | treated.cavity)
     new = followup.t2l & ~treated.t2l if not followup.core.any() else followup.core & ~treated.core
     near, far = part.cc(new & (away <= treatment.PLANNED_MM)), part.cc(new & (away > treatment.PLANNED_MM))
     return {
-        "recurrence_local": int(recurred and near >= SEEN_CC),
+        "recurrence_local": int(recurred and local and near >= SEEN_CC),
         "recurrence_distant": int(recurred and distant and far >= SEEN_CC),
     }
 

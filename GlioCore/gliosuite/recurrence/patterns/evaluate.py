@@ -17,6 +17,7 @@ from .classifiers import Classifier, fit_classifier, select
 from .settings import KINDS, PatternSettings
 
 _HELD_OUT = 0.2  # of the patients, in the single split (the paper's)
+_LEAST = 8  # of a class, so that two of it are held out in the split
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,11 @@ def train(
     from sklearn.model_selection import train_test_split
 
     fewest = int(min(y.sum(), (~y).sum()))
-    if fewest < 2 * settings.folds:
+    needed = max(2 * settings.folds, _LEAST)
+    if fewest < needed:
         raise InputError(
-            f"{int(y.sum())} patients have the outcome and {int((~y).sum())} have not; {2 * settings.folds} of each at least are needed "
-            f"for {settings.folds} folds"
+            f"{int(y.sum())} patients have the outcome and {int((~y).sum())} have not; {needed} of each at least are needed "
+            f"for {settings.folds} folds and a split of 80 and 20 %"
         )
     rows = np.arange(y.size)
     apart = [(rows[folds != k], rows[folds == k]) for folds in [folds_of(y, settings)] for k in range(settings.folds)]
@@ -233,7 +235,7 @@ def figures(held: HeldOut, y: np.ndarray) -> dict[str, Any]:
     return {
         "n": int(true.size),
         "with_outcome": int(true.sum()),
-        "auc": _told(auc(true, held.score, within=held.fold)),
+        "auc": _area(true, held.score, held.fold),
         "auc_of_folds": each,
         "auc_mean": float(np.mean(each)),
         "auc_sd": float(np.std(each, ddof=1)) if len(each) > 1 else None,
@@ -256,11 +258,25 @@ def compared(held: HeldOut, y: np.ndarray) -> dict[str, Any]:
     true = y[held.rows]
     return {
         kind: {
-            "auc": _told(auc(true, score, within=held.fold)),
+            "auc": _area(true, score, held.fold),
             "p": compare_aucs(true, held.score, score, within=held.fold),
         }
         for kind, score in held.others.items()
     }
+
+
+def _area(true: np.ndarray, score: np.ndarray, fold: np.ndarray) -> list[float | None]:
+    """AUC with the ends of its interval; None where the classes do not overlap, of which DeLong's variance is 0 and says nothing."""
+    found = auc(true, score, within=fold)
+    known = found.low < found.high
+    return [found.value, found.low if known else None, found.high if known else None]
+
+
+def said(estimate: Sequence[float | None], digits: int = 3) -> str:
+    """A value with its interval as text."""
+    value, low, high = estimate
+    ends = "no interval: the classes do not overlap" if low is None else f"{low:.{digits}f}-{high:.{digits}f}"
+    return f"{value:.{digits}f} ({ends})"
 
 
 def _told(estimate: Estimate) -> list[float]:

@@ -10,7 +10,7 @@ from ...steps import version
 from ...training import Model, read_model
 from ...training.model_folder import shipped
 from .classifiers import Classifier
-from .evaluate import Trained, Tuned, compared, figures
+from .evaluate import Trained, Tuned, compared, figures, said
 from .patients import Patients
 from .settings import RECURRENT, SHIPPED, TITLES, PatternSettings
 
@@ -127,17 +127,16 @@ def card(about: dict[str, Any]) -> str:
     """The card of a model folder, in Markdown."""
     f, s = about["figures"]["cross_validated"], about["figures"]["split"]
     percent = lambda e: f"{100 * e[0]:.0f} % ({100 * e[1]:.0f}-{100 * e[2]:.0f})"
-    area = lambda e: f"{e[0]:.3f} ({e[1]:.3f}-{e[2]:.3f})"
     others = "".join(
-        f"| {TITLES[k]}, same features | {area(v['auc'])}, P {v['p']:.2g} against the first row | | | |\n"
+        f"| {TITLES[k]}, same features | {said(v['auc'])}, P {v['p']:.2g} against the first row | | | |\n"
         for k, v in about["comparison"].items()
     )
     right = lambda e: " | ".join(percent(e[n]) for n in ("sensitivity", "specificity", "accuracy"))
-    of_folds = f"{area(f['auc'])}; folds {f['auc_mean']:.2f} +- {f['auc_sd']:.2f}"
+    of_folds = f"{said(f['auc'])}; folds {f['auc_mean']:.2f} +- {f['auc_sd']:.2f}"
     within = about["settings"]["patients"] == RECURRENT
     times = "".join(f"| {n} | {k} |\n" for n, k in about["chosen_in_folds"].items())
     who = about["patients"]
-    simulated = " SIMULATED patients" if about.get("simulated") else ""
+    simulated = " of SIMULATED patients" if about.get("simulated") else ""
     alone = (
         "\n* Trained on simulated patients alone: figures of simulated patients are no evidence about patients.\n"
         "* Train one of your own cohort with `gliosuite pattern train`."
@@ -150,7 +149,7 @@ What it gives: the probability of `{about["outcome"]}` for each row of a table o
 {about["threshold"]:.3f}, the threshold of the highest sensitivity + specificity in held-out patients.
 
 How: {about["offered"]} features z-scored; {len(about["inputs"])} left by recursive elimination with a linear SVM; the smaller class
-oversampled (SMOTE); {TITLES[about["classifier"]]}; log odds calibrated (Platt). Trained on {about["n"]}{simulated} rows, {who},
+oversampled (SMOTE); {TITLES[about["classifier"]]}; log odds calibrated (Platt). Trained on {about["n"]} rows{simulated} ({who}),
 {about["with_outcome"]} with the outcome.
 
 ```
@@ -164,7 +163,7 @@ Scaling, selection, oversampling, calibration and threshold are learned inside e
 | | AUC (95 %) | sensitivity | specificity | accuracy |
 |---|---|---|---|---|
 | {about["settings"]["folds"]}-fold, n {f["n"]} | {of_folds} | {right(f)} |
-| one split 80/20, n {s["n"]} | {area(s["auc"])} | {right(s)} |
+| one split 80/20, n {s["n"]} | {said(s["auc"])} | {right(s)} |
 {others}
 | feature | in how many folds it was chosen |
 |---|---|

@@ -9,18 +9,18 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import write_csv, write_json
-from ...statistics.roc import auc
 from ...training import write_model
 from ..drawing import drawn
 from ..explain import explained
 from ..survival.table import Table
 from . import shapley
-from .evaluate import HeldOut, Trained, Tuned, figures
+from .evaluate import HeldOut, Trained, Tuned, figures, said
 from .model import Pattern, card, model_of
 from .patients import Patients, features
 from .pictures import draw_calibration, draw_confusion, draw_roc
 
 RECORD = "pattern.json"
+_DROVE = 5  # features that the record of one patient names
 
 
 def write_trained(made: Trained, given: Patients, about: dict[str, Any], table: Table, folder: Path) -> None:
@@ -34,11 +34,11 @@ def write_trained(made: Trained, given: Patients, about: dict[str, Any], table: 
         for r, k, p, c in sorted(zip(made.folds.rows, made.folds.fold, made.folds.probability, made.folds.called))
     ]
     write_csv(folder / "held_out.csv", ["id", "fold", outcome, "probability", "called"], rows)
-    for held, end, said in (
+    for held, end, how in (
         (made.folds, "", f"{about['settings']['folds']}-fold cross-validation"),
         (made.split, "_split", "one split 80/20"),
     ):
-        _draw(held, given.y, f"{outcome}, {said}, n {held.rows.size}", end, folder)
+        _draw(held, given.y, f"{outcome}, {how}, n {held.rows.size}", end, folder)
     columns = [given.names.index(n) for n in about["inputs"]]
     _explain(made.model, given.x[:, columns], ids, outcome, folder)
 
@@ -46,8 +46,7 @@ def write_trained(made: Trained, given: Patients, about: dict[str, Any], table: 
 def _draw(held: HeldOut, y: np.ndarray, title: str, end: str, folder: Path) -> None:
     true = y[held.rows]
     fold = held.fold if held.fold.max() > 0 else None
-    found = auc(true, held.score, within=held.fold)
-    area = (found.value, found.low, found.high)
+    area = said(figures(held, y)["auc"], 2)
     drawn(
         partial(draw_roc, true, held.probability, held.called, area, title, fold=fold),
         folder / f"roc{end}.png",
@@ -56,19 +55,25 @@ def _draw(held: HeldOut, y: np.ndarray, title: str, end: str, folder: Path) -> N
     drawn(partial(draw_confusion, true, held.called, title), folder / f"confusion{end}.png")
 
 
-def _explain(tuned: Tuned, x: np.ndarray, ids: list[str], outcome: str, folder: Path) -> None:
+def _explain(tuned: Tuned, x: np.ndarray, ids: list[str], outcome: str, folder: Path) -> list[list[Any]]:
+    """Write Shapley values; of one row, the features that drove it most, in SD from the mean and in log odds."""
     c = tuned.classifier
     try:
         found = explained(tuned.log_odds, x, c.features, c.mean, c.sd)
     except InputError as error:
         warnings.warn(f"Shapley values were not computed: {error}", stacklevel=2)
-        return
+        return []
     shapley.write(found, ids, outcome, tuned.threshold, folder)
+    if len(ids) > 1:
+        return []
+    return [[found.names[i], float(found.z[0, i]), float(found.values[0, i])] for i in found.order[:_DROVE]]
 
 
 def names_of(table: Table, rows: np.ndarray) -> list[str]:
-    """What rows are called: by a column such as ``id``, else by the line of the file."""
+    """What rows are called: by a column such as ``id``, else by the line of the file; one that stands alone is the patient."""
     column = table.identifier()
+    if column is None and len(table) == 1:
+        return ["the patient"]
     return [table.cells(column)[i] or f"line {table.lines[i]}" if column else f"line {table.lines[i]}" for i in rows]
 
 
@@ -107,8 +112,6 @@ def write_predicted(
         "called": int(called[known].sum()),
         "notes": notes,
     }
-    if len(every) == 1:
-        record["probability"] = float(probability[0])
     if truth:
         y = table.events(truth, positive)
         asked = np.flatnonzero(known & np.isfinite(y))
@@ -124,6 +127,8 @@ def write_predicted(
         true = y[asked].astype(bool)
         record["figures"] = figures(held, true)
         _draw(held, true, f"{truth}, n {asked.size}", "", folder)
-    _explain(model.tuned, x[known], [ids[i] for i in np.flatnonzero(known)], outcome, folder)
+    drove = _explain(model.tuned, x[known], [ids[i] for i in np.flatnonzero(known)], outcome, folder)
+    if len(every) == 1:
+        record |= {"probability": float(probability[0]), "drove": drove}
     write_json(folder / RECORD, record)
     return record

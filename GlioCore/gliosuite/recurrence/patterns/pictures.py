@@ -14,7 +14,7 @@ def draw_roc(
     y: np.ndarray,
     probability: np.ndarray,
     called: np.ndarray,
-    area: tuple[float, float, float],
+    area: str,
     title: str,
     path: Path,
     fold: np.ndarray | None = None,
@@ -26,7 +26,7 @@ def draw_roc(
     y, probability, called
         (n,).
     area
-        AUC and its interval.
+        AUC and its interval, as the legend says them.
     fold
         (n,); None for one curve.
     """
@@ -36,8 +36,7 @@ def draw_roc(
     for k in np.unique(fold) if fold is not None else ():
         inside = fold == k
         axes.plot(*_curve(y[inside], probability[inside]), color="#9db8cc", lw=1, label=None if k else "folds")
-    value, low, high = area
-    axes.plot(*_curve(y, probability), color=COLOURS[0], lw=2, label=f"AUC {value:.2f} ({low:.2f}–{high:.2f})")
+    axes.plot(*_curve(y, probability), color=COLOURS[0], lw=2, label=f"AUC {area}")
     sensitivity = proportion(int((called & y).sum()), int(y.sum()))
     false = proportion(int((called & ~y).sum()), int((~y).sum()))
     axes.errorbar(

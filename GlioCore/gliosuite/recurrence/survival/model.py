@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import InputError, option
 from ...steps import version
+from .settings import SHIPPED
 from .table import Covariate
 
 if TYPE_CHECKING:
@@ -141,6 +142,14 @@ def score_of(model: "Model", name: str) -> RiskScore:
     return RiskScore(inputs, coef, mean, sd, cut, about)
 
 
+def shipped() -> RiskScore:
+    """The score that travels with the library (`settings.SHIPPED`); fitted to simulated patients."""
+    from ...training import read_model
+    from ...training.model_folder import shipped as folder
+
+    return score_of(read_model(folder(SHIPPED), KIND), SHIPPED)
+
+
 def published(name: str) -> RiskScore:
     """The score of a paper, by a name of `settings.PUBLISHED`; none comes with a scaler or a cut.
 
@@ -177,6 +186,7 @@ def card(score: RiskScore) -> str:
         if about.get("concordance_held_out") is not None
         else ""
     )
+    simulated = " simulated" if about.get("simulated") else ""
     unit = f" in {about['unit']}" if about["unit"] else ""
     return f"""# A risk score of survival
 
@@ -188,7 +198,7 @@ How: {about["how"]}. The score is the sum of coefficient x (value - mean) / SD, 
 | input | | mean | SD | coefficient of one SD |
 |---|---|---|---|---|
 {rows}
-Fitted to: {about["n"]} rows, {about["events"]} events, times `{about["time"]}`{unit}. Harrell's C
+Fitted to: {about["n"]}{simulated} rows, {about["events"]} events, times `{about["time"]}`{unit}. Harrell's C
 {about["concordance"]:.3f} ({low:.3f} to {high:.3f}) for the same patients{held_out}.
 
 ```
@@ -197,7 +207,8 @@ Fitted to: {about["n"]} rows, {about["events"]} events, times `{about["time"]}`{
 
 ## Limits
 
-* Fitted to a table of its user; research use only, no clinical claim.
+* Fitted to {"simulated patients alone: it shows how a score is used" if simulated else "a table of its user"}; research
+  use only, no clinical claim.
 * Figures of the patients that it was fitted to are better than those of others will be: `gliosuite survival score`, given their times
   and events, says how it does on others.
 * Inputs must be measured as they were in training: same unit, same scanner's scale, same definition.

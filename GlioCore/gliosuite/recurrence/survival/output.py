@@ -153,6 +153,7 @@ def write_fit(fit: Fit, record: dict[str, Any], command: str, folder: Path) -> N
         write_csv(folder / "lasso.csv", ["lambda", "deviance", "sd", "chosen"], rows)
         drawn(lambda path: draw_choice(choice, path), folder / "lasso.png")
     if fit.score is not None and fit.score.cut is not None:
+        table = fit.patients.table
         kept = (
             "n",
             "events",
@@ -165,7 +166,10 @@ def write_fit(fit: Fit, record: dict[str, Any], command: str, folder: Path) -> N
             "lasso",
         )
         how = "Cox's model, ties by Efron" if fit.cox is not None else "Cox-LASSO, ties by Breslow, as glmnet"
-        score = fit.score.told({n: record[n] for n in kept if n in record} | {"how": how, "command": command})
+        score = fit.score.told(
+            {n: record[n] for n in kept if n in record}
+            | {"how": how, "command": command, "simulated": table.is_simulated()}
+        )
         write_model(folder / "model", score.model(), card(score))
 
 

@@ -7,6 +7,7 @@ from ...settings import check, setting
 
 UNITS = ("days", "weeks", "months", "years")
 PUBLISHED = ("shim2021",)  # scores of papers, by name
+SHIPPED = "pattern-risk"  # the score that travels with the library, fitted to simulated patients
 
 
 @dataclass(frozen=True)

@@ -342,6 +342,10 @@ class Table:
         """The first column that names patients, such as ``id``."""
         return next(iter(self._identifiers()), None)
 
+    def is_simulated(self) -> bool:
+        """Whether a column ``simulated`` says so of every row, as `gliosuite pattern simulate` writes it."""
+        return "simulated" in self.columns and bool((self.events("simulated") == 1).all())
+
     def where(self, rows: Sequence[int]) -> str:
         """Where rows stand in the file."""
         listed = ", ".join(str(self.lines[i]) for i in rows[:_SHOWN])

@@ -16,6 +16,7 @@ from .followup import FollowupSection
 from .habitats import Habitats
 from .images import Images
 from .model import ModelSection
+from .patterns import Patterns
 from .probability import Probability
 from .training import Training
 from .why import Why
@@ -38,6 +39,7 @@ class RecurrencePanel(SectionedPanel):
         self.model = ModelSection(self)
         self.training = Training(self)
         self.habitats = Habitats(self)
+        self.patterns = Patterns(self)
         ui.editButton.clicked.connect(self.onEdit)
         self._sections = (
             # Before the structures, which speak in the same place and have the last word of a new scene.
@@ -50,6 +52,7 @@ class RecurrencePanel(SectionedPanel):
             self.model,
             self.training,
             self.habitats,
+            self.patterns,
         )
         self.bind(parameters)
 

@@ -78,6 +78,15 @@ def test_folds_hold_both_classes_in_equal_shares():
 def test_too_small_a_class_is_refused():
     x, y = drawn(n=30, share=0.8)
     with pytest.raises(
-        InputError, match=r"24 patients have the outcome and 6 have not; 8 of each at least are needed for 4 folds"
+        InputError,
+        match=r"24 patients have the outcome and 6 have not; 8 of each at least are needed for 4 folds and a split",
     ):
         train(x, y, names(), SETTINGS)
+
+
+def test_classes_that_do_not_overlap_have_no_interval():
+    y = np.arange(20) < 10
+    held = evaluate.HeldOut(np.arange(20), np.zeros(20, int), y + 0.0, 0.8 * y + 0.1, y, {"svm": -1.0 * y}, [])
+    assert figures(held, y)["auc"] == [1.0, None, None]
+    assert evaluate.said([1.0, None, None], 2) == "1.00 (no interval: the classes do not overlap)"
+    assert evaluate.said([0.8, 0.7, 0.9]) == "0.800 (0.700-0.900)"
