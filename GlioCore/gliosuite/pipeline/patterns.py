@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, require
+from ..errors import InputError, door, require
 from ..files import plain, write_json
 from ..images import array, boolean, read_image
 from ..steps import Progress
@@ -39,7 +39,8 @@ def radiomics(run: Run, folder: Path, progress: Progress) -> Done:
         )
         cbv = run.grid.image(np.where(fitted, array(read_image(path), np.float32), np.nan).astype(np.float32))
         grid = run.grid.isotropic(settings.grid_mm)
-        found = measure(cbv, given["cel"], given["nel"], grid, settings, progress)
+        with door({}, "gliosuite radiomics"):
+            found = measure(cbv, given["cel"], given["nel"], grid, settings, progress)
     except InputError as error:
         raise SkippedStep(str(error)) from None
     record = record_of(found, settings)
