@@ -156,7 +156,7 @@ def test_a_changed_result_repeats_the_steps_after_it(done, tmp_path):
     shutil.copytree(done[1], out)
     darker(out / "lesions" / "cel.nii.gz")
     # DCE keeps the mean curve of the lesion, and the follow-up is compared outside it.
-    assert again(done[0], out) == {"dce", "dsc", "progression", "recurrence", "rt"} | MEASURED
+    assert again(done[0], out) == {"dce", "dsc", "habitats", "progression", "recurrence", "rt"} | MEASURED
 
 
 def test_one_process_gives_the_same_bytes_as_two(done, tmp_path):
