@@ -17,8 +17,8 @@ _WHAT_IMAGES_ADD = """
 ## What the images add
 
 What PCC trees of this kind reach by what they are shown (T1c, T1, FLAIR; with diffusion, perfusion, spectroscopy) was measured on other
-simulated patients, with trees grown anew for each set. The table stands in Docs/validation/recurrence.md of GlioSuite and is printed by
-`python Testing/bench/bench_recurrence.py --modalities`. No set was told from another there.
+simulated patients, with trees grown anew for each set. The table stands in Docs/validation/recurrence.md of GlioSuite, with the command
+that prints it. No set was told from another there.
 """
 
 

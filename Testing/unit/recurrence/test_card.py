@@ -15,7 +15,7 @@ def test_the_shipped_card_is_written_from_its_model():
 
 def test_what_images_add_is_said_to_be_of_another_run():
     text = card(shipped())
-    assert "bench_recurrence.py --modalities" in text
+    assert "Docs/validation/recurrence.md" in text
     assert "other\nsimulated patients" in text
     assert "`--modalities`" in (ROOT / "Docs/validation/recurrence.md").read_text(encoding="utf-8")
     model = shipped()
