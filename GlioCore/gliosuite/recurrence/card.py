@@ -92,6 +92,12 @@ after {_TRAN} with perfusion and distances beside them.""",
 
 def _network(about: dict[str, Any]) -> tuple[str, str]:
     s = about["settings"]
+    # Of the defaults, which were chosen on the first of the simulated patients.
+    chosen = (
+        "\nLoss and calibration were chosen on patients of these seeds; figures of others stand in Docs/validation/recurrence.md."
+        if about["simulated"]
+        else ""
+    )
     ended = ", ".join(f"{m['best']} of {m['epochs']}" for m in about["learning"].values())
     return (
         "Recurrence, by a network",
@@ -99,5 +105,5 @@ def _network(about: dict[str, Any]) -> tuple[str, str]:
 on voxels of {about["grid_mm"]:g} mm. Beside the paper's six images it takes perfusion maps, where each image was measured, and where
 lesion, cavity and brain lie. Loss {s["loss"]}, optimiser Ranger, batch {s["batch"]}; the epoch of each member ({ended}) is the one of
 the highest Tversky index (.02, .98) on patients of its own that it did not learn from. Weights are in half precision: held-out
-probabilities differ from those in single precision by {about["half_differs"]:.4f} at most.""",
+probabilities differ from those in single precision by {about["half_differs"]:.4f} at most.{chosen}""",
     )

@@ -1,4 +1,4 @@
-"""Section 4: the habitats of the lesion, from the folder of a run: segments, their mean curves and a table."""
+"""Section 5: the habitats of the lesion, from the folder of a run: segments, their mean curves and a table."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Section 4: local and distant recurrence and survival, from a folder of results: a table, and pictures one at a time."""
+"""Section 6: local and distant recurrence and survival, from a folder of results: a table, and pictures one at a time."""
 
 from pathlib import Path
 from typing import Any
