@@ -30,7 +30,7 @@ def register(add: Callable) -> None:
         "what became of each voxel at progression (normal-appearing, non-enhancing, enhancing), what the images held there before, and "
         "whether that differs; with box plots",
     )
-    _cases(p)
+    cases(p)
     add_options(p, ClassSettings, *settings_of(ClassSettings))
     p.add_argument(
         "--out", required=True, metavar="DIR", help="folder for medians.csv, tests.csv, classes.json, classes.png"
@@ -41,7 +41,7 @@ def register(add: Callable) -> None:
         "random forests that foresee, voxel by voxel, which tissue will enhance or become lesion: AUC on patients that a forest has not "
         "seen, early and late progression, importances of the images",
     )
-    _cases(p)
+    cases(p)
     outcomes(p, "with pfs_days, early and late progression are foreseen apart too")
     add_options(p, ForestSettings, *settings_of(ForestSettings))
     p.add_argument(
@@ -53,7 +53,8 @@ def register(add: Callable) -> None:
     p.set_defaults(run=_forest)
 
 
-def _cases(p: argparse.ArgumentParser) -> None:
+def cases(p: argparse.ArgumentParser) -> None:
+    """Add the option of a folder of results whose progression is known."""
     p.add_argument(
         "--cases",
         required=True,
@@ -83,11 +84,11 @@ def _classes(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import numpy as np
 
     from ..files import staged, write_csv, write_json
+    from ..recurrence.drawing import drawn
     from ..recurrence.features import feature_of
     from ..recurrence.followup.classes import CLASSES, LEAST, compared, medians
     from ..recurrence.followup.pictures import draw_classes
     from ..recurrence.inputs import CHANNELS
-    from ..recurrence.survival.output import drawn
 
     settings = ClassSettings(args.within_mm)
     patients = _followed(args.cases, part(progress, 0.0, 0.5))
@@ -146,11 +147,11 @@ def _forest(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     import numpy as np
 
     from ..files import staged, write_csv, write_json
+    from ..recurrence.drawing import drawn as picture
     from ..recurrence.followup.forest import all_targets, drawn, importances, row
     from ..recurrence.followup.outcomes import read_outcomes
     from ..recurrence.followup.pictures import draw_importances, draw_roc
     from ..recurrence.results import result_folders
-    from ..recurrence.survival.output import drawn as picture
 
     settings = ForestSettings(**{n: getattr(args, n) for n in settings_of(ForestSettings)})
     days = None
@@ -205,10 +206,10 @@ def write_evaluation(
         What evaluation.json says.
     """
     from ..files import write_csv, write_json
+    from ..recurrence.drawing import drawn
     from ..recurrence.ensemble import reliability
     from ..recurrence.followup.evaluated import evaluation, place
     from ..recurrence.followup.pictures import draw_paired, draw_reliability
-    from ..recurrence.survival.output import drawn
     from .judged import COLUMNS, LESION, MODEL, SCHEMES, summary
 
     found = summary(rows)

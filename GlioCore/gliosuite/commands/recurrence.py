@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..recurrence.nnunet.settings import NNUNET
 from ..steps import Progress, part
-from .followup import outcomes
+from .followup import cases, outcomes
 from .training import KIND_HELP, KINDS
 
 if TYPE_CHECKING:
@@ -46,12 +46,7 @@ def register(add: Callable) -> None:
         "recurrence evaluate",
         "hold predicted target volumes and those by margins against the progression of patients that a model has not seen",
     )
-    p.add_argument(
-        "--cases",
-        required=True,
-        metavar="DIR",
-        help="a folder of results folders of `gliosuite run`, with a progression",
-    )
+    cases(p)
     _model(p)
     _positive(p)
     p.add_argument(

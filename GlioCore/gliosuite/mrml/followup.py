@@ -17,7 +17,7 @@ from .layout import show_alone, side_by_side
 from .process import Job, abandon, begun
 from .segments import appearance, is_drafted, mask_from_segment, segment_called, segmentation_from_masks
 from .segments import edit as open_editor
-from .volumes import image_from_node, node_from_image, place_beside, seen_image, unique_name
+from .volumes import grid_of, image_from_node, node_from_image, place_beside, seen_image, unique_name
 
 IMAGES = ("t1c", "flair")  # of either visit; T1c is needed
 _MASKS = ("brain", "cel", "t2l", "necrosis", "cavity")
@@ -147,12 +147,13 @@ def finish_drafts(job: Job, summary: dict[str, Any], found: Followup, into: Any 
 
     `into` is the segmentation that is drawn in already, or None for a new one.
     """
-    folder, masks, kept = job.folder / "out", {}, []
+    folder, grid = job.folder / "out", grid_of(found.earlier)
+    masks, kept = {}, []
     try:
         for name, region in _PROGRESSION.items():
             if summary["sources"].get(name) != "draft" or not summary["volumes_cc"][name]:
                 continue
-            if _drawn(into, region, Grid.of(image_from_node(found.earlier))):
+            if _drawn(into, region, grid):
                 kept.append(_title(region))
             else:
                 masks[region] = read_image(folder / f"{name}.nii.gz")
@@ -201,7 +202,7 @@ def edit(found: Followup, segmentation: Any = None, segments: Mapping[str, tuple
     InputError
         If there is no T2 lesion to draw inside.
     """
-    grid = Grid.of(image_from_node(found.earlier))
+    grid = grid_of(found.earlier)
     blank = grid.image(np.zeros(grid.shape, np.uint8))
     masks: dict[str, Any] = {}
     if segments is not None:

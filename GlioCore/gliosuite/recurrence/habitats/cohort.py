@@ -136,7 +136,7 @@ def survival(
     """
     found = patients(table, time, event, [*clinical, *volumes])
     x = {"clinical": _design(found, clinical), "patterns": _design(found, volumes)}
-    x["combined"] = tuple(x["clinical"][0] + x["patterns"][0]), np.hstack([x["clinical"][1], x["patterns"][1]])  # type: ignore[assignment]
+    x["combined"] = x["clinical"][0] + x["patterns"][0], np.hstack([x["clinical"][1], x["patterns"][1]])
     single: dict[str, Any] = {}
     for column in (*volumes, *more):
         try:
