@@ -13,7 +13,7 @@ from ...errors import InputError
 from .arteries import Candidates, among_highest, candidates, first_moment
 
 # Chosen, as `find_sinus` says what they are for.
-_LATER_S = (1.5, 20.0)  # than the arteries
+LATER_S = (1.5, 20.0)  # than the arteries
 _TALL, _TALL_ENOUGH = 0.85, 0.6  # of the highest such; and for the usual signal before the bolus
 _SIGNAL_BEFORE = (0.7, 1.5)  # of the usual one, as in `arteries`
 _NEAR_MM = 25.0  # a stretch of one sinus
@@ -117,7 +117,7 @@ def find_sinus(
 
 def _vein_rows(found: Candidates, later_s: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     """Candidates that are late and tall, and whose signal before the bolus is the usual one; none where there are fewer than five."""
-    late = found.good & (later_s >= _LATER_S[0]) & (later_s <= _LATER_S[1])
+    late = found.good & (later_s >= LATER_S[0]) & (later_s <= LATER_S[1])
     if late.sum() < _LEAST:
         return np.empty(0, np.int64)
     if before is not None:

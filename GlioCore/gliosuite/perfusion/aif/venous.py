@@ -9,11 +9,11 @@ from ...curves import noise_sd
 from ...errors import option
 from ...images import Series
 from ..signal import Spgr, concentrations
-from .arteries import first_pass
+from .arteries import first_moment, first_pass
 from .bloodfit import BloodFit, fit_blood
 from .bloodmodel import VENOUS_T1, BloodSignals
 from .movement import sudden_moves, vessel_signal
-from .sinus import Sinus, find_sinus, tail
+from .sinus import LATER_S, Sinus, find_sinus, tail
 
 _DEEP_MM = 25.0  # from the edge of the head; chosen, scalp and muscle lie nearer
 _USUAL = (0.4, 0.6)  # quantiles of the deep voxels' rise: chosen, the middle fifth is ordinary tissue
@@ -79,9 +79,11 @@ class ArterialData:
     times_s
         (t,) s.
     region, arteries
-        Boolean (z, y, x): where vessels are sought, and where the artery was found.
+        Boolean (z, y, x): where vessels are sought, and where the AIF is taken.
     n_baseline
         Frames before the bolus.
+    earliest
+        Boolean (z, y, x): arteries that the sinus comes later than, where the AIF was taken by somebody, maybe in a vein; else None.
     """
 
     series: Series
@@ -90,6 +92,7 @@ class ArterialData:
     region: np.ndarray
     arteries: np.ndarray
     n_baseline: int
+    earliest: np.ndarray | None = None
 
 
 def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: float) -> SinusScaling:
@@ -105,20 +108,30 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
     is_signal = acquisition is not None
     before = data.curves[:, : data.n_baseline].mean(axis=1) if is_signal else None
     rise = data.curves if before is None else data.curves - before[:, None]
-    artery = vessel_signal(data.series, data.arteries, data.times_s, data.n_baseline)
-    artery_rise = artery - artery[: data.n_baseline].mean() if is_signal else artery
+    artery, artery_rise = _vessel(data, data.arteries, is_signal)
+    notes: tuple[str, ...] = ()
+    if data.earliest is not None:
+        first, first_rise = _vessel(data, data.earliest, is_signal)
+        later = _moment(artery_rise, data) - _moment(first_rise, data)
+        if later >= LATER_S[0]:
+            artery = first
+            notes = (
+                f"the AIF's voxels show the bolus {later:.1f} s after the arteries that are found automatically, as a vein does: where blood is "
+                "fitted together with a sinus, its first pass is that of those arteries",
+            )
+        artery_rise = first_rise
     spacing = data.series.grid.spacing
     sinus = find_sinus(rise, data.region, spacing, data.times_s, data.n_baseline, artery_rise, is_signal, before)
     if sinus is None:
         return _without("no large vein was found", data.times_s)
     if sinus.why_not:
         return _without(sinus.why_not, data.times_s)
-    notes: tuple[str, ...] = ()
     if acquisition is not None and float(np.median(np.diff(data.times_s))) <= _LONGEST_FRAME_S:
         fit, moves = _fit_with_moves(data, artery, sinus, acquisition, t10_blood_s)
         if fit.residual <= _MOST_RESIDUAL and fit.peak_sd <= _MOST_PEAK_SD:
-            return _fitted(sinus, fit, acquisition, tuple(float(data.times_s[m]) for m in moves), data.times_s)
+            return _fitted(sinus, fit, acquisition, tuple(float(data.times_s[m]) for m in moves), data.times_s, notes)
         notes = (
+            *notes,
             f"artery and sinus could not be fitted together (residual {fit.residual:.1f}, peak known to {100 * fit.peak_sd:.0f} %): "
             "only its tail is scaled",
         )
@@ -130,6 +143,16 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
     curve = curves.mean(axis=0).astype(np.float64)
     how = f"scaled to the tail of a venous sinus ({int(sinus.voxels.sum())} voxels, last two minutes)"
     return SinusScaling(how, notes, _numbers(sinus), data.times_s, sinus.voxels, curve=curve)
+
+
+def _vessel(data: ArterialData, voxels: np.ndarray, is_signal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Curve (t,) of voxels, and its rise."""
+    curve = vessel_signal(data.series, voxels, data.times_s, data.n_baseline)
+    return curve, curve - curve[: data.n_baseline].mean() if is_signal else curve
+
+
+def _moment(rise: np.ndarray, data: ArterialData) -> float:
+    return float(first_moment(rise, data.times_s, data.n_baseline))
 
 
 def _without(why: str, times_s: np.ndarray) -> SinusScaling:
@@ -162,9 +185,14 @@ def _fit_with_moves(
 
 
 def _fitted(
-    sinus: Sinus, fit: BloodFit, acquisition: Spgr, moves_s: tuple[float, ...], times_s: np.ndarray
+    sinus: Sinus,
+    fit: BloodFit,
+    acquisition: Spgr,
+    moves_s: tuple[float, ...],
+    times_s: np.ndarray,
+    said: tuple[str, ...],
 ) -> SinusScaling:
-    notes = []
+    notes = [*said]
     if acquisition.te_s is None:
         notes.append(
             "the echo time is not known, so T2* decay in blood is left out: the peak of the AIF is somewhat low "

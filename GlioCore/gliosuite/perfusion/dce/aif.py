@@ -79,8 +79,10 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
     n_baseline = arterial_baseline(n_baseline)
     quality: dict[str, float] = {}
     notes: tuple[str, ...] = ()
+    earliest = None
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
+        earliest = _arteries(p, n_baseline, settings)
         curves = _concentration(series.curves(voxels), settings, n_baseline, sigma)
         method, what = "mask", "mean of {n} voxels of the AIF mask"
         known = curves[np.isfinite(curves).all(axis=1)]
@@ -95,7 +97,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
         notes = ("the AIF was found automatically: look at its curve and voxels before using absolute values",)
     fitted = (
         fit_to_sinus(
-            ArterialData(series, raw, times_s, p.region, voxels, n_baseline),
+            ArterialData(series, raw, times_s, p.region, voxels, n_baseline, earliest),
             acquisition(settings),
             settings.t10_blood_s,
         )
@@ -192,6 +194,14 @@ def search(
     index, quality = find_arteries(rise, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search, True)
     # Height and width of a signal that saturates say nothing of the blood.
     return index, {k: v for k, v in quality.items() if k not in ("peak", "width_s")}
+
+
+def _arteries(p: Prepared, n_baseline: int, settings: DceSettings) -> np.ndarray | None:
+    """Arteries found automatically, (z, y, x); None where none are: what somebody picked may be a vein, than which no sinus is later."""
+    try:
+        return p.in_region(search(p.raw, p.times_s, n_baseline, settings)[0])
+    except InputError:
+        return None
 
 
 def _aligned_population(p: Prepared, settings: DceSettings, population: str) -> Aif:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from gliosuite.errors import InputError
 from gliosuite.images import Grid, Series
 from gliosuite.perfusion.aif import venous
 from gliosuite.perfusion.dce import dce_aif
@@ -72,6 +73,29 @@ def test_artery_and_sinus_are_fitted_together():
     plain = dce_aif(signals(mixed, artery, sinus), TIMES, DceSettings(**SIGNAL, aif_fit=False), "auto", HEAD)
     np.testing.assert_array_equal(plain.times_s, TIMES)
     assert not plain.fitted
+
+
+def test_an_aif_taken_in_a_vein_is_brought_to_the_blood_of_the_arteries():
+    mixed, artery, sinus = head(1.0)
+    series = signals(mixed, artery, sinus)
+    late = lambda aif: [n for n in aif.notes if "after the arteries that are found automatically, as a vein does" in n]
+    for picked, notes in ((sinus, 1), (artery, 0)):
+        aif = dce_aif(series, TIMES, DceSettings(**SIGNAL), GRID.image(picked), HEAD)
+        assert len(late(aif)) == notes
+        assert abs(aif.concentration.max() * 0.58 / BLOOD.max() - 1) < 0.15
+        np.testing.assert_array_equal(aif.voxels, picked)
+        assert sinus[aif.sinus].all()
+    plain = dce_aif(series, TIMES, DceSettings(**SIGNAL, sinus=False), GRID.image(sinus), HEAD)
+    assert plain.concentration.max() < 0.75 * aif.concentration.max()
+
+
+def test_a_mask_where_no_artery_can_be_found_is_taken_as_it_is(monkeypatch):
+    mixed, artery, sinus = head(1.0)
+    refuse = InputError("no curve qualifies")
+    monkeypatch.setattr("gliosuite.perfusion.dce.aif.search", lambda *_: (_ for _ in ()).throw(refuse))
+    aif = dce_aif(signals(mixed, artery, sinus), TIMES, DceSettings(**SIGNAL), GRID.image(artery), HEAD)
+    assert "fitted together with a venous sinus" in aif.how
+    assert sinus[aif.sinus].all()
 
 
 def test_a_head_without_a_vein_says_so():
