@@ -26,7 +26,7 @@ def perfused(seed: int, preset: str = PRESET) -> Perfused:
     import numpy as np
     import SimpleITK as sitk
 
-    from ..images import array, boolean, resample, resample_mask
+    from ..images import array, boolean, non_enhancing, resample, resample_mask
     from ..recurrence.habitats.gathering import gathered
     from ..simulate.acquisition import Effects
     from ..simulate.cohort import simulate_case
@@ -35,13 +35,11 @@ def perfused(seed: int, preset: str = PRESET) -> Perfused:
     series, truth = patient.case.series("dsc"), patient.truth
     back = truth.transforms["dsc"].GetInverse()
     there = {n: truth[n] for n in ("brain", "cel", "t2l", "necrosis", "cavity") if n in truth.maps}
-    on = {n: boolean(resample_mask(m, series.grid, back)) for n, m in there.items()}
-    none = np.zeros(series.grid.shape, bool)
-    cel = on.get("cel", none)
-    nel = on.get("t2l", none) & ~cel & ~on.get("necrosis", none) & ~on.get("cavity", none)
+    on: dict[str, np.ndarray] = {n: boolean(resample_mask(m, series.grid, back)) for n, m in there.items()}
+    regions = {"cel": on.get("cel", np.zeros_like(on["brain"])), "nel": non_enhancing(on), "brain": on["brain"]}
     to_adc = sitk.CompositeTransform([truth.transforms["diffusion"], back])
     adc = array(resample(cast("sitk.Image", patient.case.image("adc")), series.grid, to_adc, outside=float("nan")))
     times = np.asarray(patient.case.data["images"]["dsc"]["times_s"])
-    lesion = gathered(series.frames, times, series.grid, {"cel": cel, "nel": nel, "brain": on["brain"]}, adc=adc)
+    lesion = gathered(series.frames, times, series.grid, regions, adc=adc)
     labels = sitk.Resample(truth["habitats"], series.grid.blank(), back, sitk.sitkNearestNeighbor, 0)
     return Perfused(lesion, sitk.GetArrayFromImage(labels).ravel()[lesion.voxels], dict(patient.case.clinical))

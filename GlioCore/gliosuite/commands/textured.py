@@ -27,9 +27,8 @@ def textured(seed: int, preset: str = "texture") -> dict[str, Any]:
     InputError
         If a lesion is too small or the series cannot be fitted.
     """
-    import numpy as np
 
-    from ..images import Grid, boolean, resample, resample_mask
+    from ..images import Grid, boolean, non_enhancing, resample, resample_mask
     from ..perfusion.dsc import dsc_maps
     from ..perfusion.settings import DscSettings
     from ..recurrence.radiomics import measure
@@ -61,7 +60,7 @@ def textured(seed: int, preset: str = "texture") -> dict[str, Any]:
     ).maps
     grid = Grid.of(truth["cel"]).isotropic(RadiomicsSettings.grid_mm)
     masks = {n: resample_mask(truth[n], grid) for n in ("cel", "t2l", "necrosis") if n in truth.maps}
-    nel = boolean(masks["t2l"]) & ~np.any([boolean(m) for n, m in masks.items() if n != "t2l"], axis=0)
+    nel = non_enhancing({n: boolean(m) for n, m in masks.items()})
     cbv = resample(maps["ncbv"], grid, transform, outside=float("nan"))
     found = measure(cbv, masks["cel"], grid.image(nel), grid)
     clinical = patient.case.clinical

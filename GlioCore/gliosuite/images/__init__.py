@@ -5,7 +5,7 @@ SimpleITK's order ``(z, y, x)``, series ``(t, z, y, x)``.
 """
 
 from .drafted import DRAFT, accepting, call_draft, is_draft, said_of
-from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, volume_cc
+from .grid import Grid, Series, array, as_grid, boolean, box_around, map_image, non_enhancing, volume_cc
 from .integrity import SUFFIXES, beside, check_file, suffix
 from .masks import UNLIKE, UNLIKE_CC, carried, change, chosen
 from .reading import read_ahead, read_dicom_pixels, read_image, read_mask, read_series
@@ -34,6 +34,7 @@ __all__ = [
     "interpolation",
     "is_draft",
     "map_image",
+    "non_enhancing",
     "read_ahead",
     "read_dicom_pixels",
     "read_image",

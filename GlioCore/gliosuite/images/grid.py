@@ -1,6 +1,6 @@
 """The geometry of an image, 4-D series as curves, and the voxels of an image as an array."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -151,6 +151,16 @@ def array(image: sitk.Image, dtype: type = np.float32) -> np.ndarray:
 def boolean(mask: sitk.Image) -> np.ndarray:
     """The mask as a boolean array (z, y, x)."""
     return sitk.GetArrayViewFromImage(mask) > 0
+
+
+def non_enhancing(masks: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The T2 lesion (z, y, x) without enhancing tumour, necrosis and cavity, from masks by ``t2l cel necrosis cavity``; those missing are
+    empty."""
+    rest = masks["t2l"].copy() if "t2l" in masks else np.zeros_like(next(iter(masks.values())))
+    for name in ("cel", "necrosis", "cavity"):
+        if name in masks:
+            rest &= ~masks[name]
+    return rest
 
 
 def box_around(inside: np.ndarray, reach: Sequence[int] = (0, 0, 0)) -> tuple[slice, slice, slice]:

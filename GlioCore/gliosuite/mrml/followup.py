@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import read_json, write_json
-from ..images import Grid, boolean, read_image, write_image
+from ..images import Grid, boolean, non_enhancing, read_image, write_image
 from . import checkerboard, drafts
 from .layout import show_alone, side_by_side
 from .process import Job, abandon, begun
@@ -215,8 +215,7 @@ def edit(found: Followup, segmentation: Any = None, segments: Mapping[str, tuple
             for r in ("t2l", "cel", "necrosis", "cavity")
             if r in segments
         }
-        inside = carried.pop("t2l")
-        masks["nel"] = grid.image(inside & ~np.any([np.zeros_like(inside), *carried.values()], axis=0))
+        masks["nel"] = grid.image(non_enhancing(carried))
     title = _title("progression_cel")
     if segmentation is None or not segment_called(segmentation, title):
         masks["progression_cel"] = blank

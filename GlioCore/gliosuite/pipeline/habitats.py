@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ..errors import InputError
 from ..files import write_text
-from ..images import Series, array, boolean, read_image, resample, write_image
+from ..images import Series, array, boolean, non_enhancing, read_image, resample, write_image
 from ..steps import Progress
 from .context import Done, Run, SkippedStep
 
@@ -36,7 +36,7 @@ def keep_curves(
 
     none = np.zeros(series.grid.shape, bool)
     on = {n: boolean(masks[n]) if n in masks else none for n in ("brain", "cel", "t2l", "necrosis", "cavity")}
-    nel = on["t2l"] & ~on["cel"] & ~on["necrosis"] & ~on["cavity"]
+    nel = non_enhancing(on)
     given = {}
     if maps.aif.voxels is not None:
         given["artery"] = maps.aif.voxels
@@ -62,10 +62,9 @@ def _carried(values: np.ndarray, lesion: "LesionCurves", run: Run, transform: si
 
     They share out a region, so that each must reach to the next: by signed distances, gaps would be left between them.
     """
-    masks = run.masks("cel", "t2l", "necrosis", "cavity")
-    none = np.zeros(run.grid.shape, bool)
-    on = {n: boolean(masks[n]) if n in masks else none for n in ("cel", "t2l", "necrosis", "cavity")}
-    wanted = {"cel": on["cel"], "nel": on["t2l"] & ~on["cel"] & ~on["necrosis"] & ~on["cavity"]}
+    none = {"cel": np.zeros(run.grid.shape, bool)}
+    on = none | {n: boolean(mask) for n, mask in run.masks("cel", "t2l", "necrosis", "cavity").items()}
+    wanted = {"cel": on["cel"], "nel": non_enhancing(on)}
     result = np.zeros(run.grid.shape, np.uint8)
     for region, inside in wanted.items():
         where = np.zeros(lesion.grid.shape, bool)

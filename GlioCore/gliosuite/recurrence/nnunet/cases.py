@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import write_json
-from ...images import Grid, boolean, read_image, resample_mask, write_image
+from ...images import Grid, boolean, non_enhancing, read_image, resample_mask, write_image
 from ..inputs import CHANNELS, Inputs
 from ..results import read_results
 
@@ -59,9 +59,7 @@ def of_inputs(
     if missing:
         raise InputError(f"nnU-Net was set to look at {', '.join(names)}, and there is no {', no '.join(missing)}")
     masks = inputs.masks
-    nel = masks["t2l"] & ~masks["cel"] & ~masks["cavity"]
-    if necrosis is not None:
-        nel = nel & ~necrosis
+    nel = non_enhancing(masks if necrosis is None else {**masks, "necrosis": necrosis})
     images = {n: np.nan_to_num(inputs.images[n]).astype(np.float32) for n in names}
     return Patient(images, masks["brain"], nel, inputs.grid, None if later is None else later & nel)
 
