@@ -116,8 +116,8 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
         if later >= LATER_S[0]:
             artery = first
             notes = (
-                f"the AIF's voxels show the bolus {later:.1f} s after the arteries that are found automatically, as a vein does: where blood is "
-                "fitted together with a sinus, its first pass is that of those arteries",
+                f"the AIF's voxels show the bolus {later:.1f} s after the arteries that are found automatically, as a vein does: "
+                "where blood is fitted together with a sinus, its first pass is that of those arteries",
             )
         artery_rise = first_rise
     spacing = data.series.grid.spacing
