@@ -59,6 +59,7 @@ class GlioRecurrenceParameterNode:
     modelFolder: str = ""
     casesFolder: str = ""
     trainedFolder: str = ""
+    trainKind: str = "voxelwise"
     habitatsFolder: str = ""
     patternsFolder: str = ""
 
@@ -174,10 +175,10 @@ class GlioRecurrenceLogic(ScriptedLoadableModuleLogic):
 
         return recurrence.card(folder)
 
-    def startTraining(self, cases, out):
+    def startTraining(self, cases, out, kind):
         from gliosuite.mrml import recurrence
 
-        return recurrence.train(cases, out)
+        return recurrence.train(cases, out, kind)
 
     def habitats(self, folder):
         """What a run left of habitats, in the scene and its curves in the layout."""

@@ -108,10 +108,10 @@ class FakeLogic:
         }
         return SimpleNamespace(patterns=(row | {"adc_mm2_s": 1.17e-3, "doubts": []}, doubtful), notes=("A note.",))
 
-    def startTraining(self, cases, out):  # noqa: N802
+    def startTraining(self, cases, out, kind):  # noqa: N802
         from gliosuite.mrml.recurrence import train
 
-        return train(cases, out)
+        return train(cases, out, kind)
 
     def patterns(self, folder):
         from gliosuite.recurrence.patterns.shown import read_shown
@@ -334,7 +334,7 @@ def test_a_model_is_trained_and_chosen(training):
     ui.trainButton.click()
     (step,) = steps
     args = build_parser().parse_args(joined(step.arguments))
-    assert (args.command, args.cases, args.out) == ("recurrence train", "/cohort", "/own")
+    assert (args.command, args.kind, args.cases, args.out) == ("recurrence train", "voxelwise", "/cohort", "/own")
     assert (ui.trainButton.enabled, ui.cancelButton.enabled) == (False, True)
     step.progress(0.7, "member 2 of 5")
     assert (ui.progressBar.value, ui.trainStatus.text) == (70, "member 2 of 5")
@@ -346,6 +346,14 @@ def test_a_model_is_trained_and_chosen(training):
     ui.predictButton.click()
     assert panel.logic.asked[-1].model_folder == "/own/model"
     assert panel.logic.abandoned == 1
+
+
+def test_a_network_is_trained_where_it_is_chosen(training):
+    panel, steps = training
+    panel.ui.trainKindComboBox.setCurrentIndex(1)
+    panel.ui.trainButton.click()
+    assert steps[0].arguments[:4] == ["recurrence", "train", "--kind", "network"]
+    assert panel.parameters.trainKind == "network"
 
 
 def test_a_training_that_is_cancelled_or_refused_says_so_and_keeps_the_model(training):

@@ -251,8 +251,8 @@ def look(node: slicer.vtkMRMLScalarVolumeNode, opacity: float, least: float) -> 
     display.SetApplyThreshold(True)
 
 
-def train(cases: str, out: str) -> Job:
-    """The job that trains a model on a folder of results of `gliosuite run`; it lies in the folder ``model`` of `out`.
+def train(cases: str, out: str, kind: str) -> Job:
+    """The job that trains a model of a kind on a folder of results of `gliosuite run`; it lies in the folder ``model`` of `out`.
 
     Raises
     ------
@@ -263,8 +263,9 @@ def train(cases: str, out: str) -> Job:
         raise InputError("no folder of cases is chosen; one with results of `gliosuite run`, a patient each, is needed")
     if not out:
         raise InputError("no folder for the model is chosen")
-    words = ["recurrence", "train", "--cases", str(Path(cases).absolute()), "--out", str(Path(out).absolute())]
-    return begun((cases, out), lambda _folder: words)
+    folders = ["--cases", str(Path(cases).absolute()), "--out", str(Path(out).absolute())]
+    words = ["recurrence", "train", "--kind", kind, *folders]
+    return begun((cases, out, kind), lambda _folder: words)
 
 
 def card(model_folder: str = "") -> str:

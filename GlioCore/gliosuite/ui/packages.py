@@ -54,6 +54,7 @@ PACKAGES = {
 FASTER = ("numba",)  # what maps are fitted with where it is there
 DICOM = ("pydicom",)
 TRAINING = ("sklearn",)
+NETWORKS = ("torch",)
 _HELD = ("numpy", "scipy", "SimpleITK", "vtk", "torch", "pydicom", "requests")  # Slicer's own: no other version of them
 _refused: set[str] = set()  # in this session; nobody is asked twice
 

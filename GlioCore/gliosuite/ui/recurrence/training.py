@@ -5,7 +5,8 @@ from typing import Any
 import ctk
 from slicer.i18n import tr as _
 
-from ..packages import TRAINING
+from ...recurrence.settings import NETWORK, VOXELWISE
+from ..packages import NETWORKS, TRAINING
 from ..panel import slot
 from ..section import Section
 
@@ -21,6 +22,8 @@ class Training(Section):
         for edit, name in ((ui.casesEdit, "casesFolder"), (ui.trainedEdit, "trainedFolder")):
             self.bindings.path(edit, name)
             edit.filters = ctk.ctkPathLineEdit.Dirs
+        kinds = {VOXELWISE: _("trees (minutes)"), NETWORK: _("network (hours; needs PyTorch)")}
+        self.bindings.choice(ui.trainKindComboBox, "trainKind", kinds)
         ui.trainButton.clicked.connect(self.onTrain)
 
     def allow(self) -> None:
@@ -32,8 +35,9 @@ class Training(Section):
         """Start the step."""
         self.bindings.store()
         p = self.parameters
-        prepare = lambda: self.logic.startTraining(p.casesFolder, p.trainedFolder)
-        self._launch(prepare, _("reading the cases"), self.onTrained, wants=TRAINING)
+        prepare = lambda: self.logic.startTraining(p.casesFolder, p.trainedFolder, p.trainKind)
+        wants = (*TRAINING, *(NETWORKS if p.trainKind == NETWORK else ()))
+        self._launch(prepare, _("reading the cases"), self.onTrained, wants=wants)
 
     def onTrained(self, summary: dict[str, Any]) -> None:
         """The model is there: it is the one that predicts from now on."""
