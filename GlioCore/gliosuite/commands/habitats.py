@@ -180,6 +180,7 @@ def _simulated(settings: HabitatTraining, folder: Path, progress: Progress) -> "
 
 def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..files import staged, write_bytes
+    from ..recurrence.drawing import drawn
     from ..recurrence.habitats.model import apply
     from ..recurrence.habitats.output import record_of, write
     from ..report.habitats import draw_patterns
@@ -199,7 +200,7 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         record = record_of(found, model, comparable=not args.fit_here)
         record["notes"] = [*notes, *record["notes"]]
         write(found, record, folder)
-        drawn(lambda: write_bytes(folder / PICTURE, draw_patterns(record)), PICTURE)
+        drawn(lambda path: write_bytes(path, draw_patterns(record)), folder / PICTURE)
         files = sorted(p.name for p in folder.iterdir())
     said = ("value", "pattern", "cc", "percent", "doubts")
     return {
@@ -208,16 +209,6 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "patterns": [{k: row[k] for k in said} for row in record["patterns"]],
         **{k: record[k] for k in ("comparable", "unlike_share", "model", "notes")},
     }
-
-
-def drawn(draw: Callable[[], Any], name: str) -> None:
-    """Draw a picture, or warn of what it needs."""
-    import warnings
-
-    try:
-        draw()
-    except InputError as error:
-        warnings.warn(f"{name} was not written: {error}", stacklevel=2)
 
 
 def _curves(
@@ -265,6 +256,7 @@ def _cohort(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from dataclasses import asdict, replace
 
     from ..files import read_json, staged, write_csv, write_json
+    from ..recurrence.drawing import drawn
     from ..recurrence.habitats.cohort import adc_by_pattern, columns_of, cut_of, row_of, shares_by_group, survival
     from ..recurrence.survival.fit import Group
     from ..recurrence.survival.output import write_curves
@@ -320,28 +312,24 @@ def _cohort(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         write_json(folder / "cohort.json", record)
         write_curves(groups, folder / "kaplan_meier.csv")
         # With the P value that pays for the choice of the cut.
-        drawn(lambda: _curves_of(groups, cut.p, args.time, folder / "kaplan_meier.png"), "kaplan_meier.png")
-        drawn(lambda: _forest(found.combined, folder / "forest.png"), "forest.png")
+        drawn(lambda path: _curves_of(groups, cut.p, args.time, path), folder / "kaplan_meier.png")
+        drawn(lambda path: _forest(found.combined, path), folder / "forest.png")
         files = sorted(p.name for p in folder.iterdir())
     return {"out": args.out, "files": files, **{k: v for k, v in record.items() if k not in ("adc", "univariable")}}
 
 
 def _curves_of(groups: "list[Group]", p: float, time: str, path: Path) -> None:
-    from ..errors import require
     from ..recurrence.survival.pictures import draw_curves
     from ..recurrence.survival.settings import unit_of
 
-    require("matplotlib.figure", f"the picture {path.name}")
     unit = unit_of(time)
     draw_curves(groups, p, f"time ({unit})" if unit else f"{time} (in the table's unit)", unit or "", path)
 
 
 def _forest(combined: dict[str, Any], path: Path) -> None:
-    from ..errors import require
     from ..recurrence.survival.pictures import draw_forest
     from ..statistics.agreement import Estimate
 
-    require("matplotlib.figure", "the picture forest.png")
     ratios = {n: (Estimate(c["hr"], *c["interval"]), c["p"]) for n, c in combined.items()}
     draw_forest(ratios, "Clinical predictors and patterns; volumes per 10 cc", path)
 
