@@ -29,7 +29,7 @@ def bare(axes: Any) -> None:
         axes.spines[side].set_visible(False)
 
 
-def drawn(picture: Callable[[Path], None], path: Path) -> None:
+def drawn(picture: Callable[[Path], object], path: Path) -> None:
     """Draw a picture if matplotlib is there; a missing one is said and never fails the computation."""
     try:
         require("matplotlib.figure", f"the picture {path.name}")
