@@ -19,6 +19,8 @@ _OFFSET = {"ktrans": 1e-3, "vp": 2e-3}
 _VE = (0.01, 0.99)  # where its logit ends
 # Mean and SD of the prior on those scales: of the parameters of the simulated tissues, rounded.
 PRIOR = {"ktrans": (-4.9, 1.6), "ve": (-1.4, 0.9), "vp": (-3.6, 1.0), "delay": (1.0, 1.2)}
+# Of a frame: how narrow an AIF's peak can be known to be; chosen, narrower than any that was trained on.
+_NARROWEST = 0.7
 _FARTHEST = 6.0  # how far an input may lie from 0; chosen: what is farther says no more
 NAMES = (
     *(f"{name} of the fit" for name in PARAMETERS),
@@ -104,14 +106,14 @@ class Scan:
         at, curve = self.aif_times_s, np.maximum(self.aif, 0.0)
         peak, area = float(curve.max()), float(np.trapezoid(curve, at)) / 60.0
         dt, rest = float(np.median(np.diff(self.times_s))), float(self.times_s[-1] - self.times_s[self.n_baseline - 1])
-        width = float(peak_width(curve, at, 0.5))
+        width = max(float(peak_width(curve, at, 0.5)), _NARROWEST * dt)
         return [
             np.log(dt / 4.0),
             np.log(rest / 240.0),
             np.log(self.n_baseline / 6.0),
             np.log(max(peak, 1e-3) / 7.0),
             np.log(max(area, 1e-3) / 7.0),
-            np.log(max(width, 0.5) / 9.0),
+            np.log(width / 9.0),
             np.log(max(float(curve[-1]), 1e-3) / max(peak, 1e-3) / 0.15),
             float(self.t1_measured),
             float(self.hematocrit_given),

@@ -63,6 +63,20 @@ def test_no_input_of_a_hopeless_voxel_is_undefined(fit_of, scan):
     assert voxels.told.shape == (3, len(NAMES))
 
 
+def test_a_peak_is_not_known_to_be_narrower_than_frames_tell(scan):
+    fine = np.arange(0.0, 160.0, 0.5)
+    at = NAMES.index("width of the AIF") - NAMES.index("frame interval")
+    width = lambda s, dt: (
+        9.0
+        * np.exp(
+            scan(times_s=dt * np.arange(20), aif_times_s=fine, aif=np.exp(-(((fine - 40) / s) ** 2))).numbers()[at]
+        )
+    )
+    assert width(2.0, 2.0) == pytest.approx(2.0 * 2 * np.log(2) ** 0.5, rel=0.05)
+    assert width(2.0, 8.0) == pytest.approx(0.7 * 8.0)
+    assert width(6.0, 8.0) == pytest.approx(width(6.0, 2.0))
+
+
 def test_numpy_and_torch_agree(model, fit_of, scan):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(4)
