@@ -37,12 +37,15 @@ LAYERS = (
 WIDTH = 32  # of the hidden layers
 N_OUT = 3 * N  # mean and width of the neighbours' Gaussian, and the factor; the tissues' likelihoods follow
 # Width of the neighbours' Gaussian over the prior's SD, and the factor on the product's SD, as logarithms; both chosen.
-WIDTH_LIMITS, FACTOR_LIMITS = (-1.8, 2.0), (-0.8, 0.8)
+WIDTH_LIMITS, FACTOR_LIMITS = (-1.8, 2.0), (-2.0, 2.0)
 # Tissues whose intervals are calibrated apart; the network says how likely a voxel is of each.
 GROUPS = ("gm", "wm", "oedema", "cel", "necrosis", "fluid", "beside")
 LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _T1 = (0.2, 6.0, 1.3)  # s: a T1 outside the first two is none; the third is that of brain, about
 _TOLD = [NAMES.index(name) for name in TOLD]
+# Where a voxel is of enhancing tumour neighbours are not heard of these: a tumour's texture is wider than what simulated heads teach, and
+# the data are strong there. Of ve they are, since a mixed voxel's curve shows the leaking part alone.
+DEAF = np.array([name in ("ktrans", "vp", "delay") for name in PARAMETERS], np.float32)
 _BEGINS = 1.5  # what an untrained network's width begins with: so wide that neighbours say next to nothing
 _MEAN, _SD = (np.array([PRIOR[name][i] for name in PARAMETERS], np.float32) for i in (0, 1))
 
@@ -82,9 +85,6 @@ def refine(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and SD (n, 4) of voxels with their neighbours, on the scales of `features.PARAMETERS`, and how likely each tissue is (n, k).
 
-    Where a voxel is of enhancing tumour its neighbours are not heard: a tumour's texture is wider than what simulated heads teach, and the
-    data are strong there.
-
     Parameters
     ----------
     weights
@@ -111,8 +111,7 @@ def refine(
     out = volume[inside]
     likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
     likely /= likely.sum(axis=1, keepdims=True)
-    tumour = GROUPS.index("cel")
-    return *product(np, out, mean, spread, _MEAN, _SD, 1.0 - likely[:, tumour : tumour + 1]), likely
+    return *product(np, out, likely, mean, spread, _MEAN, _SD, DEAF), likely
 
 
 def _convolved(
@@ -146,15 +145,16 @@ def _convolved(
 
 
 def product(
-    library: Any, out: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, heard: Any = 1.0
+    library: Any, out: Any, likely: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, deaf: Any
 ) -> tuple[Any, Any]:
-    """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; the channels of `out` are its second axis.
+    """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; channels are the second axis.
 
-    `heard` (0-1) is the weight of the neighbours.
+    `out` is what the network says, `likely` how likely each tissue is; `deaf` as `DEAF`.
     """
     around = prior_mean + prior_sd * out[:, :N]
     width = prior_sd * library.exp(_within(library, out[:, N : 2 * N] + _BEGINS, WIDTH_LIMITS))
-    own, other = 1.0 / spread**2, heard / width**2
+    tumour = GROUPS.index("cel")
+    own, other = 1.0 / spread**2, (1.0 - deaf * likely[:, tumour : tumour + 1]) / width**2
     factor = library.exp(_within(library, out[:, 2 * N : N_OUT], FACTOR_LIMITS))
     return (own * mean + other * around) / (own + other), factor / library.sqrt(own + other)
 

@@ -9,6 +9,7 @@ from gliosuite.perfusion.synthesis.network import gaussian
 from gliosuite.perfusion.synthesis.posterior import SPATIAL, distribution, of_neighbours, posterior
 from gliosuite.perfusion.synthesis.spatial import (
     CHANNELS,
+    DEAF,
     GROUPS,
     LAYERS,
     LEVELS,
@@ -71,8 +72,7 @@ def test_convolutions_are_those_of_torch():
         x, before = (new + before if i == 2 else new), new
     out = new[0].numpy()[:, mask].T
     likely = np.exp(out[:, N_OUT:]) / np.exp(out[:, N_OUT:]).sum(axis=1, keepdims=True)
-    heard = 1 - likely[:, [GROUPS.index("cel")]]
-    expected = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD, heard)
+    expected = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, DEAF)
     found = refine(weights, mask, read, mean, spread)
     for one, other in zip(found, (*expected, likely)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -93,11 +93,25 @@ def test_sharp_data_are_hardly_moved_and_vague_ones_are():
     out[:, N : 2 * N] = -9.0  # neighbours as sharp as they may be, at the prior's mean
     mean = np.tile(PRIOR_MEAN + PRIOR_SD, (2, 1))
     spread = np.stack([0.01 * PRIOR_SD, PRIOR_SD])
-    moved, sd = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    likely = np.zeros((2, len(GROUPS)), np.float32)
+    moved, sd = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, DEAF)
     off = (mean - moved) / PRIOR_SD
     assert (off[0] < 0.01).all()
     assert (off[1] > 0.9).all()
     assert (sd[1] < 0.2 * PRIOR_SD).all()
+
+
+def test_of_enhancing_tumour_neighbours_are_heard_of_ve_alone():
+    out = np.zeros((1, N_OUT), np.float32)
+    out[:, N : 2 * N] = -9.0
+    mean = (PRIOR_MEAN + PRIOR_SD)[None]
+    tumour = np.eye(len(GROUPS), dtype=np.float32)[[GROUPS.index("cel")]]
+    moved, sd = product(np, out, tumour, mean, PRIOR_SD[None], PRIOR_MEAN, PRIOR_SD, DEAF)
+    ve = PARAMETERS.index("ve")
+    others = [i for i in range(N) if i != ve]
+    np.testing.assert_allclose(moved[0, others], mean[0, others], rtol=1e-6)
+    np.testing.assert_allclose(sd[0, others], PRIOR_SD[others], rtol=1e-6)
+    assert abs(moved[0, ve] - PRIOR_MEAN[ve]) < 0.1 * PRIOR_SD[ve]
 
 
 def test_a_t1_that_is_none_is_not_known():
