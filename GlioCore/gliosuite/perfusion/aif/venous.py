@@ -57,9 +57,7 @@ class SinusScaling:
         if factor >= _LEAST_FACTOR:
             return self
         why = f"what was taken for a vein ends at {factor:.2f} of the artery's level"
-        return SinusScaling(
-            "not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, self.times_s
-        )
+        return _without(why, self.times_s)
 
 
 def tail_factor(artery: np.ndarray, sinus: np.ndarray, times_s: np.ndarray) -> float:
@@ -123,9 +121,9 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
     spacing = data.series.grid.spacing
     sinus = find_sinus(rise, data.region, spacing, data.times_s, data.n_baseline, artery_rise, is_signal, before)
     if sinus is None:
-        return _without("no large vein was found", data.times_s)
+        return _without("no large vein was found", data.times_s, notes)
     if sinus.why_not:
-        return _without(sinus.why_not, data.times_s)
+        return _without(sinus.why_not, data.times_s, notes)
     if acquisition is not None and float(np.median(np.diff(data.times_s))) <= _LONGEST_FRAME_S:
         fit, moves = _fit_with_moves(data, artery, sinus, acquisition, t10_blood_s)
         if fit.residual <= _MOST_RESIDUAL and fit.peak_sd <= _MOST_PEAK_SD:
@@ -139,7 +137,8 @@ def fit_to_sinus(data: ArterialData, acquisition: Spgr | None, t10_blood_s: floa
     curves = concentrations(curves, acquisition, VENOUS_T1 * t10_blood_s, data.n_baseline)
     curves = curves[np.isfinite(curves).all(axis=1)]
     if not len(curves):
-        return _without("the signal of the vein is above the highest possible (flip angle, T1 of blood)", data.times_s)
+        why = "the signal of the vein is above the highest possible (flip angle, T1 of blood)"
+        return _without(why, data.times_s, notes)
     curve = curves.mean(axis=0).astype(np.float64)
     how = f"scaled to the tail of a venous sinus ({int(sinus.voxels.sum())} voxels, last two minutes)"
     return SinusScaling(how, notes, _numbers(sinus), data.times_s, sinus.voxels, curve=curve)
@@ -155,8 +154,9 @@ def _moment(rise: np.ndarray, data: ArterialData) -> float:
     return float(first_moment(rise, data.times_s, data.n_baseline))
 
 
-def _without(why: str, times_s: np.ndarray) -> SinusScaling:
-    return SinusScaling("not scaled to a sinus", (f"the AIF is not scaled to a venous sinus: {why}",), {}, times_s)
+def _without(why: str, times_s: np.ndarray, said: tuple[str, ...] = ()) -> SinusScaling:
+    notes = (*said, f"the AIF is not scaled to a venous sinus: {why}")
+    return SinusScaling("not scaled to a sinus", notes, {}, times_s)
 
 
 def _numbers(sinus: Sinus) -> dict[str, float]:

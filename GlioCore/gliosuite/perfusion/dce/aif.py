@@ -82,7 +82,7 @@ def choose_aif(p: Prepared, settings: DceSettings, aif: str | Aif | sitk.Image, 
     earliest = None
     if isinstance(aif, sitk.Image):
         voxels = mask_array(aif, series)
-        earliest = _arteries(p, n_baseline, settings)
+        earliest = _arteries(p, n_baseline, settings) if settings.sinus else None
         curves = _concentration(series.curves(voxels), settings, n_baseline, sigma)
         method, what = "mask", "mean of {n} voxels of the AIF mask"
         known = curves[np.isfinite(curves).all(axis=1)]

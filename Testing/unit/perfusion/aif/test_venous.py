@@ -87,6 +87,13 @@ def test_an_aif_taken_in_a_vein_is_brought_to_the_blood_of_the_arteries():
         assert sinus[aif.sinus].all()
     plain = dce_aif(series, TIMES, DceSettings(**SIGNAL, sinus=False), GRID.image(sinus), HEAD)
     assert plain.concentration.max() < 0.75 * aif.concentration.max()
+    # Where no sinus is later than the arteries but the vein itself, that is said too.
+    mixed[:, sinus] = 0.03 * BLOOD[:, None]
+    mixed[:, 3:5, 5:7, 5:7] = VENOUS[:, None, None, None]
+    few = np.zeros(SHAPE, bool)
+    few[3:5, 5:7, 5:6] = True
+    alone = dce_aif(signals(mixed, artery, few), TIMES, DceSettings(**SIGNAL), GRID.image(few), HEAD)
+    assert len(late(alone)) == 1
 
 
 def test_a_mask_where_no_artery_can_be_found_is_taken_as_it_is(monkeypatch):
