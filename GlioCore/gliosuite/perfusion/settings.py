@@ -459,7 +459,7 @@ class SynthesisTraining:
     steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
     batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
     heads: int = setting(
-        46,
+        86,
         "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out",
         low=0,
         needed="0 or more are needed",

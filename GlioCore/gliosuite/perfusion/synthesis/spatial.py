@@ -43,9 +43,10 @@ GROUPS = ("gm", "wm", "oedema", "cel", "necrosis", "fluid", "beside")
 LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _T1 = (0.2, 6.0, 1.3)  # s: a T1 outside the first two is none; the third is that of brain, about
 _TOLD = [NAMES.index(name) for name in TOLD]
-# Where a voxel is of enhancing tumour neighbours are not heard of these: a tumour's texture is wider than what simulated heads teach, and
-# the data are strong there. Of ve they are, since a mixed voxel's curve shows the leaking part alone.
-DEAF = np.array([name in ("ktrans", "vp", "delay") for name in PARAMETERS], np.float32)
+# Neighbours are heard less the likelier a voxel is of enhancing tumour, 1 less that to this power: a tumour's texture is wider than what
+# simulated heads teach, and the data are strong there. Of ve they are heard where a voxel may be mixed, since its curve shows the leaking
+# part alone. Chosen.
+SURE = np.array([6.0 if name == "ve" else 1.0 for name in PARAMETERS], np.float32)
 _BEGINS = 1.5  # what an untrained network's width begins with: so wide that neighbours say next to nothing
 _MEAN, _SD = (np.array([PRIOR[name][i] for name in PARAMETERS], np.float32) for i in (0, 1))
 
@@ -111,7 +112,7 @@ def refine(
     out = volume[inside]
     likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
     likely /= likely.sum(axis=1, keepdims=True)
-    return *product(np, out, likely, mean, spread, _MEAN, _SD, DEAF), likely
+    return *product(np, out, likely, mean, spread, _MEAN, _SD, SURE), likely
 
 
 def _convolved(
@@ -145,16 +146,16 @@ def _convolved(
 
 
 def product(
-    library: Any, out: Any, likely: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, deaf: Any
+    library: Any, out: Any, likely: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, sure: Any
 ) -> tuple[Any, Any]:
     """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; channels are the second axis.
 
-    `out` is what the network says, `likely` how likely each tissue is; `deaf` as `DEAF`.
+    `out` is what the network says, `likely` how likely each tissue is; `sure` as `SURE`.
     """
     around = prior_mean + prior_sd * out[:, :N]
     width = prior_sd * library.exp(_within(library, out[:, N : 2 * N] + _BEGINS, WIDTH_LIMITS))
     tumour = GROUPS.index("cel")
-    own, other = 1.0 / spread**2, (1.0 - deaf * likely[:, tumour : tumour + 1]) / width**2
+    own, other = 1.0 / spread**2, (1.0 - likely[:, tumour : tumour + 1] ** sure) / width**2
     factor = library.exp(_within(library, out[:, 2 * N : N_OUT], FACTOR_LIMITS))
     return (own * mean + other * around) / (own + other), factor / library.sqrt(own + other)
 

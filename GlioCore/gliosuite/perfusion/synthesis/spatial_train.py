@@ -15,7 +15,7 @@ from ..settings import SynthesisTraining
 from .features import PARAMETERS, PRIOR, Inputs, inputs, to_scale
 from .fitted import Fitted
 from .network import DEGREES, gaussian
-from .spatial import CHANNELS, DEAF, GROUPS, LAYERS, LEVELS, N_OUT, WIDTH, N, channels, from_torch, product, refine
+from .spatial import CHANNELS, GROUPS, LAYERS, LEVELS, N_OUT, SURE, WIDTH, N, channels, from_torch, product, refine
 
 _PATCH = (12, 48, 48)  # voxels (z, y, x) at a time; chosen, several times the network's reach
 _AT_TUMOUR = 0.35  # share of the patches that lie at an enhancing tumour; chosen, one voxel in 500 is one
@@ -211,7 +211,7 @@ def _fit(
         return [torch.from_numpy(np.stack([p[k][..., :nz, :ny, :nx] for p in parts])).to(device) for k in range(6)]
 
     each_parameter = lambda values: torch.tensor(values, device=device).view(1, N, 1, 1, 1)
-    fixed = [*(each_parameter([PRIOR[name][i] for name in PARAMETERS]) for i in (0, 1)), each_parameter(DEAF)]
+    fixed = [*(each_parameter([PRIOR[name][i] for name in PARAMETERS]) for i in (0, 1)), each_parameter(SURE)]
 
     def loss(model: Any, data: list[Any]) -> Any:
         read, mean, spread, truth, group, weight = data

@@ -9,11 +9,11 @@ from gliosuite.perfusion.synthesis.network import gaussian
 from gliosuite.perfusion.synthesis.posterior import SPATIAL, distribution, of_neighbours, posterior
 from gliosuite.perfusion.synthesis.spatial import (
     CHANNELS,
-    DEAF,
     GROUPS,
     LAYERS,
     LEVELS,
     N_OUT,
+    SURE,
     WIDTH,
     N,
     channels,
@@ -72,7 +72,7 @@ def test_convolutions_are_those_of_torch():
         x, before = (new + before if i == 2 else new), new
     out = new[0].numpy()[:, mask].T
     likely = np.exp(out[:, N_OUT:]) / np.exp(out[:, N_OUT:]).sum(axis=1, keepdims=True)
-    expected = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, DEAF)
+    expected = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, SURE)
     found = refine(weights, mask, read, mean, spread)
     for one, other in zip(found, (*expected, likely)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -94,24 +94,25 @@ def test_sharp_data_are_hardly_moved_and_vague_ones_are():
     mean = np.tile(PRIOR_MEAN + PRIOR_SD, (2, 1))
     spread = np.stack([0.01 * PRIOR_SD, PRIOR_SD])
     likely = np.zeros((2, len(GROUPS)), np.float32)
-    moved, sd = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, DEAF)
+    moved, sd = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, SURE)
     off = (mean - moved) / PRIOR_SD
     assert (off[0] < 0.01).all()
     assert (off[1] > 0.9).all()
     assert (sd[1] < 0.2 * PRIOR_SD).all()
 
 
-def test_of_enhancing_tumour_neighbours_are_heard_of_ve_alone():
-    out = np.zeros((1, N_OUT), np.float32)
-    out[:, N : 2 * N] = -9.0
-    mean = (PRIOR_MEAN + PRIOR_SD)[None]
-    tumour = np.eye(len(GROUPS), dtype=np.float32)[[GROUPS.index("cel")]]
-    moved, sd = product(np, out, tumour, mean, PRIOR_SD[None], PRIOR_MEAN, PRIOR_SD, DEAF)
+def test_neighbours_are_heard_of_ve_where_it_is_not_sure_that_a_voxel_is_tumour_alone():
+    out = np.zeros((3, N_OUT), np.float32)
+    out[:, N : 2 * N] = -9.0  # sharp, and told the prior's mean
+    mean = np.tile(PRIOR_MEAN + PRIOR_SD, (3, 1))
+    likely = np.zeros((3, len(GROUPS)), np.float32)
+    likely[:, GROUPS.index("cel")] = 1.0, 0.7, 0.0
+    moved, sd = product(np, out, likely, mean, np.tile(PRIOR_SD, (3, 1)), PRIOR_MEAN, PRIOR_SD, SURE)
+    np.testing.assert_allclose(moved[0], mean[0], rtol=1e-6)
+    np.testing.assert_allclose(sd[0], PRIOR_SD, rtol=1e-6)
+    heard = (mean[1] - moved[1]) / (mean[2] - moved[2])
     ve = PARAMETERS.index("ve")
-    others = [i for i in range(N) if i != ve]
-    np.testing.assert_allclose(moved[0, others], mean[0, others], rtol=1e-6)
-    np.testing.assert_allclose(sd[0, others], PRIOR_SD[others], rtol=1e-6)
-    assert abs(moved[0, ve] - PRIOR_MEAN[ve]) < 0.1 * PRIOR_SD[ve]
+    assert (heard[ve] > np.delete(heard, ve)).all()
 
 
 def test_a_t1_that_is_none_is_not_known():
