@@ -10,7 +10,7 @@ FLOOR_STAMP := $(shell cat Testing/floor.txt | cksum | cut -d' ' -f1)
 FLOOR_ROOMS := atlas case compute curves dicom diffusion files images lesions metabolites perfusion registration rt statistics
 FLOOR_TESTS := $(sort $(foreach room,$(FLOOR_ROOMS),$(wildcard Testing/unit/$(room) Testing/unit/test_$(room)*.py)))
 
-.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence train-recurrence-network train-recurrence-network-cuda train-patterns bench-recurrence-network screenshots panel-screenshots clean
+.PHONY: help demo test test-floor test-slicer lint format bench bench-cuda docs anatomy icons train-posterior train-lyoo2025 train-lyoo2025-cuda train-recurrence train-recurrence-network train-recurrence-network-cuda train-patterns bench-recurrence-network bench-yoon2024 screenshots panel-screenshots clean
 
 help:
 	@echo "make demo        install and run a simulated patient through everything"
@@ -22,6 +22,7 @@ help:
 	@echo "make anatomy     rebuild resources/anatomy.npz;  make icons  redraw the icons"
 	@echo "make train-posterior, train-lyoo2025, train-recurrence, train-recurrence-network, train-patterns  the shipped weights anew, under trained/"
 	@echo "make train-lyoo2025-cuda, train-recurrence-network-cuda  larger ones on a GPU;  make bench-recurrence-network  its bars, five folds"
+	@echo "make bench-yoon2024  what ve adds to the prediction of local recurrence (Yoon 2024), simulated patients"
 	@echo "make screenshots redraw the pictures of Resources/Screenshots from the demo and the test data;  make panel-screenshots  the panels"
 
 .venv/bin/python:
@@ -96,6 +97,10 @@ train-recurrence-network-cuda: .venv/.test-$(STAMP)
 # Trained once, under trained/bench: a run that was stopped goes on where it was.
 bench-recurrence-network: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_recurrence.py --network --cache trained/bench
+
+# A patient takes seconds, 560 of them an hour and a half; they and the networks are kept under trained/yoon2024.
+bench-yoon2024: .venv/.test-$(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_yoon2024.py --cache trained/yoon2024
 
 train-patterns: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/gliosuite pattern simulate --patients $(or $(PATIENTS),190) --out trained/patterns

@@ -26,8 +26,9 @@ from gliosuite.commands.recurred import recurred
 from gliosuite.recurrence import CHANNELS, Inputs, predict, shipped
 from gliosuite.recurrence.ensemble import Grown, calibrated, folds_of, reliability
 from gliosuite.recurrence.features import NAMES, features
+from gliosuite.recurrence.inputs import SEEN
 from gliosuite.recurrence.network.ask import log_odds, of_member
-from gliosuite.recurrence.network.shown import SEEN, Shown
+from gliosuite.recurrence.network.shown import Shown
 from gliosuite.recurrence.network.train import train_network
 from gliosuite.recurrence.settings import NETWORK, NetworkTraining, VoxelwiseTraining
 from gliosuite.recurrence.train import grow

@@ -4,8 +4,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..perfusion.settings import T10_TISSUE_S
 
 if TYPE_CHECKING:
+    import SimpleITK as sitk
+
     from ..perfusion.result import PerfusionMaps
     from ..recurrence import Inputs
     from ..recurrence.followup.classes import Followed
@@ -32,7 +35,6 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True, grid_mm
     grid_mm
         Voxels of what it sees.
     """
-    import numpy as np
     import SimpleITK as sitk
 
     from ..images import Grid
@@ -41,8 +43,7 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True, grid_mm
 
     patient = simulate_case(seed, preset, min(GRID_MM, grid_mm), _SCANS + (_FLOW if perfusion else ()))
     held = {n: v for n, v in patient.case.images_held.items() if isinstance(v, sitk.Image)}
-    truth = patient.truth
-    masks = {n: truth[n] for n in ("brain", "cel", "t2l", "cavity", *TARGET) if n in truth.maps}
+    masks = _masks(patient, *TARGET)
     if not set(TARGET) & set(masks) or not {"cel", "t2l"} & set(masks):
         return None
     images = {n: held[n] for n in CHANNELS if n in held}
@@ -55,15 +56,63 @@ def recurred(seed: int, preset: str = "default", perfusion: bool = True, grid_mm
             continue
         for name in _MAPS[scan]:
             images[name], measured[name], scan_of[name] = found.maps[name], found.mask, scan
-    rng = np.random.default_rng([seed, 17])
+    return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(grid_mm), _registered(patient, scan_of), measured)
+
+
+def local(seed: int, preset: str = "ve-foci", grid_mm: float = 3.0) -> "Inputs | None":
+    """What a model of local recurrence sees of the simulated patient of a seed before surgery, by Yoon 2024's protocol (`Inputs.local`).
+
+    It sees T1c, FLAIR, and ve as the dce preset ``yoon2024`` fits it to the raw series (Tofts, T1 1 s), laid together as in `recurred`. Who
+    does not recur has an empty target. None for one without a lesion that does not enhance, or whose series cannot be fitted.
+    """
+    import numpy as np
+    import SimpleITK as sitk
+
+    from ..images import Grid, boolean, resample_mask
+    from ..perfusion.dce import dce_maps
+    from ..perfusion.dce.presets import preset as dce_preset
+    from ..recurrence.inputs import GRID_MM, TARGET, Inputs
+    from ..simulate.cohort import simulate_case
+    from .heads import Measured
+
+    patient = simulate_case(seed, preset, min(GRID_MM, grid_mm), ("structural", "dce"))
+    truth = patient.truth
+    held = {n: v for n, v in patient.case.images_held.items() if isinstance(v, sitk.Image)}
+    analysis = dce_preset("yoon2024")
+    try:
+        measured = Measured.of(patient.case, t1=False, b1=False)
+        settings = replace(measured.settings, **analysis.settings, preset=analysis.name)
+        found = dce_maps(measured.series, measured.times_s, settings, analysis.aif, analysis.t10_s or T10_TISSUE_S)
+        grid = Grid.of(held["t1c"]).isotropic(grid_mm)
+        images = {"t1c": held["t1c"], "flair": held["flair"], "ve": found.maps["ve"]}
+        transforms = _registered(patient, {"flair": "flair", "ve": "dce"})
+        inputs = Inputs.of(images, _masks(patient), grid, transforms, {"ve": found.mask})
+        on = lambda name: (
+            boolean(resample_mask(truth[name], grid)) if name in truth.maps else np.zeros(grid.shape, bool)
+        )
+        return inputs.local(on(TARGET[0]), on("necrosis"))
+    except InputError:
+        return None
+
+
+def _masks(patient: "SimulatedCase", *more: str) -> "dict[str, sitk.Image]":
+    """The simulation's own masks, those that it has."""
+    return {n: patient.truth[n] for n in ("brain", "cel", "t2l", "cavity", *more) if n in patient.truth.maps}
+
+
+def _registered(patient: "SimulatedCase", scan_of: dict[str, str]) -> "dict[str, sitk.Transform]":
+    """By image: points of T1c to points of its scan, with a small error, as a registration leaves one."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    rng = np.random.default_rng([patient.seed, 17])
     moved: dict[str, sitk.Transform] = {}
     for scan in sorted(set(scan_of.values())):
         error = sitk.Euler3DTransform()
         error.SetRotation(*(float(v) for v in np.deg2rad(_TURN_DEG) * rng.standard_normal(3)))
         error.SetTranslation([float(v) for v in _SHIFT_MM * rng.standard_normal(3)])
-        moved[scan] = sitk.CompositeTransform([truth.transforms[scan], error])
-    transforms = {name: moved[scan] for name, scan in scan_of.items()}
-    return Inputs.of(images, masks, Grid.of(held["t1c"]).isotropic(grid_mm), transforms, measured)
+        moved[scan] = sitk.CompositeTransform([patient.truth.transforms[scan], error])
+    return {name: moved[scan] for name, scan in scan_of.items()}
 
 
 def followed(seed: int, inputs: "Inputs", preset: str = "default") -> "tuple[Followed, dict[str, Any]]":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..recurrence.nnunet.settings import NNUNET
 from ..steps import Progress, part
+from . import local
 from .followup import cases, outcomes
 from .training import KIND_HELP, KINDS
 
@@ -52,7 +53,7 @@ def register(add: Callable) -> None:
     p.add_argument(
         "--against",
         metavar="DIR",
-        help="nnunet: another model, compared on the same patients by exact McNemar tests, e.g. combined against conventional",
+        help="local recurrence: another model, compared on the same patients by exact McNemar tests, e.g. combined against conventional",
     )
     outcomes(p, "with them, early and late progression, arms and survival are compared")
     p.add_argument(
@@ -82,13 +83,15 @@ def _model(p: argparse.ArgumentParser) -> None:
 
 
 def _positive(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--threshold", type=float, help="nnunet: a voxel counts from this probability on (default .5)")
+    p.add_argument(
+        "--threshold", type=float, help="local recurrence: a voxel counts from this probability on (default .5)"
+    )
     p.add_argument(
         "--min-voxels",
         type=int,
         default=1,
         metavar="N",
-        help="nnunet: a patient is positive with a connected piece of so many voxels that count (default 1)",
+        help="local recurrence: a patient is positive with a connected piece of so many voxels that count (default 1)",
     )
 
 
@@ -101,11 +104,9 @@ def _predict(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     results = Path(args.results)
     model = _read(args)
-    if model.about["kind"] == NNUNET:
-        from . import nnunet
-
-        return nnunet.predict(args, model, progress)
-    _refuse_nnunet(args, "threshold", "min_voxels")
+    if local.answers_local(model):
+        return local.predict(args, model, progress)
+    _refuse_local(args, "threshold", "min_voxels")
     made = predict(read_results(results, grid_mm=model.about["grid_mm"]), model, part(progress, 0.0, 0.8))
     cavity = results / "lesions" / "cavity.nii.gz"
     steps = {s["step"]: s.get("summary", {}) for s in read_json(results / "run.json").get("steps", [])}
@@ -129,10 +130,8 @@ def _why(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     from ..recurrence.results import read_results
 
     model = _read(args)
-    if model.about["kind"] == NNUNET:
-        raise InputError(
-            "an nnU-Net does not say what drove a voxel: it looks at whole patches and needs all of its images"
-        )
+    if local.answers_local(model):
+        raise InputError("a model of local recurrence does not say what drove a voxel: it needs all of its images")
     right, anterior, superior = args.at
     inputs = read_results(args.results, grid_mm=model.about["grid_mm"])
     found = {"at_ras_mm": list(args.at), **reasons(inputs, (-right, -anterior, superior), model).record()}
@@ -159,11 +158,11 @@ def _read(args: argparse.Namespace) -> "Model":
     return model
 
 
-def _refuse_nnunet(args: argparse.Namespace, *names: str) -> None:
-    """Refuse options that only an nnU-Net has."""
+def _refuse_local(args: argparse.Namespace, *names: str) -> None:
+    """Refuse options that only models of local recurrence have."""
     for name in names:
         if getattr(args, name) not in (None, 1):
-            raise InputError(f"--{name.replace('_', '-')} is for --kind {NNUNET}, and the model is another")
+            raise InputError(f"--{name.replace('_', '-')} is for models of local recurrence, and the model is another")
 
 
 def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -178,11 +177,9 @@ def _evaluate(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     names = [f.name for f in folders]
     known = read_outcomes(args.outcomes, names) if args.outcomes else None
     model = _read(args)
-    if model.about["kind"] == NNUNET:
-        from . import nnunet
-
-        return nnunet.evaluate(args, model, nnunet.read(args.against) if args.against else None, progress)
-    _refuse_nnunet(args, "threshold", "min_voxels", "against")
+    if local.answers_local(model):
+        return local.evaluate(args, model, local.read(args.against) if args.against else None, progress)
+    _refuse_local(args, "threshold", "min_voxels", "against")
     patients = [read_results(f, True, model.about["grid_mm"]) for f in folders]
     maps: list[np.ndarray] = []
     for i, patient in enumerate(patients):

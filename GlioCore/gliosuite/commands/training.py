@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, option
 from ..recurrence.nnunet.settings import NNUNET, NnunetTraining
-from ..recurrence.settings import BASE_CUDA, NETWORK, VOXELWISE, NetworkTraining, Training, VoxelwiseTraining
+from ..recurrence.settings import (
+    BASE_CUDA,
+    LOCAL,
+    LOSS_LOCAL,
+    NETWORK,
+    VOXELWISE,
+    NetworkTraining,
+    Training,
+    VoxelwiseTraining,
+)
 from ..settings import add_options, settings_of
 from ..steps import Progress, part
+from . import local
 
 if TYPE_CHECKING:
     from ..recurrence import Inputs
@@ -27,6 +37,7 @@ KIND_HELP = (
 )
 _COMMON = tuple(settings_of(Training))
 _SEARCHED = ("base", "learning_rate", "batch")
+_NOT_SEARCHED = ("target", "channels")  # a search is for progression from all images
 
 
 def register(add: Callable) -> None:
@@ -59,7 +70,8 @@ def register(add: Callable) -> None:
         "its best; each is judged on patients that it does not learn from (Tversky index .02, .98)",
     )
     _patients(p)
-    add_options(p, NetworkTraining, *(n for n in settings_of(NetworkTraining) if n not in (*_COMMON, *_SEARCHED)))
+    apart = (*_COMMON, *_SEARCHED, *_NOT_SEARCHED)
+    add_options(p, NetworkTraining, *(n for n in settings_of(NetworkTraining) if n not in apart))
     p.add_argument("--bases", type=_several(int), default=(8, 16), metavar="N,...", help="of the grid (default 8,16)")
     p.add_argument(
         "--learning-rates",
@@ -113,6 +125,8 @@ def _settings(args: argparse.Namespace) -> Training | NnunetTraining:
     given = {n: v for n in own if (v := getattr(args, n)) is not None}
     if args.kind == NETWORK and _cuda(args):
         given.setdefault("base", BASE_CUDA)
+    if given.get("target") == LOCAL:
+        given.setdefault("loss", LOSS_LOCAL)
     return _SETTINGS[args.kind](**given)
 
 
@@ -137,9 +151,9 @@ def _train(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     settings, out = _settings(args), Path(args.out)
     if isinstance(settings, NnunetTraining):
-        from . import nnunet
-
-        return nnunet.train(args, settings, progress)
+        return local.train(args, settings, progress)
+    if isinstance(settings, NetworkTraining) and settings.target == LOCAL:
+        return local.train_network(args, settings, _cuda(args), progress)
     if isinstance(settings, VoxelwiseTraining) and args.device == "cuda":
         raise InputError(f"{option('--device')} cuda is for --kind {NETWORK}; trees are grown on the processor")
     notes: list[str] = []
@@ -225,7 +239,7 @@ def _search(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     if args.trials < 0:
         raise InputError(f"{option('--trials')} is {args.trials}; 0 or more are needed")
-    names = [n for n in settings_of(NetworkTraining) if n not in _SEARCHED]
+    names = [n for n in settings_of(NetworkTraining) if n not in (*_SEARCHED, *_NOT_SEARCHED)]
     settings = NetworkTraining(**{n: v for n in names if (v := getattr(args, n)) is not None})
     out, cuda = Path(args.out), _cuda(args)
     patients, _said = _read_or_simulate(args, settings, out, part(progress, 0.0, 0.2))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .inputs import CHANNELS, REQUIRED, Inputs
+from .inputs import CHANNELS, NEL, NOBODY, REQUIRED, Inputs
 from .settings import Training
 
 # A channel whose values lie outside what was trained on in so large a share of the voxels is not looked at; chosen.
@@ -25,7 +25,7 @@ class Grown:
     weights, about
         Of a `training.Model`; the threshold is still to be chosen.
     held_out
-        Of each patient, the probability by the member that was trained without him, (z, y, x) float32, 1 in the lesion.
+        Of each patient, the probability by the member that was trained without him, (z, y, x) float32, 1 in `Inputs.certain`.
     """
 
     weights: dict[str, np.ndarray]
@@ -44,12 +44,14 @@ def check(patients: Sequence[Inputs], settings: Training) -> None:
     Raises
     ------
     InputError
-        If there are fewer than folds, one has no target, or one is on other voxels.
+        If there are fewer than folds, one has no target, nobody recurred, or one is on other voxels.
     """
     if len(patients) < settings.folds:
         raise InputError(f"{len(patients)} patients cannot be parted into {settings.folds} folds")
     if any(p.target is None for p in patients):
         raise InputError("a patient has no lesion at progression, so there is nothing to learn from")
+    if not any(p.target.any() for p in patients if p.target is not None):
+        raise InputError(NOBODY)
     if any(not np.allclose(p.grid.spacing, settings.grid_mm, rtol=0.02) for p in patients):
         raise InputError(f"a patient's voxels are not of {settings.grid_mm:g} mm")
 
@@ -65,6 +67,9 @@ def grown(
 ) -> Grown:
     """Calibrate an ensemble on its held-out log odds.
 
+    Of local recurrence .5, where Yoon 2024 cuts, is put to where held-out voxels have the highest Dice, as the output of a network that is
+    trained for it would be: hardly one probability that a single voxel enhances later reaches .5.
+
     Parameters
     ----------
     wheres, scores
@@ -73,12 +78,15 @@ def grown(
         By channel and patient: values of these voxels (n,), see `usable`.
     """
     labels = [p.target[where] for p, where in zip(patients, wheres) if p.target is not None]
-    calibration = platt(np.concatenate(scores), np.concatenate(labels))
+    scored, recurred = np.concatenate(scores), np.concatenate(labels)
+    calibration = platt(scored, recurred)
+    if any(NEL in p.masks for p in patients):
+        calibration["offset"] -= best_dice(calibration["slope"] * scored + calibration["offset"], recurred)
     held_out = []
     for patient, where, score in zip(patients, wheres, scores):
         probability = np.zeros(patient.grid.shape, np.float32)
         probability[where] = calibrated(score, calibration)
-        probability[patient.masks["t2l"]] = 1.0
+        probability[patient.certain] = 1.0
         held_out.append(probability)
     about = {
         "kind": kind,
@@ -98,7 +106,9 @@ def calibrated(log_odds: np.ndarray, calibration: Mapping[str, float]) -> np.nda
     return 1.0 / (1.0 + np.exp(-(calibration["slope"] * log_odds + calibration["offset"])))
 
 
-def usable(near: Mapping[str, np.ndarray], ranges: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def usable(
+    near: Mapping[str, np.ndarray], ranges: Mapping[str, Any], needed: Sequence[str] = REQUIRED
+) -> tuple[list[str], list[str]]:
     """The channels that a model can look at, and a sentence for each that it cannot.
 
     Parameters
@@ -111,7 +121,7 @@ def usable(near: Mapping[str, np.ndarray], ranges: Mapping[str, Any]) -> tuple[l
     Raises
     ------
     InputError
-        If one of `inputs.REQUIRED` cannot be looked at.
+        If one of `needed` cannot be looked at.
     """
     used, notes = [], []
     for name, found in near.items():
@@ -131,7 +141,7 @@ def usable(near: Mapping[str, np.ndarray], ranges: Mapping[str, Any]) -> tuple[l
                 f"{100 * outside:.0f} % of its values near the lesion lie outside {low:.3g} to {high:.3g}, what the model was trained on"
                 + (" (in units of normal brain)" if CHANNELS[name].scaled else "")
             )
-        if name in REQUIRED:
+        if name in needed:
             raise InputError(f"the recurrence model cannot be used: {title}: {why}")
         notes.append(f"{title} was left out of the recurrence model: {why}.")
     return used, notes
@@ -143,6 +153,20 @@ def platt(log_odds: np.ndarray, recurred: np.ndarray) -> dict[str, float]:
 
     found = LogisticRegression(C=1e6).fit(log_odds[:, None], recurred)
     return {"slope": float(found.coef_[0, 0]), "offset": float(found.intercept_[0])}
+
+
+def best_dice(log_odds: np.ndarray, recurred: np.ndarray) -> float:
+    """The log odds from which on voxels (n,) have the highest Dice with those that recurred, taken all together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best_dice(np.array([-3.0, -1.0, 0.5, 2.0]), np.array([False, True, False, True]))
+    -1.0
+    """
+    order = np.argsort(-log_odds, kind="stable")
+    found = np.cumsum(recurred[order])
+    return float(log_odds[order[np.argmax(found / (np.arange(1, found.size + 1) + found[-1]))]])
 
 
 def _ranges(near: Mapping[str, Sequence[np.ndarray]]) -> dict[str, tuple[float, float]]:

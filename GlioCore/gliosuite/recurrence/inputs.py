@@ -1,7 +1,7 @@
 """What a recurrence model looks at: the images and the lesion of one visit, on one grid."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ from scipy import ndimage
 
 from ..errors import InputError
 from ..files import atomic
-from ..images import Grid, array, boolean, resample, resample_mask
+from ..images import Grid, array, boolean, non_enhancing, resample, resample_mask
 
 GRID_MM = 3.0  # voxels of Tran 2025
 REACH_MM = 40.0  # from the T2 lesion: as far as Tran 2025 looks
 REQUIRED = ("t1c", "flair")
+# By the network: Tran 2025's six, and the perfusion maps.
+SEEN = (*REQUIRED, "adc", "fa", "cni", "ccri", "ktrans", "ve", "vp", "cbv", "tmax")
 TARGET = ("progression_cel", "progression_t2l")
+NEL = "nel"  # the mask that local recurrence is asked in
+NOBODY = "in no patient does tumour enhance later inside the non-enhancing lesion, so there is nothing to find"
 _BOX = 12**0.5  # width of a box over its standard deviation
 
 
@@ -72,11 +76,12 @@ class Inputs:
     images
         By names of `CHANNELS`, float32 (z, y, x); NaN where nothing was measured.
     masks
-        ``brain``, ``cel``, ``t2l`` (with the enhancing lesion) and ``cavity``, booleans (z, y, x).
+        ``brain``, ``cel``, ``t2l`` (with the enhancing lesion) and ``cavity``, booleans (z, y, x); of `local`, ``nel`` too.
     grid
         Of all of these.
     target
-        The lesion at this visit and at progression, inside the brain, boolean (z, y, x); None where not known.
+        The lesion at this visit and at progression, inside the brain, boolean (z, y, x); of `local`, what enhances later inside ``nel``.
+        None where not known.
     """
 
     images: dict[str, np.ndarray]
@@ -153,6 +158,44 @@ class Inputs:
         count = int(np.prod(grid.shape))
         masks = {n: np.unpackbits(v, count=count).reshape(grid.shape).astype(bool) for n, v in of("mask:").items()}
         return cls(of("image:"), {n: v for n, v in masks.items() if n != "target"}, grid, masks.get("target"))
+
+    def local(self, later: np.ndarray | None = None, necrosis: np.ndarray | None = None) -> "Inputs":
+        """The same, asked about local recurrence as Yoon 2024 has it: tumour that enhances later inside the lesion that does not now.
+
+        Parameters
+        ----------
+        later, necrosis
+            What enhances at the later visit, empty where nothing does, and what is necrotic now, boolean (z, y, x).
+
+        Raises
+        ------
+        InputError
+            If there is no lesion that does not enhance.
+        """
+        masks = self.masks
+        nel = non_enhancing(masks if necrosis is None else masks | {"necrosis": necrosis})
+        if not nel.any():
+            raise InputError(
+                "there is no lesion that does not enhance (t2l without cel, necrosis and cavity), in which it could recur"
+            )
+        return replace(self, masks=masks | {NEL: nel}, target=None if later is None else later & nel)
+
+    @property
+    def certain(self) -> np.ndarray:
+        """Where the target lies by definition, boolean (z, y, x): in the lesion; of `local`, nowhere."""
+        return self.masks["t2l"] & (NEL not in self.masks)
+
+    def need(self, names: Sequence[str]) -> None:
+        """Refuse to go on without one of some images.
+
+        Raises
+        ------
+        InputError
+            If one is missing, or was measured nowhere.
+        """
+        missing = [CHANNELS[n].title for n in names if n not in self.images or not np.isfinite(self.images[n]).any()]
+        if missing:
+            raise InputError(f"the model looks at {', '.join(names)}, and there is no {', no '.join(missing)}")
 
     def away(self, name: str) -> np.ndarray:
         """Distance (mm) of voxels' centres from a mask, 0 in it; infinite where it is empty; float32 (z, y, x)."""

@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..images import Grid
 from ..steps import Progress, silent
 from .ensemble import calibrated
-from .inputs import CHANNELS, KINDS, Inputs
-from .settings import NETWORK, VOXELWISE
+from .inputs import CHANNELS, KINDS, NEL, Inputs
+from .settings import LOCAL, NETWORK, VOXELWISE
 
 if TYPE_CHECKING:
     from ..training import Model
@@ -32,7 +32,8 @@ class Recurrence:
     ----------
     probability
         That a voxel belongs to the lesion of this visit or of the progression: 1 in the lesion, 0 outside the brain, in the cavity and
-        beyond `inputs.REACH_MM`; (z, y, x) float32.
+        beyond `inputs.REACH_MM`; of a model of local recurrence, that it enhances later: 0 outside the lesion that does not enhance now;
+        (z, y, x) float32.
     sd
         Standard deviation among the members of the ensemble: how much it hangs on the patients that were trained on.
     grid
@@ -103,14 +104,15 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
     Parameters
     ----------
     inputs
-        Of the visit, on voxels as large as those of training (the shipped models': `inputs.GRID_MM`).
+        Of the visit, on voxels as large as those of training (the shipped models': `inputs.GRID_MM`); `Inputs.local` if the model was
+        trained on such.
     model
         `shipped` where None.
 
     Raises
     ------
     InputError
-        If T1c or FLAIR is unlike all that was trained on, the grid is another, or torch is missing for a network.
+        If an image that is needed is unlike all that was trained on, the grid or the question is another, or a network finds no torch.
     """
     model = model or shipped()
     about = model.about
@@ -119,12 +121,16 @@ def predict(inputs: Inputs, model: "Model | None" = None, progress: Progress = s
         raise InputError(
             f"voxels of {inputs.grid.spacing[0]:g} mm were given, and the model was trained on {needed:g} mm"
         )
+    if (NEL in inputs.masks) != (about.get("target") == LOCAL):
+        raise InputError(
+            "a model of local recurrence is asked by recurrence predict and evaluate alone, and no other model about local recurrence"
+        )
     progress(0.0, "images")
     log_odds, where, used, notes = asked(inputs, model)
     each_member = calibrated(log_odds, about["calibration"])
     probability, sd = (np.zeros(inputs.grid.shape, np.float32) for _ in range(2))
     probability[where], sd[where] = each_member.mean(axis=0), each_member.std(axis=0)
-    probability[inputs.masks["t2l"]] = 1.0
+    probability[inputs.certain] = 1.0
     kinds = [k for k in KINDS if any(CHANNELS[n].kind == k for n in used)]
     notes = [_SAID[bool(about.get("simulated"))], *notes]
     progress(1.0, "predicted")

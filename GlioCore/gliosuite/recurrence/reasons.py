@@ -11,9 +11,8 @@ from ..resources import look
 from . import voxelwise
 from .ensemble import calibrated
 from .features import NAMES, feature_of, features_of, normal_brain
-from .inputs import CHANNELS, KINDS, REACH_MM, REQUIRED, Inputs
+from .inputs import CHANNELS, KINDS, REACH_MM, REQUIRED, SEEN, Inputs
 from .network import ask
-from .network.shown import SEEN
 from .prediction import shipped
 from .settings import NETWORK
 

@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..images import Grid, boolean, read_image
+from ..images import Grid, boolean, read_image, resample_mask
 from .inputs import CHANNELS, GRID_MM, REQUIRED, TARGET, Inputs
 
 SPECTROSCOPY = "spectroscopy"  # folder of metabolite maps among the step's own results, on their own grid
@@ -83,6 +83,31 @@ def read_results(folder: str | Path, target: bool = False, grid_mm: float = GRID
     if target and found.target is None:
         raise InputError(f"{folder}: no lesion at progression ({', '.join(TARGET)}) was found there")
     return found
+
+
+def read_local(folder: str | Path, target: bool = False, grid_mm: float = GRID_MM) -> Inputs:
+    """The inputs of a model of local recurrence (`Inputs.local`) from a results folder; with `target`, what recurred too.
+
+    Raises
+    ------
+    InputError
+        If an image, or with `target` the later visit, is missing.
+    """
+    folder = Path(folder)
+    inputs = read_results(folder, grid_mm=grid_mm)
+    mask = lambda *parts: (
+        boolean(resample_mask(read_image(p), inputs.grid)) if (p := folder.joinpath(*parts)).exists() else None
+    )
+    later = mask("progression", f"{TARGET[0]}.nii.gz")
+    if later is None and target:
+        # A later visit without an enhancing lesion is one without recurrence.
+        if not (folder / "progression").is_dir():
+            raise InputError(f"{folder}: there is no later visit (progression), so that it is not known what recurred")
+        later = np.zeros(inputs.grid.shape, bool)
+    try:
+        return inputs.local(later if target else None, mask("lesions", "necrosis.nii.gz"))
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from None
 
 
 def result_folders(folder: str | Path) -> Sequence[Path]:

@@ -1,5 +1,6 @@
 """Settings of the recurrence models. Loads no numeric library: the command line is built from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError, option
@@ -70,8 +71,32 @@ class VoxelwiseTraining(Training):
     least: int = setting(200, "voxels of a leaf", low=1, needed="1 at least is needed")
 
 
-LOSSES = ("pcc", "pcc+bce", "dice", "tversky")
+LOSSES = ("pcc", "pcc+bce", "dice", "tversky", "dice+bce", "bce")
+# Patients without recurrence have no target, from which the others learn nothing: whatever is predicted there, they are 1.
+LOSSES_LOCAL = tuple(n for n in LOSSES if n.endswith("bce"))
+LOSS_LOCAL = "bce"  # by default
+PROGRESSION, LOCAL = "progression", "local"  # what a network is to find
+ALL = "all"
+# The two sets of images that Yoon 2024 compares.
+SETS = {"conventional": ("t1c", "flair"), "combined": ("t1c", "flair", "ve")}
 BASE_CUDA = 48  # features of the first stage that Tran 2025 found best
+
+
+def named(channels: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The images of one of `SETS`, or of a list of names of `known`, comma-separated, in its order.
+
+    Raises
+    ------
+    InputError
+        If one is not known, or is named twice.
+    """
+    names = SETS.get(channels) or tuple(n.strip() for n in channels.split(",") if n.strip())
+    unknown = [n for n in names if n not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        flag = option("--channels")
+        found = f"{', '.join(unknown)} in {flag} is not known" if unknown else f"{flag} needs each image once"
+        raise InputError(f"{found}; choose from {', '.join((*SETS, *known))}")
+    return names
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,10 @@ class NetworkTraining(Training):
 
     Parameters
     ----------
+    target
+        ``progression``: the lesion now and at progression; ``local``: see `inputs.Inputs.local`.
+    channels
+        ``all`` that the network knows, of which all but T1c and FLAIR may be missing; or some (`named`), all of which are needed then.
     base
         Features of the first stage, twice as many in each that follows.
     epochs
@@ -89,11 +118,23 @@ class NetworkTraining(Training):
     batch
         Patients of a step; the loss is taken for each.
     loss
-        Of `LOSSES`; ``pcc`` is 1 less the coverage coefficient of Tran 2025 (eq. 1).
+        Of `LOSSES`; ``pcc`` is 1 less the coverage coefficient of Tran 2025 (eq. 1). For ``local`` one of `LOSSES_LOCAL`.
     patience
         Epochs without a better validation after which a member's training ends.
     """
 
+    target: str = setting(
+        PROGRESSION,
+        "what is to be found: progression, the lesion now and at progression; or local, tumour that enhances later inside the lesion that "
+        "does not now, learned from patients without recurrence too (Yoon 2024)",
+        choices=(PROGRESSION, LOCAL),
+    )
+    channels: str = setting(
+        ALL,
+        "all, conventional (T1c and FLAIR), combined (with ve), or images by name, comma-separated, each of which a patient must "
+        "have; of all only T1c and FLAIR",
+        metavar="LIST",
+    )
     base: int = setting(
         16,
         f"features of the first stage, a multiple of 4; with --device cuda {BASE_CUDA} where not given",
@@ -115,6 +156,30 @@ class NetworkTraining(Training):
         super().__post_init__()
         if self.base % 4:
             raise InputError(f"base is {self.base}; a multiple of 4 is needed ({option('--base')})")
+        if self.target == LOCAL and self.loss not in LOSSES_LOCAL:
+            raise InputError(
+                f"loss {self.loss} learns nothing from patients without recurrence; {', '.join(LOSSES_LOCAL)} does ({option('--loss')})"
+            )
+        self.images()
+
+    def images(self) -> tuple[str, ...] | None:
+        """The images that are needed by name, T1c and FLAIR first; None where all are looked at that there are.
+
+        Raises
+        ------
+        InputError
+            If one is not known to the network, or T1c or FLAIR is missing.
+        """
+        if self.channels == ALL:
+            return None
+        from .inputs import REQUIRED, SEEN
+
+        names = named(self.channels, SEEN)
+        if not set(REQUIRED) <= set(names):
+            raise InputError(
+                f"{option('--channels')} is {self.channels}; T1c and FLAIR ({', '.join(REQUIRED)}) are needed"
+            )
+        return tuple(n for n in SEEN if n in names)
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ def test_label_is_new_enhancement_inside_the_lesion_that_did_not_enhance():
     masks = {"brain": ball((12, 12, 12), 11), "cel": cel, "t2l": t2l, "cavity": cavity}
     images = {n: np.ones(SHAPE, np.float32) for n in ("t1c", "flair", "ve")}
     images["ve"][0] = np.nan
-    made = of_inputs(Inputs(images, masks, GRID), ("t1c", "flair", "ve"), ball((12, 12, 16), 5), necrosis)
+    made = of_inputs(Inputs(images, masks, GRID).local(ball((12, 12, 16), 5), necrosis), ("t1c", "flair", "ve"))
     assert made.label[made.label].size
     assert not (made.label & (cel | cavity | necrosis | ~t2l)).any()
     assert np.array_equal(made.label, ball((12, 12, 16), 5) & made.nel)
     assert made.recurred
     assert list(made.images) == ["t1c", "flair", "ve"]
     assert made.images["ve"][0].max() == 0
-    elsewhere = of_inputs(Inputs(images, masks, GRID), ("t1c", "flair"), ball((12, 12, 21), 2))
+    elsewhere = of_inputs(Inputs(images, masks, GRID).local(ball((12, 12, 21), 2)), ("t1c", "flair"))
     assert not elsewhere.recurred, "what enhances outside the lesion is no local recurrence"
 
 
@@ -69,7 +69,7 @@ def test_an_image_that_the_network_needs_is_named():
     }
     inputs = Inputs({"t1c": np.ones(SHAPE, np.float32), "flair": np.full(SHAPE, np.nan, np.float32)}, masks, GRID)
     with pytest.raises(InputError, match="t1c, flair, ve, and there is no FLAIR, no ve"):
-        of_inputs(inputs, NnunetTraining(channels="combined").images())
+        of_inputs(inputs.local(), NnunetTraining(channels="combined").images())
 
 
 def test_dataset_is_as_nnunet_reads_it(tmp_path, cohort):
@@ -196,15 +196,17 @@ def test_what_the_command_refuses_is_said(trained, tmp_path, gliosuite):
         assert code == 2
         return err
 
-    assert "results folders of `gliosuite run` with a later visit" in said("train", "--kind", "nnunet")
+    assert "models of local recurrence are trained on cases" in said("train", "--kind", "nnunet")
     assert "--rounds is for --kind voxelwise, and nnunet is trained" in said(
         "train", "--kind", "nnunet", "--rounds", "3"
     )
     assert "--fold is for --kind nnunet, and voxelwise is trained" in said("train", "--fold", "1")
     assert "no nnU-Net travels with the library" in said("predict", case, "--kind", "nnunet")
-    assert "--threshold is for --kind nnunet" in said("predict", case, "--threshold", ".5")
+    assert "--threshold is for models of local recurrence" in said("predict", case, "--threshold", ".5")
     assert "--threshold is 5; more than 0" in said("predict", case, "--model-folder", model, "--threshold", "5")
-    assert "an nnU-Net does not say what drove a voxel" in said("why", case, "--at", "0,0,0", "--model-folder", model)
+    assert "a model of local recurrence does not say what drove a voxel" in said(
+        "why", case, "--at", "0,0,0", "--model-folder", model
+    )
     nothing = shutil.copytree(case, tmp_path / "nothing later", ignore=shutil.ignore_patterns("progression"))
     assert nothing.is_dir()
     assert "there is no later visit (progression)" in said("evaluate", "--cases", tmp_path, "--model-folder", model)

@@ -7,8 +7,8 @@ import numpy as np
 
 from ...errors import require
 from ..ensemble import usable
-from ..inputs import Inputs
-from .shown import CHANNELS_IN, Shown
+from ..inputs import REQUIRED, SEEN, Inputs
+from .shown import Shown
 from .unet import padded, unet
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def asked(inputs: Inputs, model: "Model") -> tuple[np.ndarray, np.ndarray, list[
     Raises
     ------
     InputError
-        If T1c or FLAIR is unlike all that was trained on, or torch is missing.
+        If an image that is needed is missing or unlike all that was trained on, or torch is missing.
     """
     one, used, notes = seen(inputs, model)
     return answers(model, one), one.where, used, notes
@@ -31,8 +31,12 @@ def asked(inputs: Inputs, model: "Model") -> tuple[np.ndarray, np.ndarray, list[
 
 def seen(inputs: Inputs, model: "Model") -> tuple[Shown, list[str], list[str]]:
     """What a model is shown of a visit, the channels that are looked at, and a sentence for each that is not."""
-    one = Shown.of(inputs)
-    used, notes = usable({name: one.near(name) for name in inputs.images}, model.about["ranges"])
+    needed = model.about.get("channels")  # None: as many as there are
+    if needed:
+        inputs.need(needed)
+    one = Shown.of(inputs, needed or SEEN)
+    asked_for = {name: one.near(name) for name in needed or inputs.images}
+    used, notes = usable(asked_for, model.about["ranges"], needed or REQUIRED)
     return one.showing(used), used, notes
 
 
@@ -56,7 +60,8 @@ def log_odds(weights: Mapping[str, np.ndarray], one: Shown) -> np.ndarray:
     """Log odds of one member in `Shown.where` (n,)."""
     torch: Any = require("torch", "the recurrence network")
     state = {n: torch.from_numpy(np.array(v, np.float32)) for n, v in weights.items() if n not in ("low", "high")}
-    network = unet(len(state["last.weight"][0]), CHANNELS_IN)
+    first = state["down.0.0.weight"]
+    network = unet(*first.shape[:2])
     network.load_state_dict(state)
     network.eval()
     x = torch.from_numpy(padded(one.stacked(weights["low"], weights["high"]))[None])

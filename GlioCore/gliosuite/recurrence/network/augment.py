@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from ..inputs import CHANNELS, KINDS, REQUIRED
-from .shown import SEEN, Shown, known_of
+from ..inputs import CHANNELS, KINDS, REQUIRED, SEEN
+from .shown import Shown, known_of
 
 # All chosen: how often everything is shown that there is; else, how often a kind of scan and a single image is hidden.
 _WHOLE, _KIND, _IMAGE = 0.34, 0.5, 0.1
@@ -58,9 +58,9 @@ def _plane(i: int, j: int, angle: float) -> np.ndarray:
     return matrix
 
 
-def noisy(torch: Any, rng: np.random.Generator, values: Any) -> Any:
-    """Gaussian noise on the images of (1, channels, z, y, x), where they were measured."""
+def noisy(torch: Any, rng: np.random.Generator, values: Any, n: int = len(SEEN)) -> Any:
+    """Gaussian noise on the first `n` channels, the images, of (1, channels, z, y, x), where they were measured."""
     sd = rng.uniform(0, _NOISE)
-    images = values[:, : len(SEEN)]
+    images = values[:, :n]
     noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), np.float32)).to(values.device)
-    return torch.cat([images + sd * noise * (images > 0), values[:, len(SEEN) :]], 1)
+    return torch.cat([images + sd * noise * (images > 0), values[:, n:]], 1)

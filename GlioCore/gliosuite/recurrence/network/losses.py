@@ -35,8 +35,11 @@ def loss_of(name: str, logits: Any, target: Any, region: Any, share: float) -> A
         return tversky(probability, target, region, 0.5, 0.5)
     if name == "tversky":
         return tversky(probability, target, region, *TVERSKY)
-    value = pcc(probability, target, region, share)
-    if name == "pcc+bce":
-        apart = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        value = value + (apart * region).sum() / region.sum()
-    return value
+    if name == "pcc":
+        return pcc(probability, target, region, share)
+    apart = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # A thin region may be gone where the head was turned.
+    value = (apart * region).sum() / region.sum().clamp(min=1)
+    if name == "dice+bce":
+        return value + tversky(probability, target, region, 0.5, 0.5)
+    return value + pcc(probability, target, region, share) if name == "pcc+bce" else value

@@ -15,13 +15,13 @@ from ...steps import Progress, part, silent
 from ...training import LoopSettings, train
 from ...training.loop import PICTURE, draw_history
 from ..ensemble import Grown, calibrated, check, folds_of, grown, platt
-from ..inputs import Inputs
-from ..settings import NETWORK, NetworkTraining
+from ..inputs import SEEN, Inputs
+from ..settings import LOCAL, NETWORK, NetworkTraining
 from .ask import log_odds
 from .augment import hidden, noisy, swapped, turned
-from .losses import TVERSKY, loss_of, tversky
+from .losses import loss_of
 from .ranger import ranger
-from .shown import CHANNELS_IN, SEEN, Shown
+from .shown import Shown, channels_in
 from .unet import padded, unet
 
 _APART = 8  # one in so many of a member's patients is not learned from: on these its epoch is chosen
@@ -39,9 +39,9 @@ def train_network(
 ) -> Grown:
     """Train an ensemble on patients whose target is known; no patient is on both sides of a fold. What was done in `folder` is taken up.
 
-    Each member is calibrated on its own fold, then all together. Weights are kept in half precision, and what is held out is predicted with
-    these. ``about`` says how far that is from single (``half_differs``), of each member how its loss went (``learning``), and what
-    `ensemble.grown` says.
+    With the target ``local`` patients are `Inputs.local`, some with an empty one. Each member is calibrated on its own fold, then all
+    together. Weights are kept in half precision, and what is held out is predicted with these. ``about`` says how far that is from
+    single (``half_differs``), of each member how its loss went (``learning``), and what `ensemble.grown` says.
 
     Parameters
     ----------
@@ -56,9 +56,12 @@ def train_network(
     require("torch", "training the recurrence network")
     require("sklearn", "training a recurrence model", "scikit-learn")
     check(patients, settings)
+    needed = settings.images()
+    for p in patients:
+        p.need(needed or ())
     refuse_others(folder, patients, settings)
     fold = folds_of(len(patients), settings.folds, settings.seed)
-    views = [Shown.of(p) for p in patients]
+    views = [Shown.of(p, needed or SEEN) for p in patients]
     weights: dict[str, np.ndarray] = {}
     scores, single = ([np.empty(0)] * len(patients) for _ in range(2))
     histories = {}
@@ -80,10 +83,11 @@ def train_network(
         patients,
         [v.where for v in views],
         scores,
-        {n: [v.near(n) for v in views] for n in SEEN},
+        {n: [v.near(n) for v in views] for n in needed or SEEN},
         weights,
     )
     pairs = [[calibrated(s, found.about["calibration"]) for s in both] for both in zip(scores, single)]
+    found.about.update(target=settings.target, **({"channels": list(needed)} if needed else {}))
     found.about["half_differs"] = max(float(np.abs(a - b).max()) for a, b in pairs if a.size)
     found.about["learning"] = {
         name: {
@@ -128,7 +132,8 @@ def train_member(
     Returns
     -------
     tuple
-        Weights of `ask.log_odds`, and rows ``step, loss, held_out``; the last is 1 less Tversky's index with Tran 2025's weights.
+        Weights of `ask.log_odds`, and rows ``step, loss, held_out``; the last is 1 less Tversky's index with Tran 2025's weights, or of
+        local recurrence, which some do not have, the cross-entropy of a voxel.
     """
     import torch
 
@@ -138,9 +143,12 @@ def train_member(
     apart = max(1, len(views) // _APART)
     held, shown = ([views[i] for i in some] for some in (order[:apart], order[apart:]))
     torch.manual_seed(int(np.random.default_rng([*seed, 1]).integers(2**31)))
-    network = unet(settings.base, CHANNELS_IN)
+    network = unet(settings.base, channels_in(views[0].names))
+    judge = "bce" if settings.target == LOCAL else "tversky"
+    may_be_missing = settings.images() is None
     device = "cuda" if cuda else "cpu"
-    half = cuda or _has_bfloat16(torch)
+    # On boxes as small as those of local recurrence torch's bfloat16 now and then gives gradients that are no numbers (2.13, oneDNN).
+    half = cuda or (settings.target != LOCAL and _has_bfloat16(torch))
     per_epoch = -(-len(shown) // settings.batch)
     drawn = lambda one: [torch.from_numpy(v).to(device) for v in _tensors(one, low, high)]
 
@@ -149,14 +157,19 @@ def train_member(
         queue = np.random.default_rng([*seed, 2, epoch]).permutation(len(shown))
         batch = queue[at * settings.batch : (at + 1) * settings.batch]
         return sum(
-            _loss(torch, model, settings.loss, *_varied(torch, [*seed, 3, epoch, int(i)], shown[i], low, high, device))
+            _loss(
+                torch,
+                model,
+                settings.loss,
+                *_varied(torch, [*seed, 3, epoch, int(i)], shown[i], low, high, device, may_be_missing),
+            )
             for i in batch
         ) / len(batch)
 
     def outside(model: Any) -> float:
         with torch.autocast(device, torch.bfloat16, enabled=half):
             found = [(model(x), target, region) for x, target, region in map(drawn, held)]
-        return float(np.mean([float(tversky(torch.sigmoid(p.float()), t, r, *TVERSKY)) for p, t, r in found]))
+        return float(np.mean([float(loss_of(judge, p, t, r, 0.0)) for p, t, r in found]))
 
     loop = LoopSettings(
         settings.epochs * per_epoch,
@@ -174,9 +187,9 @@ def train_member(
 
 
 def _limits(views: Sequence[Shown]) -> tuple[np.ndarray, np.ndarray]:
-    """By image of `SEEN`, what 0 and 1 stand for, of the member's own patients; 0 and 1 where none has it. float32."""
+    """By image, what 0 and 1 stand for, of the member's own patients; 0 and 1 where none has it. float32."""
     found = []
-    for i in range(len(SEEN)):
+    for i in range(len(views[0].names)):
         values = np.concatenate([v.images[i][v.region] for v in views])
         values = values[np.isfinite(values)]
         found.append(np.percentile(values, (_TAIL, 100 - _TAIL)) if values.size else (0.0, 1.0))
@@ -192,14 +205,15 @@ def _tensors(one: Shown, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray,
 
 
 def _varied(
-    torch: Any, seed: list[int], one: Shown, low: np.ndarray, high: np.ndarray, device: str
+    torch: Any, seed: list[int], one: Shown, low: np.ndarray, high: np.ndarray, device: str, may_be_missing: bool
 ) -> tuple[Any, Any, Any, float]:
     """Input, target, region as `_tensors` gives them, varied as the seed says; and the target's share of the brain."""
     rng = np.random.default_rng(seed)
-    values, target, region = _tensors(hidden(rng, one), low, high)
-    all_of_it = torch.from_numpy(np.concatenate([swapped(rng, values[0]), target, region])[None]).to(device)
+    values, target, region = _tensors(hidden(rng, one) if may_be_missing else one, low, high)
+    images = swapped(rng, values[0]) if may_be_missing else values[0]
+    all_of_it = torch.from_numpy(np.concatenate([images, target, region])[None]).to(device)
     with torch.autocast(device, enabled=False):  # half precision would place voxels too coarsely
-        all_of_it = noisy(torch, rng, turned(torch, rng, all_of_it))
+        all_of_it = noisy(torch, rng, turned(torch, rng, all_of_it), len(one.names))
     inside = (all_of_it[:, -2:] > 0.5).float()
     return all_of_it[:, :-2], inside[:, 0], inside[:, 1], one.share
 

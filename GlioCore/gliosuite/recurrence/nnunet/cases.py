@@ -8,13 +8,12 @@ import numpy as np
 
 from ...errors import InputError
 from ...files import write_json
-from ...images import Grid, boolean, non_enhancing, read_image, resample_mask, write_image
-from ..inputs import CHANNELS, Inputs
-from ..results import read_results
+from ...images import Grid, write_image
+from ..inputs import NEL, Inputs
+from ..results import read_local
 
 DATASET = "Dataset001_Recurrence"
 CASES = "cases.json"  # beside dataset.json: the name of each number, and whether that patient recurred
-_LABEL = "progression_cel"
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,17 @@ class Patient:
         return self.label is not None and bool(self.label.any())
 
 
-def of_inputs(
-    inputs: Inputs, names: Sequence[str], later: np.ndarray | None = None, necrosis: np.ndarray | None = None
-) -> Patient:
-    """From the inputs of a recurrence model and, (z, y, x), what enhances later and what is necrotic now.
+def of_inputs(inputs: Inputs, names: Sequence[str]) -> Patient:
+    """From the inputs of a model of local recurrence (`Inputs.local`).
 
     Raises
     ------
     InputError
-        If one of the images is missing: nnU-Net cannot do without.
+        If one of the images is missing.
     """
-    missing = [CHANNELS[n].title for n in names if n not in inputs.images or not np.isfinite(inputs.images[n]).any()]
-    if missing:
-        raise InputError(f"nnU-Net was set to look at {', '.join(names)}, and there is no {', no '.join(missing)}")
-    masks = inputs.masks
-    nel = non_enhancing(masks if necrosis is None else {**masks, "necrosis": necrosis})
+    inputs.need(names)
     images = {n: np.nan_to_num(inputs.images[n]).astype(np.float32) for n in names}
-    return Patient(images, masks["brain"], nel, inputs.grid, None if later is None else later & nel)
+    return Patient(images, inputs.masks["brain"], inputs.masks[NEL], inputs.grid, inputs.target)
 
 
 def read_patient(folder: str | Path, names: Sequence[str], grid_mm: float, target: bool = False) -> Patient:
@@ -72,19 +65,9 @@ def read_patient(folder: str | Path, names: Sequence[str], grid_mm: float, targe
     InputError
         If an image, or with `target` the later visit, is missing.
     """
-    folder = Path(folder)
-    inputs = read_results(folder, grid_mm=grid_mm)
-    mask = lambda *parts: (
-        boolean(resample_mask(read_image(p), inputs.grid)) if (p := folder.joinpath(*parts)).exists() else None
-    )
-    later = mask("progression", f"{_LABEL}.nii.gz")
-    if later is None and target:
-        # A later visit without an enhancing lesion is one without recurrence.
-        if not (folder / "progression").is_dir():
-            raise InputError(f"{folder}: there is no later visit (progression), so that it is not known what recurred")
-        later = np.zeros(inputs.grid.shape, bool)
+    inputs = read_local(folder, target, grid_mm)
     try:
-        return of_inputs(inputs, names, later if target else None, mask("lesions", "necrosis.nii.gz"))
+        return of_inputs(inputs, names)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...training import Model
 
 MEANS = "tumour that enhances later inside the lesion that does not enhance now (Yoon 2024)"
+THRESHOLD = 0.5  # of Yoon 2024
 _CONFIGURATION = "3d_fullres"
 
 

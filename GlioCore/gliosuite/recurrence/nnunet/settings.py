@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from ...errors import InputError, option
 from ...settings import check, setting
+from ..settings import named
 
 NNUNET = "nnunet"  # the kind of recurrence model
-# The two sets of images that Yoon 2024 compares.
-SETS = {"conventional": ("t1c", "flair"), "combined": ("t1c", "flair", "ve")}
 FOLDS = 5  # of nnU-Net
 
 
@@ -68,13 +67,7 @@ class NnunetTraining:
         """
         from ..inputs import CHANNELS
 
-        names = SETS.get(self.channels) or tuple(n.strip() for n in self.channels.split(",") if n.strip())
-        unknown = [n for n in names if n not in CHANNELS]
-        if unknown or not names or len(set(names)) < len(names):
-            flag = option("--channels")
-            found = f"{', '.join(unknown)} in {flag} is not known" if unknown else f"{flag} needs each image once"
-            raise InputError(f"{found}; choose from {', '.join((*SETS, *CHANNELS))}")
-        return names
+        return named(self.channels, tuple(CHANNELS))
 
     def folds(self) -> tuple[str, ...]:
         """``("all",)``, or the numbers of the folds.

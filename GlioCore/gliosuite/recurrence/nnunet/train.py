@@ -14,11 +14,12 @@ from ...files import read_json, write_json
 from ...steps import Progress, part, silent
 from ...training.model_folder import Model, read_tensors
 from ..ensemble import folds_of
+from ..inputs import NOBODY
 from .cases import CASES, DATASET, Patient, number, write_dataset
 from .job import SIGN, splits
+from .predict import THRESHOLD
 from .settings import FOLDS, NNUNET, NnunetTraining
 
-THRESHOLD = 0.5  # of Yoon 2024
 _LEAST = 2 * FOLDS  # patients: two in each fold
 
 
@@ -73,9 +74,7 @@ def train(
         progress(0.0, "writing the cases for nnU-Net")
         recurred = write_dataset(names, read, folder / "raw")
     if not any(recurred.values()):
-        raise InputError(
-            "in no patient does tumour enhance later inside the non-enhancing lesion, so there is nothing to find"
-        )
+        raise InputError(NOBODY)
     _run(folder, part(progress, 0.05, 1.0))
     weights: dict[str, Any] = {}
     for name in settings.folds():

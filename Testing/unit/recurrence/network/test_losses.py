@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gliosuite.recurrence.network.losses import loss_of, pcc, tversky
 from gliosuite.recurrence.network.ranger import EVERY, SHARE, ranger
+from gliosuite.recurrence.settings import LOSSES, LOSSES_LOCAL
 from gliosuite.statistics import coverage_coefficient
 
 torch = pytest.importorskip("torch")
@@ -34,7 +35,7 @@ def test_of_whole_voxels_it_is_equations_1_and_2(masks):
     assert value == pytest.approx(coverage_coefficient(tp, fp, fn, int(brain.sum())), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["pcc", "pcc+bce", "dice", "tversky"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_those_of_differences(masks, name):
     _, target, brain = tensors(*masks)
     logits = torch.randn(target.shape, generator=torch.Generator().manual_seed(1)).requires_grad_()
@@ -99,3 +100,13 @@ def test_ranger_goes_on_where_it_was():
     steps(x, optimizer, 2 * EVERY)
     steps(y, other, 2 * EVERY)
     assert torch.equal(x, y)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_only_cross_entropy_learns_where_there_is_no_target(masks, name):
+    _, target, brain = (t.float() for t in tensors(*masks))
+    logits = torch.zeros_like(target).requires_grad_()
+    loss_of(name, logits, torch.zeros_like(target), brain, 0.0).backward()
+    assert bool((logits.grad[brain > 0] > 0).all()) is (name in LOSSES_LOCAL)
+    nothing = loss_of(name, logits, torch.zeros_like(target), torch.zeros_like(brain), 0.0)
+    assert torch.isfinite(nothing), "a thin region may be gone where the head was turned"

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gliosuite.recurrence.inputs import SEEN
 from gliosuite.recurrence.network import augment
-from gliosuite.recurrence.network.shown import CHANNELS_IN, SEEN, Shown, known_of
+from gliosuite.recurrence.network.shown import Shown, channels_in, known_of
 
 from Testing.unit.recurrence.conftest import patient
 
@@ -20,7 +21,7 @@ def one():
 
 def test_images_are_carried_onto_0_to_1_and_what_is_missing_is_0_and_said_so(one):
     x = one.stacked(LOW, HIGH)
-    assert x.shape == (CHANNELS_IN, *one.region.shape)
+    assert x.shape == (channels_in(SEEN), *one.region.shape)
     assert np.isfinite(x).all()
     assert x.min() == 0
     assert x.max() == 1
