@@ -7,8 +7,10 @@ from ..errors import InputError
 from ..perfusion.settings import T10_TISSUE_S
 
 if TYPE_CHECKING:
+    import numpy as np
     import SimpleITK as sitk
 
+    from ..images import Grid
     from ..perfusion.result import PerfusionMaps
     from ..recurrence import Inputs
     from ..recurrence.followup.classes import Followed
@@ -65,10 +67,9 @@ def local(seed: int, preset: str = "ve-foci", grid_mm: float = 3.0) -> "Inputs |
     It sees T1c, FLAIR, and ve as the dce preset ``yoon2024`` fits it to the raw series (Tofts, T1 1 s), laid together as in `recurred`. Who
     does not recur has an empty target. None for one without a lesion that does not enhance, or whose series cannot be fitted.
     """
-    import numpy as np
     import SimpleITK as sitk
 
-    from ..images import Grid, boolean, resample_mask
+    from ..images import Grid
     from ..perfusion.dce import dce_maps
     from ..perfusion.dce.presets import preset as dce_preset
     from ..recurrence.inputs import GRID_MM, TARGET, Inputs
@@ -76,7 +77,6 @@ def local(seed: int, preset: str = "ve-foci", grid_mm: float = 3.0) -> "Inputs |
     from .heads import Measured
 
     patient = simulate_case(seed, preset, min(GRID_MM, grid_mm), ("structural", "dce"))
-    truth = patient.truth
     held = {n: v for n, v in patient.case.images_held.items() if isinstance(v, sitk.Image)}
     analysis = dce_preset("yoon2024")
     try:
@@ -87,12 +87,19 @@ def local(seed: int, preset: str = "ve-foci", grid_mm: float = 3.0) -> "Inputs |
         images = {"t1c": held["t1c"], "flair": held["flair"], "ve": found.maps["ve"]}
         transforms = _registered(patient, {"flair": "flair", "ve": "dce"})
         inputs = Inputs.of(images, _masks(patient), grid, transforms, {"ve": found.mask})
-        on = lambda name: (
-            boolean(resample_mask(truth[name], grid)) if name in truth.maps else np.zeros(grid.shape, bool)
-        )
-        return inputs.local(on(TARGET[0]), on("necrosis"))
+        return inputs.local(_on(patient, TARGET[0], grid), _on(patient, "necrosis", grid))
     except InputError:
         return None
+
+
+def _on(patient: "SimulatedCase", name: str, grid: "Grid") -> "np.ndarray":
+    """A mask of the simulation on a grid, (z, y, x); empty where it has none."""
+    import numpy as np
+
+    from ..images import boolean, resample_mask
+
+    truth = patient.truth
+    return boolean(resample_mask(truth[name], grid)) if name in truth.maps else np.zeros(grid.shape, bool)
 
 
 def _masks(patient: "SimulatedCase", *more: str) -> "dict[str, sitk.Image]":
@@ -117,18 +124,13 @@ def _registered(patient: "SimulatedCase", scan_of: dict[str, str]) -> "dict[str,
 
 def followed(seed: int, inputs: "Inputs", preset: str = "default") -> "tuple[Followed, dict[str, Any]]":
     """What became of the simulated patient of a seed, on the grid of what a model sees of him (`recurred`), and his clinical facts."""
-    import numpy as np
 
-    from ..images import boolean, resample_mask
     from ..recurrence.followup.classes import Followed
     from ..recurrence.inputs import GRID_MM, TARGET
     from ..simulate.cohort import simulate_case
 
     patient = simulate_case(seed, preset, min(GRID_MM, inputs.grid.spacing[0]), ())
-    truth = patient.truth
-    on = lambda name: (
-        boolean(resample_mask(truth[name], inputs.grid)) if name in truth.maps else np.zeros(inputs.grid.shape, bool)
-    )
+    on = lambda name: _on(patient, name, inputs.grid)
     later = {n.removeprefix("progression_"): on(n) for n in TARGET}
     return Followed(str(seed), inputs, later, on("ventricles") | on("necrosis")), patient.case.clinical
 
