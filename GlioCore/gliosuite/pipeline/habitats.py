@@ -15,6 +15,7 @@ from ..steps import Progress
 from .context import Done, Run, SkippedStep
 
 if TYPE_CHECKING:
+    from ..curves import Bolus
     from ..perfusion.result import PerfusionMaps
     from ..recurrence.habitats.curves import LesionCurves
 
@@ -23,7 +24,12 @@ _WHY = "no_curves.txt"
 
 
 def keep_curves(
-    masks: dict[str, sitk.Image], series: Series, times_s: Sequence[float], maps: "PerfusionMaps", folder: Path
+    masks: dict[str, sitk.Image],
+    series: Series,
+    times_s: Sequence[float],
+    maps: "PerfusionMaps",
+    folder: Path,
+    bolus: "Bolus | None" = None,
 ) -> None:
     """Write the lesion's curves of a steady series with those of reference tissues, or why there are none.
 
@@ -31,6 +37,8 @@ def keep_curves(
     ----------
     masks
         On the series' grid.
+    bolus
+        As a person said where it is; found in the mean of the brain where None.
     """
     from ..recurrence.habitats.gathering import gathered
 
@@ -49,6 +57,7 @@ def keep_curves(
             series.grid,
             {"cel": on["cel"], "nel": nel, "brain": on["brain"]},
             given,
+            bolus=bolus,
             name=series.name,
         )
     except InputError as error:

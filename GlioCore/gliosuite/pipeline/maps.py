@@ -288,7 +288,9 @@ def dsc(run: Run, folder: Path, progress: Progress) -> Done:
         )
     write(maps, folder)
     to_reference(run, "dsc", maps.mask, _with_sd(maps), folder)
-    keep_curves(masks | on_native(run, "dsc", series.grid, ("necrosis",)), series, times, maps, folder)
+    said = settings.baseline is not None or settings.arrival_s is not None
+    masks |= on_native(run, "dsc", series.grid, ("necrosis",))
+    keep_curves(masks, series, times, maps, folder, maps.bolus if said else None)
     return Done({"aif": maps.aif.how} | plain(steady.record), plain(settings), [*notes, *maps.notes])
 
 

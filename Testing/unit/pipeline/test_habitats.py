@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gliosuite.curves import Bolus
 from gliosuite.images import Grid, Series
 from gliosuite.pipeline.context import SkippedStep
 from gliosuite.pipeline.habitats import CURVES, habitats, keep_curves
@@ -35,6 +36,17 @@ def test_nel_is_what_is_left_of_the_t2_lesion(tmp_path):
     lesion = LesionCurves.read(tmp_path / CURVES)
     assert (int(lesion.cel.sum()), int((~lesion.cel).sum())) == (32, 32)
     assert lesion.tr_s == 1.5
+
+
+def test_a_bolus_that_a_person_gave_is_taken(tmp_path):
+    at = (slice(3, 7), slice(8, 12), slice(13, 19))
+    masks, series = head(brain=..., t2l=at)
+    found = []
+    for i, bolus in enumerate((None, Bolus(0, 10, 13, 0.3), Bolus(0, 6, 13, 0.3))):
+        keep_curves(masks, series, list(TIMES), MAPS, tmp_path / f"{i}", bolus)
+        found.append(LesionCurves.read(tmp_path / f"{i}" / CURVES).curves)
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
+    assert np.abs(found[2] - found[1]).max() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ..prepared import Prepared, prepare
 from ..settings import DscSettings
 from .artery.choice import choose_aif, dr2star, relation_of_blood
 from .artery.concentration import arterial_relation
-from .artery.venous import to_vof
+from .artery.venous import before_a_vein, to_vof
 from .settings import check_settings
 
 _FEW = 5  # frames; chosen: the noise of a shorter baseline is seen in every ΔR2*
@@ -33,7 +33,9 @@ def artery_of(
     p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, curves: np.ndarray, device: Device
 ) -> tuple[Aif, str]:
     """The AIF, and how its ΔR2* follows concentration; `curves` (n, t) of ΔR2* are those of the voxels to be fitted."""
-    chosen = choose_aif(p, settings, aif, curves)
+    chosen, first = choose_aif(p, settings, aif, curves), None
+    if isinstance(aif, sitk.Image):
+        chosen, first = before_a_vein(chosen, p, settings)
     relation = relation_of_blood(settings)
     if settings.aif_r2star == "auto" and not chosen.pure:
         dt = float(np.median(np.diff(p.times_s)))
@@ -41,7 +43,7 @@ def artery_of(
         said = f"the AIF's R2* relation was chosen by the curves of normal tissue: {relation}"
         chosen = replace(chosen, notes=(*chosen.notes, said))
     if settings.vof and not isinstance(aif, Aif):
-        chosen = to_vof(chosen, p, settings, relation)
+        chosen = to_vof(chosen, p, settings, relation, first)
     return chosen, relation
 
 

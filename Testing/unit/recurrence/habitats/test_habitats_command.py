@@ -77,6 +77,21 @@ def test_a_patient_gets_a_map_a_table_and_a_picture(head, tmp_path, gliosuite):
     assert len(colours) == 2 + len([r for r in rows if r["region"] != "reference"])
 
 
+def test_the_arrival_or_the_baseline_can_be_given(head, tmp_path, gliosuite):
+    found = []
+    for more in ((), ("--baseline", 10), ("--arrival", 15.0), ("--arrival", 13.5)):
+        out = tmp_path / f"out{len(found)}"
+        code, _, err = gliosuite(*arguments(head), *more, "--out", out)
+        assert code == 0, err
+        found.append(array(read_image(out / "habitats.nii.gz")))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[1], found[2])
+    assert (found[3] != found[0]).any()  # a wrong arrival shifts all windows
+    code, _, err = gliosuite(*arguments(head), "--baseline", 10, "--arrival", 15.0, "--out", tmp_path / "both")
+    assert code == 2
+    assert "one of them is needed" in err
+
+
 def test_a_fit_to_one_patient_says_that_it_cannot_be_compared(head, tmp_path, gliosuite):
     pytest.importorskip("torch")
     code, out, err = gliosuite(*arguments(head), "--fit-here", "--out", tmp_path / "out")

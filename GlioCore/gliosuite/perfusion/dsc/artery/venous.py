@@ -4,22 +4,47 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...aif import Aif, find_sinus, first_pass, is_clipped
+from ....errors import InputError
+from ...aif import Aif, find_arteries, find_sinus, first_pass, is_clipped
+from ...aif.arteries import first_moment
+from ...aif.sinus import LATER_S
 from ...prepared import Prepared
 from ...settings import DscSettings
 from .choice import dr2star
 from .concentration import blood_concentration, blood_dr2star
 
 
-def to_vof(aif: Aif, p: Prepared, settings: DscSettings, relation: str) -> Aif:
+def before_a_vein(aif: Aif, p: Prepared, settings: DscSettings) -> tuple[Aif, np.ndarray | None]:
+    """A picked AIF, with a note where it comes later than the arteries found automatically, as a vein does; and then their ΔR2*."""
+    before = p.raw[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
+    curves = dr2star(p.raw, settings, p.n_baseline)
+    try:
+        index, _ = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)
+    except InputError:
+        return aif, None  # none is found, so that nothing speaks against the pick
+    first = curves[index].mean(axis=0).astype(np.float64)
+    own, of_first = (first_moment(c, p.times_s, p.n_baseline) for c in (aif.concentration, first))
+    later = own - of_first
+    if later < LATER_S[0]:
+        return aif, None
+    said = (
+        f"the AIF's voxels show the bolus {later:.1f} s after the arteries that are found automatically, as a vein does: tmax and what "
+        "hangs on it come out too small"
+    )
+    return replace(aif, notes=(*aif.notes, said)), first
+
+
+def to_vof(aif: Aif, p: Prepared, settings: DscSettings, relation: str, first: np.ndarray | None = None) -> Aif:
     """Scale an AIF to the area of a sinus' first pass: what a small artery lacks is what its voxels share with tissue.
 
     Areas are those of concentrations: ΔR2* of a vein follows the same `relation` (`blood_concentration`) as that of an artery, and
-    its lower, wider bolus has less of the quadratic part.
+    its lower, wider bolus has less of the quadratic part. A sinus is later than an artery: than `first` (ΔR2*, (t,)) where the AIF is
+    itself a vein's (`before_a_vein`).
     """
     series, times_s, n_baseline = p.series, p.times_s, p.n_baseline
     curves = dr2star(p.raw, settings, n_baseline)
-    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, aif.concentration)
+    earlier = aif.concentration if first is None else first
+    found = find_sinus(curves, p.region, series.grid.spacing, times_s, n_baseline, earlier)
     if found is None or found.why_not:
         why = found.why_not if found else "no large vein was found"
         return replace(aif, notes=(*aif.notes, f"the AIF is not scaled to a venous output function: {why}"))
