@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..perfusion.settings import DscSettings
 from ..recurrence.habitats.settings import HabitatCohort, HabitatTraining
 from ..settings import add_options, settings_of
 from ..steps import Progress, part
@@ -58,6 +59,7 @@ def register(add: Callable) -> None:
         p.add_argument(
             f"--{name}", metavar="MASK", help=f"reference tissue: {text} (default: found away from the lesion)"
         )
+    add_options(p, DscSettings, "baseline", "arrival_s")
     p.add_argument("--model", metavar="DIR", help="of `gliosuite habitats train` (default: the shipped model)")
     p.add_argument(
         "--fit-here",
@@ -216,6 +218,7 @@ def _curves(
 ) -> "tuple[LesionCurves, list[str]]":
     """The curves of the lesion, and what is to be said of the series."""
     from ..images import array, boolean, read_image, resample
+    from ..perfusion.bolus import locate
     from ..recurrence.habitats.gathering import gathered, known_adc
     from ..registration.steady import steady, uncorrected
     from .series import mask_of
@@ -229,7 +232,11 @@ def _curves(
     )
     still = steady(series, progress) if args.motion else uncorrected(series)
     still.write(folder)
-    made = gathered(still.series.frames, times, series.grid, masks, given, adc, name=series.name)
+    bolus = None
+    if args.baseline is not None or args.arrival is not None:
+        told = DscSettings(baseline=args.baseline, arrival_s=args.arrival)
+        bolus = locate(still.series.frames[:, masks["brain"]].T, times, told, rising=False, name=series.name)
+    made = gathered(still.series.frames, times, series.grid, masks, given, adc, bolus, series.name)
     return made, list(still.notes)
 
 
@@ -297,9 +304,9 @@ def _cohort(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         "combined_less_clinical": None if found.gain is None else asdict(found.gain),
         "cut": {"column": args.cut, "above": cut.value, "p": cut.p, "tried": cut.tried, "p_if_given_beforehand": p},
         "notes": [
-            "Volumes count per 10 cc, ADC per 0.001 mm2/s. C is that of patients whom the models of the other folds had not seen; the "
-            "gain's interval is over patients, folds as they were. The cut was chosen among many: p pays for that by permutation, "
-            "p_if_given_beforehand does not."
+            "Volumes count per 10 cc, ADC per 0.001 mm2/s. C is that of patients whom the models of the other folds had not seen; for the "
+            "gain's interval models are fitted on draws of the patients and asked about the others. The cut was chosen among many: p pays "
+            "for that by permutation, p_if_given_beforehand does not."
         ],
     }
     high = patients.table.numbers(args.cut) > cut.value

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...statistics.agreement import Estimate, pearson
-from ...statistics.groups import anova, bootstrap, mancova
+from ...statistics.groups import anova, mancova
 from ...statistics.survival import Cut, best_cut, harrell_c, log_rank
 from ..survival.cox import fit_cox
 from ..survival.fit import Patients, patients
@@ -26,7 +26,7 @@ _UNITS = {
     "_adc": 1e-3,
 }  # of hazard ratios, by the end of a column; 10 cc are Yun's unit, 10,000 voxels of 1 mm
 _LEAST = 3  # patients of a comparison
-_DRAWS = 1000  # of the interval of the gain in C
+_DRAWS = 200  # of the interval of the gain in C; chosen, two models are fitted in each
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Survival:
         Harrell's C, each patient's risk by the model of the folds that it is not in: ``clinical``, ``patterns``, ``combined``. Pairs of
         all folds count: within folds a tenth of them would be left.
     gain
-        C of combined less that of clinical, paired, with its interval over patients.
+        C of combined less that of clinical, paired; in its interval the models are fitted anew.
     """
 
     univariable: dict[str, Any]
@@ -150,10 +150,7 @@ def survival(
     fold = folds_of(found.events, folds, seed)
     risks = {n: _held_out(found, v, fold) for n, (_, v) in x.items() if v.shape[1]}
     c = {n: harrell_c(found.times, found.events, r) for n, r in risks.items()}
-    gain = None
-    if "clinical" in risks:
-        rows = (found.times, found.events, risks["combined"], risks["clinical"])
-        gain = bootstrap(rows, _gain, seed, _DRAWS)
+    gain = _gain_of(found, x["combined"][1], x["clinical"][1], risks, seed) if "clinical" in risks else None
     return Survival(single, combined, c, gain)
 
 
@@ -177,12 +174,41 @@ def _held_out(found: Patients, x: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Risk (n,) of each patient by the model of the other folds."""
     risk = np.zeros(len(x))
     for k in np.unique(fold):
-        rest = fold != k
-        varies = np.ptp(x[rest], axis=0) > 0
-        names = [str(i) for i in np.flatnonzero(varies)]
-        cox = fit_cox(found.times[rest], found.events[rest], x[rest][:, varies], names)
-        risk[~rest] = (x[~rest][:, varies] - x[rest][:, varies].mean(axis=0)) @ cox.coef
+        own = np.flatnonzero(fold == k)
+        risk[own] = _risk(found, x, np.flatnonzero(fold != k), own)
     return risk
+
+
+def _risk(found: Patients, x: np.ndarray, shown: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Risk (k,) of the patients with the indices `asked` by Cox's model of those with the indices `shown`."""
+    varies = np.ptp(x[shown], axis=0) > 0
+    cox = fit_cox(
+        found.times[shown], found.events[shown], x[shown][:, varies], [str(i) for i in np.flatnonzero(varies)]
+    )
+    return (x[asked][:, varies] - x[shown][:, varies].mean(axis=0)) @ cox.coef
+
+
+def _gain_of(
+    found: Patients, combined: np.ndarray, clinical: np.ndarray, risks: Mapping[str, np.ndarray], seed: int
+) -> Estimate:
+    """C of combined less clinical, of patients whom the models had not seen, with an interval that knows of models and patients.
+
+    Both models are fitted anew on each draw of patients with replacement and asked about those who were not drawn, a third of all. Cox's
+    model pays for predictors that tell nothing with a C that is lower on others: over patients alone, the interval would leave 0 out.
+    """
+    rng, n = np.random.default_rng(seed), len(found.times)
+    drawn = []
+    for _ in range(_DRAWS):
+        shown = rng.integers(0, n, n)
+        asked = np.setdiff1d(np.arange(n), shown)
+        try:
+            first, second = (_risk(found, x, shown, asked) for x in (combined, clinical))
+            drawn.append(_gain(found.times[asked], found.events[asked], first, second))
+        except InputError:  # too few events in a draw of few patients
+            continue
+    value = _gain(found.times, found.events, risks["combined"], risks["clinical"])
+    low, high = np.nanquantile(drawn, (0.025, 0.975)) if drawn else (np.nan, np.nan)
+    return Estimate(value, float(low), float(high))
 
 
 def _gain(t: np.ndarray, e: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
