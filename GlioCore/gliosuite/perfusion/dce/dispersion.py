@@ -8,9 +8,9 @@ the whole organ, is what thousands of voxels together determine well and a singl
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
-from ..fit import fit_curves
+from ..fit import CurveFit, fit_curves
 from ..kinetics import convolve
 from ..prepared import evenly
 
@@ -65,7 +65,9 @@ def find_dispersion(
 ) -> float:
     """The mean dispersion in s with which extended Tofts with delay fits a sample of the voxels best; 0 where there is no evidence of any.
 
-    Each voxel's noise is its own: the likelihood of voxel i is ``-t / 2 ln sse_i``, so that no bright vessel decides alone.
+    Each voxel's noise is its own: the likelihood of voxel i is ``-t / 2 ln sse_i``, so that no bright vessel decides alone. A dispersion
+    goes with an earlier arrival, and an AIF that is too narrow asks for more of it; blood does not reach most of the tissue before the
+    artery, so that it is no longer than what leaves the median delay at 0.
 
     Parameters
     ----------
@@ -79,24 +81,38 @@ def find_dispersion(
     good = np.flatnonzero(np.isfinite(curves).all(axis=1))
     some = curves[evenly(good, _VOXELS)]
 
-    def costs(mean_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Of each voxel, and whether it has plasma beyond doubt."""
+    def fitted(mean_s: float) -> CurveFit:
         at, dispersed = disperse(aif_times_s, aif, mean_s)
-        fit = fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "kernels")
+        return fit_curves(some, times_s, dispersed, "etm", True, at, dict(bounds), "kernels")
+
+    def costs(fit: CurveFit) -> np.ndarray:
         sse = fit.sse.astype(np.float64)
         # A curve that is fitted without a residual (a phantom's) must not decide alone either.
-        return 0.5 * times_s.size * np.log(np.maximum(sse, 1e-12 * max(float(sse.max()), 1e-30))), (
-            fit.values["vp"] > _PLASMA_SD * fit.sd["vp"]
-        )
+        return 0.5 * times_s.size * np.log(np.maximum(sse, 1e-12 * max(float(sse.max()), 1e-30)))
 
-    found = minimize_scalar(
-        lambda mean_s: float(costs(mean_s)[0].sum()),
+    best = minimize_scalar(
+        lambda mean_s: float(costs(fitted(mean_s)).sum()),
         bounds=(0.0, LONGEST_S),
         method="bounded",
         options={"xatol": _TOLERANCE_S},
-    )
-    without, plasma = costs(0.0)
+    ).x
+    without, spread = fitted(0.0), fitted(best)
     # Without plasma, vp and a delay are one, since A = (dC/dt + kep C) / ktrans. A dispersed AIF parts them and so gains a parameter in
     # each such voxel, dispersion or not: these are no evidence.
-    gained = float((without - costs(found.x)[0])[plasma].sum())
-    return float(round(found.x, 2)) if gained > _EVIDENCE else 0.0
+    gained = float((costs(without) - costs(spread))[has_plasma(without)].sum())
+    if gained <= _EVIDENCE or usual_delay(without) <= 0:
+        return 0.0
+    if usual_delay(spread) < 0:
+        best = brentq(lambda mean_s: usual_delay(fitted(mean_s)), 0.0, best, xtol=_TOLERANCE_S)
+    return float(round(best, 2))
+
+
+def has_plasma(fit: CurveFit) -> np.ndarray:
+    """Which voxels (n,) of a fit with vp have plasma beyond doubt."""
+    return np.asarray(fit.values["vp"] > _PLASMA_SD * fit.sd["vp"])
+
+
+def usual_delay(fit: CurveFit) -> float:
+    """Median delay (s) after the AIF of the voxels that have plasma beyond doubt; 0 where none has."""
+    delay = fit.values["delay"][has_plasma(fit)]
+    return float(np.median(delay)) if delay.size else 0.0

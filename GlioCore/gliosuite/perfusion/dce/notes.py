@@ -9,6 +9,7 @@ from ..fit import AUTO, FALSE_ALARMS, CurveFit
 from ..prepared import Prepared
 from ..settings import HEMATOCRIT, DceSettings
 from ..signal import FLOOR_SNR, near_floor
+from .dispersion import has_plasma, usual_delay
 
 DRIFT = 0.03  # of the signal from the first frame to the last; chosen, it moves ve of tumour by a tenth
 _WORTH_SAYING = 0.001  # of the curves; chosen: fewer lie in air and at rims
@@ -18,9 +19,12 @@ _LEAST_BASELINE = 4  # frames that show a slope beside their own scatter; chosen
 # Chosen: neither a peak nor noise makes such.
 _SAME, _COARSE_S = 1e-5, 1.0
 _NEARLY, _FEW = 0.01, 4
-# Of what leaks beyond doubt, and has plasma beyond doubt; and the share without that is said. Chosen: of simulated patients' leaking voxels
+# Of what leaks beyond doubt; and the share without plasma that is said. Chosen: of simulated patients' leaking voxels
 # 2 to 30 % have none, of phantoms without vessels 85 % and more.
-_LEAKING_SD, _PLASMA_SD, _MOSTLY = 3.0, 2.0, 0.5
+_LEAKING_SD, _MOSTLY = 3.0, 0.5
+# Of the brain's median vp: blood volumes of 2 to 4 % are usual, of which .6 is plasma. Chosen, as more than twice outside.
+_USUAL_VP = (0.006, 0.045)
+EARLY_S = 0.5  # of most tissue before its artery; chosen, what frames tell of an arrival is surer than that
 
 
 def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, sigma: float) -> list[str]:
@@ -103,6 +107,13 @@ def has_plateau(values: np.ndarray, times_s: np.ndarray) -> bool:
     return bool(same or nearly or is_clipped(top, times))
 
 
+def unusual_vp(vp: np.ndarray) -> float | None:
+    """The median of a head's vp (n,) where no brain has such a one, so that its AIF must be wrong; else None."""
+    known = vp[np.isfinite(vp)]
+    median = float(np.median(known)) if known.size else np.nan
+    return median if median < _USUAL_VP[0] or median > _USUAL_VP[1] else None
+
+
 def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> list[str]:
     """Sentences on a fit, of its voxels that are `known` (n,); `sd_ve` (n,) is not finite where ve is unknown."""
     if not known.any():
@@ -120,12 +131,23 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> lis
     if fit.model == "etm" and "delay" in fit.values:
         # Without plasma, vp A and a delay of vp / ktrans are one to first order: A = (dC/dt + kep C) / ktrans.
         leaking = known & (fit.values["ktrans"] > _LEAKING_SD * fit.sd["ktrans"])
-        bare = float(np.mean(fit.values["vp"][leaking] < _PLASMA_SD * fit.sd["vp"][leaking])) if leaking.any() else 0.0
+        bare = float(np.mean(~has_plasma(fit)[leaking])) if leaking.any() else 0.0
         if bare > _MOSTLY:
             result.append(
                 f"in {100 * bare:.0f} % of the voxels that leak, vp is within its noise: a little plasma that is not there passes for a "
                 f"later arrival, and ktrans is then too low, most where kep is high; {option('--model')} auto or tofts does without vp"
             )
+    if "vp" in fit.values and (median := unusual_vp(fit.values["vp"][known])) is not None:
+        much, little = ("high", "low") if median > _USUAL_VP[1] else ("low", "high")
+        result.append(
+            f"the median vp is {100 * median:.1f} %, where a brain has about 2: the AIF is probably too {little}, and ktrans, ve and vp "
+            f"are then too {much} by as much"
+        )
+    if "delay" in fit.values and "vp" in fit.values and (early := usual_delay(fit.rows(known))) <= -EARLY_S:
+        result.append(
+            f"in most voxels the bolus arrives before it does in the AIF ({-early:.1f} s, median): the AIF is late, as a vein's is, and "
+            f"ktrans and vp are wrong; choose another ({option('--aif')})"
+        )
     if fit.chosen is not None:
         counts = np.bincount(fit.chosen[known], minlength=len(AUTO) + 1)[1:]
         share = ", ".join(f"{m} {100 * c / known.sum():.0f} %" for m, c in zip(AUTO, counts))

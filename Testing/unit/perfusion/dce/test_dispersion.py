@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from gliosuite.perfusion.dce.dispersion import disperse, find_dispersion
-from gliosuite.perfusion.fit import DEFAULT_BOUNDS
+from gliosuite.perfusion.dce.dispersion import disperse, find_dispersion, usual_delay
+from gliosuite.perfusion.fit import DEFAULT_BOUNDS, fit_curves
 from gliosuite.perfusion.kinetics import extended_tofts, parker_aif, tofts
 
 TIMES = np.arange(0.0, 300.0, 5.0)
@@ -9,11 +9,12 @@ FINE = np.arange(0.0, 300.0, 0.5)
 AIF = parker_aif(FINE, 25.0) / 0.58
 
 
-def curves(mean_s: float, n: int = 200, noise: float = 0.01) -> np.ndarray:
-    """Normal brain, late by 0 to 2 s, behind a dispersion."""
+def curves(mean_s: float, n: int = 200, noise: float = 0.01, early_s: float = 0.0) -> np.ndarray:
+    """Normal brain, late by 0 to 2 s less `early_s`, behind a dispersion."""
     rng = np.random.default_rng(4)
     at, fed = disperse(FINE, AIF, mean_s)
-    clean = extended_tofts(TIMES, fed, 0.002, 0.1, rng.uniform(0.01, 0.04, n), rng.uniform(0, 2, n), at)
+    plasma, late = rng.uniform(0.01, 0.04, n), rng.uniform(0, 2, n)
+    clean = extended_tofts(TIMES, fed, 0.002, 0.1, plasma, late, at - early_s)
     return clean + rng.normal(0, noise, clean.shape)
 
 
@@ -53,3 +54,18 @@ def test_tissue_without_plasma_is_no_evidence_of_dispersion():
     clean = tofts(TIMES, AIF, rng.uniform(0.05, 0.3, 400), rng.uniform(0.1, 0.5, 400), 0.0, FINE)
     found = find_dispersion(clean + rng.normal(0, 0.003, clean.shape), TIMES, AIF, FINE, DEFAULT_BOUNDS)
     assert found == 0
+
+
+def test_blood_does_not_reach_most_tissue_before_the_artery():
+    """An AIF that is narrower than what feeds the tissue asks for dispersion, which must not be paid for with negative delays."""
+    narrow = curves(5.0, early_s=2.0)
+    found = find_dispersion(narrow, TIMES, AIF, FINE, DEFAULT_BOUNDS)
+    assert 1.0 < found < 4.5
+    at, fed = disperse(FINE, AIF, found)
+    fit = fit_curves(narrow, TIMES, fed, "etm", True, at, DEFAULT_BOUNDS, "kernels")
+    assert usual_delay(fit) == pytest.approx(0.0, abs=0.2)
+
+
+def test_a_late_aif_is_not_dispersed_further():
+    late = curves(4.0, early_s=8.0)
+    assert find_dispersion(late, TIMES, AIF, FINE, DEFAULT_BOUNDS) == 0

@@ -46,3 +46,31 @@ def test_tissue_that_leaks_without_vessels_is_said(vp, said):
     fit = fit_curves(clean + rng.normal(0, 0.01, clean.shape), TIMES, aif, "etm", delay=True, aif_times_s=fine)
     notes = fit_notes(fit, np.isfinite(fit.sse), None)
     assert any("vp is within its noise" in note for note in notes) == said
+
+
+@pytest.mark.parametrize("late_s, said", [(0.0, False), (3.0, True)])
+def test_an_aif_that_comes_after_the_tissues_bolus_is_said(late_s, said):
+    rng = np.random.default_rng(4)
+    fine = 0.5 * np.arange(600)
+    aif = kinetics.parker_aif(fine, 25.0) / 0.58
+    clean = kinetics.extended_tofts(
+        TIMES, aif, 0.002, 0.1, rng.uniform(0.01, 0.04, 200), rng.uniform(0, 1, 200), fine - late_s
+    )
+    fit = fit_curves(clean + rng.normal(0, 0.01, clean.shape), TIMES, aif, "etm", delay=True, aif_times_s=fine)
+    notes = fit_notes(fit, np.isfinite(fit.sse), None)
+    assert any("before it does in the AIF" in note for note in notes) == said
+
+
+@pytest.mark.parametrize(
+    "factor, said", [(1.0, ""), (0.3, "AIF is probably too low"), (6.0, "AIF is probably too high")]
+)
+def test_a_blood_volume_that_no_brain_has_is_said(factor, said):
+    rng = np.random.default_rng(5)
+    fine = 0.5 * np.arange(600)
+    aif = kinetics.parker_aif(fine, 25.0) / 0.58
+    clean = kinetics.extended_tofts(TIMES, aif, 0.002, 0.1, rng.uniform(0.01, 0.03, 200), rng.uniform(0, 1, 200), fine)
+    curves = clean + rng.normal(0, 0.01, clean.shape)
+    fit = fit_curves(curves, TIMES, factor * aif, "etm", delay=True, aif_times_s=fine)
+    notes = [n for n in fit_notes(fit, np.isfinite(fit.sse), None) if "the median vp is" in n]
+    assert len(notes) == bool(said)
+    assert all(said in note for note in notes)
