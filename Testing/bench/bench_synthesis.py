@@ -19,10 +19,12 @@ percentile of the truth in the brain, 0 outside the brain), over the head's box 
 
 import argparse
 import json
+import pickle
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,13 +105,22 @@ def of_case(case: Path, work: Path, raw: bool) -> FittedHead:
     return FittedHead(measured, Fitted.read(folder), truths, main, image("tissue"), image("share"))
 
 
-def of_seed(seed: int, preset: str, without: list[str]) -> FittedHead | None:
-    """A patient of a seed; None, and a line, where the series is refused, as of one without a usable artery."""
-    try:
-        return fitted_head(seed, preset, **{name: name not in without for name in KNOWN})
-    except InputError as error:
-        print(f"patient {seed} is refused: {error}")
-        return None
+def of_seed(seed: int, preset: str, without: list[str], keep: Path | None = None) -> FittedHead | None:
+    """A patient of a seed; None, and a line, where the series is refused, as of one without a usable artery.
+
+    With a folder to `keep` it in, without its series.
+    """
+    path = keep / f"{'-'.join((preset, *without))}-{seed}.pickle" if keep else None
+    if path is None or not path.exists():
+        try:
+            head = fitted_head(seed, preset, **{name: name not in without for name in KNOWN})
+        except InputError as error:
+            print(f"patient {seed} is refused: {error}")
+            return None
+        if path is None:
+            return head
+        path.write_bytes(pickle.dumps(replace(head, measured=None)))
+    return pickle.loads(path.read_bytes())
 
 
 def timed(what: Callable[[], object]) -> float:
@@ -207,7 +218,7 @@ def share(patients: list[Patient], name: str, tissue: str, level: float, where: 
 
 def coverage(patients: list[Patient], preset: str, where: str = "of") -> list[str]:
     """Print how often intervals hold the truth, by tissue; the bars that were missed. `where` as in `together`."""
-    failed = []
+    failed, chance, bars = [], 0.0, 0
     voxels = {"of": f"of one tissue (at least {PURE:.0%})", "mainly": "all, by their main tissue"}[where]
     print(
         f"coverage of 50/90/95 % intervals, % of voxels ({preset}), {voxels}, and its standard error over patients; CRPS in SDs of the "
@@ -222,11 +233,16 @@ def coverage(patients: list[Patient], preset: str, where: str = "of") -> list[st
             shares = {q: share(patients, name, tissue, q, where) for q in LEVELS}
             missed = [q for q, (v, _) in shares.items() if abs(v - 100 * q) > COVERED[preset]]
             failed += [f"{name} {tissue} {q:g}" for q in missed]
+            chance += sum(2 * float(ndtr(-COVERED[preset] / max(e, 1e-9))) for _, e in shares.values())
+            bars += len(LEVELS)
             said = " ".join(f"{v:5.1f}{'*' if q in missed else ' '}" for q, (v, _) in shares.items())
             errors = " ".join(f"{e:4.1f}" for _, e in shares.values())
             fits = 100 * float(np.mean(~np.isfinite(sd) | (np.abs(fit - true) <= 1.96 * sd)))
             score = float(np.mean(crps(off)))
             print(f"  {name:8}{tissue:10}{said}   SE {errors}   CRPS {score:5.2f}   fit {fits:5.1f}   n {off.size}")
+    print(
+        f"  missed {len(failed)} of {bars}; intervals that are right would miss {chance:.0f} with patients as different as these"
+    )
     return [f"coverage {'of all ' if where == 'mainly' else ''}{one}" for one in failed]
 
 
@@ -365,19 +381,27 @@ def main() -> int:
     parser.add_argument(
         "--cohort", type=Path, help="folder of a cohort, made where it is not there, for the commands themselves"
     )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="folder of patients that are not simulated again (not with --cohort, nor for lyoo2025)",
+    )
     parser.add_argument("--ids", nargs="*", help="cases of the cohort (default all)")
     parser.add_argument("--work", type=Path, help="folder for what the commands make of it")
     args = parser.parse_args()
     model = read_model(args.model_folder or shipped(args.model), args.model)
     with tempfile.TemporaryDirectory() as folder:
         work = args.work or Path(folder)
+        if args.keep:
+            args.keep.mkdir(parents=True, exist_ok=True)
         if args.cohort:
             raw = args.model == "lyoo2025"
             patients, failed = [Patient(of_case(case, work / case.name, raw), model) for case in cases(args)], []
         else:
             patients, failed = [], []
             for seed in range(args.seed, args.seed + args.patients):
-                head = of_seed(seed, args.preset, args.without)
+                # The first one's series is timed.
+                head = of_seed(seed, args.preset, args.without, args.keep if patients else None)
                 if head is None:
                     continue
                 if not patients:

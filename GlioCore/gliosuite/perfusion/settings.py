@@ -470,7 +470,7 @@ class SynthesisTraining:
     first_head: int = setting(
         1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed"
     )
-    spatial_steps: int = setting(10000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
+    spatial_steps: int = setting(16000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)

@@ -7,15 +7,17 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...compute import blocks, each
+from ...errors import InputError
 from ...images import Grid, array, boolean, map_image
 from ...steps import Progress, part, silent
 from ...training import Model, read_model
 from ...training.model_folder import shipped
 from ..aif.venous import FLIP_FACTORS
+from ..dce.notes import unusual_vp
 from .features import NAMES, PARAMETERS, from_scale, inputs
 from .fitted import Fitted
 from .network import gaussian
-from .spatial import CHANNELS, channels, refine
+from .spatial import CHANNELS, GROUPS, LAYERS, N_OUT, channels, refine
 
 _BLOCK = 8192  # voxels at a time; chosen, their layers stay in a processor's cache
 KIND = "posterior"
@@ -106,12 +108,21 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
         # Each voxel's interval is that of the tissues that it may be, by how likely it is of each.
         by_tissue = model.about["tissue_intervals"]
         held = {q: {k: likely @ np.asarray(v, np.float32) for k, v in of.items()} for q, of in by_tissue.items()}
-    return Distribution(mean, spread, outside | contradicted(fitted), held)
+    return Distribution(mean, spread, outside | bool(contradicted(fitted)), held)
 
 
 def of_neighbours(model: Model) -> dict[str, np.ndarray]:
-    """The weights of the stage that looks at neighbours, as `spatial.refine` takes them; empty without one."""
-    return {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
+    """The weights of the stage that looks at neighbours, as `spatial.refine` takes them; empty without one.
+
+    Raises
+    ------
+    InputError
+        If they are of a network of another shape.
+    """
+    found = {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
+    if found and found[f"{len(LAYERS) - 1}.bias"].shape != (N_OUT + len(GROUPS),):
+        raise InputError("this posterior was trained by another version of GlioSuite; train it anew (synthesize train)")
+    return found
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:
@@ -157,10 +168,16 @@ def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = s
     )
 
 
-def contradicted(fitted: Fitted) -> bool:
-    """Whether a series' blood says that it was not taken as was said, or that its AIF is wrong."""
+def contradicted(fitted: Fitted) -> str:
+    """Why a series was not taken as was said, or its AIF is wrong, by what its blood says; empty where nothing speaks against it."""
     low, high = FLIP_FACTORS
-    return fitted.flip_factor is not None and not low <= fitted.flip_factor <= high
+    if fitted.flip_factor is not None and not low <= fitted.flip_factor <= high:
+        return (
+            f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "
+            "flip angle is not what was said"
+        )
+    vp = unusual_vp(array(fitted.values["vp"])[boolean(fitted.mask)])
+    return "" if vp is None else f"the median vp is {100 * vp:.1f} %, as no brain's is, so that the AIF is wrong"
 
 
 def limits(between: Any, margin: float, least: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -198,11 +215,8 @@ def _notes(fitted: Fitted, share: float, model: Model) -> list[str]:
     ]
     shared = zip(NAMES[_SHARED:], scan.numbers(), *(end[_SHARED:] for end in trained_within(model)))
     far = [name for name, value, low, high in shared if not low <= value <= high]
-    if contradicted(fitted):
-        notes.append(
-            f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "
-            "flip angle is not what was said: all voxels show the fitted values, which are wrong for the same reason"
-        )
+    if why := contradicted(fitted):
+        notes.append(f"{why}: all voxels show the fitted values, which are wrong for the same reason")
     elif far:
         notes.append(
             f"the series lies outside what the network was trained on ({', '.join(far)}): all voxels show the fitted values"

@@ -2,7 +2,9 @@
 
 A small convolutional network looks at the maps of the voxels' own posteriors, at how sharp they are, how well the model fits there, and at
 T1. It answers with a Gaussian that is never sharper than a sixth of the prior, so that where the data are strong the product hardly differs
-from the voxel's own; and with a factor on the product's SD. Convolutions are products of matrices, plane by plane: no torch is needed.
+from the voxel's own; with a gate, whether that Gaussian is about the voxel's own value, as at a tumour's edge, or about the prior's, as in
+white matter, whose own ve is noise; and with a factor on the product's SD. Convolutions are products of matrices, plane by plane: no torch
+is needed.
 """
 
 from collections.abc import Mapping
@@ -35,7 +37,7 @@ LAYERS = (
     ((1, 1, 1), (1, 1, 1)),
 )
 WIDTH = 32  # of the hidden layers
-N_OUT = 3 * N  # mean and width of the neighbours' Gaussian, and the factor; the tissues' likelihoods follow
+N_OUT = 4 * N  # mean, width and gate of the neighbours' Gaussian, and the factor; the tissues' likelihoods follow
 # Width of the neighbours' Gaussian over the prior's SD, and the factor on the product's SD, as logarithms; both chosen.
 WIDTH_LIMITS, FACTOR_LIMITS = (-1.8, 2.0), (-2.0, 2.0)
 # Tissues whose intervals are calibrated apart; the network says how likely a voxel is of each.
@@ -43,10 +45,6 @@ GROUPS = ("gm", "wm", "oedema", "cel", "necrosis", "fluid", "beside")
 LEVELS = (0.5, 0.9, 0.95)  # of the intervals that are calibrated
 _T1 = (0.2, 6.0, 1.3)  # s: a T1 outside the first two is none; the third is that of brain, about
 _TOLD = [NAMES.index(name) for name in TOLD]
-# Neighbours are heard less the likelier a voxel is of enhancing tumour, 1 less that to this power: a tumour's texture is wider than what
-# simulated heads teach, and the data are strong there. Of ve they are heard where a voxel may be mixed, since its curve shows the leaking
-# part alone. Chosen.
-SURE = np.array([6.0 if name == "ve" else 1.0 for name in PARAMETERS], np.float32)
 _BEGINS = 1.5  # what an untrained network's width begins with: so wide that neighbours say next to nothing
 _MEAN, _SD = (np.array([PRIOR[name][i] for name in PARAMETERS], np.float32) for i in (0, 1))
 
@@ -112,7 +110,7 @@ def refine(
     out = volume[inside]
     likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
     likely /= likely.sum(axis=1, keepdims=True)
-    return *product(np, out, likely, mean, spread, _MEAN, _SD, SURE), likely
+    return *product(np, out, mean, spread, _MEAN, _SD), likely
 
 
 def _convolved(
@@ -145,18 +143,16 @@ def _convolved(
     return result
 
 
-def product(
-    library: Any, out: Any, likely: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any, sure: Any
-) -> tuple[Any, Any]:
+def product(library: Any, out: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any) -> tuple[Any, Any]:
     """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; channels are the second axis.
 
-    `out` is what the network says, `likely` how likely each tissue is; `sure` as `SURE`.
+    `out` is what the network says: mean, width, factor, gate.
     """
-    around = prior_mean + prior_sd * out[:, :N]
+    gate = 0.5 + 0.5 * library.tanh(out[:, 3 * N : N_OUT])
+    around = prior_mean + gate * (mean - prior_mean) + prior_sd * out[:, :N]
     width = prior_sd * library.exp(_within(library, out[:, N : 2 * N] + _BEGINS, WIDTH_LIMITS))
-    tumour = GROUPS.index("cel")
-    own, other = 1.0 / spread**2, (1.0 - likely[:, tumour : tumour + 1] ** sure) / width**2
-    factor = library.exp(_within(library, out[:, 2 * N : N_OUT], FACTOR_LIMITS))
+    own, other = 1.0 / spread**2, 1.0 / width**2
+    factor = library.exp(_within(library, out[:, 2 * N : 3 * N], FACTOR_LIMITS))
     return (own * mean + other * around) / (own + other), factor / library.sqrt(own + other)
 
 

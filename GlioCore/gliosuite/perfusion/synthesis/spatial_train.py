@@ -15,7 +15,7 @@ from ..settings import SynthesisTraining
 from .features import PARAMETERS, PRIOR, Inputs, inputs, to_scale
 from .fitted import Fitted
 from .network import DEGREES, gaussian
-from .spatial import CHANNELS, GROUPS, LAYERS, LEVELS, N_OUT, SURE, WIDTH, N, channels, from_torch, product, refine
+from .spatial import CHANNELS, GROUPS, LAYERS, LEVELS, N_OUT, WIDTH, N, channels, from_torch, product, refine
 
 _PATCH = (12, 48, 48)  # voxels (z, y, x) at a time; chosen, several times the network's reach
 _AT_TUMOUR = 0.35  # share of the patches that lie at an enhancing tumour; chosen, one voxel in 500 is one
@@ -211,13 +211,12 @@ def _fit(
         return [torch.from_numpy(np.stack([p[k][..., :nz, :ny, :nx] for p in parts])).to(device) for k in range(6)]
 
     each_parameter = lambda values: torch.tensor(values, device=device).view(1, N, 1, 1, 1)
-    fixed = [*(each_parameter([PRIOR[name][i] for name in PARAMETERS]) for i in (0, 1)), each_parameter(SURE)]
+    prior = [each_parameter([PRIOR[name][i] for name in PARAMETERS]) for i in (0, 1)]
 
     def loss(model: Any, data: list[Any]) -> Any:
         read, mean, spread, truth, group, weight = data
         out = model(read)
-        likely = torch.softmax(out[:, N_OUT:].detach(), dim=1)
-        found, sd = product(torch, out, likely, mean, spread, *fixed)
+        found, sd = product(torch, out, mean, spread, *prior)
         fits = (DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / DEGREES) + torch.log(sd / spread)
         named = torch.nn.functional.cross_entropy(out[:, N_OUT:], group, reduction="none")
         return ((fits.mean(1) + _TISSUE * named) * weight).sum() / weight.sum()

@@ -234,7 +234,7 @@ def card(model: Model) -> str:
         else f"the {of('calibration_heads')} after those"
     )
     neighbours = f"""* **Neighbours.** A convolutional network of {size} numbers gives each voxel the Gaussian of its surroundings, which is
-  multiplied with its own, the less the likelier it is enhancing tumour. It learned from {of("heads")} simulated heads from seed
+  multiplied with its own. It learned from {of("heads")} simulated heads from seed
   {of("first_head")} on; {by} calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity,
   "beside" what lies outside the brain).
 """

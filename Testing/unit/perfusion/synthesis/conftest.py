@@ -18,11 +18,11 @@ def _scan(**changed):
 
 def _fit_of(ktrans, sd, n=3):
     full = lambda v: np.full(n, v)
-    values = {"ktrans": full(ktrans), "ve": full(0.3), "vp": full(0.05), "kep": full(ktrans / 0.3), "delay": full(1.0)}
+    values = {"ktrans": full(ktrans), "ve": full(0.3), "vp": full(0.03), "kep": full(ktrans / 0.3), "delay": full(1.0)}
     spread = {
         "ktrans": full(sd),
         "ve": full(0.3 * sd / ktrans),
-        "vp": full(0.05 * sd / ktrans),
+        "vp": full(0.03 * sd / ktrans),
         "kep": full(sd),
         "delay": full(10 * sd),
     }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from gliosuite.errors import InputError
 from gliosuite.images import array
 from gliosuite.perfusion.settings import SynthesisTraining
 from gliosuite.perfusion.synthesis.features import NAMES, PARAMETERS, PRIOR, Inputs
@@ -13,7 +14,6 @@ from gliosuite.perfusion.synthesis.spatial import (
     LAYERS,
     LEVELS,
     N_OUT,
-    SURE,
     WIDTH,
     N,
     channels,
@@ -72,7 +72,7 @@ def test_convolutions_are_those_of_torch():
         x, before = (new + before if i == 2 else new), new
     out = new[0].numpy()[:, mask].T
     likely = np.exp(out[:, N_OUT:]) / np.exp(out[:, N_OUT:]).sum(axis=1, keepdims=True)
-    expected = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, SURE)
+    expected = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
     found = refine(weights, mask, read, mean, spread)
     for one, other in zip(found, (*expected, likely)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -91,28 +91,22 @@ def test_how_far_the_image_reaches_says_nothing():
 def test_sharp_data_are_hardly_moved_and_vague_ones_are():
     out = np.zeros((2, N_OUT), np.float32)
     out[:, N : 2 * N] = -9.0  # neighbours as sharp as they may be, at the prior's mean
+    out[:, 3 * N :] = -9.0
     mean = np.tile(PRIOR_MEAN + PRIOR_SD, (2, 1))
     spread = np.stack([0.01 * PRIOR_SD, PRIOR_SD])
-    likely = np.zeros((2, len(GROUPS)), np.float32)
-    moved, sd = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD, SURE)
+    moved, sd = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
     off = (mean - moved) / PRIOR_SD
     assert (off[0] < 0.01).all()
     assert (off[1] > 0.9).all()
     assert (sd[1] < 0.2 * PRIOR_SD).all()
 
 
-def test_neighbours_are_heard_of_ve_where_it_is_not_sure_that_a_voxel_is_tumour_alone():
-    out = np.zeros((3, N_OUT), np.float32)
-    out[:, N : 2 * N] = -9.0  # sharp, and told the prior's mean
-    mean = np.tile(PRIOR_MEAN + PRIOR_SD, (3, 1))
-    likely = np.zeros((3, len(GROUPS)), np.float32)
-    likely[:, GROUPS.index("cel")] = 1.0, 0.7, 0.0
-    moved, sd = product(np, out, likely, mean, np.tile(PRIOR_SD, (3, 1)), PRIOR_MEAN, PRIOR_SD, SURE)
-    np.testing.assert_allclose(moved[0], mean[0], rtol=1e-6)
-    np.testing.assert_allclose(sd[0], PRIOR_SD, rtol=1e-6)
-    heard = (mean[1] - moved[1]) / (mean[2] - moved[2])
-    ve = PARAMETERS.index("ve")
-    assert (heard[ve] > np.delete(heard, ve)).all()
+def test_an_open_gate_corrects_the_voxels_own_value_by_what_neighbours_say():
+    out = np.zeros((1, N_OUT), np.float32)
+    out[:, :N], out[:, N : 2 * N], out[:, 3 * N :] = 0.5, -9.0, 9.0
+    mean, spread = (PRIOR_MEAN + 2 * PRIOR_SD)[None], PRIOR_SD[None]
+    moved, _ = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    np.testing.assert_allclose((moved - mean) / PRIOR_SD, 0.5, atol=0.02)
 
 
 def test_a_t1_that_is_none_is_not_known():
@@ -167,7 +161,6 @@ def test_it_learns_from_neighbours_and_its_intervals_hold_in_each_tissue(tmp_pat
 
 def test_a_head_that_cannot_be_fitted_is_passed_over(tmp_path, silent_network):
     pytest.importorskip("torch")
-    from gliosuite.errors import InputError
 
     def draw(seed, calibration):
         assert calibration == (seed > 52)
@@ -247,6 +240,12 @@ def test_a_model_without_the_stage_still_predicts(model, fitted_ball):
     assert np.isfinite(found.mean).all()
 
 
+def test_weights_of_another_shape_are_refused(model):
+    last = f"{SPATIAL}{len(LAYERS) - 1}.bias"
+    with pytest.raises(InputError, match="another version of GlioSuite"):
+        of_neighbours(Model(model.weights | {last: model.weights[last][N:]}, model.about))
+
+
 @pytest.mark.parametrize("factor, outside", [(1.0, False), (1.36, True), (0.7, True), (None, False)])
 def test_blood_that_contradicts_the_acquisition_sends_the_series_back_to_the_fit(model, factor, outside, fitted_ball):
     fitted = fitted_ball(flip_factor=factor)
@@ -256,6 +255,16 @@ def test_blood_that_contradicts_the_acquisition_sends_the_series_back_to_the_fit
     assert any("times the flip angle that was given" in note for note in made.notes) == outside
     if outside:
         np.testing.assert_allclose(array(made.maps["ktrans"]), array(fitted.values["ktrans"]), rtol=1e-6)
+
+
+def test_a_blood_volume_that_no_brain_has_sends_the_series_back_to_the_fit(model, fitted_ball):
+    fitted = fitted_ball()
+    fitted.values["vp"] = fitted.values["vp"] * 3.0
+    made = posterior(
+        fitted, Model(model.weights, model.about | {"trained_between": [[-9.0] * len(NAMES), [9.0] * len(NAMES)]})
+    )
+    assert (array(made.outside)[ball()] > 0).all()
+    assert "the median vp is 9.0 %, as no brain's is" in made.notes[1]
 
 
 def test_an_assumed_t1_is_brought_to_the_one_that_was_trained_with(fitted_ball):
