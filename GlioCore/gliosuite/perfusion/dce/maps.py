@@ -213,7 +213,7 @@ def _collect(
     if settings.semiquantitative:
         for name, values in semiquantitative(curves, p.times_s, p.n_baseline).items():
             maps[name] = p.image(values, known)
-    p.notes.extend([*p.left_out(known), *fit_notes(fit, known, sd.get("ve"))])
+    p.notes.extend([*p.left_out(known), *fit_notes(fit, known, sd.get("ve"), grid.voxel_cc)])
     top, shown = _shown(p, known, curves, lesion)
     model = fit.rows(top).predict().mean(axis=0) if top.size else np.full(p.times_s.size, np.nan)
     return PerfusionMaps(

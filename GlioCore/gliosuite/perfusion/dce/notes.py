@@ -24,7 +24,10 @@ _NEARLY, _FEW = 0.01, 4
 _LEAKING_SD, _MOSTLY = 3.0, 0.5
 # Of the brain's median vp: blood volumes of 2 to 4 % are usual, of which .6 is plasma. Chosen, as more than twice outside.
 _USUAL_VP = (0.006, 0.045)
-EARLY_S = 0.5  # of most tissue before its artery; chosen, what frames tell of an arrival is surer than that
+_BRAIN_CC = (
+    500.0  # of fitted voxels that are believed to be mostly normal brain; chosen, a lesion's own vp may be anything
+)
+_EARLY_S = 0.5  # of most tissue before its artery; chosen, what frames tell of an arrival is surer than that
 
 
 def series_notes(p: Prepared, settings: DceSettings, t10_s: float | np.ndarray, sigma: float) -> list[str]:
@@ -107,15 +110,17 @@ def has_plateau(values: np.ndarray, times_s: np.ndarray) -> bool:
     return bool(same or nearly or is_clipped(top, times))
 
 
-def unusual_vp(vp: np.ndarray) -> float | None:
-    """The median of a head's vp (n,) where no brain has such a one, so that its AIF must be wrong; else None."""
+def unusual_vp(vp: np.ndarray, voxel_cc: float) -> float | None:
+    """The median of a head's vp (n,) where no brain has such a one, so that its AIF must be wrong; else, or of less than a brain, None."""
     known = vp[np.isfinite(vp)]
-    median = float(np.median(known)) if known.size else np.nan
+    if known.size * voxel_cc < _BRAIN_CC:
+        return None
+    median = float(np.median(known))
     return median if median < _USUAL_VP[0] or median > _USUAL_VP[1] else None
 
 
-def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> list[str]:
-    """Sentences on a fit, of its voxels that are `known` (n,); `sd_ve` (n,) is not finite where ve is unknown."""
+def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None, voxel_cc: float) -> list[str]:
+    """Sentences on a fit, of its voxels of `voxel_cc` that are `known` (n,); `sd_ve` (n,) is not finite where ve is unknown."""
     if not known.any():
         return []
     result = [
@@ -137,13 +142,13 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None) -> lis
                 f"in {100 * bare:.0f} % of the voxels that leak, vp is within its noise: a little plasma that is not there passes for a "
                 f"later arrival, and ktrans is then too low, most where kep is high; {option('--model')} auto or tofts does without vp"
             )
-    if "vp" in fit.values and (median := unusual_vp(fit.values["vp"][known])) is not None:
+    if "vp" in fit.values and (median := unusual_vp(fit.values["vp"][known], voxel_cc)) is not None:
         much, little = ("high", "low") if median > _USUAL_VP[1] else ("low", "high")
         result.append(
             f"the median vp is {100 * median:.1f} %, where a brain has about 2: the AIF is probably too {little}, and ktrans, ve and vp "
             f"are then too {much} by as much"
         )
-    if "delay" in fit.values and "vp" in fit.values and (early := usual_delay(fit.rows(known))) <= -EARLY_S:
+    if "delay" in fit.values and "vp" in fit.values and (early := usual_delay(fit.rows(known))) <= -_EARLY_S:
         result.append(
             f"in most voxels the bolus arrives before it does in the AIF ({-early:.1f} s, median): the AIF is late, as a vein's is, and "
             f"ktrans and vp are wrong; choose another ({option('--aif')})"

@@ -176,7 +176,7 @@ def contradicted(fitted: Fitted) -> str:
             f"the blood's signal asks for {fitted.flip_factor:.2f} times the flip angle that was given, so that the repetition time or the "
             "flip angle is not what was said"
         )
-    vp = unusual_vp(array(fitted.values["vp"])[boolean(fitted.mask)])
+    vp = unusual_vp(array(fitted.values["vp"])[boolean(fitted.mask)], Grid.of(fitted.mask).voxel_cc)
     return "" if vp is None else f"the median vp is {100 * vp:.1f} %, as no brain's is, so that the AIF is wrong"
 
 
