@@ -124,7 +124,6 @@ def _registered(patient: "SimulatedCase", scan_of: dict[str, str]) -> "dict[str,
 
 def followed(seed: int, inputs: "Inputs", preset: str = "default") -> "tuple[Followed, dict[str, Any]]":
     """What became of the simulated patient of a seed, on the grid of what a model sees of him (`recurred`), and his clinical facts."""
-
     from ..recurrence.followup.classes import Followed
     from ..recurrence.inputs import GRID_MM, TARGET
     from ..simulate.cohort import simulate_case

@@ -112,7 +112,7 @@ def has_plasma(fit: CurveFit) -> np.ndarray:
     return np.asarray(fit.values["vp"] > _PLASMA_SD * fit.sd["vp"])
 
 
-def usual_delay(fit: CurveFit) -> float:
-    """Median delay (s) after the AIF of the voxels that have plasma beyond doubt; 0 where none has."""
-    delay = fit.values["delay"][has_plasma(fit)]
+def usual_delay(fit: CurveFit, among: np.ndarray | bool = True) -> float:
+    """Median delay (s) after the AIF of the voxels, `among` some (n,), that have plasma beyond doubt; 0 where none has."""
+    delay = fit.values["delay"][has_plasma(fit) & among]
     return float(np.median(delay)) if delay.size else 0.0

@@ -148,7 +148,7 @@ def fit_notes(fit: CurveFit, known: np.ndarray, sd_ve: np.ndarray | None, voxel_
             f"the median vp is {100 * median:.1f} %, where a brain has about 2: the AIF is probably too {little}, and ktrans, ve and vp "
             f"are then too {much} by as much"
         )
-    if "delay" in fit.values and "vp" in fit.values and (early := usual_delay(fit.rows(known))) <= -_EARLY_S:
+    if "delay" in fit.values and "vp" in fit.values and (early := usual_delay(fit, known)) <= -_EARLY_S:
         result.append(
             f"in most voxels the bolus arrives before it does in the AIF ({-early:.1f} s, median): the AIF is late, as a vein's is, and "
             f"ktrans and vp are wrong; choose another ({option('--aif')})"

@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 
 from ...compute import CPU, Device
 from ...images import Series
-from ..aif import Aif, find_arteries
+from ..aif import Aif
 from ..prepared import Prepared, prepare
 from ..settings import DscSettings
-from .artery.choice import choose_aif, dr2star, relation_of_blood
+from .artery.choice import choose_aif, dr2star, relation_of_blood, search_arteries
 from .artery.concentration import arterial_relation
 from .artery.venous import before_a_vein, to_vof
 from .settings import check_settings
@@ -78,7 +78,5 @@ class DscPicking:
     def candidates(self) -> np.ndarray:
         """Voxels (n, 3) as (z, y, x) that the automatic search takes for arterial, best first."""
         p, settings = self.prepared, self.settings
-        before = p.raw[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
-        curves = dr2star(p.raw, settings, p.n_baseline)
-        index, _ = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)
+        index, _ = search_arteries(p, settings, dr2star(p.raw, settings, p.n_baseline))
         return np.argwhere(p.region)[index]

@@ -42,6 +42,12 @@ def echo_s(settings: DscSettings) -> float:
     return settings.te_ms / 1000.0
 
 
+def search_arteries(p: Prepared, settings: DscSettings, curves: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """As `find_arteries`, of a prepared series whose ΔR2* is `curves` (n, t)."""
+    before = p.raw[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
+    return find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)
+
+
 def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, tissue: np.ndarray) -> Aif:
     """The AIF in ΔR2* (1/s): ``"auto"``, a mask of an artery, or one that is there already; `p` has even times, `tissue` (n, t) is the ΔR2*
     of the voxels to be fitted.
@@ -63,9 +69,8 @@ def choose_aif(p: Prepared, settings: DscSettings, aif: str | Aif | sitk.Image, 
         check_bolus(curve, times_s, n_baseline, f"{series.name}: the AIF mask")
     elif aif == "auto":
         signal = p.raw
-        before = signal[:, :n_baseline].mean(axis=1) if settings.input == "signal" else None
         curves = dr2star(signal, settings, n_baseline)
-        index, quality = find_arteries(curves, times_s, n_baseline, settings.n_aif_voxels, before, settings.aif_search)
+        index, quality = search_arteries(p, settings, curves)
         voxels = p.in_region(index)
         curve, method, made = curves[index].mean(axis=0), "auto", "mean"
         if settings.aif_search == "own" and settings.input == "signal":  # the published searches average

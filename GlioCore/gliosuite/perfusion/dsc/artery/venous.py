@@ -5,21 +5,20 @@ from dataclasses import replace
 import numpy as np
 
 from ....errors import InputError
-from ...aif import Aif, find_arteries, find_sinus, first_pass, is_clipped
+from ...aif import Aif, find_sinus, first_pass, is_clipped
 from ...aif.arteries import first_moment
 from ...aif.sinus import LATER_S
 from ...prepared import Prepared
 from ...settings import DscSettings
-from .choice import dr2star
+from .choice import dr2star, search_arteries
 from .concentration import blood_concentration, blood_dr2star
 
 
 def before_a_vein(aif: Aif, p: Prepared, settings: DscSettings) -> tuple[Aif, np.ndarray | None]:
     """A picked AIF, with a note where it comes later than the arteries found automatically, as a vein does; and then their ΔR2*."""
-    before = p.raw[:, : p.n_baseline].mean(axis=1) if settings.input == "signal" else None
     curves = dr2star(p.raw, settings, p.n_baseline)
     try:
-        index, _ = find_arteries(curves, p.times_s, p.n_baseline, settings.n_aif_voxels, before, settings.aif_search)
+        index, _ = search_arteries(p, settings, curves)
     except InputError:
         return aif, None  # none is found, so that nothing speaks against the pick
     first = curves[index].mean(axis=0).astype(np.float64)
