@@ -7,6 +7,7 @@ kinds of scan from it, which it met in training, and with ``--modalities`` by tr
 
 ``python Testing/bench/bench_recurrence.py [--cache DIR] [--patients N] [--shells | --modalities | --speed | --forests | --arms]``
 ``python Testing/bench/bench_recurrence.py --network [--cache DIR] [--patients N] [--epochs N] [--modalities]``
+``python Testing/bench/bench_recurrence.py --losses [--cache DIR] [--patients N] [--epochs N] [--base N]`` compares losses on one fold.
 ``python Testing/bench/bench_recurrence.py --network --shipped [--cache DIR] [--patients N]`` asks the shipped network, trained on others.
 """
 
@@ -313,16 +314,17 @@ def _without_images(patient: Inputs, model: Model) -> np.ndarray:
     return probability
 
 
-def network(patients: list[Inputs], epochs: int, folder: Path, anew: bool) -> None:
+def network(patients: list[Inputs], settings: NetworkTraining, folder: Path, anew: bool) -> None:
     """The bars of the network, what hiding kinds of scan from it loses, and its time."""
-    settings = NetworkTraining(folds=SETTINGS.folds, seed=SETTINGS.seed, epochs=epochs)
     started = time.perf_counter()
     told = lambda share, text: print(
         f"{100 * share:.0f} % {time.perf_counter() - started:.0f} s {text}", file=sys.stderr
     )
-    train = lambda some, name: train_network(some, settings, folder / f"network-{epochs}{name}", progress=told)
+    train = lambda some, name: train_network(
+        some, settings, folder / f"network-{settings.base}-{settings.epochs}{name}", progress=told
+    )
     grown = train(patients, "")
-    print(f"network: {settings.base} features, {epochs} epochs at most, loss {settings.loss}")
+    print(f"network: {settings.base} features, {settings.epochs} epochs at most, loss {settings.loss}")
     for name, member in grown.about["learning"].items():
         print(f"  {name}: best of {member['epochs']} epochs: {member['best']}, loss {member['held_out_loss']:.4f}")
     pcc = main_bars(patients, grown)
@@ -420,7 +422,9 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="the time of a brain of 1 mm alone")
     parser.add_argument("--network", action="store_true", help="the network alone")
     parser.add_argument("--shipped", action="store_true", help="the shipped network, not trained anew")
+    parser.add_argument("--losses", action="store_true", help="losses of the network alone, one fold (Tran 2025)")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the network")
+    parser.add_argument("--base", type=int, default=NetworkTraining.base, help="features of its first stage")
     parser.add_argument("--forests", action="store_true", help="random forests alone (Tran 2025, Fig. 1)")
     parser.add_argument(
         "--arms", action="store_true", help="preset arms alone: 101 patients, Tran 2025's own split too"
@@ -442,10 +446,16 @@ def main() -> None:
             forests(by_seed("default", args.patients, cache))
             return
         patients = cohort("default", args.patients, cache)
+        how = NetworkTraining(folds=SETTINGS.folds, seed=SETTINGS.seed, epochs=args.epochs, base=args.base)
+        if args.losses:
+            from bench_tran2025 import losses
+
+            losses(patients, how, cache / f"losses-{args.base}-{args.epochs}")
+            return
         if args.network and args.shipped:
             shipped_network(patients)
         elif args.network:
-            network(patients, args.epochs, cache, args.modalities)
+            network(patients, how, cache, args.modalities)
         if args.network:
             print(f"\n{missed} bars missed")
             return

@@ -1,4 +1,8 @@
-"""What Tran 2025 (S3) reports beside target volumes, on simulated patients: run as ``bench_recurrence.py --forests`` and ``--arms``."""
+"""What Tran 2025 (S3) reports beside target volumes, on simulated patients: ``bench_recurrence.py --forests``, ``--arms``, ``--losses``."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from gliosuite.commands.judged import MODEL, SCHEMES, best_threshold, judged, summary
@@ -11,10 +15,16 @@ from gliosuite.recurrence.followup.evaluated import PLACES, evaluation
 from gliosuite.recurrence.followup.forest import TARGETS, Judged, Voxels, all_targets, drawn, foresee, importances
 from gliosuite.recurrence.followup.outcomes import Outcomes
 from gliosuite.recurrence.followup.settings import ForestSettings
-from gliosuite.recurrence.settings import VoxelwiseTraining
+from gliosuite.recurrence.network.ask import log_odds
+from gliosuite.recurrence.network.shown import Shown
+from gliosuite.recurrence.network.train import train_member
+from gliosuite.recurrence.settings import BETA, LOSSES, NetworkTraining, VoxelwiseTraining
 from gliosuite.recurrence.train import grow
 from gliosuite.statistics.agreement import Estimate
+from gliosuite.statistics.coverage import coverage_coefficient
+from gliosuite.statistics.roc import auc
 from gliosuite.training import Model
+from scipy import ndimage
 
 # S3, Fig. 1: AUC of all patients, of those who progressed before the median of 7 months, and of the others.
 S3_AUC = {"CEL": (0.88, 0.94, 0.74), "NEL": (0.81, 0.83, 0.73)}
@@ -26,6 +36,7 @@ S3_PLACES = {
     "radiotherapy+enzastaurin": (1 / 30, 20 / 30, 9 / 30),
 }
 SPLIT_SEED = 11
+BETAS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # S3: .5 to .99
 SETTINGS, FORESTS = VoxelwiseTraining(), ForestSettings()
 MEASURES = (
     "sensitivity",
@@ -202,3 +213,37 @@ def arms(by_seed: dict[int, Inputs]) -> None:
         "S3's split (S3, sens, spec, PCC: model .92, .89, .81; RTOG .95, .79, .79; EORTC .74, .92, .68), mean +- SD",
     )
     shares(evaluation(rows, tested, MODEL))
+
+
+def losses(patients: list[Inputs], settings: NetworkTraining, folder: Path) -> None:
+    """Losses and the weights of Tversky's index: one network each, learned without one fold and asked about it, at a probability of .5."""
+    fold = folds_of(len(patients), settings.folds, settings.seed)
+    views = [Shown.of(p) for p in patients]
+    learned, asked = ([i for i in range(len(patients)) if (fold[i] == 0) is own] for own in (False, True))
+    ways = [("tversky", b) for b in BETAS] + [(n, BETA) for n in LOSSES if n != "tversky"]
+    print(
+        f"\n{len(asked)} simulated patients of preset default, one fold; {settings.base} features, {settings.epochs} epochs; the other "
+        f"{len(learned)} learned from; mean +- SD\n\n| loss | epoch | sensitivity | specificity | Dice | PCC | pieces | AUC of voxels |"
+        "\n|---|---|---|---|---|---|---|---|"
+    )
+    for name, beta in ways:
+        own = replace(settings, loss=name, beta=beta)
+        title = f"{name} {beta:g}" if name == "tversky" else name
+        told = lambda share, text, title=title: print(f"{100 * share:.0f} % {title}: {text}", file=sys.stderr)
+        weights, history = train_member([views[i] for i in learned], own, 0, folder / title, progress=told)
+        rows = np.array([_at_half(patients[i], views[i], log_odds(weights, views[i])) for i in asked])
+        cells = " | ".join(f"{m:.3f} +- {s:.3f}" for m, s in zip(rows.mean(axis=0), rows.std(axis=0, ddof=1)))
+        print(f"| {title} | {1 + int(np.argmin([r[2] for r in history]))} | {cells} |", flush=True)
+
+
+def _at_half(patient: Inputs, one: Shown, scores: np.ndarray) -> tuple[float, ...]:
+    """Sensitivity, specificity, Dice, PCC, pieces that touch by faces, edges or corners, and AUC of the voxels that are asked about."""
+    brain, target = patient.masks["brain"] & ~patient.masks["cavity"], patient.target
+    said = patient.masks["t2l"] & brain
+    said[one.where] |= scores > 0
+    tp, fp, fn = (int((part & brain).sum()) for part in (said & target, said & ~target, ~said & target))
+    n = int(brain.sum())
+    pieces = ndimage.label(said, np.ones((3, 3, 3)))[1]
+    pcc = coverage_coefficient(tp, fp, fn, n)
+    dice = 2 * tp / (2 * tp + fp + fn)
+    return tp / (tp + fn), 1 - fp / (n - tp - fn), dice, pcc, pieces, auc(target[one.where], scores).value

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from .inputs import CHANNELS, REACH_MM
-from .settings import NETWORK
+from .settings import BETA, NETWORK
 
 if TYPE_CHECKING:
     from ..training import Model
@@ -98,12 +98,13 @@ def _network(about: dict[str, Any]) -> tuple[str, str]:
         if about["simulated"]
         else ""
     )
+    loss = s["loss"] + (f" (beta {s.get('beta', BETA):g})" if s["loss"] == "tversky" else "")
     ended = ", ".join(f"{m['best']} of {m['epochs']}" for m in about["learning"].values())
     return (
         "Recurrence, by a network",
         f"""a 3D U-Net of four stages with {s["base"]} features in the first, after {_TRAN},
 on voxels of {about["grid_mm"]:g} mm. Beside the paper's six images it takes perfusion maps, where each image was measured, and where
-lesion, cavity and brain lie. Loss {s["loss"]}, optimiser Ranger, batch {s["batch"]}; the epoch of each member ({ended}) is the one of
+lesion, cavity and brain lie. Loss {loss}, optimiser Ranger, batch {s["batch"]}; the epoch of each member ({ended}) is the one of
 the highest Tversky index (.02, .98) on patients of its own that it did not learn from. Weights are in half precision: held-out
 probabilities differ from those in single precision by {about["half_differs"]:.4f} at most.{chosen}""",
     )

@@ -75,6 +75,7 @@ LOSSES = ("pcc", "pcc+bce", "dice", "tversky", "dice+bce", "bce")
 # Patients without recurrence have no target, from which the others learn nothing: whatever is predicted there, they are 1.
 LOSSES_LOCAL = tuple(n for n in LOSSES if n.endswith("bce"))
 LOSS_LOCAL = "bce"  # by default
+BETA = 0.98  # of Tversky's index by which Tran 2025 chose models
 PROGRESSION, LOCAL = "progression", "local"  # what a network is to find
 ALL = "all"
 # The two sets of images that Yoon 2024 compares.
@@ -119,6 +120,8 @@ class NetworkTraining(Training):
         Patients of a step; the loss is taken for each.
     loss
         Of `LOSSES`; ``pcc`` is 1 less the coverage coefficient of Tran 2025 (eq. 1). For ``local`` one of `LOSSES_LOCAL`.
+    beta
+        Weight of voxels that are missed in Tversky's index, with the loss ``tversky``; voxels found wrongly weigh 1 less it.
     patience
         Epochs without a better validation after which a member's training ends.
     """
@@ -148,6 +151,14 @@ class NetworkTraining(Training):
     )
     batch: int = setting(1, "patients of a step", low=1, high=64, needed="1 to 64 are needed")
     loss: str = setting("pcc", "what is made small", choices=LOSSES)
+    beta: float = setting(
+        BETA,
+        "with --loss tversky, the weight of voxels that are missed; voxels found wrongly weigh 1 less it",
+        low=0,
+        low_open=True,
+        high=1,
+        needed="more than 0 and at most 1 is needed",
+    )
     patience: int = setting(
         10, "epochs without a better validation after which a member is done", low=1, needed="1 at least is needed"
     )
@@ -156,6 +167,10 @@ class NetworkTraining(Training):
         super().__post_init__()
         if self.base % 4:
             raise InputError(f"base is {self.base}; a multiple of 4 is needed ({option('--base')})")
+        if self.beta != BETA and self.loss != "tversky":
+            raise InputError(
+                f"{option('--beta')} is for loss tversky, and the loss is {self.loss} ({option('--loss')})"
+            )
         if self.target == LOCAL and self.loss not in LOSSES_LOCAL:
             raise InputError(
                 f"loss {self.loss} learns nothing from patients without recurrence; {', '.join(LOSSES_LOCAL)} does ({option('--loss')})"

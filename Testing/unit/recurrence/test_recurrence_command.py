@@ -149,6 +149,8 @@ def test_a_network_is_trained_and_asked(cases, tmp_path, gliosuite):
         ("voxelwise", ["--epochs", "3"], "--epochs is for --kind network, and voxelwise is trained"),
         ("voxelwise", ["--loss", "dice"], "--loss is for --kind network, and voxelwise is trained"),
         ("network", ["--loss", "focal"], "'focal' is not known"),
+        ("network", ["--beta", ".9"], "--beta is for loss tversky, and the loss is pcc (--loss)"),
+        ("network", ["--loss", "tversky", "--beta", "0"], "more than 0 and at most 1 is needed"),
         ("network", ["--base", "10"], "base is 10; a multiple of 4 is needed"),
         ("voxelwise", ["--device", "cuda"], "cuda"),
     ],

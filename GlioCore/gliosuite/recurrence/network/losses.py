@@ -2,10 +2,7 @@
 
 from typing import Any
 
-TVERSKY = (
-    0.02,
-    0.98,
-)  # weights of what is found and is not there, and of what is missed: what Tran 2025 chose models by
+from ..settings import BETA
 
 
 def counts(probability: Any, target: Any, region: Any) -> tuple[Any, Any, Any]:
@@ -25,8 +22,8 @@ def pcc(probability: Any, target: Any, region: Any, share: float) -> Any:
     return tversky(probability, target, region, share / (1 + share), 1 / (1 + share))
 
 
-def loss_of(name: str, logits: Any, target: Any, region: Any, share: float) -> Any:
-    """One of `settings.LOSSES`; `region` is 1 where it is taken, all of one shape."""
+def loss_of(name: str, logits: Any, target: Any, region: Any, share: float, beta: float = BETA) -> Any:
+    """One of `settings.LOSSES`; `region` is 1 where it is taken, all of one shape; `beta` is for ``tversky``."""
     import torch
 
     logits = logits.float()
@@ -34,7 +31,7 @@ def loss_of(name: str, logits: Any, target: Any, region: Any, share: float) -> A
     if name == "dice":
         return tversky(probability, target, region, 0.5, 0.5)
     if name == "tversky":
-        return tversky(probability, target, region, *TVERSKY)
+        return tversky(probability, target, region, 1 - beta, beta)
     if name == "pcc":
         return pcc(probability, target, region, share)
     apart = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")

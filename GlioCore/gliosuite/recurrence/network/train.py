@@ -156,15 +156,12 @@ def train_member(
         epoch, at = divmod(step, per_epoch)
         queue = np.random.default_rng([*seed, 2, epoch]).permutation(len(shown))
         batch = queue[at * settings.batch : (at + 1) * settings.batch]
-        return sum(
-            _loss(
-                torch,
-                model,
-                settings.loss,
-                *_varied(torch, [*seed, 3, epoch, int(i)], shown[i], low, high, device, may_be_missing),
-            )
-            for i in batch
-        ) / len(batch)
+        varied = lambda i: _varied(torch, [*seed, 3, epoch, int(i)], shown[i], low, high, device, may_be_missing)
+        parts = [
+            loss_of(settings.loss, model(x), target, region, share, settings.beta)
+            for x, target, region, share in map(varied, batch)
+        ]
+        return sum(parts) / len(batch)
 
     def outside(model: Any) -> float:
         with torch.autocast(device, torch.bfloat16, enabled=half):
@@ -216,10 +213,6 @@ def _varied(
         all_of_it = noisy(torch, rng, turned(torch, rng, all_of_it), len(one.names))
     inside = (all_of_it[:, -2:] > 0.5).float()
     return all_of_it[:, :-2], inside[:, 0], inside[:, 1], one.share
-
-
-def _loss(torch: Any, model: Any, name: str, x: Any, target: Any, region: Any, share: float) -> Any:
-    return loss_of(name, model(x), target, region, share)
 
 
 def _has_bfloat16(torch: Any) -> bool:

@@ -56,6 +56,10 @@ def test_dice_and_tversky_are_themselves(masks):
     all_of_it = float(1 - tversky(brain, target, brain, 0.02, 0.98))
     n, t = float(brain.sum()), float(target.sum())
     assert all_of_it == pytest.approx(t / (t + 0.02 * (n - t)), abs=1e-6)
+    everywhere = torch.full_like(brain, 30.0)
+    for beta in (0.5, 0.9):
+        found = 1 - float(loss_of("tversky", everywhere, target, brain, 0.0, beta))
+        assert found == pytest.approx(t / (t + (1 - beta) * (n - t)), abs=1e-5)
 
 
 def test_ranger_is_radam_drawn_back_by_hand():
