@@ -249,7 +249,10 @@ def coverage(patients: list[Patient], preset: str, where: str = "of") -> list[st
 def accuracy(patients: list[Patient]) -> list[str]:
     """Print errors in enhancing tumour and normal brain beside the fit's; the bars that were missed."""
     failed = []
-    print("enhancing tumour: NRMSE of the model, fit (clipped to 0-1), ratio (bar); bias of the median model, fit")
+    print(
+        "enhancing tumour: NRMSE of the model, fit (clipped to 0-1), ratio (bar); bias of the median model, fit; each patient's own ratio, "
+        "median, and the share of the model's square that the two patients with most make"
+    )
     for name in SHOWN:
         true, fit, post = (together(patients, of, name, "cel") for of in ("true", "fit", "post"))
         both = np.isfinite(fit)
@@ -260,7 +263,10 @@ def accuracy(patients: list[Patient]) -> list[str]:
         good = ours <= NRMSE[name] * clipped
         failed += [] if good else [f"NRMSE {name}"]
         said = f"{ours:8.2f} {theirs:8.2f} ({clipped:.2f}) {ours / clipped:6.2f} (<= {NRMSE[name]}){mark(good)}"
-        print(f"  {name:8}{said}   {bias[0]:+6.1f} {bias[1]:+6.1f} %")
+        squares = np.array([_squares(p, name) for p in patients if p.of["cel"].any()])
+        each = float(np.median(np.sqrt(squares[:, 0] / squares[:, 1])))
+        most = 100 * np.sort(squares[:, 0])[-2:].sum() / squares[:, 0].sum()
+        print(f"  {name:8}{said}   {bias[0]:+6.1f} {bias[1]:+6.1f} %   {each:6.2f} {most:6.0f} %")
     shares = []
     for of in ("post", "fit"):
         values = np.concatenate(
@@ -273,6 +279,14 @@ def accuracy(patients: list[Patient]) -> list[str]:
     outside = 100 * float(np.mean(np.concatenate([p.outside[p.mask] for p in patients])))
     print(f"outside what the network was trained on: {outside:.2f} % of the voxels")
     return failed
+
+
+def _squares(p: Patient, name: str) -> tuple[float, float]:
+    """Sums of squared errors of the model and of the clipped fit in a patient's enhancing tumour."""
+    where = p.of["cel"] & np.isfinite(p.fit[name])
+    true = p.true[name][where]
+    ours, fit = p.post[name][where] - true, np.clip(p.fit[name][where], 0, 1) - true
+    return float((ours**2).sum()), float((fit**2).sum())
 
 
 def usefulness(patients: list[Patient], where: str = "of") -> list[str]:

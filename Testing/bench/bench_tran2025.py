@@ -219,7 +219,7 @@ def losses(patients: list[Inputs], settings: NetworkTraining, folder: Path) -> N
     """Losses and the weights of Tversky's index: one network each, learned without one fold and asked about it, at a probability of .5."""
     fold = folds_of(len(patients), settings.folds, settings.seed)
     views = [Shown.of(p) for p in patients]
-    learned, asked = ([i for i in range(len(patients)) if (fold[i] == 0) is own] for own in (False, True))
+    learned, asked = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
     ways = [("tversky", b) for b in BETAS] + [(n, BETA) for n in LOSSES if n != "tversky"]
     print(
         f"\n{len(asked)} simulated patients of preset default, one fold; {settings.base} features, {settings.epochs} epochs; the other "
