@@ -31,7 +31,7 @@ from gliosuite.statistics.roc import auc
 from gliosuite.training import Model
 
 PRESETS = ("ve-foci", "ve-foci-twin")
-TRAIN = {"ve-foci": range(1640000, 1640100), "ve-foci-twin": range(1642000, 1642060)}  # S0: 146
+TRAIN = {"ve-foci": range(1640000, 1640160), "ve-foci-twin": range(1642000, 1642060)}  # S0: 146
 TEST = {"ve-foci": 1641000, "ve-foci-twin": 1643000}
 # Small, for what one processor core trains in minutes; looked at on held-out patients of the first range alone. Not good enough yet.
 SETTINGS = {"target": LOCAL, "loss": LOSS_LOCAL, "base": 4, "folds": 3, "epochs": 15, "learning_rate": 0.01}

@@ -30,6 +30,7 @@ CLASSES = (
     "cavity",
     "dura",
 )
+BRAIN = ("gm", "wm", "cel", "necrosis", "oedema")  # where fields log_<parameter> act
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def tissue_signal(
     texture: np.ndarray | None,
     contrast_r1: Mapping[str, np.ndarray | float],
     density: np.ndarray | None = None,
+    log_t1: np.ndarray | None = None,
 ) -> np.ndarray:
     """Signal (z, y, x) of a head, each voxel mixing the signals of what it holds.
 
@@ -196,14 +198,20 @@ def tissue_signal(
         By class, what contrast agent adds to R1 in 1/s: a number, or an array (z, y, x).
     density
         Density of tumour cells, 0-1 (z, y, x), that changes the tissue around the tumour a little.
+    log_t1
+        Natural logarithm (z, y, x) of by what T1 of brain and tumour is longer than the class's, for T1-weighted scans; None for nowhere.
+        On T2 and FLAIR the longer T2 of the same water is taken to make up for it.
     """
     total = np.zeros(fractions["gm"].shape, np.float32)
     for name, amount in fractions.items():
         tissue = TISSUE[name]
         contrast = contrast_r1.get(name, 0.0)
-        if isinstance(contrast, np.ndarray):
+        longer = log_t1 is not None and name in BRAIN and protocol.kind == "mprage"
+        if isinstance(contrast, np.ndarray) or longer:
             inside = amount > 0
-            value = protocol.signal(1 / (1 / tissue.t1 + contrast[inside]), tissue)
+            t1 = tissue.t1 * np.exp(log_t1[inside]) if log_t1 is not None and longer else tissue.t1
+            added_r1 = contrast[inside] if isinstance(contrast, np.ndarray) else contrast
+            value = protocol.signal(1 / (1 / t1 + added_r1), tissue)
             if density is not None and name in _INFILTRATED:
                 value = value * (1 + _INFILTRATED[name][protocol.kind != "mprage"] * density[inside])
             total[inside] += amount[inside] * np.asarray(value, np.float32)

@@ -106,11 +106,12 @@ def plant_grade(seed: int, strength: Mapping[str, float]) -> Planted:
 def plant_ve_foci(part: Region, lesion: Lesion, seed: int, strength: Mapping[str, float]) -> Planted:
     """Local recurrence in 77 of 179 (S0), within a year, at foci in the non-enhancing T2 lesion near the core that carry raised ve.
 
-    `strength`: ``ve``, the relative rise. In every patient oedema leaks more than elsewhere, since ve cannot be measured where ktrans is
-    small.
+    `strength`: relative rises of ``ve`` and, since there is more water, ``t1``; and by what share ``ktrans`` is lower, so that five minutes
+    after the injection foci are as bright in T1c as what surrounds them. In every patient oedema leaks more than elsewhere, since ve cannot
+    be measured where ktrans is small.
     """
     rng = stream(seed, "foci")
-    leaky = {"oedema": {"ktrans": 8.0, "ve": 0.6}}
+    leaky = {"oedema": {"ktrans": 15.0, "ve": 0.6}}
     recurs = bool(rng.random() < 77 / 179)
     wanted = FOCI_CC.draw(rng)
     if not recurs:
@@ -124,7 +125,11 @@ def plant_ve_foci(part: Region, lesion: Lesion, seed: int, strength: Mapping[str
     soft = ndimage.gaussian_filter(foci.astype(np.float32), 0.7 / part.fine.spacing[0])
     return Planted(
         scale=leaky,
-        fields={"log_ve": np.float32(np.log1p(strength["ve"])) * soft},
+        fields={
+            "log_ve": np.float32(np.log1p(strength["ve"])) * soft,
+            "log_ktrans": np.float32(np.log1p(-strength["ktrans"])) * soft,
+            "log_t1": np.float32(np.log1p(strength["t1"])) * soft,
+        },
         maps={"recurrence_focus": foci},
         foci=foci,
     )

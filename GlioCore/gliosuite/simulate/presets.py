@@ -133,8 +133,8 @@ _PRESETS: dict[str, Preset] = {
         recurrence="foci",
         within_days=YEAR_DAYS,
         plant="ve-foci",
-        strength={"ve": 0.8},
-        effect="ve raised by 80 % in the foci (S0 gives no number)",
+        strength={"ve": 1.5, "ktrans": 0.5, "t1": 0.3},
+        effect="ve raised by 150 % and T1 by 30 % in the foci (S0 gives no number), ktrans lowered by 50 %: in T1c they hardly stand out",
     ),
     "texture": Preset(
         "Local and distant recurrence, before surgery.",

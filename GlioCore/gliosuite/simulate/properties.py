@@ -14,7 +14,7 @@ from ..images import Grid
 from ..metabolites import indices
 from ..perfusion.kinetics import convolve, parker_aif
 from ..perfusion.signal import HEMATOCRIT, RELAXIVITY
-from .acquisition import CLASSES, Effects
+from .acquisition import BRAIN, CLASSES, Effects
 from .phantom import random_field
 from .protocols import Dsc
 
@@ -82,7 +82,6 @@ TYPICAL = {
     "dura": Properties(0.90, 0.030, 0.20, 0.050, 1.5, 3.0, 6.0, 1.0, 1.0e-3, 0.15),
 }
 BLOOD = ("artery", "vein")  # carry the arterial curve itself
-BRAIN = ("gm", "wm", "cel", "necrosis", "oedema")  # where fields log_<parameter> act
 
 # Relative SD between patients (log-normal; normal tissue half of it) and within a class (normal tissue .35 of it); both chosen. Within
 # a class a parameter follows the texture fields (weights of vascular, leaky, cellular): ktrans and vp rise together, as in tumours; where

@@ -142,7 +142,7 @@ def scan_visit(
             contrast = enhancement(blood, patient.physiology, fractions, fields, effects) if role == "t1c" else {}
             # T1 follows one texture, T2 another, so that the scans are not copies of each other.
             texture = fields["cellular" if protocol.kind == "mprage" else "leaky"] if effects.texture else None
-            signal = tissue_signal(protocol, fractions, texture, contrast, fields["density"])
+            signal = tissue_signal(protocol, fractions, texture, contrast, fields["density"], fields.get("log_t1"))
             rng = stream(patient.seed, f"{visit} {role}")
             found.images[role] = structural(signal, head.grid, protocol, to_head(role), effects, rng)
             found.entries[role] = dict(protocol.acquisition)

@@ -36,6 +36,18 @@ def test_contrast_agent_may_vary_within_a_class():
     assert signal[0, 0, 30] > 2 * signal[0, 0, 5]
 
 
+def test_a_longer_t1_darkens_t1_weighted_scans_of_brain_alone():
+    longer = np.zeros(GRID.shape, np.float32)
+    longer[:, :, 20:] = np.log(1.3)
+    of = lambda kind, name: acq.tissue_signal(acq.PROTOCOLS[kind], fractions(**{name: 1}), None, {}, None, longer)
+    signal, tissue = of("t1c", "oedema"), acq.TISSUE["oedema"]
+    expected = [acq.PROTOCOLS["t1c"].signal(tissue.t1 * by, tissue) for by in (1.0, 1.3)]
+    np.testing.assert_allclose(signal[0, 0, [5, 30]], expected, rtol=1e-5)
+    assert expected[1] < 0.9 * expected[0]
+    for kind, name in (("flair", "oedema"), ("t2", "oedema"), ("t1c", "muscle")):
+        assert np.ptp(of(kind, name)) == 0
+
+
 def test_thick_slices_average_and_a_shifted_head_is_found_where_it_lies():
     z = np.arange(30, dtype=np.float32)[:, None, None]
     ramp = GRID.image(np.broadcast_to(z - 14.5, GRID.shape).copy())

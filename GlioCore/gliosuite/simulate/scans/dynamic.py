@@ -14,9 +14,9 @@ from scipy import special
 from ...images import Grid
 from ...perfusion.kinetics import convolve, convolve_sampled
 from ...perfusion.signal import RELAXIVITY, spgr_signal
-from ..acquisition import CLASSES, TISSUE, Effects, scan_grid
+from ..acquisition import BRAIN, CLASSES, TISSUE, Effects, scan_grid
 from ..blood import STEP_S, Blood
-from ..properties import BLOOD, BRAIN, LEAKY, TYPICAL, Physiology
+from ..properties import BLOOD, LEAKY, TYPICAL, Physiology
 from ..protocols import Dce, Dsc
 from .scanning import LEAST_FRACTION, Packed, Scanned, finish, scan_truth
 
