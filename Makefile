@@ -98,7 +98,7 @@ train-recurrence-network-cuda: .venv/.test-$(STAMP)
 bench-recurrence-network: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_recurrence.py --network --cache trained/bench
 
-# A patient takes seconds, 560 of them an hour and a half; they and the networks are kept under trained/yoon2024.
+# A patient takes seconds, 620 of them an hour and a half on one core; they and the networks are kept under trained/yoon2024.
 bench-yoon2024: .venv/.test-$(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python Testing/bench/bench_yoon2024.py --cache trained/yoon2024
 

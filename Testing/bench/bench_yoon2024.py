@@ -4,7 +4,7 @@ For each preset two networks, conventional (T1c, FLAIR) and combined (with ve), 
 about later seeds; voxels of 3 mm, threshold .5, a patient is positive with one voxel. A patient takes some 6 s, is simulated once, and
 is kept under ``--cache`` with the networks; what was stopped goes on.
 
-``python Testing/bench/bench_yoon2024.py --cache DIR [--test N] [--folds | --visible]``; all of it takes an hour and a half.
+``python Testing/bench/bench_yoon2024.py --cache DIR [--test N] [--folds | --visible] [--train N]``; all of it takes two hours.
 """
 
 import argparse
@@ -127,10 +127,10 @@ def tested(preset: str, n: int, cache: Path) -> None:
         bar(f"{preset}: gain of sensitivity within +-{100 * NONE:.0f} points", told, e.low > -NONE and e.high < NONE)
 
 
-def visible(preset: str, cache: Path) -> None:
+def visible(preset: str, seeds: range, cache: Path) -> None:
     """How well single images tell the planted foci from the rest of the lesion that does not enhance; patients trained on."""
     areas: dict[str, list[float]] = {}
-    for seed, one in cohort(preset, TRAIN[preset], cache).items():
+    for seed, one in cohort(preset, seeds, cache).items():
         truth = simulate_case(seed, preset, GRID_MM, ()).truth
         if "recurrence_focus" not in truth.maps:
             continue
@@ -153,13 +153,14 @@ def main() -> None:
         "--folds", action="store_true", help="held-out patients of training alone, which development may look at"
     )
     parser.add_argument("--visible", action="store_true", help="what single images tell of the foci alone")
+    parser.add_argument("--train", type=int, help="with --visible, patients of each preset (default all)")
     args = parser.parse_args()
     if args.cache is None:
-        print("left out, since it takes an hour and a half: make bench-yoon2024")
+        print("left out, since it takes two hours: make bench-yoon2024")
         return
     for preset in PRESETS:
         if args.visible:
-            visible(preset, args.cache)
+            visible(preset, TRAIN[preset][: args.train], args.cache)
         elif args.folds:
             folds(preset, args.cache)
         else:
