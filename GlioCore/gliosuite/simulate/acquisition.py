@@ -206,10 +206,10 @@ def tissue_signal(
     for name, amount in fractions.items():
         tissue = TISSUE[name]
         contrast = contrast_r1.get(name, 0.0)
-        longer = log_t1 is not None and name in BRAIN and protocol.kind == "mprage"
-        if isinstance(contrast, np.ndarray) or longer:
+        longer = log_t1 if name in BRAIN and protocol.kind == "mprage" else None
+        if isinstance(contrast, np.ndarray) or longer is not None:
             inside = amount > 0
-            t1 = tissue.t1 * np.exp(log_t1[inside]) if log_t1 is not None and longer else tissue.t1
+            t1 = tissue.t1 if longer is None else tissue.t1 * np.exp(longer[inside])
             added_r1 = contrast[inside] if isinstance(contrast, np.ndarray) else contrast
             value = protocol.signal(1 / (1 / t1 + added_r1), tissue)
             if density is not None and name in _INFILTRATED:

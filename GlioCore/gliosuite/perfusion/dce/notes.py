@@ -24,9 +24,7 @@ _NEARLY, _FEW = 0.01, 4
 _LEAKING_SD, _MOSTLY = 3.0, 0.5
 # Of the brain's median vp: blood volumes of 2 to 4 % are usual, of which .6 is plasma. Chosen, as more than twice outside.
 _USUAL_VP = (0.006, 0.045)
-_BRAIN_CC = (
-    500.0  # of fitted voxels that are believed to be mostly normal brain; chosen, a lesion's own vp may be anything
-)
+_BRAIN_CC = 500.0  # of fitted voxels that are mostly normal brain; chosen, a lesion's own vp may be anything
 _EARLY_S = 0.5  # of most tissue before its artery; chosen, what frames tell of an arrival is surer than that
 
 
