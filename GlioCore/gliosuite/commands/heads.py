@@ -7,7 +7,7 @@ from ..errors import InputError
 from ..perfusion.settings import T10_TISSUE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -103,7 +103,7 @@ def example(seed: int, calibration: bool = False) -> "Head":
     InputError
         If the series cannot be fitted; for calibration also where its blood contradicts the acquisition, since such a series shows the fit.
     """
-    one = fitted_head(seed) if calibration and seed % 2 else draw_head(seed)
+    one = fitted_head(seed) if calibration and seed % 2 else draw_head(seed, leaky=not calibration)
     return one.learned(f"simulated head {seed}" if calibration else "")
 
 
@@ -143,10 +143,14 @@ def own_example(folder: "Path") -> "Head":
     )
 
 
-def draw_head(seed: int) -> FittedHead:
-    """A head to train on: patient, protocol and what is known of it are drawn; a patient's seed is one of `simulate_case`'s."""
+def draw_head(seed: int, leaky: bool = False) -> FittedHead:
+    """A head to train on: patient, protocol and what is known of it are drawn; a patient's seed is one of `simulate_case`'s.
+
+    With `leaky`, as to learn from, half of the enhancing tumours have another ktrans, higher as a rule.
+    """
     import numpy as np
 
+    from ..simulate.curves import draw_leak
     from ..simulate.protocols import DEFAULT
 
     rng = np.random.default_rng([seed, 16])
@@ -165,7 +169,8 @@ def draw_head(seed: int) -> FittedHead:
     vfa = replace(DEFAULT.vfa, spacing_mm=dce.spacing_mm, snr=float(rng.uniform(20.0, 40.0)))
     preset = str(rng.choice(["default", "idh-grade"], p=[1 - _OTHER, _OTHER]))
     t1, b1, hematocrit = (bool(rng.random() < share) for share in (_T1, _B1, _HEMATOCRIT))
-    return fitted_head(seed, preset, replace(DEFAULT, dce=dce, vfa=vfa), t1, b1, hematocrit)
+    scale = draw_leak(rng) if leaky else None
+    return fitted_head(seed, preset, replace(DEFAULT, dce=dce, vfa=vfa), t1, b1, hematocrit, scale)
 
 
 @dataclass(frozen=True)
@@ -231,6 +236,7 @@ def fitted_head(
     t1: bool = True,
     b1: bool = True,
     hematocrit: bool = True,
+    scale: "Mapping[str, Mapping[str, float]] | None" = None,
 ) -> FittedHead:
     """Simulate a patient's DCE series and fit it as ``gliosuite dce`` does, after ``gliosuite t1 --onto``.
 
@@ -240,6 +246,8 @@ def fitted_head(
         How scans are taken; the preset's scanner where None.
     t1, b1, hematocrit
         What is known of the patient, as in `Measured.of`.
+    scale
+        Factors on a tissue's mean parameters, as in `simulate_case`.
 
     Raises
     ------
@@ -249,5 +257,5 @@ def fitted_head(
     from ..simulate.cohort import simulate_case
 
     scans = ("vfa", "dce") if t1 or b1 else ("dce",)
-    patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols)
+    patient = simulate_case(seed, preset, GRID_MM, scans, protocols=protocols, scale=scale)
     return FittedHead.of(Measured.of(patient.case, t1, b1, hematocrit), patient.truth.maps.__getitem__)

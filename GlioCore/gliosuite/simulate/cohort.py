@@ -62,6 +62,7 @@ def simulate_case(
     case_id: str | None = None,
     progress: steps.Progress = steps.silent,
     protocols: Protocols | None = None,
+    scale: Mapping[str, Mapping[str, float]] | None = None,
 ) -> SimulatedCase:
     """Simulate a glioma patient: anatomy, tumour, treatment, scans at baseline, recurrence, a scan at progression.
 
@@ -82,6 +83,8 @@ def simulate_case(
         The case's name; made from the seed where None.
     protocols
         How scans are taken; the preset's scanner where None. `protocols.changed` makes another one of it.
+    scale
+        Factors on a tissue's mean parameters beside the preset's, by class and name, e.g. ``{"cel": {"ktrans": 2.0}}``.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def simulate_case(
     progress(0.2, "tumour and its course")
     part = growth.region(head)
     course = follow(head, part, biology, chosen, seed)
-    patient = _patient(seed, head, part, course, protocols or scanner(chosen), effects)
+    patient = _patient(seed, head, part, course, protocols or scanner(chosen), effects, scale or {})
     blood = draw_blood(stream(seed, "blood"))
     progress(0.4, "scans")
     now = scan_visit(patient, "baseline", course.baseline, blood, scans, truth=True)
@@ -147,12 +150,18 @@ def simulate_case(
 
 
 def _patient(
-    seed: int, head: Head, part: growth.Region, course: Course, protocols: Protocols, effects: Effects
+    seed: int,
+    head: Head,
+    part: growth.Region,
+    course: Course,
+    protocols: Protocols,
+    effects: Effects,
+    scale: Mapping[str, Mapping[str, float]],
 ) -> Patient:
     """What stays the same from visit to visit."""
     planted = {name: whole(head, part, values.astype(np.float32)) for name, values in course.planted.fields.items()}
     fields = textures(head.grid, stream(seed, "texture")) | {"b1": b1_field(head.grid, stream(seed, "b1"))} | planted
-    physiology = draw_physiology(stream(seed, "physiology"), course.planted.scale)
+    physiology = draw_physiology(stream(seed, "physiology"), course.planted.scale, scale)
     return Patient(seed, head, part, physiology, fields, protocols, effects)
 
 

@@ -23,6 +23,9 @@ SHARES = {
     "vein": 0.01,
     "any": 0.13,
 }
+# Share of the patients to learn from whose enhancing tumour leaks as few do, and by what factor (log-uniform); both chosen: without them
+# the brightest tumours are so rare that they are drawn towards what most have.
+_LEAKY, _LEAKS = 0.5, (0.7, 3.5)
 _STEP_S = 0.5  # of the grid that blood is convolved on; chosen, a sixth of a first pass's width
 _ANY = {"ktrans": (0.0005, 0.5), "ve": (0.03, 0.75), "vp": (0.001, 0.3)}  # ranges of "any", log-uniform
 _AFTER_S = 110.0  # of a series lies at least behind the arrival; chosen, a first pass, recirculation and some minute of wash-out
@@ -67,6 +70,12 @@ class Curves:
     feeding_s: float
 
 
+def draw_leak(rng: np.random.Generator) -> dict[str, dict[str, float]]:
+    """Factors for `properties.draw_physiology` of a patient to learn from: half of them have an enhancing tumour of another ktrans."""
+    leaks = float(np.exp(rng.uniform(*np.log(_LEAKS)))) if rng.random() < _LEAKY else 1.0
+    return {"cel": {"ktrans": leaks}}
+
+
 def draw_curves(rng: np.random.Generator, n: int) -> Curves:
     """Draw a protocol, a patient and `n` voxels; ranges of protocols are chosen around what glioma studies use."""
     dt_s = float(np.exp(rng.uniform(np.log(1.5), np.log(8.5))))
@@ -75,7 +84,7 @@ def draw_curves(rng: np.random.Generator, n: int) -> Curves:
     n_times = int(np.clip(round(lasts_s / dt_s), max(20, n_baseline + round(_AFTER_S / dt_s)), 160))
     times = dt_s * np.arange(n_times)
     acquisition = Spgr(float(rng.uniform(0.0025, 0.0065)), float(rng.uniform(8.0, 25.0)), RELAXIVITY)
-    blood, physiology = draw_blood(rng), draw_physiology(rng)
+    blood, physiology = draw_blood(rng), draw_physiology(rng, draw_leak(rng))
     at = np.arange(0.0, times[-1] + 2 * dt_s, _STEP_S)
     # The last frame without agent lies up to a frame before the arrival.
     arrival_s = times[n_baseline - 1] + dt_s * float(rng.uniform(0.05, 1.0)) - blood.late_s

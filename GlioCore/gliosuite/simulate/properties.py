@@ -6,6 +6,7 @@ what they live among, and presets plant their effects.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 
 import numpy as np
 from scipy import ndimage
@@ -187,17 +188,16 @@ def nearest_shape(shape: np.ndarray | float) -> np.ndarray:
     return 2.0 ** (np.clip(np.round(4 * np.log2(shape)), -8, 16) / 4)
 
 
-def draw_physiology(rng: np.random.Generator, scale: Mapping[str, Mapping[str, float]] | None = None) -> Physiology:
+def draw_physiology(rng: np.random.Generator, *scales: Mapping[str, Mapping[str, float]]) -> Physiology:
     """Draw a patient's class means around `TYPICAL`, log-normal with the SDs of `BETWEEN`.
 
     Within a patient vp and cbv of a class rise together (correlation .8), and mtt of all classes (cardiac output, .8).
 
     Parameters
     ----------
-    scale
-        By class and parameter, what a preset multiplies a mean with, e.g. ``{"cel": {"ktrans": 0.6}}``.
+    scales
+        By class and parameter, what a mean is multiplied with, e.g. ``{"cel": {"ktrans": 0.6}}``.
     """
-    scale = scale or {}
     own = rng.standard_normal((len(TYPICAL), len(PARAMETERS)))
     flow = rng.standard_normal()
     at = {key: i for i, key in enumerate(PARAMETERS)}
@@ -207,7 +207,11 @@ def draw_physiology(rng: np.random.Generator, scale: Mapping[str, Mapping[str, f
     for z, (name, typical) in zip(own, TYPICAL.items()):
         width = 0.0 if name in BLOOD else 1.0 if name in (*TUMOUR, "oedema") else NORMAL_BETWEEN
         means[name] = {
-            key: float(value * np.exp(width * BETWEEN[key] * z[at[key]]) * scale.get(name, {}).get(key, 1.0))
+            key: float(
+                value
+                * np.exp(width * BETWEEN[key] * z[at[key]])
+                * prod(scale.get(name, {}).get(key, 1.0) for scale in scales)
+            )
             for key, value in asdict(typical).items()
         }
     return Physiology(means)

@@ -129,6 +129,18 @@ def test_masks_may_be_left_out_and_dicom_added(patient, tmp_path):
     assert len(list(case.dicom("t1c").iterdir())) == patient.case.image("t1c").GetSize()[2]
 
 
+def test_a_scale_changes_one_tissue_of_the_same_patient():
+    one, other = (
+        simulate_case(5, "default", 5.0, ("dce",), scale=scale).truth for scale in (None, {"cel": {"ktrans": 2.0}})
+    )
+    ktrans, scaled = array(one["ktrans"]), array(other["ktrans"])
+    tumour = array(one["cel"]) > 0
+    np.testing.assert_array_equal(tumour, array(other["cel"]) > 0)
+    np.testing.assert_array_equal(array(one["vp"]), array(other["vp"]))
+    assert np.median(scaled[tumour] / ktrans[tumour]) == pytest.approx(2.0)
+    assert (scaled != ktrans)[~tumour].mean() < 0.01
+
+
 def test_unknown_preset_scan_and_grid_are_refused():
     with pytest.raises(InputError, match="preset 'easy' is not known; choose from default, compact"):
         simulate_case(1, preset="easy")

@@ -72,6 +72,11 @@ def test_class_means_scatter_around_the_population_and_presets_scale_them(physio
     halved = draw_physiology(np.random.default_rng(3), {"cel": {"ktrans": 0.5}})
     assert halved.means["cel"]["ktrans"] == pytest.approx(0.5 * physiology.means["cel"]["ktrans"])
     assert halved.means["wm"] == physiology.means["wm"]
+    both = draw_physiology(
+        np.random.default_rng(3), {"cel": {"ktrans": 0.5}}, {"cel": {"ktrans": 3.0}, "wm": {"ve": 2.0}}
+    )
+    assert both.means["cel"]["ktrans"] == pytest.approx(1.5 * physiology.means["cel"]["ktrans"])
+    assert both.means["wm"]["ve"] == pytest.approx(2.0 * physiology.means["wm"]["ve"])
 
 
 def test_population_lies_in_the_ranges_of_the_literature():

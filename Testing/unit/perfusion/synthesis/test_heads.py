@@ -42,6 +42,25 @@ def test_what_is_learned_from_it(coarse, monkeypatch):
     assert (one.group == GROUPS.index("wm")).sum() > 1000
 
 
+def test_half_of_the_heads_to_learn_from_have_another_ktrans_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(heads, "fitted_head", lambda *drawn: drawn)
+    usual, leaky = ([heads.draw_head(seed, leaky) for seed in range(200)] for leaky in (False, True))
+    assert [one[:-1] for one in usual] == [one[:-1] for one in leaky]
+    assert {one[-1] for one in usual} == {None}
+    factors = np.array([one[-1]["cel"]["ktrans"] for one in leaky])
+    assert (factors == 1.0).mean() == pytest.approx(0.5, abs=0.1)
+    assert factors.min() == pytest.approx(0.7, rel=0.1)
+    assert factors.max() == pytest.approx(3.5, rel=0.1)
+
+
+def test_heads_that_calibrate_are_of_usual_patients(coarse, monkeypatch):
+    told = []
+    monkeypatch.setattr(heads, "draw_head", lambda seed, leaky: told.append(leaky) or coarse)
+    for calibration in (False, True):
+        heads.example(1_399_002, calibration)
+    assert told == [True, False]
+
+
 def test_a_head_whose_blood_contradicts_its_acquisition_calibrates_nothing(coarse, monkeypatch):
     from dataclasses import replace
 
