@@ -447,19 +447,19 @@ class SynthesisTraining:
     heads, calibration_heads, first_head
         Simulated heads that the stage that looks at neighbours learns from (none without it), those that calibrate intervals, and the
         seed of the first.
-    spatial_steps
-        Of that stage's optimiser.
+    spatial_members, spatial_steps
+        Networks of that stage, and steps of the optimiser of each.
     """
 
     seed: int = setting(1, "seed of curves, first weights and batches", low=0, needed="0 or more is needed")
-    series: int = setting(600, "simulated series", low=20, needed="20 at least are needed")
-    voxels: int = setting(640, "voxels of each series", low=16, needed="16 at least are needed")
+    series: int = setting(1500, "simulated series", low=20, needed="20 at least are needed")
+    voxels: int = setting(400, "voxels of each series", low=16, needed="16 at least are needed")
     members: int = setting(3, "networks of the ensemble", low=1, high=5, needed="1 to 5 are needed")
     width: int = setting(96, "units of each hidden layer", low=8, needed="8 at least are needed")
-    steps: int = setting(5000, "steps of the optimiser", low=1, needed="1 at least is needed")
+    steps: int = setting(8000, "steps of the optimiser", low=1, needed="1 at least is needed")
     batch: int = setting(2048, "voxels in each step", low=1, needed="1 at least is needed")
     heads: int = setting(
-        86,
+        140,
         "simulated heads that the stage that looks at neighbours learns from; 0 leaves it out",
         low=0,
         needed="0 or more are needed",
@@ -470,7 +470,8 @@ class SynthesisTraining:
     first_head: int = setting(
         1300010, "seed of the first of these heads; the others follow", low=0, needed="0 or more is needed"
     )
-    spatial_steps: int = setting(16000, "steps of that stage's optimiser", low=1, needed="1 at least is needed")
+    spatial_members: int = setting(2, "networks that look at neighbours", low=1, high=5, needed="1 to 5 are needed")
+    spatial_steps: int = setting(12000, "steps of the optimiser of each of these", low=1, needed="1 at least is needed")
 
     def __post_init__(self) -> None:
         check(self, *self.__dataclass_fields__)

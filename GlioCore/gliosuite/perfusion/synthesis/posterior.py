@@ -21,7 +21,7 @@ from .spatial import CHANNELS, GROUPS, LAYERS, N_OUT, channels, refine
 
 _BLOCK = 8192  # voxels at a time; chosen, their layers stay in a processor's cache
 KIND = "posterior"
-SPATIAL = "spatial."  # before the names of the weights of the stage that looks at neighbours
+SPATIAL = "spatial."  # before the names of the weights of the networks that look at neighbours
 _SD_OF_HALF = 1.0 / 0.6745  # a Gaussian's SD over the half width of the interval that holds half of it
 _95 = 1.96
 _MARGIN = 0.15  # of the range of an input that was trained on, by which it may lie outside; chosen
@@ -111,18 +111,23 @@ def distribution(fitted: Fitted, model: Model, progress: Progress = silent) -> D
     return Distribution(mean, spread, outside | bool(contradicted(fitted)), held)
 
 
-def of_neighbours(model: Model) -> dict[str, np.ndarray]:
-    """The weights of the stage that looks at neighbours, as `spatial.refine` takes them; empty without one.
+def of_neighbours(model: Model) -> list[dict[str, np.ndarray]]:
+    """The weights of each network that looks at neighbours, as `spatial.refine` takes them; empty without one.
 
     Raises
     ------
     InputError
-        If they are of a network of another shape.
+        If they are of networks of another shape.
     """
-    found = {name.removeprefix(SPATIAL): v for name, v in model.weights.items() if name.startswith(SPATIAL)}
-    if found and found[f"{len(LAYERS) - 1}.bias"].shape != (N_OUT + len(GROUPS),):
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in model.weights.items():
+        if name.startswith(SPATIAL):
+            member, _, layer = name.removeprefix(SPATIAL).partition(".")
+            found.setdefault(member, {})[layer] = values
+    last = f"{len(LAYERS) - 1}.bias"
+    if any(last not in one or one[last].shape != (N_OUT + len(GROUPS),) for one in found.values()):
         raise InputError("this posterior was trained by another version of GlioSuite; train it anew (synthesize train)")
-    return found
+    return list(found.values())
 
 
 def posterior(fitted: Fitted, model: Model | None = None, progress: Progress = silent) -> Synthesis:

@@ -1,19 +1,20 @@
 """The spatial stage in numpy: what a voxel's neighbours say of it, multiplied with what the voxel says itself.
 
-A small convolutional network looks at the maps of the voxels' own posteriors, at how sharp they are, how well the model fits there, and at
-T1. It answers with a Gaussian that is never sharper than a sixth of the prior, so that where the data are strong the product hardly differs
-from the voxel's own; with a gate, whether that Gaussian is about the voxel's own value, as at a tumour's edge, or about the prior's, as in
-white matter, whose own ve is noise; and with a factor on the product's SD. Convolutions are products of matrices, plane by plane: no torch
-is needed.
+Small convolutional networks look at the maps of the voxels' own posteriors, at how sharp they are, how well the model fits there, and at
+T1. They answer, as a mixture, with a Gaussian that is never sharper than a sixth of the prior, so that where the data are
+strong the product hardly differs from the voxel's own; with a gate, whether that Gaussian is about the voxel's own value, as at a tumour's
+edge, or about the prior's, as in white matter, whose own ve is noise; with a factor on the product's SD; and with how likely a voxel is of
+each tissue. Convolutions are products of matrices, plane by plane: no torch is needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ...compute import each
-from ...steps import Progress, silent
+from ...steps import Progress, part, silent
 from .features import NAMES, PARAMETERS, PRIOR
 
 N = len(PARAMETERS)
@@ -36,7 +37,7 @@ LAYERS = (
     ((1, 1, 1), (1, 1, 1)),
     ((1, 1, 1), (1, 1, 1)),
 )
-WIDTH = 32  # of the hidden layers
+WIDTH = 24  # of the hidden layers; chosen for two networks, so that a large head takes 5 s on two cores
 N_OUT = 4 * N  # mean, width and gate of the neighbours' Gaussian, and the factor; the tissues' likelihoods follow
 # Width of the neighbours' Gaussian over the prior's SD, and the factor on the product's SD, as logarithms; both chosen.
 WIDTH_LIMITS, FACTOR_LIMITS = (-1.8, 2.0), (-2.0, 2.0)
@@ -47,6 +48,8 @@ _T1 = (0.2, 6.0, 1.3)  # s: a T1 outside the first two is none; the third is tha
 _TOLD = [NAMES.index(name) for name in TOLD]
 _BEGINS = 1.5  # what an untrained network's width begins with: so wide that neighbours say next to nothing
 _MEAN, _SD = (np.array([PRIOR[name][i] for name in PARAMETERS], np.float32) for i in (0, 1))
+# ktrans of enhancing tumour is told by its own curve: what surrounds the brightest part of a tumour is not what it is like.
+_KTRANS, _CEL = PARAMETERS.index("ktrans"), GROUPS.index("cel")
 
 
 def channels(told: np.ndarray, mean: np.ndarray, spread: np.ndarray, t10_s: np.ndarray | None = None) -> np.ndarray:
@@ -75,7 +78,7 @@ def channels(told: np.ndarray, mean: np.ndarray, spread: np.ndarray, t10_s: np.n
 
 
 def refine(
-    weights: Mapping[str, np.ndarray],
+    weights: Sequence[Mapping[str, np.ndarray]],
     mask: np.ndarray,
     read: np.ndarray,
     mean: np.ndarray,
@@ -87,7 +90,7 @@ def refine(
     Parameters
     ----------
     weights
-        ``0.weight`` (taps, in, out), ``0.bias`` (out,) ... of `LAYERS`.
+        Of each network ``0.weight`` (taps, in, out), ``0.bias`` (out,) ... of `LAYERS`.
     mask
         Which voxels (z, y, x) those are, n in number.
     read
@@ -99,59 +102,71 @@ def refine(
     inside = mask[box]
     volume = np.zeros((*inside.shape, read.shape[1]), np.float32)
     volume[inside] = read
+    means, spreads, tissues = [], [], []
+    for k, network in enumerate(weights):
+        out = _said(network, volume, inside, part(progress, k / len(weights), (k + 1) / len(weights)))
+        likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
+        likely /= likely.sum(axis=1, keepdims=True)
+        one, sd = product(np, out, likely, mean, spread, _MEAN, _SD)
+        means.append(one)
+        spreads.append(sd)
+        tissues.append(likely)
+    # Of the mixture of what the networks say. Their outputs must not be averaged instead: one may take a value from the voxel, another from
+    # its neighbours.
+    together = np.sqrt(np.mean(np.square(spreads), axis=0) + np.var(means, axis=0))
+    return np.mean(means, axis=0), together, np.mean(tissues, axis=0)
+
+
+def _said(weights: Mapping[str, np.ndarray], volume: np.ndarray, inside: np.ndarray, progress: Progress) -> np.ndarray:
+    """What a network says of the voxels inside (n, out); what lies beyond them says nothing, however far the image reaches."""
     held = None
     for i, (kernel, dilation) in enumerate(LAYERS):
         told = lambda share, text, i=i: progress((i + share) / len(LAYERS), text)
-        new = _convolved(volume, weights[f"{i}.weight"], weights[f"{i}.bias"], kernel, dilation, told)
+        new = _convolved(volume, inside, weights[f"{i}.weight"], weights[f"{i}.bias"], kernel, dilation, told)
         if i + 1 < len(LAYERS):
             np.maximum(new, 0.0, out=new)
-            new[~inside] = 0.0  # so that what lies beyond the head says nothing, however far the image reaches
         volume, held = (new + held if i == 2 else new), new
-    out = volume[inside]
-    likely = np.exp(out[:, N_OUT:] - out[:, N_OUT:].max(axis=1, keepdims=True))
-    likely /= likely.sum(axis=1, keepdims=True)
-    return *product(np, out, mean, spread, _MEAN, _SD), likely
+    return volume[inside]
 
 
 def _convolved(
     volume: np.ndarray,
+    inside: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
     kernel: tuple[int, int, int],
     dilation: tuple[int, int, int],
     progress: Progress,
 ) -> np.ndarray:
-    """A convolution of (z, y, x, in) that keeps the size; 0 beyond the edges."""
-    nz, ny, nx, n = volume.shape
-    if kernel == (1, 1, 1):
-        return (volume.reshape(-1, n) @ weight[0] + bias).reshape(nz, ny, nx, -1)
+    """A convolution of (z, y, x, in) that keeps the size, of the voxels inside; 0 at others and beyond the edges."""
     reach = [(k // 2) * d for k, d in zip(kernel, dilation)]
     padded = np.pad(volume, (*((r, r) for r in reach), (0, 0)))
-    result = np.empty((nz, ny, nx, weight.shape[2]), np.float32)
+    around = sliding_window_view(padded, [2 * r + 1 for r in reach], axis=(0, 1, 2))
+    dz, dy, dx = dilation
+    around = np.moveaxis(around[..., ::dz, ::dy, ::dx], 3, -1)  # (z, y, x, *kernel, in), a view
+    result = np.zeros((*volume.shape[:3], weight.shape[2]), np.float32)
     flat = np.ascontiguousarray(weight.reshape(-1, weight.shape[2]))
-    starts = np.stack(np.meshgrid(*(d * np.arange(k) for k, d in zip(kernel, dilation)), indexing="ij"), -1).reshape(
-        -1, 3
-    )
 
     def plane(z: int) -> None:
-        columns = np.empty((ny, nx, len(starts), n), np.float32)
-        for tap, (dz, dy, dx) in enumerate(starts.tolist()):
-            columns[:, :, tap] = padded[z + dz, dy : dy + ny, dx : dx + nx]
-        result[z] = (columns.reshape(ny * nx, -1) @ flat + bias).reshape(ny, nx, -1)
+        result[z, inside[z]] = around[z, inside[z]].reshape(-1, len(flat)) @ flat + bias
 
-    each(plane, range(nz), progress, "posterior with neighbours")
+    each(plane, range(len(volume)), progress, "posterior with neighbours")
     return result
 
 
-def product(library: Any, out: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any) -> tuple[Any, Any]:
+def product(
+    library: Any, out: Any, likely: Any, mean: Any, spread: Any, prior_mean: Any, prior_sd: Any
+) -> tuple[Any, Any]:
     """Mean and SD of the voxel's own Gaussian times its neighbours', by numpy or torch; channels are the second axis.
 
-    `out` is what the network says: mean, width, factor, gate.
+    `out` is what the network says: mean, width, factor, gate. `likely` is how likely each tissue is: by as much as a voxel is enhancing
+    tumour, the precision of its neighbours' ktrans is less.
     """
     gate = 0.5 + 0.5 * library.tanh(out[:, 3 * N : N_OUT])
     around = prior_mean + gate * (mean - prior_mean) + prior_sd * out[:, :N]
     width = prior_sd * library.exp(_within(library, out[:, N : 2 * N] + _BEGINS, WIDTH_LIMITS))
     own, other = 1.0 / spread**2, 1.0 / width**2
+    other[:, _KTRANS] = other[:, _KTRANS] * (1.0 - likely[:, _CEL])
     factor = library.exp(_within(library, out[:, 2 * N : 3 * N], FACTOR_LIMITS))
     return (own * mean + other * around) / (own + other), factor / library.sqrt(own + other)
 

@@ -1,6 +1,6 @@
 """Training of the spatial stage on simulated heads, and the calibration of its intervals, tissue by tissue, on heads of their own."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,9 +51,11 @@ def head(fitted: Fitted, truth: Mapping[str, np.ndarray], group: np.ndarray) -> 
     )
 
 
-class _Volumes(NamedTuple):
-    """What is trained on of a head, (channels, z, y, x) each, ``weight`` (z, y, x); and the voxels of brain and of tumour (n, 3)."""
+class _Voxels(NamedTuple):
+    """What is trained on of a head: row of each voxel (z, y, x), the last one's beside the mask; by row what the network reads (n, c),
+    mean, spread and truth (n, 4), tissue and weight (n,); and where brain and tumour are (n, 3)."""
 
+    row: np.ndarray
     read: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
@@ -71,7 +73,7 @@ def train_spatial(
     folder: Path,
     cuda: bool = False,
     progress: Progress = silent,
-) -> tuple[dict[str, np.ndarray], dict[str, Any], list[list[float]]]:
+) -> tuple[list[dict[str, np.ndarray]], dict[str, Any], list[list[list[float]]]]:
     """Train the spatial stage behind a voxel stage and calibrate its intervals; what was done already in `folder` is taken up again.
 
     Parameters
@@ -85,17 +87,20 @@ def train_spatial(
     Returns
     -------
     tuple
-        Weights of `spatial.refine`; intervals by level, parameter and tissue; how the loss went.
+        Weights of each network of `spatial.refine`; intervals by level, parameter and tissue; how each network's loss went.
     """
     require("torch", "training")
     drawn = _heads(draw, settings, folder / "heads", part(progress, 0.0, 0.6))
     seen, kept = drawn[: settings.heads], drawn[settings.heads :]
-    state, history = _fit(
-        [_volumes(one, voxel_weights) for one in seen], settings, folder, cuda, part(progress, 0.6, 0.97)
-    )
-    weights = from_torch(state)
+    learned = [_voxels(one, voxel_weights) for one in seen]
+    weights, histories = [], []
+    for member in range(settings.spatial_members):
+        start, end = (0.6 + 0.37 * k / settings.spatial_members for k in (member, member + 1))
+        state, history = _fit(learned, settings, member, folder, cuda, part(progress, start, end))
+        weights.append(from_torch(state))
+        histories.append(history)
     progress(0.97, "calibrating with neighbours")
-    return weights, calibrate_tissues(weights, voxel_weights, kept), history
+    return weights, calibrate_tissues(weights, voxel_weights, kept), histories
 
 
 def _heads(
@@ -130,42 +135,39 @@ def _read(one: Head, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return channels(one.voxels.told, mean, spread, one.t10_s if one.t10_s.size else None)
 
 
-def _volumes(one: Head, voxel_weights: Mapping[str, np.ndarray]) -> _Volumes:
+def _voxels(one: Head, voxel_weights: Mapping[str, np.ndarray]) -> _Voxels:
     mean, spread = gaussian(voxel_weights, one.voxels)
+    beside = GROUPS.index("beside")
 
-    def volume(values: np.ndarray, beside: float = 0.0) -> np.ndarray:
-        result = np.full((values.shape[1], *one.mask.shape), beside, np.float32)
-        result[:, one.mask] = values.T
-        return result
+    def rows(values: np.ndarray, outside: float = 0.0) -> np.ndarray:
+        return np.concatenate([values, np.full_like(values[:1], outside)])
 
-    brain = np.zeros(one.mask.shape, bool)
-    brain[one.mask] = one.group != GROUPS.index("beside")
-    group = np.full(one.mask.shape, GROUPS.index("beside"), np.int64)
-    group[one.mask] = one.group
-    weight = (one.mask * np.array([_WEIGHT.get(name, 1.0) for name in GROUPS])[group]).astype(np.float32)
-    return _Volumes(
-        volume(_read(one, mean, spread)),
-        volume(mean),
-        volume(spread, 1.0),
-        volume(one.truth),
-        group,
-        weight,
-        np.argwhere(brain),
-        np.argwhere((group == GROUPS.index("cel")) & one.mask),
+    row = np.full(one.mask.shape, -1, np.int32)
+    row[one.mask] = np.arange(len(one.group))
+    at = np.argwhere(one.mask)
+    weight = np.array([_WEIGHT.get(name, 1.0) for name in GROUPS], np.float32)[one.group]
+    return _Voxels(
+        row,
+        rows(_read(one, mean, spread)),
+        rows(mean),
+        rows(spread, 1.0),
+        rows(one.truth),
+        rows(one.group.astype(np.int64), beside),
+        rows(weight),
+        at[one.group != beside],
+        at[one.group == GROUPS.index("cel")],
     )
 
 
-def _cut(one: _Volumes, rng: np.random.Generator) -> list[np.ndarray]:
-    """A patch of a head, mirrored half of the time."""
+def _cut(one: _Voxels, rng: np.random.Generator) -> list[np.ndarray]:
+    """A patch of a head, (channels, z, y, x) each, mirrored half of the time along each axis."""
     at = one.tumour if len(one.tumour) and rng.random() < _AT_TUMOUR else one.brain
     box = []
-    for c, size, n in zip(at[rng.integers(len(at))], _PATCH, one.weight.shape):
+    for c, size, n in zip(at[rng.integers(len(at))], _PATCH, one.row.shape):
         start = int(np.clip(c - size // 2 + rng.integers(-size // 4, size // 4 + 1), 0, max(n - size, 0)))
         box.append(slice(start, start + min(size, n)))
-    z, y, x = box
-    mirrored = rng.random() < 0.5
-    parts = [values[..., z, y, x] for values in one[:6]]
-    return [np.ascontiguousarray(v[..., ::-1] if mirrored else v) for v in parts]
+    row = np.flip(one.row[tuple(box)], tuple(np.flatnonzero(rng.random(3) < 0.5).tolist()))
+    return [np.ascontiguousarray(np.moveaxis(values[row], range(3), range(-3, 0))) for values in one[1:7]]
 
 
 def _network() -> Any:
@@ -194,18 +196,23 @@ def _network() -> Any:
 
 
 def _fit(
-    heads: list[_Volumes], settings: SynthesisTraining, folder: Path, cuda: bool, progress: Progress
+    heads: list[_Voxels],
+    settings: SynthesisTraining,
+    member: int,
+    folder: Path,
+    cuda: bool,
+    progress: Progress,
 ) -> tuple[dict[str, np.ndarray], list[list[float]]]:
-    """The trained network's state, and how its loss went on heads that were and, of the last tenth, were not trained on."""
+    """A trained network's state, and how its loss went on heads that were and, of the last tenth, were not trained on."""
     import torch
 
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(1000 * settings.seed + member)
     network = _network()
     device = "cuda" if cuda else "cpu"
     apart = max(1, len(heads) // 10)
     shown, held = heads[:-apart], heads[-apart:]
 
-    def batch(some: list[_Volumes], rng: np.random.Generator, n: int) -> list[Any]:
+    def batch(some: list[_Voxels], rng: np.random.Generator, n: int) -> list[Any]:
         parts = [_cut(some[rng.integers(len(some))], rng) for _ in range(n)]
         nz, ny, nx = (min(p[0].shape[axis] for p in parts) for axis in (1, 2, 3))
         return [torch.from_numpy(np.stack([p[k][..., :nz, :ny, :nx] for p in parts])).to(device) for k in range(6)]
@@ -216,27 +223,29 @@ def _fit(
     def loss(model: Any, data: list[Any]) -> Any:
         read, mean, spread, truth, group, weight = data
         out = model(read)
-        found, sd = product(torch, out, mean, spread, *prior)
+        # What naming a tissue does to ktrans must not teach it to name another.
+        likely = torch.softmax(out[:, N_OUT:].detach(), 1)
+        found, sd = product(torch, out, likely, mean, spread, *prior)
         fits = (DEGREES + 1.0) / 2.0 * torch.log1p(((truth - found) / sd) ** 2 / DEGREES) + torch.log(sd / spread)
         named = torch.nn.functional.cross_entropy(out[:, N_OUT:], group, reduction="none")
         return ((fits.mean(1) + _TISSUE * named) * weight).sum() / weight.sum()
 
     held_out = [batch(held, np.random.default_rng([settings.seed, 2, i]), 1) for i in range(_HELD_OUT)]
-    step = lambda model, i: loss(model, batch(shown, np.random.default_rng([settings.seed, 3, i]), 2))
+    step = lambda model, i: loss(model, batch(shown, np.random.default_rng([settings.seed, 3, member, i]), 2))
     history = train(
         network,
         step,
         lambda model: float(np.mean([float(loss(model, data)) for data in held_out])),
         LoopSettings(settings.spatial_steps, rate=2e-3, decay=1e-2, device=device),
-        folder / "spatial",
+        folder / f"spatial{member}",
         progress,
-        "with neighbours",
+        f"network {member + 1} of {settings.spatial_members} with neighbours",
     )
     return {name: values.detach().cpu().numpy() for name, values in network.state_dict().items()}, history
 
 
 def calibrate_tissues(
-    weights: Mapping[str, np.ndarray],
+    weights: Sequence[Mapping[str, np.ndarray]],
     voxel_weights: Mapping[str, np.ndarray],
     heads: Iterable[Head],
     counts: Callable[[Head], np.ndarray] = lambda one: np.ones(len(one.group), bool),
@@ -263,7 +272,7 @@ def calibrate_tissues(
 
 
 def _errors(
-    weights: Mapping[str, np.ndarray],
+    weights: Sequence[Mapping[str, np.ndarray]],
     voxel_weights: Mapping[str, np.ndarray],
     heads: Iterable[Head],
     counts: Callable[[Head], np.ndarray],

@@ -73,10 +73,11 @@ def train_posterior(
         "trained_between": np.quantile(data.voxels.told[: ends[0]], (_RANGE, 1.0 - _RANGE), axis=0).round(4).tolist(),
     }
     if head and settings.heads:
-        found, intervals, history = train_spatial(head, weights, settings, folder, cuda, part(whole, 0.3, 1.0))
-        weights |= {f"{SPATIAL}{name}": values for name, values in found.items()}
+        networks, intervals, losses = train_spatial(head, weights, settings, folder, cuda, part(whole, 0.3, 1.0))
+        for i, (network, history) in enumerate(zip(networks, losses)):
+            weights |= {f"{SPATIAL}{i}.{name}": values for name, values in network.items()}
+            histories[f"with neighbours {i + 1}"] = history
         about["tissue_intervals"] = intervals
-        histories["with neighbours"] = history
     about["held_out_loss"] = [rows[-1][2] for rows in histories.values()]
     draw_history(histories, folder / PICTURE)
     return Model(weights, about)
@@ -233,8 +234,8 @@ def card(model: Model) -> str:
         if anew
         else f"the {of('calibration_heads')} after those"
     )
-    neighbours = f"""* **Neighbours.** A convolutional network of {size} numbers gives each voxel the Gaussian of its surroundings, which is
-  multiplied with its own. It learned from {of("heads")} simulated heads from seed
+    neighbours = f"""* **Neighbours.** Convolutional networks ({of("spatial_members")}, {size} numbers in all) each give a voxel the
+  Gaussian of its surroundings, which is multiplied with its own. They learned from {of("heads")} simulated heads from seed
   {of("first_head")} on; {by} calibrated the intervals, tissue by tissue ("fluid" is CSF and cavity,
   "beside" what lies outside the brain).
 """

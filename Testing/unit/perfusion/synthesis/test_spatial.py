@@ -26,6 +26,7 @@ from gliosuite.training import Model, read_model
 from gliosuite.training.model_folder import shipped
 
 PRIOR_MEAN, PRIOR_SD = (np.array([PRIOR[name][i] for name in PARAMETERS], np.float32) for i in (0, 1))
+CEL = GROUPS.index("cel")
 
 
 def random_weights(rng, last=0.1):
@@ -37,6 +38,11 @@ def random_weights(rng, last=0.1):
         found[f"{i}.weight"] = (scale * rng.normal(size=(taps, sizes[i], sizes[i + 1]))).astype(np.float32)
         found[f"{i}.bias"] = (0.1 * rng.normal(size=sizes[i + 1])).astype(np.float32)
     return found
+
+
+def nothing(out):
+    """No tissue is likely."""
+    return np.zeros((len(out), len(GROUPS)), np.float32)
 
 
 def ball(shape=(7, 16, 14)):
@@ -72,15 +78,15 @@ def test_convolutions_are_those_of_torch():
         x, before = (new + before if i == 2 else new), new
     out = new[0].numpy()[:, mask].T
     likely = np.exp(out[:, N_OUT:]) / np.exp(out[:, N_OUT:]).sum(axis=1, keepdims=True)
-    expected = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
-    found = refine(weights, mask, read, mean, spread)
+    expected = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    found = refine([weights], mask, read, mean, spread)
     for one, other in zip(found, (*expected, likely)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_how_far_the_image_reaches_says_nothing():
     rng = np.random.default_rng(5)
-    mask, weights = ball(), random_weights(rng)
+    mask, weights = ball(), [random_weights(rng), random_weights(rng)]
     some = voxels(mask, rng)
     read = channels(*some)
     wide = np.pad(mask, 9)
@@ -94,18 +100,47 @@ def test_sharp_data_are_hardly_moved_and_vague_ones_are():
     out[:, 3 * N :] = -9.0
     mean = np.tile(PRIOR_MEAN + PRIOR_SD, (2, 1))
     spread = np.stack([0.01 * PRIOR_SD, PRIOR_SD])
-    moved, sd = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    moved, sd = product(np, out, nothing(out), mean, spread, PRIOR_MEAN, PRIOR_SD)
     off = (mean - moved) / PRIOR_SD
     assert (off[0] < 0.01).all()
     assert (off[1] > 0.9).all()
     assert (sd[1] < 0.2 * PRIOR_SD).all()
 
 
+def test_networks_together_are_the_mixture_of_what_each_says():
+    rng = np.random.default_rng(7)
+    mask, two = ball(), [random_weights(rng, last=1.0), random_weights(rng, last=1.0)]
+    some = voxels(mask, rng)
+    read = channels(*some)
+    each = [refine([one], mask, read, *some[1:]) for one in two]
+    mean, sd, likely = refine(two, mask, read, *some[1:])
+    means, sds, tissues = (np.stack(values) for values in zip(*each))
+    assert np.abs(means[0] - means[1]).max() > 0.1
+    np.testing.assert_allclose(mean, means.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(sd**2, (sds**2 + means**2).mean(axis=0) - mean**2, rtol=1e-2, atol=1e-4)
+    np.testing.assert_allclose(likely, tissues.mean(axis=0), rtol=1e-5, atol=1e-7)
+
+
+def test_ktrans_of_enhancing_tumour_is_its_own_and_its_ve_hears_its_neighbours():
+    out = np.zeros((2, N_OUT), np.float32)
+    out[:, N : 2 * N], out[:, 3 * N :] = -9.0, -9.0  # neighbours as sharp as they may be, at the prior's mean
+    mean, spread = np.tile(PRIOR_MEAN + PRIOR_SD, (2, 1)), np.tile(0.06 * PRIOR_SD, (2, 1))
+    likely = nothing(out)
+    likely[1, CEL] = 1.0
+    moved, sd = product(np, out, likely, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    off = (mean - moved) / PRIOR_SD
+    ktrans, ve = (PARAMETERS.index(name) for name in ("ktrans", "ve"))
+    assert off[0, ktrans] > 0.1
+    assert off[1, ktrans] == pytest.approx(0.0, abs=1e-6)
+    assert sd[1, ktrans] == pytest.approx(spread[1, ktrans])
+    assert off[1, ve] == off[0, ve]
+
+
 def test_an_open_gate_corrects_the_voxels_own_value_by_what_neighbours_say():
     out = np.zeros((1, N_OUT), np.float32)
     out[:, :N], out[:, N : 2 * N], out[:, 3 * N :] = 0.5, -9.0, 9.0
     mean, spread = (PRIOR_MEAN + 2 * PRIOR_SD)[None], PRIOR_SD[None]
-    moved, _ = product(np, out, mean, spread, PRIOR_MEAN, PRIOR_SD)
+    moved, _ = product(np, out, nothing(out), mean, spread, PRIOR_MEAN, PRIOR_SD)
     np.testing.assert_allclose((moved - mean) / PRIOR_SD, 0.5, atol=0.02)
 
 
@@ -136,8 +171,8 @@ def simulated_head(seed, calibration=False):
 def test_it_learns_from_neighbours_and_its_intervals_hold_in_each_tissue(tmp_path, silent_network):
     pytest.importorskip("torch")
     settings = SynthesisTraining(heads=4, calibration_heads=2, first_head=50, spatial_steps=150)
-    weights, intervals, history = train_spatial(simulated_head, silent_network(), settings, tmp_path)
-    assert history[-1][0] == settings.spatial_steps
+    weights, intervals, histories = train_spatial(simulated_head, silent_network(), settings, tmp_path)
+    assert [history[-1][0] for history in histories] == [settings.spatial_steps] * 2
     one = simulated_head(9000)
     mean, spread, _ = refine(
         weights,
@@ -155,8 +190,10 @@ def test_it_learns_from_neighbours_and_its_intervals_hold_in_each_tissue(tmp_pat
             assert (off[:, i] <= intervals["0.9"][name][group]).mean() == pytest.approx(0.9, abs=0.08)
     # What was drawn is not drawn again, and a run that was stopped goes on: here it is done.
     again = train_spatial(lambda *_: pytest.fail("drawn again"), silent_network(), settings, tmp_path)[0]
-    for name in weights:
-        np.testing.assert_array_equal(again[name], weights[name])
+    for one, other in zip(again, weights, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    assert not np.array_equal(weights[0]["0.weight"], weights[1]["0.weight"])
 
 
 def test_a_head_that_cannot_be_fitted_is_passed_over(tmp_path, silent_network):
@@ -192,7 +229,7 @@ def test_rare_tissues_take_the_interval_of_all(silent_network):
             )
         }
     )
-    found = calibrate_tissues(weights, silent_network(), [simulated_head(1)])
+    found = calibrate_tissues([weights], silent_network(), [simulated_head(1)])
     for level in LEVELS:
         own = found[f"{level:g}"]["ve"]
         assert len(own) == len(GROUPS)
@@ -241,7 +278,7 @@ def test_a_model_without_the_stage_still_predicts(model, fitted_ball):
 
 
 def test_weights_of_another_shape_are_refused(model):
-    last = f"{SPATIAL}{len(LAYERS) - 1}.bias"
+    last = f"{SPATIAL}1.{len(LAYERS) - 1}.bias"
     with pytest.raises(InputError, match="another version of GlioSuite"):
         of_neighbours(Model(model.weights | {last: model.weights[last][N:]}, model.about))
 
